@@ -1,0 +1,24 @@
+//! What a plugin may use beyond its own memory, in plain Rust: owns the grants and, one module each, the
+//! capabilities behind them. Leaves the wiring into a plugin's imports to the sandbox.
+
+pub mod keyvalue;
+pub mod limiter;
+pub mod log;
+
+pub use keyvalue::{Bucket, KeyValue, KeyValueError};
+pub use limiter::{Limiter, Limiters};
+pub use log::{LineBuffer, LogBudget};
+
+/// How a compare-and-swap ended; a word of the store that passes through unchanged.
+pub use crate::store::Swap;
+
+/// Which of the host's capabilities a plugin was granted; everything is refused unless named.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Grants {
+    /// The plugin's own key-value store.
+    pub keyvalue: bool,
+    /// The key-value store that the plugins of a tenant share.
+    pub keyvalue_shared: bool,
+    /// The rate limiter.
+    pub limiter: bool,
+}

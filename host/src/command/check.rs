@@ -1,0 +1,56 @@
+//! `jackfield check`: everything that `serve` would refuse, without serving.
+
+use serde_json::json;
+
+use super::{Check, Exit, complain, is_colored, refuse, say, say_json};
+use crate::config::{Diagnostics, Site};
+use crate::deploy::load;
+use crate::host::pool;
+use crate::sandbox::Sandbox;
+
+pub(super) fn run(check: &Check) -> Exit {
+    let site = match Site::load(&check.file) {
+        Ok(site) => site,
+        Err(diagnostics) => return report(check, diagnostics),
+    };
+    let sandbox = match Sandbox::new(pool(&site.host)) {
+        Ok(sandbox) => sandbox,
+        Err(error) => return refuse(error),
+    };
+    let loaded = load(site, &sandbox, []);
+    let findings: Vec<_> = loaded.site.warnings.iter().chain(loaded.diagnostics()).cloned().collect();
+    if loaded.diagnostics().next().is_some() {
+        return report(check, findings.into());
+    }
+    if check.json {
+        say_json(&json!({ "findings": Diagnostics::from(findings).to_json() }));
+        return Exit::Done;
+    }
+    for warning in &loaded.site.warnings {
+        complain(warning.render(is_colored()));
+    }
+    let plugins: usize = loaded.site.tenants.values().map(|tenant| tenant.plugins.len()).sum();
+    let routes: usize = loaded.site.tenants.values().map(|tenant| tenant.routes.len()).sum();
+    let tenants = loaded.site.tenants.len();
+    say(format_args!(
+        "{} can be served: {}, {}, {}",
+        check.file.display(),
+        count(tenants, "tenant"),
+        count(plugins, "plugin"),
+        count(routes, "route")
+    ));
+    Exit::Done
+}
+
+fn report(check: &Check, diagnostics: Diagnostics) -> Exit {
+    if check.json {
+        say_json(&json!({ "findings": diagnostics.to_json() }));
+    } else {
+        complain(diagnostics.render(is_colored()));
+    }
+    Exit::Refused
+}
+
+fn count(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}

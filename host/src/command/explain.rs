@@ -1,0 +1,111 @@
+//! `jackfield explain`: where a request would go, and why.
+
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
+use serde_json::json;
+
+use super::{Exit, Explain, complain, is_colored, say, say_json};
+use crate::config::{RouteSite, Site, TenantSite};
+use crate::snapshot::{ExplainedOutcome, HostTable, RequestPath, Routes, Rule};
+
+pub(super) fn run(explain: &Explain) -> Exit {
+    let asked = match Asked::parse(explain) {
+        Ok(asked) => asked,
+        Err(usage) => {
+            complain(format_args!("error: {usage}"));
+            return Exit::WrongUsage;
+        }
+    };
+    let site = match Site::load(&explain.file) {
+        Ok(site) => site,
+        Err(diagnostics) => {
+            complain(diagnostics.render(is_colored()));
+            return Exit::Refused;
+        }
+    };
+    let hosts = HostTable::new(site.tenants.iter().flat_map(|(name, tenant)| {
+        tenant.hosts.iter().cloned().map(move |host| (host, (name.clone(), tenant)))
+    }));
+    let Some((pattern, (name, tenant))) = hosts.find(&asked.host) else {
+        if explain.json {
+            say_json(&json!({ "host": asked.host, "tenant": null, "status": 404, "problem": "no-tenant" }));
+        } else {
+            say(format_args!("host {}: no tenant has it, so 404 no-tenant", asked.host));
+        }
+        return Exit::Refused;
+    };
+    let path = match RequestPath::parse(asked.uri.path()) {
+        Ok(path) => path,
+        Err(error) => {
+            if explain.json {
+                say_json(
+                    &json!({ "host": asked.host, "tenant": name.as_str(), "status": 400, "problem": "bad-request", "detail": error.to_string() }),
+                );
+            } else {
+                say(format_args!("path {}: {error}, so 400 bad-request", asked.uri.path()));
+            }
+            return Exit::Refused;
+        }
+    };
+    let routes = Routes::new(tenant.routes.iter().map(|route| rule(tenant, route)).collect());
+    let explanation = routes.explain(&asked.host, &path, &asked.method, &asked.headers, Clone::clone);
+    if explain.json {
+        say_json(&json!({
+            "host": asked.host,
+            "tenant": name.as_str(),
+            "host-pattern": pattern.to_string(),
+            "explanation": explanation,
+        }));
+    } else {
+        say(format_args!("host {}: `{pattern}` of tenant {name}", asked.host));
+        say(explanation.to_string().trim_end());
+    }
+    match explanation.outcome {
+        ExplainedOutcome::Found { .. } | ExplainedOutcome::Options { .. } => Exit::Done,
+        _ => Exit::Refused,
+    }
+}
+
+/// A route's chain in words.
+fn rule(tenant: &TenantSite, route: &RouteSite) -> Rule<String> {
+    let links = route.filters.iter().chain([&route.plugin]).filter(|name| tenant.plugins.contains_key(*name));
+    Rule {
+        pattern: route.pattern.clone(),
+        hosts: route.hosts.clone(),
+        methods: route.methods.clone(),
+        headers: route.headers.clone(),
+        target: links.map(ToString::to_string).collect::<Vec<_>>().join(" → "),
+    }
+}
+
+struct Asked {
+    method: Method,
+    uri: Uri,
+    host: String,
+    headers: HeaderMap,
+}
+
+impl Asked {
+    fn parse(explain: &Explain) -> Result<Self, String> {
+        let method = Method::from_bytes(explain.method.as_bytes())
+            .map_err(|_| format!("`{}` is not a method; GET and POST are", explain.method))?;
+        let uri: Uri = explain.url.parse().map_err(|error| {
+            format!("`{}` is not a URL: {error}; it looks like http://shop.example/path", explain.url)
+        })?;
+        let host = uri.host().ok_or_else(|| {
+            format!("`{}` names no host; a whole URL does: http://shop.example/path", explain.url)
+        })?;
+        let host = host.to_ascii_lowercase();
+        let mut headers = HeaderMap::new();
+        for header in &explain.headers {
+            let (name, value) = header
+                .split_once(':')
+                .ok_or_else(|| format!("`{header}` is not a header; it looks like name:value"))?;
+            let name =
+                HeaderName::try_from(name.trim()).map_err(|_| format!("`{name}` is not a header name"))?;
+            let value = HeaderValue::from_str(value.trim())
+                .map_err(|_| format!("`{value}` is not a header value"))?;
+            headers.append(name, value);
+        }
+        Ok(Self { method, uri, host, headers })
+    }
+}

@@ -1,0 +1,204 @@
+//! The command line: arguments in, answers out, one exit code.
+//!
+//! Turns arguments into calls of the rooms and prints what they say; decides nothing itself.
+
+mod check;
+mod explain;
+mod inspect;
+mod serve;
+
+use std::ffi::OsString;
+use std::fmt::Display;
+use std::io::{IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// How a command ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Exit {
+    /// It did what was asked.
+    Done,
+    /// What was asked was refused, or failed.
+    Refused,
+    /// What was asked makes no sense.
+    WrongUsage,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(match exit {
+            Exit::Done => 0,
+            Exit::Refused => 1,
+            Exit::WrongUsage => 2,
+        })
+    }
+}
+
+/// An HTTP host for WebAssembly plugins: many tenants, enforced limits, changes without a restart.
+#[derive(Debug, Parser)]
+#[command(name = "jackfield", version, max_term_width = 80)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a site, or one component, until SIGTERM or SIGINT.
+    ///
+    /// The site file and its components are watched: a change is live as soon as it is checked and
+    /// compiled, without a failed request; a broken one changes nothing. SIGHUP reloads now.
+    Serve(Serve),
+    /// Check a site file and its components as `serve` would, and start nothing.
+    Check(Check),
+    /// Tell what a component is: its plugs, its imports, and the grants that they take.
+    Inspect(Inspect),
+    /// Tell where a request would go, and why.
+    Explain(Explain),
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    /// One component to serve at every path, with every grant, instead of a site.
+    #[arg(value_name = "FILE.wasm", conflicts_with = "config")]
+    component: Option<PathBuf>,
+    /// The site file.
+    #[arg(long, value_name = "FILE", default_value = "site.toml")]
+    config: PathBuf,
+    /// How log lines are written to standard error.
+    #[arg(long, value_enum, default_value_t = LogFormat::Text)]
+    log_format: LogFormat,
+    /// The least important lines that are written.
+    #[arg(long, value_enum, default_value_t = LogLevel::Info)]
+    log_level: LogLevel,
+}
+
+#[derive(Debug, Args)]
+struct Check {
+    /// The site file.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// Print the findings as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Inspect {
+    /// The component.
+    #[arg(value_name = "FILE.wasm")]
+    file: PathBuf,
+    /// Print what it is as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Explain {
+    /// The site file.
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// The request's method.
+    method: String,
+    /// The request's URL, host included: http://shop.example.com/api/books
+    url: String,
+    /// A header of the request; may be given several times.
+    #[arg(short = 'H', long = "header", value_name = "NAME:VALUE")]
+    headers: Vec<String>,
+    /// Print the explanation as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogFormat {
+    /// For people; in colour on a terminal.
+    Text,
+    /// One JSON object a line, for programs.
+    Json,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum LogLevel {
+    /// Everything.
+    Debug,
+    /// Requests and changes.
+    Info,
+    /// What is odd.
+    Warn,
+    /// What failed.
+    Error,
+}
+
+/// Runs the command that `arguments` ask for.
+pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments = match Arguments::try_parse_from(arguments) {
+        Ok(arguments) => arguments,
+        Err(asked) => {
+            let is_help = !asked.use_stderr();
+            // A closed pipe is no reason to fail.
+            let _ = asked.print();
+            return if is_help { Exit::Done } else { Exit::WrongUsage }.into();
+        }
+    };
+    let exit = match arguments.command {
+        Command::Serve(serve) => serve::run(serve),
+        Command::Check(check) => check::run(&check),
+        Command::Inspect(inspect) => inspect::run(&inspect),
+        Command::Explain(explain) => explain::run(&explain),
+    };
+    exit.into()
+}
+
+/// One line (or a few) of an answer.
+fn say(text: impl Display) {
+    // Whoever closed the pipe wants no more of it.
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Why there is none.
+fn complain(text: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// An error that has no place in a file, in the form that those have.
+fn refuse(reason: impl Display) -> Exit {
+    complain(format_args!("error: {reason}"));
+    Exit::Refused
+}
+
+/// A JSON answer.
+fn say_json(value: &impl serde::Serialize) {
+    if let Ok(text) = serde_json::to_string_pretty(value) {
+        say(text);
+    }
+}
+
+fn is_colored() -> bool {
+    std::io::stderr().is_terminal()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn every_command_and_flag_says_what_it_does_in_eighty_columns() {
+        let mut root = Arguments::command();
+        root.build();
+        let mut commands = vec![root];
+        while let Some(mut command) = commands.pop() {
+            let name = command.get_name().to_owned();
+            assert!(command.get_about().is_some(), "{name} says nothing");
+            for argument in command.get_arguments() {
+                assert!(argument.get_help().is_some(), "{name} {argument} says nothing");
+            }
+            let help = command.render_long_help().to_string();
+            assert!(help.lines().all(|line| line.len() <= 80), "{name}: a line is too long:\n{help}");
+            commands.extend(command.get_subcommands().cloned());
+        }
+    }
+}

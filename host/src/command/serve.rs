@@ -1,0 +1,107 @@
+//! `jackfield serve`: the process's life around a host.
+
+use std::future::Future;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use super::{Exit, LogFormat, LogLevel, Serve, complain, is_colored, refuse};
+use crate::deploy::Origin;
+use crate::host::{Host, HostError, Setup};
+use crate::observe::{Format, Level, Log};
+
+pub(super) fn run(serve: Serve) -> Exit {
+    let origin = match serve.component {
+        Some(path) => Origin::Component(path),
+        None => Origin::SiteFile(serve.config),
+    };
+    let site = match origin.read() {
+        Ok(site) => site,
+        Err(diagnostics) => {
+            complain(diagnostics.render(is_colored()));
+            return Exit::Refused;
+        }
+    };
+    for warning in &site.warnings {
+        complain(warning.render(is_colored()));
+    }
+    let format = match serve.log_format {
+        LogFormat::Json => Format::Json,
+        LogFormat::Text if is_colored() => Format::ColouredText,
+        LogFormat::Text => Format::Text,
+    };
+    let level = match serve.log_level {
+        LogLevel::Debug => Level::Debug,
+        LogLevel::Info => Level::Info,
+        LogLevel::Warn => Level::Warn,
+        LogLevel::Error => Level::Error,
+    };
+    let log = match Log::new(format, level, Box::new(std::io::stderr())) {
+        Ok(log) => log,
+        Err(error) => return refuse(format_args!("cannot start the thread that writes the log: {error}")),
+    };
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(format_args!("cannot start the runtime: {error}")),
+    };
+    runtime.block_on(until_told(Setup { origin, site, log, store: None }))
+}
+
+async fn until_told(setup: Setup) -> Exit {
+    // Asked for before anything else: a signal that comes during start is not lost.
+    let signals =
+        (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
+    let (Ok(mut terminate), Ok(mut interrupt), Ok(mut hangup)) = signals else {
+        return refuse("cannot listen for signals");
+    };
+    let mut told_to_stop = async || {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    let start = tokio::spawn(Host::start(setup));
+    let host = tokio::select! {
+        started = start => match started {
+            Ok(Ok(host)) => host,
+            // Diagnostics are rendered whole; they say `error:` themselves.
+            Ok(Err(HostError::Site(faults))) => {
+                complain(faults);
+                return Exit::Refused;
+            }
+            Ok(Err(error)) => return refuse(with_causes(&error)),
+            Err(error) => return refuse(error),
+        },
+        () = told_to_stop() => return Exit::Done,
+    };
+    loop {
+        tokio::select! {
+            () = told_to_stop() => break,
+            _ = hangup.recv() => host.reload(),
+        }
+    }
+    unless_told_again(host.stop(), told_to_stop()).await
+}
+
+/// A second signal ends at once, whatever is still in flight.
+async fn unless_told_again(stop: impl Future<Output = ()>, told_again: impl Future<Output = ()>) -> Exit {
+    tokio::select! {
+        () = stop => Exit::Done,
+        () = told_again => std::process::exit(1),
+    }
+}
+
+/// An error and what it came from, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let reason = error.to_string();
+        // Some errors repeat their cause in their own words.
+        if !text.contains(&reason) {
+            text.push_str(": ");
+            text.push_str(&reason);
+        }
+        cause = error.source();
+    }
+    text
+}

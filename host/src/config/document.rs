@@ -1,0 +1,262 @@
+//! The site file as it is written: one type a table, one field a key.
+//!
+//! Owns the words that explain each key: the JSON Schema of the site file is made of these types, so a doc comment here
+//! is what an editor shows. `read` fills them; whether names and limits fit together is for `resolve`.
+
+use std::net::SocketAddr;
+
+use http::{HeaderName, HeaderValue, Method};
+use schemars::JsonSchema;
+use serde_json::json;
+
+use super::site::ListenAddress;
+use super::source::Span;
+use super::units::{ByteSize, TimeSpan};
+use super::value::Spanned;
+use crate::snapshot::{HostPattern, RoutePattern};
+use crate::tenant::{PluginName, TenantName};
+
+/// A site of Jackfield: what one host serves, for whom, and within which bounds.
+///
+/// Sizes are strings with a binary unit (`"64MiB"`), durations strings with a unit (`"50ms"`). A key that is not
+/// described here is an error. Paths are relative to the folder of this file.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(rename = "Site", rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct SiteDocument {
+    /// The host itself: where it listens, what it keeps, how much it takes on. Fixed at start; a change is reported
+    /// as "needs a restart".
+    pub(super) host: Option<HostDocument>,
+    /// The owners whose plugins this host runs, by name. Tenants are isolated from one another: none can see, slow or
+    /// stop another.
+    #[schemars(default)]
+    pub(super) tenants: Named<TenantName, TenantDocument>,
+}
+
+/// The host itself.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(rename = "Host", rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct HostDocument {
+    /// Where callers connect: `"IP:PORT"` (`"0.0.0.0:80"`, `"[::]:8080"`), or `"unix:PATH"` for a Unix socket. Port 0
+    /// takes any free port, which the log then names.
+    #[schemars(length(min = 1), extend("default" = ["127.0.0.1:8080"]))]
+    pub(super) listen: Option<Spanned<Vec<Spanned<ListenAddress>>>>,
+    /// Where `/livez`, `/readyz` and `/metrics` are answered, without a token: `"IP:PORT"`. Left out: nowhere.
+    #[schemars(with = "Option<String>", extend("examples" = ["127.0.0.1:8081"]))]
+    pub(super) probes: Option<Spanned<SocketAddr>>,
+    /// The folder of the embedded store, which is made if it is not there.
+    #[schemars(extend("default" = ".jackfield"))]
+    pub(super) state: Option<Spanned<String>>,
+    /// Calls in flight of all tenants together: the number of sandbox slots, whose address space is reserved at start.
+    #[schemars(range(min = 1, max = 20_000), extend("default" = 1000))]
+    pub(super) concurrency: Option<Spanned<usize>>,
+    /// Open connections of clients, idle ones included. A client beyond them waits in the system's own queue.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 10_000))]
+    pub(super) connections: Option<Spanned<usize>>,
+    /// How long clients may take.
+    pub(super) timeouts: Option<TimeoutsDocument>,
+    /// Ceilings: what the limits of no plugin may exceed. Each left out is unbounded, but for `memory`, which sizes
+    /// the sandbox slots and is `"1GiB"`.
+    pub(super) limits: Option<CeilingsDocument>,
+}
+
+/// How long clients may take.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(rename = "Timeouts", rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct TimeoutsDocument {
+    /// For a whole request head, and for an idle kept-alive connection to begin the next.
+    #[schemars(extend("default" = "10s"))]
+    pub(super) head: Option<Spanned<TimeSpan>>,
+    /// Between two pieces of a request's body.
+    #[schemars(extend("default" = "30s"))]
+    pub(super) body: Option<Spanned<TimeSpan>>,
+    /// For a client that takes nothing of its answer.
+    #[schemars(extend("default" = "30s"))]
+    pub(super) write: Option<Spanned<TimeSpan>>,
+    /// For what is in flight when the host is told to stop.
+    #[schemars(extend("default" = "30s"))]
+    pub(super) grace: Option<Spanned<TimeSpan>>,
+}
+
+/// An owner: hostnames, a quota, plugins and routes.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(rename = "Tenant", rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct TenantDocument {
+    /// The hosts that are this tenant's: `"shop.example.com"`, `"*.shop.example.com"` for one or more labels before
+    /// it, or `"*"` for any host. The best pattern (exact, then the longest wildcard, then `*`) picks the tenant of a
+    /// request; no two tenants have the same one.
+    #[schemars(required, length(min = 1, max = 1000))]
+    pub(super) hosts: Option<Spanned<Vec<Spanned<HostPattern>>>>,
+    /// What the tenant as a whole may use. The operator's; a change holds at once.
+    pub(super) quota: Option<QuotaDocument>,
+    /// The tenant's plugins, by name.
+    #[schemars(default)]
+    pub(super) plugins: Named<PluginName, PluginDocument>,
+    /// Which requests go to which plugin. Their order never matters: the most specific pattern wins.
+    #[schemars(default, length(max = 10_000))]
+    pub(super) routes: Vec<RouteDocument>,
+}
+
+/// What a tenant as a whole may use.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(rename = "Quota", rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct QuotaDocument {
+    /// Requests in flight, each until the last byte of its answer is written.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 256))]
+    pub(super) concurrency: Option<Spanned<usize>>,
+    /// Requests that wait for one of those to end. One more is answered 503.
+    #[schemars(range(max = 1_000_000), extend("default" = 1024))]
+    pub(super) queue: Option<Spanned<usize>>,
+    /// How long each of them may wait before it is answered 503.
+    #[schemars(extend("default" = "1s"))]
+    pub(super) queue_wait: Option<Spanned<TimeSpan>>,
+    /// What the tenant's plugins may keep in the key-value store.
+    pub(super) storage: Option<StorageDocument>,
+    /// The grants that the tenant may give its plugins. The table left out allows all; in a table, what is left out
+    /// is not allowed.
+    pub(super) grants: Option<Spanned<GrantsDocument>>,
+    /// Ceilings: what the limits of no plugin of this tenant may exceed. Each left out is the host's own.
+    pub(super) limits: Option<CeilingsDocument>,
+}
+
+/// What may be kept in the key-value store; both hold at once.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(rename = "Storage", rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct StorageDocument {
+    /// Size of all keys and values together.
+    #[schemars(extend("default" = "64MiB"))]
+    pub(super) bytes: Option<Spanned<ByteSize>>,
+    /// Number of keys.
+    #[schemars(range(max = 1_000_000_000_000_u64), extend("default" = 100_000))]
+    pub(super) keys: Option<Spanned<u64>>,
+}
+
+/// Capabilities, each given or not. Configuration, logging, clocks and random numbers need none.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(rename = "Grants", rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct GrantsDocument {
+    /// A key-value namespace of the plugin's own: `wasi:keyvalue`, `open("default")`.
+    #[schemars(extend("default" = false))]
+    pub(super) keyvalue: Option<Spanned<bool>>,
+    /// The key-value namespace that the tenant's plugins share: `wasi:keyvalue`, `open("shared")`.
+    #[schemars(extend("default" = false))]
+    pub(super) keyvalue_shared: Option<Spanned<bool>>,
+    /// Rate limits that hold across instances: `jackfield:plugin/limiter`.
+    #[schemars(extend("default" = false))]
+    pub(super) limiter: Option<Spanned<bool>>,
+}
+
+/// A component with its configuration, limits and grants.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(rename = "Plugin", rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct PluginDocument {
+    /// The component's file, relative to the folder of this file. Absolute paths, `..` and links are followed. The
+    /// file is watched: when it changes, requests that begin from then on run the new one.
+    #[schemars(required, extend("examples" = ["plugins/bookstore.wasm"]))]
+    pub(super) component: Option<Spanned<String>>,
+    /// The capabilities that the plugin may use. A component that imports one that is not granted is refused.
+    pub(super) grants: Option<GrantsDocument>,
+    /// What the plugin reads through `wasi:config/store`: strings, 64KiB of keys and values in all.
+    #[schemars(default, with = "std::collections::BTreeMap<String, String>")]
+    pub(super) config: Vec<(Spanned<String>, Spanned<String>)>,
+    /// The ceilings of each call, and of the plugin's calls together.
+    pub(super) limits: Option<LimitsDocument>,
+    #[schemars(skip)]
+    pub(super) place: Span,
+}
+
+/// The ceilings of each call of a plugin, and of its calls together.
+#[derive(Debug, Clone, Default, JsonSchema)]
+#[schemars(rename = "Limits", rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct LimitsDocument {
+    /// CPU time of one call, until the head of its answer; a call beyond it is answered 504.
+    #[schemars(extend("default" = "50ms"))]
+    pub(super) cpu: Option<Spanned<TimeSpan>>,
+    /// Time of one call from its admission to the head of its answer, waiting in queues included, waiting for the
+    /// client not; a call beyond it is answered 504.
+    #[schemars(extend("default" = "30s"))]
+    pub(super) wall: Option<Spanned<TimeSpan>>,
+    /// Linear memory of one instance, `"64KiB"` to `"4GiB"`. It cannot grow beyond this.
+    #[schemars(extend("default" = "128MiB"))]
+    pub(super) memory: Option<Spanned<ByteSize>>,
+    /// Size of a request's body; a longer one is answered 413. `"0B"` takes none.
+    #[schemars(extend("default" = "1MiB"))]
+    pub(super) request_body: Option<Spanned<ByteSize>>,
+    /// Size of the body of a buffered answer; a longer one becomes 502.
+    #[schemars(extend("default" = "16MiB"))]
+    pub(super) response_body: Option<Spanned<ByteSize>>,
+    /// Calls of the plugin in flight.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 64))]
+    pub(super) concurrency: Option<Spanned<usize>>,
+    /// Calls that wait for one of those to end. One more is answered 503.
+    #[schemars(range(max = 1_000_000), extend("default" = 256))]
+    pub(super) queue: Option<Spanned<usize>>,
+    /// How long each of them may wait before it is answered 503.
+    #[schemars(extend("default" = "1s"))]
+    pub(super) queue_wait: Option<Spanned<TimeSpan>>,
+    /// Lines that one call may print or log. The rest is dropped and counted.
+    #[schemars(range(max = 1_000_000), extend("default" = 64))]
+    pub(super) log_lines: Option<Spanned<u32>>,
+    /// Bytes that one call may print or log. The rest is dropped and counted.
+    #[schemars(extend("default" = "64KiB"))]
+    pub(super) log_bytes: Option<Spanned<ByteSize>>,
+}
+
+/// What limits may not exceed: the same keys as limits have, none of them with a default.
+#[derive(Debug, Default)]
+pub(super) struct CeilingsDocument(pub(super) LimitsDocument);
+
+/// Which requests go where: all that is given must fit.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(rename = "Route", rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct RouteDocument {
+    /// The paths: `/api/books/{id}`. `{name}` stands for one whole segment, `{*name}` at the end for the rest, one
+    /// character at least. Of the patterns that fit a request the most specific wins.
+    #[schemars(required)]
+    pub(super) path: Option<Spanned<RoutePattern>>,
+    /// The hosts, each of them a part of the tenant's. Left out: all of the tenant's.
+    #[schemars(length(min = 1, max = 1000))]
+    pub(super) hosts: Option<Spanned<Vec<Spanned<HostPattern>>>>,
+    /// The methods, in capitals. Left out: every method, `OPTIONS` too. `GET` takes `HEAD` with it.
+    #[schemars(
+        with = "Option<Vec<String>>",
+        length(min = 1, max = 32),
+        extend("uniqueItems" = true, "items" = json!({
+            "type": "string",
+            "pattern": "^[!#$%&'*+.^_`|~0-9A-Za-z-]+$",
+            "examples": ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"],
+        }))
+    )]
+    pub(super) methods: Option<Spanned<Vec<Spanned<Method>>>>,
+    /// Headers that a request must have, each once and with exactly this value. Left out: any.
+    #[schemars(default, with = "std::collections::BTreeMap<String, String>", extend("maxProperties" = 32))]
+    pub(super) headers: Vec<(HeaderName, HeaderValue)>,
+    /// Plugins that run before the plugin, in this order, and see its answer in reverse order.
+    #[schemars(default, with = "Vec<PluginName>", length(max = 32))]
+    pub(super) filters: Vec<Spanned<String>>,
+    /// The plugin that answers.
+    #[schemars(required, with = "PluginName")]
+    pub(super) plugin: Option<Spanned<String>>,
+    /// Whether all that is written here could be read.
+    #[schemars(skip)]
+    pub(super) sound: bool,
+}
+
+/// A table whose keys are names.
+#[derive(Debug)]
+pub(super) struct Named<N, T>(pub(super) Vec<Entry<N, T>>);
+
+/// One of its entries.
+#[derive(Debug)]
+pub(super) struct Entry<N, T> {
+    /// The name as written.
+    pub(super) key: Spanned<String>,
+    /// The name, if it is one.
+    pub(super) name: Option<N>,
+    pub(super) value: T,
+}
+
+impl<N, T> Default for Named<N, T> {
+    fn default() -> Self {
+        Self(Vec::new())
+    }
+}

@@ -1,0 +1,53 @@
+//! The site file: from text to [`Site`], and everything that can be said against it.
+//!
+//! ```text
+//! site.toml ── source ──▶ text ── read ──▶ document ── resolve ──▶ Site
+//!                                  │                      │
+//!                                  └──▶ Diagnostics ◀─────┘
+//! ```
+//!
+//! | file | owns |
+//! |---|---|
+//! | `source` | the text, its bound, lines and columns |
+//! | `document` | the file as written, one type a table; the words of the JSON Schema |
+//! | `read` | which keys there are |
+//! | `value` | one TOML value: type, bounds; unknown and missing keys |
+//! | `units`, `forms` | `"64MiB"`, `"50ms"`; addresses, paths, methods |
+//! | `similar` | "did you mean" |
+//! | `resolve` | what parts of the file say of one another; defaults |
+//! | `allowance` | grants and limits against what the operator allows |
+//! | `routes` | what routes name, and which of them clash |
+//! | `site` | the result, that other rooms see |
+//! | `findings` | what was found so far, a bounded number |
+//! | `diagnostic`, `visible` | one finding, for people and for programs; what is safe to show |
+//! | `schema` | the JSON Schema of the file |
+//!
+//! All that is wrong is found in one go. A piece that is wrong never hides what is wrong elsewhere, and is never
+//! reported twice: after a reader has answered `None`, nobody speaks of that piece again. Of a text that is not TOML,
+//! only its parts are checked, since what is missing there may only have been lost.
+//!
+//! No file but the site file itself is opened here. What is found later, such as a component that is missing, is
+//! reported at its place in the file by [`Source::diagnostic`].
+
+mod allowance;
+mod diagnostic;
+mod document;
+mod findings;
+mod forms;
+mod read;
+mod resolve;
+mod routes;
+mod schema;
+mod similar;
+mod site;
+mod source;
+#[cfg(test)]
+mod tests;
+mod units;
+mod value;
+mod visible;
+
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use schema::json_schema;
+pub use site::{HostSettings, ListenAddress, PluginSite, RouteSite, Site, TenantSite, Timeouts};
+pub use source::{Source, Span};

@@ -1,0 +1,432 @@
+//! From the text of a site file to the document: which keys there are, of which type and within which bounds.
+//!
+//! Owns what can be said of a value by itself. What needs another part of the file (references, ceilings, conflicts)
+//! is left to `resolve`.
+
+use std::time::Duration;
+
+use http::{HeaderName, HeaderValue, Method};
+use toml::de::DeTable;
+
+use super::document::{
+    CeilingsDocument, Entry, GrantsDocument, HostDocument, LimitsDocument, Named, PluginDocument,
+    QuotaDocument, RouteDocument, SiteDocument, StorageDocument, TenantDocument, TimeoutsDocument,
+};
+use super::findings::Findings;
+use super::forms::{component_path, header_value, listen_address, method, socket_address, state_path};
+use super::source::Span;
+use super::units::{ByteSize, TimeSpan};
+use super::value::{
+    Spanned, Table, Value, array, boolean, bytes, duration, filled_array, integer, named, parsed, root,
+    string, table,
+};
+use super::visible::quoted;
+use crate::snapshot::{HostPattern, PatternError, RoutePattern};
+use crate::tenant::{NameError, PluginName, TenantName};
+
+/// Calls in flight of the host, each a slot of address space: 47 bits of it hold about this many.
+const MAX_SLOTS: usize = 20_000;
+
+/// The most of what is counted one by one: connections, calls in flight, calls waiting.
+const MAX_COUNT: usize = 1_000_000;
+
+/// The most lines that one call may log.
+const MAX_LOG_LINES: u32 = 1_000_000;
+
+/// The most keys in a store.
+const MAX_KEYS: u64 = 1_000_000_000_000;
+
+/// Host patterns of one tenant or route.
+const MAX_HOSTS: usize = 1000;
+
+/// Routes of one tenant.
+const MAX_ROUTES: usize = 10_000;
+
+/// Methods, filters or headers of one route, each.
+const MAX_PARTS: usize = 32;
+
+/// Keys and values of one plugin's configuration, in bytes.
+const MAX_CONFIG_BYTES: usize = 64 * 1024;
+
+/// A page of linear memory: less is none.
+const MIN_MEMORY: ByteSize = ByteSize(64 * 1024);
+
+/// All that 32 bits address.
+const MAX_MEMORY: ByteSize = ByteSize(4 * 1024 * 1024 * 1024);
+
+const NO_BYTES: ByteSize = ByteSize(0);
+const MAX_BYTES: ByteSize = ByteSize(u64::MAX);
+const NO_TIME: TimeSpan = TimeSpan(Duration::ZERO);
+const SOME_TIME: TimeSpan = TimeSpan(Duration::from_micros(1));
+const MAX_TIME: TimeSpan = TimeSpan(Duration::MAX);
+
+/// Reads the whole text, whatever is wrong with parts of it.
+pub(super) fn document(findings: &mut Findings) -> SiteDocument {
+    let source = findings.source().clone();
+    let (document, errors) = DeTable::parse_recoverable(source.text());
+    syntax_errors(errors, findings);
+    root(&document, findings, |table, findings| SiteDocument {
+        host: table.optional("host", findings, host),
+        tenants: table
+            .optional(
+                "tenants",
+                findings,
+                named(|key, value, findings| {
+                    let tenant = tenant(value, findings).unwrap_or_default();
+                    entry(key, TenantName::parse, "tenant", tenant, findings)
+                }),
+            )
+            .map(Named)
+            .unwrap_or_default(),
+    })
+}
+
+fn syntax_errors(mut errors: Vec<toml::de::Error>, findings: &mut Findings) {
+    let source = findings.source().clone();
+    // Lexer and parser each report in order, one after the other.
+    errors.sort_by_key(|error| error.span().map_or(usize::MAX, |span| span.start));
+    let mut may_be_open = false;
+    for error in &errors {
+        let message = error.message();
+        let span = error.span().unwrap_or(source.text().len()..source.text().len());
+        let is_of_items =
+            ["array element", "inline table", "key-value pairs"].iter().any(|of| message.contains(of));
+        // One line often makes several complaints, and an array without its end one for each line that follows: the
+        // first is the one to mend.
+        let begins_its_line = source.text_before(span.start).trim().is_empty();
+        let is_echo = may_be_open && is_of_items && begins_its_line;
+        if !findings.mark_broken(span.start) || is_echo {
+            continue;
+        }
+        may_be_open = is_of_items || message.contains("string, expected");
+        let text = source.text().get(span.clone()).unwrap_or_default();
+        let headline = format!("this is not TOML: {message}");
+        findings.syntax_error(&span, headline, syntax_help(message, text));
+    }
+}
+
+fn syntax_help(message: &str, text: &str) -> Option<String> {
+    let has_unit = |text: &str| {
+        text.len() < 40
+            && text.starts_with(|c: char| c.is_ascii_digit())
+            && text.ends_with(|c: char| c.is_ascii_alphabetic())
+    };
+    if message.contains("duplicate key") {
+        Some("a key or a table may be there once: join the two, or take one away".to_owned())
+    } else if message.starts_with("missing comma between array elements") {
+        Some("or the array's end, `]`, is missing before this".to_owned())
+    } else if has_unit(text) {
+        Some(format!("sizes and durations are written in quotes: \"{text}\""))
+    } else {
+        None
+    }
+}
+
+fn host(value: &Value<'_>, findings: &mut Findings) -> Option<HostDocument> {
+    let read = table(|table: &mut Table<'_>, findings: &mut Findings| HostDocument {
+        listen: table.optional(
+            "listen",
+            findings,
+            filled_array(
+                "an array of addresses",
+                "name at least one address, or leave `listen` out for 127.0.0.1:8080",
+                parsed("an address", "127.0.0.1:8080", listen_address, no_help),
+            ),
+        ),
+        probes: table.optional(
+            "probes",
+            findings,
+            parsed("an address", "127.0.0.1:8081", socket_address, no_help),
+        ),
+        state: table.optional("state", findings, parsed("a path", ".jackfield", state_path, no_help)),
+        concurrency: table.optional("concurrency", findings, integer(1..=MAX_SLOTS)),
+        connections: table.optional("connections", findings, integer(1..=MAX_COUNT)),
+        timeouts: table.optional("timeouts", findings, timeouts),
+        limits: table.optional("limits", findings, ceilings),
+    });
+    read(value, findings)
+}
+
+fn timeouts(value: &Value<'_>, findings: &mut Findings) -> Option<TimeoutsDocument> {
+    let read = table(|table: &mut Table<'_>, findings: &mut Findings| TimeoutsDocument {
+        head: table.optional("head", findings, duration(SOME_TIME..=MAX_TIME)),
+        body: table.optional("body", findings, duration(SOME_TIME..=MAX_TIME)),
+        write: table.optional("write", findings, duration(SOME_TIME..=MAX_TIME)),
+        grace: table.optional("grace", findings, duration(NO_TIME..=MAX_TIME)),
+    });
+    read(value, findings)
+}
+
+fn tenant(value: &Value<'_>, findings: &mut Findings) -> Option<TenantDocument> {
+    let read = table(|table: &mut Table<'_>, findings: &mut Findings| TenantDocument {
+        hosts: table.required("hosts", "`hosts = [\"shop.example.com\"]`", findings, tenant_hosts),
+        quota: table.optional("quota", findings, quota),
+        plugins: table
+            .optional(
+                "plugins",
+                findings,
+                named(|key, value, findings| {
+                    let plugin = plugin(key, value, findings).unwrap_or_default();
+                    entry(key, PluginName::parse, "plugin", plugin, findings)
+                }),
+            )
+            .map(Named)
+            .unwrap_or_default(),
+        routes: table.optional("routes", findings, routes).unwrap_or_default(),
+    });
+    read(value, findings)
+}
+
+/// An entry of a table of names. A wrong name does not hide what else is wrong with it, or with those who refer to it.
+fn entry<N, T>(
+    key: &Spanned<String>,
+    parse: impl Fn(&str) -> Result<N, NameError>,
+    of: &str,
+    value: T,
+    findings: &mut Findings,
+) -> Option<Entry<N, T>> {
+    let name = match parse(&key.value) {
+        Ok(name) => Some(name),
+        Err(_) => {
+            let headline = format!("{} is not a name for a {of}", quoted(&key.value));
+            let form = "use 1 to 63 of a-z, 0-9 and `-`, beginning and ending with a letter or digit";
+            let help = match name_like(&key.value) {
+                Some(name) => format!("{form}: `{name}`"),
+                None => form.to_owned(),
+            };
+            findings.error(&key.span, headline, "", help);
+            None
+        }
+    };
+    Some(Entry { key: key.clone(), name, value })
+}
+
+/// The name that a text comes closest to.
+pub(super) fn name_like(text: &str) -> Option<String> {
+    let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
+    let name: String =
+        text.trim_matches(|c: char| !c.is_ascii_alphanumeric()).chars().take(63).map(letter).collect();
+    let name = name.trim_end_matches('-');
+    (!name.is_empty()).then(|| name.to_owned())
+}
+
+fn tenant_hosts(value: &Value<'_>, findings: &mut Findings) -> Option<Spanned<Vec<Spanned<HostPattern>>>> {
+    hosts("name at least one host, or \"*\" for any", value, findings)
+}
+
+fn route_hosts(value: &Value<'_>, findings: &mut Findings) -> Option<Spanned<Vec<Spanned<HostPattern>>>> {
+    hosts("name at least one host, or leave `hosts` out for all of the tenant's", value, findings)
+}
+
+fn hosts(
+    if_empty: &'static str,
+    value: &Value<'_>,
+    findings: &mut Findings,
+) -> Option<Spanned<Vec<Spanned<HostPattern>>>> {
+    let read = filled_array(
+        "an array of host patterns",
+        if_empty,
+        parsed("a host pattern", "shop.example.com", HostPattern::parse, pattern_help),
+    );
+    let hosts = read(value, findings)?;
+    if hosts.value.len() > MAX_HOSTS {
+        let headline = format!("`hosts` has more than {MAX_HOSTS} patterns");
+        findings.error(
+            &hosts.span,
+            headline,
+            "",
+            "a wildcard stands for many: \"*.shop.example.com\"".to_owned(),
+        );
+        return None;
+    }
+    let mut seen = std::collections::HashMap::new();
+    for host in &hosts.value {
+        if let Some(first) = seen.insert(&host.value, &host.span) {
+            let headline = format!("the host {} is there twice", quoted(&host.value.to_string()));
+            let found =
+                findings.source().diagnostic(&host.span, headline, "again", Some("take one away".into()));
+            findings.push(found.with_secondary(first, "here already"));
+        }
+    }
+    Some(hosts)
+}
+
+fn quota(value: &Value<'_>, findings: &mut Findings) -> Option<QuotaDocument> {
+    let read = table(|table: &mut Table<'_>, findings: &mut Findings| QuotaDocument {
+        concurrency: table.optional("concurrency", findings, integer(1..=MAX_COUNT)),
+        queue: table.optional("queue", findings, integer(0..=MAX_COUNT)),
+        queue_wait: table.optional("queue-wait", findings, duration(NO_TIME..=MAX_TIME)),
+        storage: table.optional("storage", findings, storage),
+        grants: table.optional("grants", findings, |value, findings| {
+            grants(value, findings).map(|grants| Spanned { value: grants, span: value.span() })
+        }),
+        limits: table.optional("limits", findings, ceilings),
+    });
+    read(value, findings)
+}
+
+fn storage(value: &Value<'_>, findings: &mut Findings) -> Option<StorageDocument> {
+    let read = table(|table: &mut Table<'_>, findings: &mut Findings| StorageDocument {
+        bytes: table.optional("bytes", findings, bytes(NO_BYTES..=MAX_BYTES)),
+        keys: table.optional("keys", findings, integer(0..=MAX_KEYS)),
+    });
+    read(value, findings)
+}
+
+fn grants(value: &Value<'_>, findings: &mut Findings) -> Option<GrantsDocument> {
+    let read = table(|table: &mut Table<'_>, findings: &mut Findings| GrantsDocument {
+        keyvalue: table.optional("keyvalue", findings, boolean),
+        keyvalue_shared: table.optional("keyvalue-shared", findings, boolean),
+        limiter: table.optional("limiter", findings, boolean),
+    });
+    read(value, findings)
+}
+
+fn plugin(name: &Spanned<String>, value: &Value<'_>, findings: &mut Findings) -> Option<PluginDocument> {
+    let read = table(|table: &mut Table<'_>, findings: &mut Findings| PluginDocument {
+        component: table.required(
+            "component",
+            "`component = \"plugins/NAME.wasm\"`",
+            findings,
+            parsed("a path", "plugins/books.wasm", component_path, no_help),
+        ),
+        grants: table.optional("grants", findings, grants),
+        config: table.optional("config", findings, config).unwrap_or_default(),
+        limits: table.optional("limits", findings, limits),
+        place: name.span.clone(),
+    });
+    read(value, findings)
+}
+
+fn config(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<(Spanned<String>, Spanned<String>)>> {
+    let read = named(|key, value, findings| Some((key.clone(), string(value, findings)?)));
+    let config = read(value, findings)?;
+    let sizes = config.iter().map(|(key, value)| key.value.len().saturating_add(value.value.len()));
+    let size = sizes.fold(0_usize, usize::saturating_add);
+    if size > MAX_CONFIG_BYTES {
+        let headline = format!("`config` has {size} bytes of keys and values; at most 64KiB are taken");
+        let help = "keep data in the key-value store, or in the component itself";
+        findings.error(&value.name_or_span(), headline, "", help.to_owned());
+    }
+    Some(config)
+}
+
+fn ceilings(value: &Value<'_>, findings: &mut Findings) -> Option<CeilingsDocument> {
+    limits(value, findings).map(CeilingsDocument)
+}
+
+fn limits(value: &Value<'_>, findings: &mut Findings) -> Option<LimitsDocument> {
+    let read = table(|table: &mut Table<'_>, findings: &mut Findings| LimitsDocument {
+        cpu: table.optional("cpu", findings, duration(SOME_TIME..=MAX_TIME)),
+        wall: table.optional("wall", findings, duration(SOME_TIME..=MAX_TIME)),
+        memory: table.optional("memory", findings, bytes(MIN_MEMORY..=MAX_MEMORY)),
+        request_body: table.optional("request-body", findings, bytes(NO_BYTES..=MAX_BYTES)),
+        response_body: table.optional("response-body", findings, bytes(NO_BYTES..=MAX_BYTES)),
+        concurrency: table.optional("concurrency", findings, integer(1..=MAX_COUNT)),
+        queue: table.optional("queue", findings, integer(0..=MAX_COUNT)),
+        queue_wait: table.optional("queue-wait", findings, duration(NO_TIME..=MAX_TIME)),
+        log_lines: table.optional("log-lines", findings, integer(0..=MAX_LOG_LINES)),
+        log_bytes: table.optional("log-bytes", findings, bytes(NO_BYTES..=MAX_BYTES)),
+    });
+    read(value, findings)
+}
+
+fn routes(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<RouteDocument>> {
+    let routes =
+        array("an array of routes, each begun by `[[tenants.NAME.routes]]`", route)(value, findings)?;
+    if routes.value.len() > MAX_ROUTES {
+        let headline = format!("a tenant may have at most {MAX_ROUTES} routes");
+        findings.error(&routes.span, headline, "", "captures such as {id} stand for many paths".to_owned());
+        return None;
+    }
+    Some(routes.value)
+}
+
+fn route(value: &Value<'_>, findings: &mut Findings) -> Option<RouteDocument> {
+    let before = findings.errors();
+    let read = table(|table: &mut Table<'_>, findings: &mut Findings| RouteDocument {
+        path: table.required(
+            "path",
+            "`path = \"/api/books/{id}\"`",
+            findings,
+            parsed("a path pattern", "/api/books/{id}", RoutePattern::parse, pattern_help),
+        ),
+        hosts: table.optional("hosts", findings, route_hosts),
+        methods: table.optional("methods", findings, methods),
+        headers: table.optional("headers", findings, headers).unwrap_or_default(),
+        filters: table.optional("filters", findings, filters).unwrap_or_default(),
+        plugin: table.required("plugin", "`plugin = \"NAME\"`", findings, string),
+        sound: true,
+    });
+    let route = read(value, findings)?;
+    Some(RouteDocument { sound: findings.errors() == before, ..route })
+}
+
+fn filters(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<Spanned<String>>> {
+    let filters = array("an array of plugin names", string)(value, findings)?;
+    at_most(MAX_PARTS, "filters", filters.value.len(), &filters.span, findings).then_some(filters.value)
+}
+
+fn at_most(most: usize, what: &str, found: usize, span: &Span, findings: &mut Findings) -> bool {
+    if found > most {
+        findings.error(span, format!("a route may have at most {most} {what}"), "", None);
+    }
+    found <= most
+}
+
+fn methods(value: &Value<'_>, findings: &mut Findings) -> Option<Spanned<Vec<Spanned<Method>>>> {
+    let read = filled_array(
+        "an array of methods",
+        "name at least one method, or leave `methods` out for every method",
+        parsed("a method", "GET", method, no_help),
+    );
+    let methods = read(value, findings)?;
+    if !at_most(MAX_PARTS, "methods", methods.value.len(), &methods.span, findings) {
+        return None;
+    }
+    for (index, method) in methods.value.iter().enumerate() {
+        let earlier = methods.value.iter().take(index).find(|earlier| earlier.value == method.value);
+        if let Some(earlier) = earlier {
+            let headline = format!("the method {} is there twice", quoted(method.value.as_str()));
+            let found =
+                findings.source().diagnostic(&method.span, headline, "again", Some("take one away".into()));
+            findings.push(found.with_secondary(&earlier.span, "here already"));
+        }
+    }
+    Some(methods)
+}
+
+fn headers(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<(HeaderName, HeaderValue)>> {
+    let read = named(|key, value, findings| {
+        let name = HeaderName::from_bytes(key.value.as_bytes());
+        if name.is_err() {
+            let help = "use letters, digits and `-`, as in \"x-beta\"".to_owned();
+            findings.error(&key.span, format!("{} is not a header name", quoted(&key.value)), "", help);
+        }
+        let value = parsed("a string", "1", header_value, no_help)(value, findings);
+        Some((key.span.clone(), name.ok()?, value?.value))
+    });
+    let value_span = value.name_or_span();
+    let mut headers = Vec::new();
+    let mut seen: std::collections::HashMap<HeaderName, Span> = Default::default();
+    let mut read = read(value, findings)?;
+    read.sort_by_key(|(span, ..)| span.start);
+    for (span, name, value) in read {
+        if let Some(first) = seen.insert(name.clone(), span.clone()) {
+            let headline = format!("the header {} is there twice", quoted(name.as_str()));
+            let help = "names of headers are the same in capitals: take one away";
+            let found = findings.source().diagnostic(&span, headline, "again", Some(help.into()));
+            findings.push(found.with_secondary(&first, "here already"));
+        }
+        headers.push((name, value));
+    }
+    at_most(MAX_PARTS, "headers", headers.len(), &value_span, findings).then_some(headers)
+}
+
+fn no_help<E>(_: &str, _: &E) -> (Option<Span>, Option<String>) {
+    (None, None)
+}
+
+fn pattern_help(_: &str, error: &PatternError) -> (Option<Span>, Option<String>) {
+    (error.at.clone(), None)
+}

@@ -1,0 +1,246 @@
+//! From the document to the site: what the parts of a site file say of one another.
+//!
+//! Owns the host's settings, quotas, and whose a host is; plugins are held to their bounds by `allowance`, routes to what
+//! they name by `routes`. Values arrive well-formed from `read`.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use super::allowance::{Allowance, ceilings_are_below_the_hosts, grants, limits};
+use super::document::{
+    CeilingsDocument, Entry, HostDocument, LimitsDocument, PluginDocument, QuotaDocument, SiteDocument,
+    TenantDocument,
+};
+use super::findings::Findings;
+use super::routes::{routes, unused_plugins_are_told};
+use super::site::{HostSettings, ListenAddress, PluginSite, TenantSite, Timeouts};
+use super::source::Span;
+use super::units::{ByteSize, TimeSpan};
+use super::value::Spanned;
+use super::visible::quoted;
+use crate::snapshot::HostPattern;
+use crate::tenant::{Ceilings, Quota, Storage, TenantName};
+
+/// The ceiling of `memory` of the host, unless the file names another.
+const MEMORY_CEILING: ByteSize = ByteSize(1024 * 1024 * 1024);
+
+/// The longest path of a Unix socket that every system takes, in bytes (108 with the final NUL on Linux, 104 on macOS).
+const MAX_SOCKET_PATH_BYTES: usize = 103;
+
+/// Resolves the document. What is wrong is left out of the result, and reported.
+pub(super) fn site(
+    document: &SiteDocument,
+    findings: &mut Findings,
+) -> (HostSettings, BTreeMap<TenantName, TenantSite>) {
+    let no_host = HostDocument::default();
+    let host = document.host.as_ref().unwrap_or(&no_host);
+    let settings = host_settings(host, findings);
+    hosts_are_of_one_tenant(document, findings);
+    let ceilings = host_ceilings(host);
+    let entries = document.tenants.0.iter();
+    let tenants: BTreeMap<_, _> = entries
+        .filter_map(|entry| {
+            let tenant = tenant(entry, &ceilings, findings);
+            Some((entry.name.clone()?, tenant))
+        })
+        .collect();
+    if document.tenants.0.is_empty() && findings.errors() == 0 {
+        let help = "add a tenant, as in `[tenants.shop]` with `hosts = [\"shop.example.com\"]`";
+        let found =
+            findings.source().diagnostic(&(0..0), "no tenants: every request is answered 404", "", None);
+        findings.push(found.with_help(help).into_warning());
+    }
+    (settings, tenants)
+}
+
+/// Resolves `[host]`.
+pub(super) fn host_settings(host: &HostDocument, findings: &mut Findings) -> HostSettings {
+    let folder = findings.source().folder().to_owned();
+    let seconds = |given: &Option<Spanned<TimeSpan>>, default| {
+        value(given).map_or(Duration::from_secs(default), |t| t.0)
+    };
+    let no_timeouts = Default::default();
+    let timeouts = host.timeouts.as_ref().unwrap_or(&no_timeouts);
+    let limits = host_ceilings(host);
+    HostSettings {
+        listen: listen_addresses(host, findings),
+        probes: probes(host, findings),
+        state: folder.join(host.state.as_ref().map_or(".jackfield", |state| &state.value)),
+        concurrency: value(&host.concurrency).unwrap_or(1000),
+        connections: value(&host.connections).unwrap_or(10_000),
+        timeouts: Timeouts {
+            head: seconds(&timeouts.head, 10),
+            body: seconds(&timeouts.body, 30),
+            write: seconds(&timeouts.write, 30),
+            grace: seconds(&timeouts.grace, 30),
+        },
+        limits: Ceilings {
+            cpu: value(&limits.cpu).map(|cpu| cpu.0),
+            wall: value(&limits.wall).map(|wall| wall.0),
+            memory: value(&limits.memory).map(|memory| memory.0),
+            request_body: value(&limits.request_body).map(|body| body.0),
+            response_body: value(&limits.response_body).map(|body| body.0),
+            concurrency: value(&limits.concurrency),
+            queue: value(&limits.queue),
+            queue_wait: value(&limits.queue_wait).map(|wait| wait.0),
+            log_lines: value(&limits.log_lines),
+            log_bytes: value(&limits.log_bytes).map(|bytes| bytes.0),
+        },
+    }
+}
+
+fn value<T: Copy>(given: &Option<Spanned<T>>) -> Option<T> {
+    given.as_ref().map(|given| given.value)
+}
+
+/// The host's ceilings, with the one that is always there. Its span is empty if the file does not name it.
+fn host_ceilings(host: &HostDocument) -> LimitsDocument {
+    let mut limits = host.limits.as_ref().map(|CeilingsDocument(limits)| limits.clone()).unwrap_or_default();
+    limits.memory.get_or_insert(Spanned { value: MEMORY_CEILING, span: 0..0 });
+    limits
+}
+
+fn listen_addresses(host: &HostDocument, findings: &mut Findings) -> Vec<ListenAddress> {
+    let folder = findings.source().folder().to_owned();
+    let Some(listen) = &host.listen else {
+        return vec![ListenAddress::Tcp(([127, 0, 0, 1], 8080).into())];
+    };
+    let mut seen: HashMap<ListenAddress, &Span> = HashMap::new();
+    for Spanned { value, span } in &listen.value {
+        let address = match value {
+            ListenAddress::Tcp(address) => ListenAddress::Tcp(*address),
+            ListenAddress::Unix(path) => ListenAddress::Unix(folder.join(path)),
+        };
+        if let ListenAddress::Unix(path) = &address
+            && path.as_os_str().len() > MAX_SOCKET_PATH_BYTES
+        {
+            let headline = format!("the path of this Unix socket has {} bytes", path.as_os_str().len());
+            let help = format!("systems take at most {MAX_SOCKET_PATH_BYTES}: write a shorter absolute path");
+            findings.error(span, headline, "", help);
+        }
+        let any_port = matches!(address, ListenAddress::Tcp(address) if address.port() == 0);
+        if let Some(first) = seen.insert(address, span).filter(|_| !any_port) {
+            let found = findings.source().diagnostic(
+                span,
+                "this address is there twice",
+                "again",
+                Some("take one away".into()),
+            );
+            findings.push(found.with_secondary(first, "here already"));
+        }
+    }
+    let addresses = listen.value.iter().map(|address| match &address.value {
+        ListenAddress::Tcp(address) => ListenAddress::Tcp(*address),
+        ListenAddress::Unix(path) => ListenAddress::Unix(folder.join(path)),
+    });
+    addresses.collect()
+}
+
+fn probes(host: &HostDocument, findings: &mut Findings) -> Option<std::net::SocketAddr> {
+    let Spanned { value: probes, span } = host.probes.as_ref()?;
+    let listen = host.listen.iter().flat_map(|listen| &listen.value);
+    let taken = listen.into_iter().find(|address| address.value == ListenAddress::Tcp(*probes));
+    if let Some(taken) = taken.filter(|_| probes.port() != 0) {
+        let found = findings.source().diagnostic(
+            span,
+            "the probes are at an address that callers connect to",
+            "",
+            Some("choose another port: probes and metrics are not for callers".into()),
+        );
+        findings.push(found.with_secondary(&taken.span, "callers connect here"));
+    }
+    Some(*probes)
+}
+
+fn hosts_are_of_one_tenant(document: &SiteDocument, findings: &mut Findings) {
+    let all = document.tenants.0.iter().flat_map(|tenant| {
+        let hosts = tenant.value.hosts.iter().flat_map(|hosts| &hosts.value);
+        hosts.map(move |host| (host, &tenant.key.value))
+    });
+    let mut all: Vec<_> = all.collect();
+    all.sort_by_key(|(host, _)| host.span.start);
+    let mut owners: HashMap<&HostPattern, (&Span, &str)> = HashMap::new();
+    for (host, tenant) in all {
+        let (first, owner) = *owners.entry(&host.value).or_insert((&host.span, tenant));
+        if owner != tenant {
+            let headline = format!(
+                "the host {} is claimed by two tenants, {} and {}",
+                quoted(&host.value.to_string()),
+                quoted(owner),
+                quoted(tenant)
+            );
+            let help = "a host belongs to one tenant: take it away from the other";
+            let found =
+                findings.source().diagnostic(&host.span, headline, "claimed again", Some(help.into()));
+            findings.push(found.with_secondary(first, format!("claimed by {} here", quoted(owner))));
+        }
+    }
+}
+
+fn tenant(
+    entry: &Entry<TenantName, TenantDocument>,
+    host_ceilings: &LimitsDocument,
+    findings: &mut Findings,
+) -> TenantSite {
+    let document = &entry.value;
+    let no_quota = QuotaDocument::default();
+    let quota = document.quota.as_ref().unwrap_or(&no_quota);
+    let bounds = Allowance {
+        tenant: &entry.key.value,
+        host_ceilings,
+        tenant_ceilings: quota.limits.as_ref().map(|CeilingsDocument(limits)| limits),
+        allowed: quota.grants.as_ref(),
+    };
+    if let Some(limits) = bounds.tenant_ceilings {
+        ceilings_are_below_the_hosts(limits, host_ceilings, findings);
+    }
+    let plugins = document.plugins.0.iter().filter_map(|plugin| {
+        let site = plugin_site(&plugin.value, &bounds, findings);
+        Some((plugin.name.clone()?, site?))
+    });
+    let plugins = plugins.collect();
+    let routes = routes(entry, findings);
+    unused_plugins_are_told(document, findings);
+    TenantSite {
+        hosts: document.hosts.iter().flat_map(|hosts| &hosts.value).map(|host| host.value.clone()).collect(),
+        quota: resolve_quota(quota),
+        plugins,
+        routes,
+    }
+}
+
+fn resolve_quota(quota: &QuotaDocument) -> Quota {
+    let default = Quota::default();
+    let storage = quota.storage.as_ref();
+    let bytes = storage.and_then(|storage| value(&storage.bytes)).map(|bytes| bytes.0);
+    let keys = storage.and_then(|storage| value(&storage.keys));
+    Quota {
+        concurrency: value(&quota.concurrency).unwrap_or(default.concurrency),
+        queue: value(&quota.queue).unwrap_or(default.queue),
+        queue_wait: value(&quota.queue_wait).map_or(default.queue_wait, |wait| wait.0),
+        storage: Storage {
+            bytes: bytes.unwrap_or(default.storage.bytes),
+            keys: keys.unwrap_or(default.storage.keys),
+        },
+    }
+}
+
+fn plugin_site(
+    plugin: &PluginDocument,
+    bounds: &Allowance<'_>,
+    findings: &mut Findings,
+) -> Option<PluginSite> {
+    let no_limits = LimitsDocument::default();
+    let limits = limits(plugin.limits.as_ref().unwrap_or(&no_limits), bounds, findings);
+    let grants = grants(plugin.grants.as_ref(), bounds, findings);
+    let component = plugin.component.as_ref()?;
+    let config = plugin.config.iter().map(|(key, value)| (key.value.clone(), value.value.clone()));
+    Some(PluginSite {
+        component: findings.source().folder().join(&component.value),
+        component_span: component.span.clone(),
+        grants,
+        config: config.collect(),
+        limits,
+        span: plugin.place.clone(),
+    })
+}

@@ -1,0 +1,156 @@
+//! The JSON Schema of the site file, made of the types that read it.
+//!
+//! Owns how the document's types look in JSON Schema where a derive cannot say it. An editor that knows the schema
+//! completes and explains keys; the host itself never reads it.
+
+use std::borrow::Cow;
+
+use schemars::generate::SchemaSettings;
+use schemars::transform::{Transform, transform_subschemas};
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde_json::Value;
+
+use super::document::{CeilingsDocument, LimitsDocument, Named, SiteDocument};
+use super::site::ListenAddress;
+use super::units::{ByteSize, TimeSpan};
+use super::value::Spanned;
+use crate::snapshot::{HostPattern, RoutePattern};
+use crate::tenant::{PluginName, TenantName};
+
+/// The JSON Schema (2020-12) of the site file, as text that ends in a line break.
+pub fn json_schema() -> String {
+    let settings = SchemaSettings::draft2020_12().with_transform(as_toml);
+    let mut schema = settings.into_generator().into_root_schema_for::<SiteDocument>();
+    schema.insert("title".into(), "Jackfield site file".into());
+    let mut text = serde_json::to_string_pretty(&schema).unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+/// What the derive says of Rust, said of TOML: there is no null (what may be left out is left out), numbers have bounds
+/// and no Rust type, and a doc comment's line breaks are not its reader's.
+fn as_toml(schema: &mut Schema) {
+    schema.remove("format");
+    if let Some(Value::String(description)) = schema.get_mut("description") {
+        let paragraphs: Vec<_> = description.split("\n\n").map(|lines| lines.replace('\n', " ")).collect();
+        *description = paragraphs.join("\n\n");
+    }
+    if let Some(Value::Array(types)) = schema.get_mut("type") {
+        types.retain(|kind| kind != "null");
+        if let [only] = types.as_slice() {
+            let only = only.clone();
+            schema.insert("type".into(), only);
+        }
+    }
+    if let Some(Value::Array(choices)) = schema.get_mut("anyOf") {
+        choices.retain(|choice| choice.get("type").is_none_or(|kind| kind != "null"));
+        if let [Value::Object(only)] = choices.as_slice() {
+            let only = only.clone();
+            schema.remove("anyOf");
+            for (key, value) in only {
+                schema.insert(key, value);
+            }
+        }
+    }
+    transform_subschemas(&mut as_toml, schema);
+}
+
+impl<T: JsonSchema> JsonSchema for Spanned<T> {
+    fn inline_schema() -> bool {
+        T::inline_schema()
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        T::schema_name()
+    }
+
+    fn schema_id() -> Cow<'static, str> {
+        T::schema_id()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        T::json_schema(generator)
+    }
+}
+
+impl<N: JsonSchema, T: JsonSchema> JsonSchema for Named<N, T> {
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn schema_name() -> Cow<'static, str> {
+        format!("{}s", T::schema_name()).into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "propertyNames": generator.subschema_for::<N>(),
+            "additionalProperties": generator.subschema_for::<T>(),
+        })
+    }
+}
+
+impl JsonSchema for CeilingsDocument {
+    fn schema_name() -> Cow<'static, str> {
+        "Ceilings".into()
+    }
+
+    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
+        let mut schema = LimitsDocument::json_schema(generator);
+        schema.insert("description".into(), "What limits may not exceed. None of them has a default.".into());
+        let mut without_default = |limit: &mut Schema| {
+            limit.remove("default");
+        };
+        transform_properties(&mut schema, &mut without_default);
+        schema
+    }
+}
+
+fn transform_properties(schema: &mut Schema, transform: &mut impl Transform) {
+    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
+        for property in properties.values_mut() {
+            if let Ok(property) = property.try_into() {
+                transform.transform(property);
+            }
+        }
+    }
+}
+
+macro_rules! text_schema {
+    ($($type:ty, $name:literal, $description:literal, $pattern:literal, [$($example:literal),*];)*) => {$(
+        impl JsonSchema for $type {
+            fn schema_name() -> Cow<'static, str> {
+                $name.into()
+            }
+
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({
+                    "type": "string",
+                    "description": $description,
+                    "pattern": $pattern,
+                    "examples": [$($example),*],
+                })
+            }
+        }
+    )*};
+}
+
+// The patterns are for an editor's first glance: what they let through, the host still checks.
+text_schema! {
+    ByteSize, "Size", "A whole number of bytes and its unit: B, KiB, MiB or GiB.",
+        "^[0-9]+(B|KiB|MiB|GiB)$", ["64KiB", "128MiB"];
+    TimeSpan, "Duration", "A whole number and its unit: us, ms, s, min or h; at most a year.",
+        "^[0-9]+(us|ms|s|min|h)$", ["50ms", "30s"];
+    TenantName, "TenantName", "1 to 63 of a-z, 0-9 and `-`, beginning and ending with a letter or digit.",
+        "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", ["shop"];
+    PluginName, "PluginName", "1 to 63 of a-z, 0-9 and `-`, beginning and ending with a letter or digit.",
+        "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", ["books"];
+    HostPattern, "HostPattern", "A host name or address without a port, `*.` and a host name, or `*`.",
+        "^(\\*|\\[[0-9a-fA-F:.]+\\]|(\\*\\.)?[0-9A-Za-z_-]+(\\.[0-9A-Za-z_-]+)*)$",
+        ["shop.example.com", "*.shop.example.com", "*"];
+    RoutePattern, "RoutePattern", "A path of static segments, `{name}`, and at the end `{*name}`.",
+        "^/[^?#]*$", ["/", "/api/books/{id}", "/files/{*path}"];
+    ListenAddress, "ListenAddress", "An IP address and port, or `unix:` and a path.",
+        "^(unix:.+|.+:[0-9]{1,5})$", ["127.0.0.1:8080", "[::]:80", "unix:jackfield.sock"];
+}

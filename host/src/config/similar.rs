@@ -1,0 +1,98 @@
+//! A name that is none of those known: which of them was meant.
+//!
+//! Owns what counts as similar, and how much is compared. Where names come from is the caller's.
+
+use super::findings::Findings;
+
+/// The longest name for which a similar one is sought.
+const MAX_SIMILAR_CHARS: usize = 64;
+
+/// The most names that one is compared with.
+const MAX_COMPARED: usize = 1000;
+
+/// The most keys that a message lists.
+const MAX_LISTED: usize = 16;
+
+/// Help for a name that is none of those known: the most similar one, or all of them after `all_of`.
+pub(super) fn did_you_mean<S: AsRef<str>>(
+    name: &str,
+    known: &[S],
+    all_of: &str,
+    findings: &Findings,
+) -> Option<String> {
+    if findings.is_full() || known.is_empty() {
+        return None;
+    }
+    if let Some(similar) = most_similar(name, known.iter().map(AsRef::as_ref)) {
+        return Some(format!("did you mean `{similar}`?"));
+    }
+    let listed: Vec<_> = known.iter().take(MAX_LISTED).map(|name| format!("`{}`", name.as_ref())).collect();
+    let rest = known.len().saturating_sub(listed.len());
+    let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+    Some(format!("{all_of} {}{more}", listed.join(", ")))
+}
+
+/// The known name that `name` was probably meant to be.
+fn most_similar<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<&'k str> {
+    let known = known.take(MAX_COMPARED);
+    let name: Vec<char> = name.chars().take(MAX_SIMILAR_CHARS).flat_map(char::to_lowercase).collect();
+    // A third of the letters may be wrong: `boks` is `books`, `log` is not `cpu`.
+    let most = name.len().checked_div(3).unwrap_or(0).clamp(1, 3);
+    let with_distance = known.map(|known| {
+        let letters: Vec<char> = known.chars().take(MAX_SIMILAR_CHARS).collect();
+        (distance(&name, &letters), known)
+    });
+    let near = with_distance.filter(|(distance, _)| *distance <= most);
+    near.min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
+}
+
+/// How many letters must be added, left out, changed or swapped with their neighbour to make one word the other. A
+/// `_` for a `-` costs nothing.
+fn distance(from: &[char], to: &[char]) -> usize {
+    let same = |a: char, b: char| a == b || (a == '_' && b == '-');
+    let mut before_last: Vec<usize> = Vec::new();
+    let mut last: Vec<usize> = (0..=to.len()).collect();
+    for (row, &letter) in from.iter().enumerate() {
+        let mut current = vec![row.saturating_add(1)];
+        for (column, &other) in to.iter().enumerate() {
+            let at = |line: &[usize], column: usize| line.get(column).copied().unwrap_or(usize::MAX);
+            let changed = at(&last, column).saturating_add(usize::from(!same(letter, other)));
+            let added = at(&current, column).saturating_add(1);
+            let left_out = at(&last, column.saturating_add(1)).saturating_add(1);
+            let mut best = changed.min(added).min(left_out);
+            if let (Some(row_before), Some(column_before)) = (row.checked_sub(1), column.checked_sub(1))
+                && from.get(row_before) == Some(&other)
+                && to.get(column_before) == Some(&letter)
+            {
+                best = best.min(at(&before_last, column_before).saturating_add(1));
+            }
+            current.push(best);
+        }
+        before_last = std::mem::replace(&mut last, current);
+    }
+    last.last().copied().unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_misspelt_name_is_recognized() {
+        let known = ["books", "cpu", "queue-wait", "keyvalue", "keyvalue-shared", "request-body"];
+        for (name, meant) in [
+            ("boks", Some("books")),
+            ("boosk", Some("books")),
+            ("Books", Some("books")),
+            ("queue_wait", Some("queue-wait")),
+            ("key-value", Some("keyvalue")),
+            ("requestbody", Some("request-body")),
+            ("cpus", Some("cpu")),
+            ("memory", None),
+            ("", None),
+            ("x", None),
+        ] {
+            assert_eq!(most_similar(name, known.into_iter()), meant, "{name}");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! The text of a site file, and where in it a thing stands.
+//!
+//! Owns reading the file within its bound, lines and columns. What the text means is read elsewhere.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use super::diagnostic::{Diagnostic, Diagnostics};
+use super::visible::quoted;
+
+/// Bytes of a file's text, from the first up to but not including the last.
+pub type Span = Range<usize>;
+
+/// The longest site file, in bytes.
+const MAX_SOURCE_BYTES: usize = 4 * 1024 * 1024;
+
+/// A site file's text and path.
+pub struct Source {
+    path: PathBuf,
+    folder: PathBuf,
+    text: String,
+    /// The offset of each line's first byte.
+    lines: Vec<usize>,
+}
+
+/// A place as people count it: line and column from 1, a column being a character.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Position {
+    pub(super) line: usize,
+    pub(super) column: usize,
+}
+
+impl Source {
+    /// Takes a text as that of the file at `path`.
+    pub(super) fn new(path: &Path, text: String) -> Arc<Self> {
+        // An empty path, or a working folder that is gone: paths in the file are then relative to wherever we are.
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let folder = absolute.parent().map(Path::to_owned).unwrap_or_default();
+        let after_breaks = text.match_indices('\n').map(|(at, _)| at.saturating_add(1));
+        let lines = std::iter::once(0).chain(after_breaks).collect();
+        Arc::new(Self { path: path.to_owned(), folder, text, lines })
+    }
+
+    /// Reads the file at `path`: at most 4 MiB of UTF-8.
+    pub(super) fn read(path: &Path) -> Result<Arc<Self>, Diagnostics> {
+        let nowhere = |headline: String, help: &str| {
+            let found =
+                Diagnostic::without_place(Self::new(path, String::new()), headline, Some(help.into()));
+            Diagnostics::from(found)
+        };
+        let name = quoted(&path.to_string_lossy());
+        let bytes = read_bounded(path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => {
+                nowhere(format!("there is no site file {name}"), "name another one with `--config FILE`")
+            }
+            io::ErrorKind::IsADirectory => {
+                nowhere(format!("{name} is a folder"), "name the site file inside it")
+            }
+            io::ErrorKind::PermissionDenied => nowhere(
+                format!("this process may not read the site file {name}"),
+                "let the user that runs the host read it",
+            ),
+            _ => nowhere(
+                format!("the site file {name} cannot be read: {error}"),
+                "see that it is a plain file on a disk that works",
+            ),
+        })?;
+        if bytes.len() > MAX_SOURCE_BYTES {
+            return Err(nowhere(
+                format!("the site file {name} is longer than 4 MiB"),
+                "divide its tenants among several hosts; see also that it is the file that you mean",
+            ));
+        }
+        String::from_utf8(bytes).map(|text| Self::new(path, text)).map_err(|error| {
+            let at = error.utf8_error().valid_up_to();
+            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+            let found = Self::new(path, text).diagnostic(
+                &(at..at.saturating_add(char::REPLACEMENT_CHARACTER.len_utf8())),
+                "the site file is not UTF-8",
+                "these bytes are not a character",
+                Some("save the file in the encoding UTF-8".into()),
+            );
+            found.into()
+        })
+    }
+
+    /// The path as it was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The folder of the file, absolute: what paths in the file are relative to.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The text as read.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// An error found at `span` after the file was read: a component that is missing, an import that is not granted.
+    ///
+    /// `headline` says what is wrong, `label` what stands at the caret, `help` what would be right. A source without
+    /// text (one made for a component without a site file) gives an error that names the path alone.
+    pub fn diagnostic(
+        self: &Arc<Self>,
+        span: &Span,
+        headline: impl Into<String>,
+        label: impl Into<String>,
+        help: Option<String>,
+    ) -> Diagnostic {
+        if self.text.is_empty() {
+            return Diagnostic::without_place(self.clone(), headline.into(), help);
+        }
+        Diagnostic::error(self.clone(), span.clone(), headline.into(), label.into(), help)
+    }
+
+    /// The same span inside the text, between characters and on one line: of a span of several lines, the first.
+    pub(super) fn on_one_line(&self, span: &Span) -> Span {
+        let start = self.text.floor_char_boundary(span.start.min(self.text.len()));
+        let line_end = self.line(self.line_index(start)).end;
+        let end = self.text.ceil_char_boundary(span.end.min(self.text.len())).min(line_end);
+        start..end.max(start)
+    }
+
+    /// Where an offset is; the end if it lies beyond.
+    pub(super) fn position(&self, offset: usize) -> Position {
+        let offset = self.text.floor_char_boundary(offset.min(self.text.len()));
+        let line = self.line_index(offset);
+        let column = self.text_before(offset).chars().count().saturating_add(1);
+        Position { line: line.saturating_add(1), column }
+    }
+
+    /// What stands before an offset on its line.
+    pub(super) fn text_before(&self, offset: usize) -> &str {
+        self.text.get(self.line(self.line_index(offset)).start..offset).unwrap_or_default()
+    }
+
+    /// The line, counted from 0, of an offset.
+    pub(super) fn line_index(&self, offset: usize) -> usize {
+        self.lines.partition_point(|start| *start <= offset).saturating_sub(1)
+    }
+
+    /// The bytes of a line, counted from 0, without its line break.
+    pub(super) fn line(&self, index: usize) -> Span {
+        let start = self.lines.get(index).copied().unwrap_or(self.text.len());
+        let next = self.lines.get(index.saturating_add(1)).copied();
+        let end = next.map_or(self.text.len(), |next| next.saturating_sub(1)).max(start);
+        let line = self.text.get(start..end).unwrap_or_default();
+        start..start.saturating_add(line.strip_suffix('\r').unwrap_or(line).len())
+    }
+}
+
+impl fmt::Debug for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Source").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+/// At most one byte more than a site file may have, so that the caller sees that it has more.
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let bound = u64::try_from(MAX_SOURCE_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    File::open(path)?.take(bound).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_and_columns_are_counted_from_one_in_characters() {
+        let source = Source::new(Path::new("site.toml"), "ab\r\näöü = 1\n\nend".into());
+        for (offset, line, column) in
+            [(0, 1, 1), (1, 1, 2), (4, 2, 1), (6, 2, 2), (10, 2, 4), (15, 3, 1), (16, 4, 1), (99, 4, 4)]
+        {
+            assert_eq!(source.position(offset), Position { line, column }, "offset {offset}");
+        }
+        assert_eq!(source.text().get(source.line(0)), Some("ab"));
+        assert_eq!(source.line(9), 19..19);
+    }
+
+    #[test]
+    fn a_span_is_cut_to_its_first_line_and_to_characters() {
+        let source = Source::new(Path::new("site.toml"), "hosts = [\n\"ä\"]".into());
+        assert_eq!(source.on_one_line(&(8..14)), 8..9);
+        assert_eq!(source.on_one_line(&(12..12)), 11..13);
+        assert_eq!(source.on_one_line(&(70..90)), 15..15);
+    }
+
+    #[test]
+    fn a_file_that_cannot_be_a_site_file_is_one_clear_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            path
+        };
+        for (path, expected) in [
+            (folder.path().join("none.toml"), "there is no site file"),
+            (folder.path().to_owned(), "is a folder"),
+            (file("long.toml", &vec![b'#'; MAX_SOURCE_BYTES + 1]), "is longer than 4 MiB"),
+            (file("latin1.toml", b"# fine\n# caf\xe9\n"), "latin1.toml:2:6"),
+        ] {
+            let text = Source::read(&path).unwrap_err().to_string();
+            assert!(text.contains(expected), "{text}");
+        }
+        assert!(Source::read(&file("whole.toml", &vec![b'#'; MAX_SOURCE_BYTES])).is_ok());
+    }
+}

@@ -1,0 +1,275 @@
+//! Quantities as the site file writes them: a whole number and its unit, `"64MiB"` or `"50ms"`.
+//!
+//! Owns their parsing and their printing; which quantity a key takes, and how large it may be, is the reader's
+//! business.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::visible::quoted;
+
+/// Bytes, written `"64MiB"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ByteSize(pub(super) u64);
+
+/// A length of time, written `"50ms"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct TimeSpan(pub(super) Duration);
+
+/// Why a text is no quantity, and what would be right.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{problem}")]
+pub(super) struct UnitError {
+    problem: String,
+    /// What would be right.
+    pub(super) help: String,
+}
+
+/// The most that a size may be: what a TOML integer can count.
+const MOST_BYTES: u64 = i64::MAX.unsigned_abs();
+
+/// The most that a duration may be, a year: any of them can be added to any instant.
+const MOST_MICROSECONDS: u64 = 8760 * 3_600_000_000;
+
+struct Scale {
+    /// Unit and what it is worth in the smallest one, smallest first.
+    units: &'static [(&'static str, u64)],
+    /// What people write instead, in lower case: the number's factor, and the unit meant.
+    aliases: &'static [(&'static str, u64, &'static str)],
+    most: u64,
+    example: &'static str,
+}
+
+const BYTES: Scale = Scale {
+    units: &[("B", 1), ("KiB", 1 << 10), ("MiB", 1 << 20), ("GiB", 1 << 30)],
+    aliases: &[
+        ("b", 1, "B"),
+        ("byte", 1, "B"),
+        ("bytes", 1, "B"),
+        ("k", 1, "KiB"),
+        ("kb", 1, "KiB"),
+        ("ki", 1, "KiB"),
+        ("kib", 1, "KiB"),
+        ("m", 1, "MiB"),
+        ("mb", 1, "MiB"),
+        ("mi", 1, "MiB"),
+        ("mib", 1, "MiB"),
+        ("g", 1, "GiB"),
+        ("gb", 1, "GiB"),
+        ("gi", 1, "GiB"),
+        ("gib", 1, "GiB"),
+        ("t", 1024, "GiB"),
+        ("tb", 1024, "GiB"),
+        ("ti", 1024, "GiB"),
+        ("tib", 1024, "GiB"),
+    ],
+    most: MOST_BYTES,
+    example: "64MiB",
+};
+
+const TIME: Scale = Scale {
+    units: &[("us", 1), ("ms", 1000), ("s", 1_000_000), ("min", 60_000_000), ("h", 3_600_000_000)],
+    aliases: &[
+        ("µs", 1, "us"),
+        ("μs", 1, "us"),
+        ("us", 1, "us"),
+        ("usec", 1, "us"),
+        ("ms", 1, "ms"),
+        ("msec", 1, "ms"),
+        ("millis", 1, "ms"),
+        ("s", 1, "s"),
+        ("sec", 1, "s"),
+        ("secs", 1, "s"),
+        ("second", 1, "s"),
+        ("seconds", 1, "s"),
+        ("m", 1, "min"),
+        ("min", 1, "min"),
+        ("mins", 1, "min"),
+        ("minute", 1, "min"),
+        ("minutes", 1, "min"),
+        ("h", 1, "h"),
+        ("hr", 1, "h"),
+        ("hour", 1, "h"),
+        ("hours", 1, "h"),
+        ("d", 24, "h"),
+        ("day", 24, "h"),
+        ("days", 24, "h"),
+        ("w", 168, "h"),
+        ("week", 168, "h"),
+        ("weeks", 168, "h"),
+    ],
+    most: MOST_MICROSECONDS,
+    example: "50ms",
+};
+
+impl ByteSize {
+    /// Reads a size: a whole number and `B`, `KiB`, `MiB` or `GiB`.
+    pub(super) fn parse(text: &str) -> Result<Self, UnitError> {
+        BYTES.parse(text).map(Self)
+    }
+}
+
+impl fmt::Display for ByteSize {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        BYTES.print(self.0, f)
+    }
+}
+
+impl TimeSpan {
+    /// Reads a duration: a whole number and `us`, `ms`, `s`, `min` or `h`.
+    pub(super) fn parse(text: &str) -> Result<Self, UnitError> {
+        TIME.parse(text).map(|microseconds| Self(Duration::from_micros(microseconds)))
+    }
+}
+
+impl fmt::Display for TimeSpan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        TIME.print(u64::try_from(self.0.as_micros()).unwrap_or(u64::MAX), f)
+    }
+}
+
+impl Scale {
+    fn parse(&self, text: &str) -> Result<u64, UnitError> {
+        let digits_end = text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len());
+        let (digits, unit) = text.split_at(digits_end);
+        if digits.is_empty() {
+            return Err(self.error(format!("{} does not begin with a whole number", quoted(text))));
+        }
+        let number: u64 = digits.parse().map_err(|_| self.too_much(text))?;
+        if let Some((_, worth)) = self.units.iter().find(|(name, _)| *name == unit) {
+            let total = number.checked_mul(*worth).filter(|total| *total <= self.most);
+            return total.ok_or_else(|| self.too_much(text));
+        }
+        let spelled = unit.trim().to_lowercase();
+        if spelled.is_empty() {
+            return Err(self.error(format!("{} has no unit", quoted(text))));
+        }
+        let meant = self.aliases.iter().find(|(name, ..)| *name == spelled);
+        let meant = meant.and_then(|(_, factor, unit)| Some((number.checked_mul(*factor)?, unit)));
+        Err(match meant {
+            Some((number, meant)) if unit != unit.trim() && unit.trim() == *meant => UnitError {
+                problem: format!("{} has a space in it", quoted(text)),
+                help: format!("write \"{number}{meant}\""),
+            },
+            Some((number, meant)) => UnitError {
+                problem: format!("{} is not a unit here", quoted(unit.trim())),
+                help: format!("did you mean \"{number}{meant}\"? {}", self.form()),
+            },
+            None if unit.starts_with(['.', ',']) => {
+                self.error(format!("{} is not a whole number of a unit", quoted(text)))
+            }
+            None => self.error(format!("{} is not a unit here", quoted(unit.trim()))),
+        })
+    }
+
+    fn print(&self, amount: u64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let fits = |worth: u64| amount != 0 && amount.checked_rem(worth) == Some(0);
+        let (unit, worth) =
+            self.units.iter().rev().find(|(_, worth)| fits(*worth)).copied().unwrap_or(match self.units {
+                [smallest, ..] => *smallest,
+                [] => ("", 1),
+            });
+        write!(f, "{}{unit}", amount.checked_div(worth).unwrap_or(amount))
+    }
+
+    fn error(&self, problem: String) -> UnitError {
+        UnitError { problem, help: self.form() }
+    }
+
+    fn too_much(&self, text: &str) -> UnitError {
+        let most = if self.units == TIME.units { "8760h, a year" } else { "8589934591GiB" };
+        UnitError {
+            problem: format!("{} is too much", quoted(text)),
+            help: format!("the most that can be written is {most}"),
+        }
+    }
+
+    fn form(&self) -> String {
+        let units: Vec<_> = self.units.iter().map(|(unit, _)| *unit).collect();
+        format!("write a whole number and one of {}, as in \"{}\"", units.join(", "), self.example)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn sizes_are_whole_numbers_with_a_binary_unit() {
+        for (text, bytes) in [
+            ("0B", 0),
+            ("1B", 1),
+            ("1023B", 1023),
+            ("64KiB", 65536),
+            ("64MiB", 67_108_864),
+            ("1GiB", 1_073_741_824),
+        ] {
+            assert_eq!(ByteSize::parse(text), Ok(ByteSize(bytes)), "{text}");
+            assert_eq!(ByteSize(bytes).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn durations_are_whole_numbers_with_a_unit() {
+        for (text, microseconds) in [
+            ("0us", 0),
+            ("7us", 7),
+            ("50ms", 50_000),
+            ("30s", 30_000_000),
+            ("5min", 300_000_000),
+            ("2h", 7_200_000_000),
+        ] {
+            assert_eq!(TimeSpan::parse(text), Ok(TimeSpan(Duration::from_micros(microseconds))), "{text}");
+            assert_eq!(TimeSpan(Duration::from_micros(microseconds)).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn a_wrong_unit_is_answered_with_the_right_one() {
+        for (text, right) in [
+            ("64MB", "\"64MiB\""),
+            ("64mb", "\"64MiB\""),
+            ("64M", "\"64MiB\""),
+            ("64 MiB", "\"64MiB\""),
+            ("2TB", "\"2048GiB\""),
+            ("64", "B, KiB, MiB, GiB"),
+            ("1.5GiB", "B, KiB, MiB, GiB"),
+            ("-1B", "B, KiB, MiB, GiB"),
+            ("99999999999999999999B", "8589934591GiB"),
+            ("8589934592GiB", "8589934591GiB"),
+        ] {
+            let help = ByteSize::parse(text).unwrap_err().help;
+            assert!(help.contains(right), "{text}: {help}");
+        }
+        for (text, right) in [
+            ("5m", "\"5min\""),
+            ("5 s", "\"5s\""),
+            ("5sec", "\"5s\""),
+            ("5µs", "\"5us\""),
+            ("2d", "\"48h\""),
+            ("8761h", "8760h"),
+            ("1h30min", "us, ms, s, min, h"),
+            ("", "us, ms, s, min, h"),
+        ] {
+            let help = TimeSpan::parse(text).unwrap_err().help;
+            assert!(help.contains(right), "{text}: {help}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_printed_reads_back(amount in 0..=MOST_MICROSECONDS) {
+            let (size, time) = (ByteSize(amount), TimeSpan(Duration::from_micros(amount)));
+            prop_assert_eq!(ByteSize::parse(&size.to_string()), Ok(size));
+            prop_assert_eq!(TimeSpan::parse(&time.to_string()), Ok(time));
+        }
+
+        #[test]
+        fn no_text_is_too_strange(text in ".{0,12}", number in any::<u64>()) {
+            let _ = (ByteSize::parse(&text), TimeSpan::parse(&text));
+            let text = format!("{number}{text}");
+            let _ = (ByteSize::parse(&text), TimeSpan::parse(&text));
+        }
+    }
+}

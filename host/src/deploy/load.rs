@@ -1,0 +1,175 @@
+//! A site → compiled plugins, or everything that is wrong with it, by tenant.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::config::{Diagnostic, PluginSite, Site, Source, TenantSite};
+use crate::observe::Plug;
+use crate::sandbox::{Component, Digest, Sandbox, interface};
+use crate::tenant::{PluginName, TenantName};
+
+/// The largest component file that is read. The sandbox has the same bound; this one keeps a larger file
+/// out of memory.
+const MAX_COMPONENT_BYTES: u64 = 64 << 20;
+
+/// A site with its components.
+pub struct Loaded {
+    /// The site.
+    pub site: Site,
+    /// Its tenants: what can run, or what is wrong.
+    pub tenants: BTreeMap<TenantName, Result<LoadedTenant, Vec<Diagnostic>>>,
+}
+
+/// A tenant that can run.
+pub struct LoadedTenant {
+    /// The components of its plugins.
+    pub components: BTreeMap<PluginName, Component>,
+}
+
+impl Loaded {
+    /// Everything that is wrong, of all tenants.
+    pub fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
+        self.tenants.values().filter_map(|tenant| tenant.as_ref().err()).flatten()
+    }
+}
+
+/// Compiles what `site` names. What is among `known` is not compiled again. Takes seconds: not for an
+/// async worker.
+pub fn load(site: Site, sandbox: &Sandbox, known: impl IntoIterator<Item = Component>) -> Loaded {
+    let known = known.into_iter().map(|component| (component.digest(), component)).collect();
+    let mut loader = Loader { source: site.source.clone(), sandbox, known, read: BTreeMap::new() };
+    let tenants = site.tenants.iter().map(|(name, tenant)| (name.clone(), loader.tenant(tenant))).collect();
+    Loaded { site, tenants }
+}
+
+struct Loader<'a> {
+    source: Arc<Source>,
+    sandbox: &'a Sandbox,
+    known: BTreeMap<Digest, Component>,
+    /// Files of this load: two plugins of one file run the same bytes, even if it changes in between.
+    read: BTreeMap<PathBuf, Result<Component, Fault>>,
+}
+
+/// Why a file is no component; what is said of it in every place that names it.
+#[derive(Debug, Clone)]
+struct Fault {
+    headline: String,
+    label: String,
+    help: Option<String>,
+}
+
+impl Loader<'_> {
+    fn tenant(&mut self, tenant: &TenantSite) -> Result<LoadedTenant, Vec<Diagnostic>> {
+        let mut components = BTreeMap::new();
+        let mut faults = Vec::new();
+        for (name, plugin) in &tenant.plugins {
+            match self.component(&plugin.component) {
+                Ok(component) => {
+                    self.check_imports(name, plugin, &component, &mut faults);
+                    components.insert(name.clone(), component);
+                }
+                Err(fault) => faults.push(self.source.diagnostic(
+                    &plugin.component_span,
+                    format!("plugin `{name}`: {}", fault.headline),
+                    fault.label,
+                    fault.help,
+                )),
+            }
+        }
+        self.check_places(tenant, &components, &mut faults);
+        if faults.is_empty() { Ok(LoadedTenant { components }) } else { Err(faults) }
+    }
+
+    fn component(&mut self, path: &Path) -> Result<Component, Fault> {
+        if let Some(read) = self.read.get(path) {
+            return read.clone();
+        }
+        let component = self.compile(path);
+        self.read.insert(path.to_owned(), component.clone());
+        component
+    }
+
+    fn compile(&mut self, path: &Path) -> Result<Component, Fault> {
+        let bytes = read_bounded(path).map_err(|error| Fault {
+            headline: format!("cannot read its component {}", path.display()),
+            label: error.to_string(),
+            help: (error.kind() == std::io::ErrorKind::NotFound)
+                .then(|| "the path is relative to the site file's folder; has the plugin been built?".into()),
+        })?;
+        if let Some(component) = self.known.get(&Digest::of(&bytes)) {
+            return Ok(component.clone());
+        }
+        let component = self.sandbox.compile(&bytes).map_err(|error| Fault {
+            headline: format!("{} is not a component that can run here", path.display()),
+            label: error.to_string(),
+            help: None,
+        })?;
+        self.known.insert(component.digest(), component.clone());
+        Ok(component)
+    }
+
+    fn check_imports(
+        &self,
+        name: &PluginName,
+        plugin: &PluginSite,
+        component: &Component,
+        faults: &mut Vec<Diagnostic>,
+    ) {
+        for refused in component.refused_imports(plugin.grants) {
+            let help = refused.grant().map(|grant| format!("grant it: `grants = {{ {grant} = true }}`"));
+            faults.push(self.source.diagnostic(
+                &plugin.component_span,
+                format!("plugin `{name}` cannot run: {refused}"),
+                "this component",
+                help,
+            ));
+        }
+    }
+
+    /// A component's place in a route must be one that it can take.
+    fn check_places(
+        &self,
+        tenant: &TenantSite,
+        components: &BTreeMap<PluginName, Component>,
+        faults: &mut Vec<Diagnostic>,
+    ) {
+        const FILTERS: &[Plug] = &[Plug::RequestFilter, Plug::ResponseFilter];
+        for route in &tenant.routes {
+            let filters =
+                route.filters.iter().zip(&route.filter_spans).map(|(name, span)| (name, span, FILTERS));
+            let plugin = (&route.plugin, &route.plugin_span, &[Plug::Handler][..]);
+            for (name, span, wanted) in filters.chain([plugin]) {
+                let Some(component) = components.get(name) else { continue };
+                if wanted.iter().any(|plug| component.is(*plug)) {
+                    continue;
+                }
+                let place = if wanted == FILTERS { "filter" } else { "plugin" };
+                let exports: Vec<_> = wanted.iter().map(|plug| format!("`{}`", interface(*plug))).collect();
+                let is: Vec<_> = component.plugs().iter().map(|plug| plug.as_str()).collect();
+                let is = if is.is_empty() { "nothing that a route can use".into() } else { is.join(" and ") };
+                faults.push(self.source.diagnostic(
+                    span,
+                    format!(
+                        "`{name}` cannot be the {place} of a route: it does not export {}",
+                        exports.join(" or ")
+                    ),
+                    format!("it is {is}"),
+                    None,
+                ));
+            }
+        }
+    }
+}
+
+fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+    let file = std::fs::File::open(path)?;
+    if file.metadata()?.is_dir() {
+        return Err(std::io::ErrorKind::IsADirectory.into());
+    }
+    let mut bytes = Vec::new();
+    // One byte more than is allowed, so that the sandbox sees and says that it is too large.
+    file.take(MAX_COMPONENT_BYTES.saturating_add(1)).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}

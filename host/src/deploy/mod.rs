@@ -1,0 +1,45 @@
+//! From a document to a live snapshot, and again at every change.
+//!
+//! A change is read, checked and compiled beside what runs (`load.rs`); only then is one pointer swapped.
+//! What is broken changes nothing: a site file with a fault leaves everything as it is, a component with
+//! one leaves its own tenant as it is. Gates, counters, limiters and quotas belong to tenants and plugins,
+//! not to revisions, and stay through a swap.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `load.rs` | a site → compiled plugins, or everything that is wrong with it |
+//! | `document.rs` | the id of a revision |
+//! | `live.rs` | what is live, and how the next takes its place |
+//! | `watch.rs` | which files may change, and the thread that reloads when they do |
+
+mod document;
+mod live;
+mod load;
+mod watch;
+
+pub use live::{Deployer, Parts, Reloaded, StartError};
+pub use load::{Loaded, LoadedTenant, load};
+pub use watch::{WatchError, Watcher};
+
+use std::path::PathBuf;
+
+use crate::config::{Diagnostics, Site};
+
+/// Where a site comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A site file.
+    SiteFile(PathBuf),
+    /// One component, served at every path of every host.
+    Component(PathBuf),
+}
+
+impl Origin {
+    /// Reads the site.
+    pub fn read(&self) -> Result<Site, Diagnostics> {
+        match self {
+            Self::SiteFile(path) => Site::load(path),
+            Self::Component(path) => Ok(Site::for_component(path)),
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The composition root: the only place that knows every room.
+//!
+//! Parts are made in the order in which they need each other, one short step a room, and taken apart in
+//! the reverse. Addresses are bound first and served last.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::config::{HostSettings, ListenAddress, Site};
+use crate::deploy::{Deployer, Origin, Parts, StartError, WatchError, Watcher};
+use crate::listen::{Address, BindError, Bound, Probes, Readiness, Server, Settings};
+use crate::observe::{Log, Metrics};
+use crate::request::{self, Books, Requests};
+use crate::sandbox::{PoolSettings, Sandbox, SandboxError};
+use crate::store::{Store, StoreError};
+use crate::tenant::{Bounds, Gate};
+
+/// Calls that may wait for one of the pool's slots, for each slot there is.
+const QUEUE_PER_SLOT: usize = 4;
+
+/// What a host is made from.
+pub struct Setup {
+    /// Where the site comes from.
+    pub origin: Origin,
+    /// The site, as read from there.
+    pub site: Site,
+    /// Where log lines go.
+    pub log: Log,
+    /// The store; none is the embedded one in the site's `state` folder.
+    pub store: Option<Store>,
+}
+
+/// Why a host did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum HostError {
+    /// An address cannot be bound.
+    #[error(transparent)]
+    Bind(#[from] BindError),
+    /// The store cannot be opened.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The pool cannot be made.
+    #[error(transparent)]
+    Sandbox(#[from] SandboxError),
+    /// The site's components cannot run.
+    #[error(transparent)]
+    Site(#[from] StartError),
+    /// No thread to watch files.
+    #[error(transparent)]
+    Watch(#[from] WatchError),
+}
+
+/// A host that serves.
+pub struct Host {
+    addresses: Vec<Address>,
+    // Parts are dropped from the top: whoever uses another one stands above it.
+    probes: Option<Probes>,
+    watcher: Watcher,
+    server: Server,
+    readiness: Readiness,
+    metrics: Metrics,
+    log: Log,
+}
+
+impl Host {
+    /// Makes every part and begins to serve.
+    pub async fn start(setup: Setup) -> Result<Self, HostError> {
+        let Setup { origin, site, log, store } = setup;
+        let settings = site.host.clone();
+        let bound = bind(&settings).await?;
+        let addresses = bound.iter().map(|bound| bound.address().clone()).collect();
+
+        let metrics = Metrics::new();
+        metrics.watch_log(&log);
+        let books = Books { log: log.clone(), metrics: metrics.clone() };
+        let readiness = Readiness::default();
+        let probes =
+            settings.probes.map(|address| Probes::start(address, metrics.clone(), readiness.clone()));
+        let probes = probes.transpose()?;
+        let store = match store {
+            Some(store) => store,
+            None => Store::open(&settings.state)?,
+        };
+        let sandbox = Sandbox::new(pool(&settings))?;
+        let parts =
+            Parts { origin, sandbox: sandbox.clone(), store, log: log.clone(), metrics: metrics.clone() };
+        // Compiling takes every core for a while; probes answer meanwhile.
+        let deployer = tokio::task::block_in_place(|| Deployer::start(parts, site))?;
+        let deployer = Arc::new(deployer);
+        let watcher = Watcher::start(deployer.clone(), log.clone())?;
+        let requests = Requests::new(
+            deployer.snapshot(),
+            sandbox,
+            slots(&settings),
+            books.clone(),
+            request::Settings { body_patience: settings.timeouts.body },
+        );
+        let server = Server::start(bound, Arc::new(requests), listening(&settings), &books);
+        readiness.set_ready();
+
+        let host = Self { addresses, probes, watcher, server, readiness, metrics, log };
+        host.say_where();
+        Ok(host)
+    }
+
+    /// Where callers connect.
+    pub fn addresses(&self) -> &[Address] {
+        &self.addresses
+    }
+
+    /// Where the probes are.
+    pub fn probes(&self) -> Option<SocketAddr> {
+        self.probes.as_ref().map(Probes::address)
+    }
+
+    /// The counters, as `/metrics` tells them.
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// Reads the site anew, whether or not a file has changed.
+    pub fn reload(&self) {
+        self.watcher.reload();
+    }
+
+    /// Stops accepting, finishes what is in flight within the grace time, and ends.
+    pub async fn stop(self) {
+        self.readiness.set_draining();
+        self.log.info("stopping: no new connections, what is in flight is finished").send();
+        let cut = self.server.stop().await;
+        if cut > 0 {
+            self.log
+                .warn("the grace time is over; connections were cut")
+                .field("connections", u64::try_from(cut).unwrap_or(u64::MAX))
+                .send();
+        }
+        self.log.info("stopped").send();
+        self.log.flush();
+    }
+
+    fn say_where(&self) {
+        for address in &self.addresses {
+            self.log.info("listening").display("address", address).send();
+        }
+        if let Some(address) = self.probes() {
+            self.log.info("probes").display("address", address).send();
+        }
+    }
+}
+
+async fn bind(settings: &HostSettings) -> Result<Vec<Bound>, BindError> {
+    let mut bound = Vec::new();
+    for address in &settings.listen {
+        let address = match address {
+            ListenAddress::Tcp(address) => Address::Tcp(*address),
+            ListenAddress::Unix(path) => Address::Unix(path.clone()),
+        };
+        bound.push(Bound::bind(address).await?);
+    }
+    Ok(bound)
+}
+
+/// The pool that these settings ask for.
+pub fn pool(settings: &HostSettings) -> PoolSettings {
+    PoolSettings {
+        slots: u32::try_from(settings.concurrency).unwrap_or(u32::MAX),
+        memory_bytes: settings.limits.memory.unwrap_or(u64::from(u32::MAX)),
+    }
+}
+
+fn slots(settings: &HostSettings) -> Gate {
+    Gate::new(Bounds {
+        concurrency: settings.concurrency,
+        queue: settings.concurrency.saturating_mul(QUEUE_PER_SLOT),
+        wait: crate::tenant::Quota::default().queue_wait,
+    })
+}
+
+fn listening(settings: &HostSettings) -> Settings {
+    Settings {
+        connections: settings.connections,
+        head: settings.timeouts.head,
+        write: settings.timeouts.write,
+        grace: settings.timeouts.grace,
+    }
+}

@@ -1,0 +1,147 @@
+//! The protocol gate: what hyper lets through and HTTP does not allow.
+//!
+//! Two readers of one request must not differ about where it goes or where it ends, so what is ambiguous
+//! is refused (RFC 9112 §3.2, §6.1). What is lost before hyper's parser hands a request over cannot be
+//! seen here.
+
+use std::sync::Arc;
+
+use http::header::{EXPECT, HOST, TRANSFER_ENCODING};
+use http::uri;
+use http::{Method, Request, Version};
+
+use crate::request::{Authority, MessageError};
+
+/// The longest target, path and query together.
+const MAX_TARGET_BYTES: usize = 8 << 10;
+
+/// Whom a request is for, or why it is refused.
+pub(super) fn check<B>(request: &Request<B>) -> Result<Authority, MessageError> {
+    if matches!(*request.method(), Method::CONNECT | Method::TRACE) {
+        return Err(MessageError::Method);
+    }
+    check_target(request)?;
+    check_framing(request)?;
+    authority(request)
+}
+
+fn check_target<B>(request: &Request<B>) -> Result<(), MessageError> {
+    let uri = request.uri();
+    let target = uri.path_and_query().map_or("", |target| target.as_str());
+    if target.len() > MAX_TARGET_BYTES {
+        return Err(MessageError::TargetLength { most: MAX_TARGET_BYTES });
+    }
+    if !target.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(MessageError::Malformed(
+            "the request's target has characters that must be percent-encoded",
+        ));
+    }
+    if !uri.path().starts_with('/') {
+        return Err(MessageError::Malformed("the request's target must be a path that begins with `/`"));
+    }
+    Ok(())
+}
+
+fn check_framing<B>(request: &Request<B>) -> Result<(), MessageError> {
+    let headers = request.headers();
+    for expectation in headers.get_all(EXPECT) {
+        if !expectation.as_bytes().eq_ignore_ascii_case(b"100-continue") {
+            return Err(MessageError::Expectation);
+        }
+    }
+    let mut codings = headers.get_all(TRANSFER_ENCODING).into_iter();
+    match (codings.next(), codings.next()) {
+        (None, _) => Ok(()),
+        (Some(coding), None) if coding.as_bytes().eq_ignore_ascii_case(b"chunked") => Ok(()),
+        _ => Err(MessageError::Coding),
+    }
+}
+
+/// An absolute target's authority counts and `Host` does not (RFC 9112 §3.2.2); but one that says
+/// something else is more likely an attack than a proxy's way, and is refused.
+fn authority<B>(request: &Request<B>) -> Result<Authority, MessageError> {
+    let mut hosts = request.headers().get_all(HOST).into_iter();
+    let host = hosts.next();
+    if hosts.next().is_some() {
+        return Err(MessageError::Malformed("there is more than one Host field"));
+    }
+    let host = host.map(|host| host.to_str().map_err(|_| INVALID_HOST)).transpose()?;
+    let asked = match (request.uri().authority(), host) {
+        (Some(target), Some(host)) if !target.as_str().eq_ignore_ascii_case(host) => {
+            return Err(MessageError::Malformed("the target and the Host field name different hosts"));
+        }
+        (Some(target), _) => target.as_str(),
+        (None, Some(host)) => host,
+        // HTTP/1.0 need not say; only a tenant of every host can be meant.
+        (None, None) if request.version() <= Version::HTTP_10 => "",
+        (None, None) => return Err(MessageError::Malformed("there is no Host field")),
+    };
+    if asked.is_empty() {
+        return Ok(Authority { authority: Arc::default(), host: Arc::default() });
+    }
+    if asked.contains('@') {
+        return Err(MessageError::Malformed("a host must not carry user information"));
+    }
+    let parsed: uri::Authority = asked.parse().map_err(|_| INVALID_HOST)?;
+    if parsed.host().is_empty() || (parsed.port().is_some() && parsed.port_u16().is_none()) {
+        return Err(INVALID_HOST);
+    }
+    let authority: Arc<str> = asked.to_ascii_lowercase().into();
+    let host = match parsed.port() {
+        Some(_) => parsed.host().to_ascii_lowercase().into(),
+        None => authority.clone(),
+    };
+    Ok(Authority { authority, host })
+}
+
+const INVALID_HOST: MessageError = MessageError::Malformed("the Host field is not a host name");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn checked(request: http::request::Builder) -> Result<Authority, MessageError> {
+        check(&request.body(()).unwrap())
+    }
+
+    #[test]
+    fn the_host_is_read_in_lower_case_and_without_its_port() {
+        let table = [
+            ("Shop.Example", "shop.example", "shop.example"),
+            ("shop.example:8080", "shop.example:8080", "shop.example"),
+            ("[::1]:80", "[::1]:80", "[::1]"),
+            ("127.0.0.1", "127.0.0.1", "127.0.0.1"),
+        ];
+        for (given, authority, host) in table {
+            let asked = checked(Request::get("/").header(HOST, given)).unwrap();
+            assert_eq!((&*asked.authority, &*asked.host), (authority, host));
+        }
+    }
+
+    #[test]
+    fn what_two_readers_could_take_differently_is_refused() {
+        let get = |target: &str| Request::get(target).header(HOST, "a.example");
+        let table = [
+            (Request::get("/"), "no Host"),
+            (get("/").header(HOST, "b.example"), "two Hosts"),
+            (Request::get("/").header(HOST, "a b"), "a Host with a space"),
+            (Request::get("/").header(HOST, "u@a.example"), "user information"),
+            (Request::get("/").header(HOST, "a.example:99999"), "a port that is none"),
+            (get("http://b.example/"), "a target of another host"),
+            (get("/").header(EXPECT, "200-ok"), "an unknown expectation"),
+            (get("/").header(TRANSFER_ENCODING, "gzip, chunked"), "another coding"),
+            (
+                get("/").header(TRANSFER_ENCODING, "chunked").header(TRANSFER_ENCODING, "chunked"),
+                "chunked twice",
+            ),
+            (Request::builder().method("TRACE").uri("/").header(HOST, "a.example"), "TRACE"),
+            (get(&format!("/{}", "x".repeat(9000))), "a long target"),
+            (Request::options("*").header(HOST, "a.example"), "no path"),
+        ];
+        for (request, what) in table {
+            assert!(checked(request).is_err(), "{what}");
+        }
+        assert!(checked(get("http://a.example/")).is_ok());
+        assert!(checked(Request::get("/").version(Version::HTTP_10)).is_ok());
+    }
+}

@@ -1,0 +1,11 @@
+//! The program: arguments → a command.
+
+use std::process::ExitCode;
+
+/// Short-lived allocations of every size from many threads are what a request is made of.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+fn main() -> ExitCode {
+    jackfield::command::run(std::env::args_os())
+}

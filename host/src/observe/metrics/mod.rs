@@ -1,0 +1,380 @@
+//! Metrics: what the host counts, and the text that a scraper is given.
+//!
+//! Owns every series. Their number is bounded: labels are tenants and plugins that some revision still uses,
+//! statuses, and the names of blames, plugs and outcomes; nothing that a caller can choose. The path of a
+//! request touches counters that were looked up when its snapshot was made.
+
+mod histogram;
+mod owner;
+mod process;
+mod requests;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::text;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::exemplar::Exemplar;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::info::Info;
+use prometheus_client::registry::{Registry, Unit};
+
+use super::{Blame, Log};
+use crate::tenant::{PluginName, TenantName};
+pub use owner::{Outcome, Plug, PluginMetrics, TenantMetrics};
+use process::Process;
+use requests::Requests;
+
+/// How a reload of the site file ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Reload {
+    /// Something changed and is live.
+    Published,
+    /// Nothing that matters had changed.
+    Unchanged,
+    /// It was invalid: what was live stays live.
+    Refused,
+}
+
+/// Counts itself in a gauge until it is dropped.
+#[derive(Debug)]
+#[must_use = "it counts for as long as it is held"]
+pub struct Held(Gauge);
+
+impl Held {
+    fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+/// The metrics of one host; clones share them.
+#[derive(Debug, Clone)]
+pub struct Metrics {
+    registry: Arc<Registry>,
+    owners: Arc<Owners>,
+    connections: Gauge,
+    connections_refused: Counter,
+    requests_in_flight: Gauge,
+    published: Counter,
+    unchanged: Counter,
+    refused: Counter,
+}
+
+impl Metrics {
+    /// The media type of [`Metrics::encode`]'s text.
+    pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+    /// Metrics of which everything is zero.
+    pub fn new() -> Self {
+        let owners = Arc::new(Owners::default());
+        let connections = Gauge::default();
+        let connections_refused = Counter::default();
+        let requests_in_flight = Gauge::default();
+        let (published, unchanged, refused) = <(Counter, Counter, Counter)>::default();
+
+        let mut root = Registry::default();
+        root.register_collector(Box::new(Process));
+        let registry = root.sub_registry_with_prefix("jackfield");
+        let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
+        registry.register("build", "Which jackfield this is", build);
+        registry.register("connections", "Connections open", connections.clone());
+        registry.register(
+            "connections_refused",
+            "Connections closed at once because too many were open",
+            connections_refused.clone(),
+        );
+        registry.register(
+            "requests_in_flight",
+            "Requests between their head and the last byte of their response",
+            requests_in_flight.clone(),
+        );
+        registry.register_collector(Box::new(Reloads(
+            [("published", &published), ("unchanged", &unchanged), ("refused", &refused)]
+                .map(|(result, counter)| (result, counter.clone())),
+        )));
+        registry.register_collector(Box::new(Arc::clone(&owners)));
+
+        let registry = Arc::new(root);
+        Self {
+            registry,
+            owners,
+            connections,
+            connections_refused,
+            requests_in_flight,
+            published,
+            unchanged,
+            refused,
+        }
+    }
+
+    /// The metrics of one plugin: those that somebody holds already, or fresh ones.
+    pub fn plugin(&self, tenant: &TenantName, plugin: &PluginName) -> Arc<PluginMetrics> {
+        self.owners
+            .plugins
+            .get((tenant.clone(), plugin.clone()), || PluginMetrics::new(tenant.clone(), plugin.clone()))
+    }
+
+    /// The metrics of one tenant: those that somebody holds already, or fresh ones.
+    pub fn tenant(&self, tenant: &TenantName) -> Arc<TenantMetrics> {
+        self.owners.tenants.get(tenant.clone(), || TenantMetrics::new(tenant.clone()))
+    }
+
+    /// A request was answered that belongs to no tenant: refused by the gate, or for an unknown host.
+    pub fn unrouted_request(
+        &self,
+        status: u16,
+        blame: Option<Blame>,
+        duration: Duration,
+        response_bytes: u64,
+    ) {
+        self.owners.unrouted.count(status, blame, duration, response_bytes);
+    }
+
+    /// Counts a connection as open until the guard is dropped.
+    pub fn connection_guard(&self) -> Held {
+        Held::new(&self.connections)
+    }
+
+    /// A connection was closed at once because too many were open.
+    pub fn connection_refused(&self) {
+        self.connections_refused.inc();
+    }
+
+    /// Counts a request as in flight until the guard is dropped.
+    pub fn request_guard(&self) -> Held {
+        Held::new(&self.requests_in_flight)
+    }
+
+    /// A reload of the site file ended.
+    pub fn reload(&self, result: Reload) {
+        match result {
+            Reload::Published => self.published.inc(),
+            Reload::Unchanged => self.unchanged.inc(),
+            Reload::Refused => self.refused.inc(),
+        };
+    }
+
+    /// Counts the lines that `log` drops. The first log given is the one that is watched.
+    pub fn watch_log(&self, log: &Log) {
+        if let Some(dropped) = log.dropped_counter() {
+            let _ = self.owners.log_dropped.set(dropped);
+        }
+    }
+
+    /// Everything as OpenMetrics text, of the media type [`Metrics::CONTENT_TYPE`].
+    pub fn encode(&self) -> String {
+        let mut exposition = String::new();
+        // Writing to a `String` cannot fail; a text cut short would lack its `# EOF`, which scrapers ask for.
+        let _ = text::encode(&mut exposition, &self.registry);
+        exposition
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// The counters of everybody who has some, held weakly: they go with the last snapshot that uses them.
+#[derive(Debug, Default)]
+struct Owners {
+    plugins: Handles<(TenantName, PluginName), PluginMetrics>,
+    tenants: Handles<TenantName, TenantMetrics>,
+    unrouted: Requests,
+    log_dropped: OnceLock<Arc<AtomicU64>>,
+}
+
+#[derive(Debug)]
+struct Handles<K, T>(Mutex<BTreeMap<K, Weak<T>>>);
+
+impl<K, T> Default for Handles<K, T> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<K: Ord, T> Handles<K, T> {
+    fn get(&self, key: K, make: impl FnOnce() -> T) -> Arc<T> {
+        let mut handles = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(held) = handles.get(&key).and_then(Weak::upgrade) {
+            return held;
+        }
+        // A scraper may never come: whoever adds a handle sweeps away those that nobody holds.
+        handles.retain(|_, handle| handle.strong_count() > 0);
+        let made = Arc::new(make());
+        handles.insert(key, Arc::downgrade(&made));
+        made
+    }
+
+    fn held(&self) -> Vec<Arc<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().filter_map(Weak::upgrade).collect()
+    }
+}
+
+impl Collector for Owners {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let plugins = self.plugins.held();
+        let tenants = self.tenants.held();
+        self.encode_requests(&mut encoder, &tenants, &plugins)?;
+        encode_plugins(&mut encoder, &plugins)?;
+        encode_tenants(&mut encoder, &tenants)?;
+
+        let dropped = self.log_dropped.get().map_or(0, |dropped| dropped.load(Ordering::Relaxed));
+        let help = "Lines of the log lost because it was written too slowly or not at all.";
+        let mut family = encoder.encode_descriptor("log_dropped_lines", help, None, MetricType::Counter)?;
+        family.encode_counter::<NoLabelSet, u64, f64>(&dropped, None)
+    }
+}
+
+impl Owners {
+    fn encode_requests(
+        &self,
+        encoder: &mut DescriptorEncoder<'_>,
+        tenants: &[Arc<TenantMetrics>],
+        plugins: &[Arc<PluginMetrics>],
+    ) -> fmt::Result {
+        let of_tenants = tenants.iter().map(|each| (each.tenant.as_str(), "", &each.requests));
+        let of_plugins =
+            plugins.iter().map(|each| (each.tenant.as_str(), each.plugin.as_str(), &each.requests));
+        let all: Vec<_> =
+            [("", "", &self.unrouted)].into_iter().chain(of_tenants).chain(of_plugins).collect();
+
+        let help =
+            "Requests answered, by the plugin that their route names; without one when they reached none.";
+        let mut family = encoder.encode_descriptor("requests", help, None, MetricType::Counter)?;
+        for (tenant, plugin, requests) in &all {
+            requests.encode_counts(&mut family, tenant, plugin)?;
+        }
+        let help = "From a request's head to the last byte of its response.";
+        let unit = Some(&Unit::Seconds);
+        let mut family = encoder.encode_descriptor("request_duration", help, unit, MetricType::Histogram)?;
+        for (tenant, plugin, requests) in &all {
+            requests.encode_duration(family.encode_family(&[("tenant", *tenant), ("plugin", *plugin)])?)?;
+        }
+        let help = "Bytes of response bodies written.";
+        let mut family =
+            encoder.encode_descriptor("response", help, Some(&Unit::Bytes), MetricType::Counter)?;
+        for (tenant, plugin, requests) in &all {
+            encode_counter(
+                &mut family,
+                &[("tenant", *tenant), ("plugin", *plugin)],
+                requests.response_bytes(),
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn encode_plugins(encoder: &mut DescriptorEncoder<'_>, plugins: &[Arc<PluginMetrics>]) -> fmt::Result {
+    fn labels(plugin: &PluginMetrics) -> [(&str, &str); 2] {
+        [("tenant", plugin.tenant.as_str()), ("plugin", plugin.plugin.as_str())]
+    }
+
+    let help = "Calls of a component ended, by what it was called as and how they ended.";
+    let mut family = encoder.encode_descriptor("calls", help, None, MetricType::Counter)?;
+    for plugin in plugins {
+        plugin.encode_calls(&mut family)?;
+    }
+    let help = "CPU time of one call, by the clock of its thread.";
+    let mut family =
+        encoder.encode_descriptor("call_cpu", help, Some(&Unit::Seconds), MetricType::Histogram)?;
+    for plugin in plugins {
+        plugin.call_cpu.encode(family.encode_family(&labels(plugin))?)?;
+    }
+    let help = "Calls that hold one of the plugin's permits.";
+    let mut family = encoder.encode_descriptor("calls_in_flight", help, None, MetricType::Gauge)?;
+    for plugin in plugins {
+        encode_gauge(&mut family, &labels(plugin), &plugin.in_flight)?;
+    }
+    let help = "Calls that wait for one of the plugin's permits.";
+    let mut family = encoder.encode_descriptor("calls_waiting", help, None, MetricType::Gauge)?;
+    for plugin in plugins {
+        encode_gauge(&mut family, &labels(plugin), &plugin.waiting)?;
+    }
+    let help = "Calls turned away because the plugin's queue was full or the wait in it too long.";
+    let mut family = encoder.encode_descriptor("queue_rejected", help, None, MetricType::Counter)?;
+    for plugin in plugins {
+        encode_counter(&mut family, &labels(plugin), plugin.queue_rejected.get())?;
+    }
+    let help = "Lines that a plugin printed or logged above its limits.";
+    let mut family = encoder.encode_descriptor("guest_log_dropped_lines", help, None, MetricType::Counter)?;
+    for plugin in plugins {
+        encode_counter(&mut family, &labels(plugin), plugin.guest_log_dropped.get())?;
+    }
+    Ok(())
+}
+
+fn encode_tenants(encoder: &mut DescriptorEncoder<'_>, tenants: &[Arc<TenantMetrics>]) -> fmt::Result {
+    fn labels(tenant: &TenantMetrics) -> [(&str, &str); 1] {
+        [("tenant", tenant.tenant.as_str())]
+    }
+
+    let help = "Requests that hold one of the tenant's permits.";
+    let mut family = encoder.encode_descriptor("tenant_requests_in_flight", help, None, MetricType::Gauge)?;
+    for tenant in tenants {
+        encode_gauge(&mut family, &labels(tenant), &tenant.in_flight)?;
+    }
+    let help = "Requests that wait for one of the tenant's permits.";
+    let mut family = encoder.encode_descriptor("tenant_requests_waiting", help, None, MetricType::Gauge)?;
+    for tenant in tenants {
+        encode_gauge(&mut family, &labels(tenant), &tenant.waiting)?;
+    }
+    let help = "Requests turned away because the tenant's queue was full or the wait in it too long.";
+    let mut family = encoder.encode_descriptor("tenant_queue_rejected", help, None, MetricType::Counter)?;
+    for tenant in tenants {
+        encode_counter(&mut family, &labels(tenant), tenant.queue_rejected.get())?;
+    }
+    let help = "Revisions that are no longer live and still have requests.";
+    let mut family = encoder.encode_descriptor("revisions_draining", help, None, MetricType::Gauge)?;
+    for tenant in tenants {
+        encode_gauge(&mut family, &labels(tenant), &tenant.draining)?;
+    }
+    let help = "The revision that a tenant's requests run on.";
+    let mut family = encoder.encode_descriptor("live_revision", help, None, MetricType::Info)?;
+    for tenant in tenants {
+        if let Some(revision) = tenant.live_revision() {
+            family.encode_info(&[("tenant", tenant.tenant.as_str()), ("revision", &revision)])?;
+        }
+    }
+    Ok(())
+}
+
+/// The counter of reloads, with a series for each result from the start.
+#[derive(Debug)]
+struct Reloads([(&'static str, Counter); 3]);
+
+impl Collector for Reloads {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Reloads of the site file and its components.";
+        let mut family = encoder.encode_descriptor("reloads", help, None, MetricType::Counter)?;
+        self.0.iter().try_for_each(|(result, counter)| {
+            encode_counter(&mut family, &[("result", *result)], counter.get())
+        })
+    }
+}
+
+fn encode_counter(family: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, value: u64) -> fmt::Result {
+    const NO_EXEMPLAR: Option<&Exemplar<NoLabelSet, f64>> = None;
+    family.encode_family(labels)?.encode_counter(&value, NO_EXEMPLAR)
+}
+
+fn encode_gauge(family: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, gauge: &Gauge) -> fmt::Result {
+    family.encode_family(labels)?.encode_gauge(&gauge.get())
+}
+
+#[cfg(test)]
+mod tests;

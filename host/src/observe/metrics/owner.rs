@@ -1,0 +1,250 @@
+//! The metrics of one plugin and of one tenant: handles that hold their counters.
+//!
+//! Who has a handle counts by touching atomics: no name is looked up, hashed or allocated. The series live as
+//! long as somebody holds the handle, which is a snapshot or one of its requests.
+
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use prometheus_client::encoding::MetricEncoder;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::gauge::Gauge;
+
+use super::super::Blame;
+use super::Held;
+use super::histogram::{CPU_BOUNDS, Histogram};
+use super::requests::Requests;
+use crate::tenant::{PluginName, TenantName};
+
+/// What a component was called as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Plug {
+    /// It answered a request.
+    Handler,
+    /// It saw a request's head.
+    RequestFilter,
+    /// It saw a response's head.
+    ResponseFilter,
+}
+
+impl Plug {
+    /// Every plug there is.
+    pub const ALL: [Self; 3] = [Self::Handler, Self::RequestFilter, Self::ResponseFilter];
+
+    /// The name in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Handler => "handler",
+            Self::RequestFilter => "request-filter",
+            Self::ResponseFilter => "response-filter",
+        }
+    }
+}
+
+/// How a call ended. A limit has its own name here, as everywhere.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// It returned what it should.
+    Ok,
+    /// It returned an error.
+    Error,
+    /// It trapped, for another reason than a limit.
+    Trap,
+    /// The answer was none that can be sent on.
+    Answer,
+    /// It was over its limit `cpu`.
+    Cpu,
+    /// It was over its limit `wall`.
+    Wall,
+    /// It trapped after a grow over its limit `memory` had been refused.
+    Memory,
+    /// The answer was over the limit `response-body`.
+    ResponseBody,
+    /// The caller left before it ended.
+    Cancelled,
+    /// The host could not run it.
+    Host,
+}
+
+impl Outcome {
+    /// Every outcome there is.
+    pub const ALL: [Self; 10] = [
+        Self::Ok,
+        Self::Error,
+        Self::Trap,
+        Self::Answer,
+        Self::Cpu,
+        Self::Wall,
+        Self::Memory,
+        Self::ResponseBody,
+        Self::Cancelled,
+        Self::Host,
+    ];
+
+    /// The name in metrics and logs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Error => "error",
+            Self::Trap => "trap",
+            Self::Answer => "answer",
+            Self::Cpu => "cpu",
+            Self::Wall => "wall",
+            Self::Memory => "memory",
+            Self::ResponseBody => "response-body",
+            Self::Cancelled => "cancelled",
+            Self::Host => "host",
+        }
+    }
+}
+
+/// The counters of one plugin; the same over every revision that has a plugin of this name.
+#[derive(Debug)]
+pub struct PluginMetrics {
+    pub(super) tenant: TenantName,
+    pub(super) plugin: PluginName,
+    pub(super) requests: Requests,
+    calls: [[AtomicU64; Outcome::ALL.len()]; Plug::ALL.len()],
+    pub(super) call_cpu: Histogram,
+    pub(super) in_flight: Gauge,
+    pub(super) waiting: Gauge,
+    pub(super) queue_rejected: Counter,
+    pub(super) guest_log_dropped: Counter,
+}
+
+impl PluginMetrics {
+    pub(super) fn new(tenant: TenantName, plugin: PluginName) -> Self {
+        Self {
+            tenant,
+            plugin,
+            requests: Requests::default(),
+            calls: Default::default(),
+            call_cpu: Histogram::new(CPU_BOUNDS),
+            in_flight: Gauge::default(),
+            waiting: Gauge::default(),
+            queue_rejected: Counter::default(),
+            guest_log_dropped: Counter::default(),
+        }
+    }
+
+    /// A request whose route names this plugin was answered, by whomever.
+    pub fn request(&self, status: u16, blame: Option<Blame>, duration: Duration, response_bytes: u64) {
+        self.requests.count(status, blame, duration, response_bytes);
+    }
+
+    /// A call of this plugin ended.
+    pub fn call(&self, plug: Plug, outcome: Outcome, cpu: Duration) {
+        let of_plug = match plug {
+            Plug::Handler => &self.calls[0],
+            Plug::RequestFilter => &self.calls[1],
+            Plug::ResponseFilter => &self.calls[2],
+        };
+        let place = Outcome::ALL.iter().position(|each| *each == outcome);
+        if let Some(counter) = place.and_then(|place| of_plug.get(place)) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+        self.call_cpu.observe(cpu);
+    }
+
+    /// Counts a call as in flight until the guard is dropped.
+    pub fn in_flight_guard(&self) -> Held {
+        Held::new(&self.in_flight)
+    }
+
+    /// Counts a call as waiting in the plugin's queue until the guard is dropped.
+    pub fn waiting_guard(&self) -> Held {
+        Held::new(&self.waiting)
+    }
+
+    /// A call found the queue full, or waited in it too long.
+    pub fn queue_rejected(&self) {
+        self.queue_rejected.inc();
+    }
+
+    /// Lines that the plugin printed or logged above its limits.
+    pub fn guest_log_dropped(&self, lines: u64) {
+        self.guest_log_dropped.inc_by(lines);
+    }
+
+    /// Writes `calls_total` for this plugin.
+    pub(super) fn encode_calls(&self, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
+        for (plug, outcomes) in Plug::ALL.into_iter().zip(&self.calls) {
+            for (outcome, counter) in Outcome::ALL.into_iter().zip(outcomes) {
+                let count = counter.load(Ordering::Relaxed);
+                if count > 0 {
+                    let labels = [
+                        ("tenant", self.tenant.as_str()),
+                        ("plugin", self.plugin.as_str()),
+                        ("plug", plug.as_str()),
+                        ("outcome", outcome.as_str()),
+                    ];
+                    super::encode_counter(encoder, &labels, count)?;
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The counters of one tenant as a whole.
+#[derive(Debug)]
+pub struct TenantMetrics {
+    pub(super) tenant: TenantName,
+    /// Requests that reached the tenant, but no route of it.
+    pub(super) requests: Requests,
+    pub(super) in_flight: Gauge,
+    pub(super) waiting: Gauge,
+    pub(super) queue_rejected: Counter,
+    pub(super) draining: Gauge,
+    live: Mutex<Option<String>>,
+}
+
+impl TenantMetrics {
+    pub(super) fn new(tenant: TenantName) -> Self {
+        Self {
+            tenant,
+            requests: Requests::default(),
+            in_flight: Gauge::default(),
+            waiting: Gauge::default(),
+            queue_rejected: Counter::default(),
+            draining: Gauge::default(),
+            live: Mutex::default(),
+        }
+    }
+
+    /// A request for one of the tenant's hosts was answered that fits none of its routes.
+    pub fn request(&self, status: u16, blame: Option<Blame>, duration: Duration, response_bytes: u64) {
+        self.requests.count(status, blame, duration, response_bytes);
+    }
+
+    /// Counts a request against the tenant's quota until the guard is dropped.
+    pub fn in_flight_guard(&self) -> Held {
+        Held::new(&self.in_flight)
+    }
+
+    /// Counts a request as waiting for the tenant's quota until the guard is dropped.
+    pub fn waiting_guard(&self) -> Held {
+        Held::new(&self.waiting)
+    }
+
+    /// A request found the tenant's queue full, or waited in it too long.
+    pub fn queue_rejected(&self) {
+        self.queue_rejected.inc();
+    }
+
+    /// Counts a revision as draining until the guard is dropped.
+    pub fn draining_guard(&self) -> Held {
+        Held::new(&self.draining)
+    }
+
+    /// `revision` is the one that requests run on from now on.
+    pub fn set_live_revision(&self, revision: impl Into<String>) {
+        *self.live.lock().unwrap_or_else(PoisonError::into_inner) = Some(revision.into());
+    }
+
+    pub(super) fn live_revision(&self) -> Option<String> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}

@@ -1,0 +1,47 @@
+//! What the operating system says of this process, under the names that every exporter uses.
+
+use std::fmt;
+use std::fs;
+use std::time::Duration;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Unit;
+use rustix::time::{ClockId, clock_gettime};
+
+/// Reads the process when it is scraped.
+#[derive(Debug)]
+pub(super) struct Process;
+
+impl Collector for Process {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "CPU time that the process has used.";
+        let mut family =
+            encoder.encode_descriptor("process_cpu", help, Some(&Unit::Seconds), MetricType::Counter)?;
+        family.encode_counter::<NoLabelSet, f64, f64>(&cpu().as_secs_f64(), None)?;
+
+        if let Some(bytes) = resident_bytes() {
+            let help = "Memory of the process that is in RAM.";
+            let mut family = encoder.encode_descriptor(
+                "process_resident_memory",
+                help,
+                Some(&Unit::Bytes),
+                MetricType::Gauge,
+            )?;
+            family.encode_gauge(&bytes)?;
+        }
+        Ok(())
+    }
+}
+
+fn cpu() -> Duration {
+    Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
+}
+
+/// `None` where there is no `/proc`.
+fn resident_bytes() -> Option<u64> {
+    let status = fs::read_to_string("/proc/self/status").ok()?;
+    let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().strip_suffix(" kB")?;
+    kib.trim().parse::<u64>().ok()?.checked_mul(1024)
+}

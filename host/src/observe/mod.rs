@@ -1,0 +1,19 @@
+//! What the host says about itself: structured log lines, the access log, and metrics.
+//!
+//! Every room may use this one; it uses only tenants' and plugins' names. Nothing here is global to the
+//! process: a [`Log`] and a [`Metrics`] are handed around, so two hosts in one process do not mix.
+
+mod access;
+mod blame;
+mod capture;
+mod escape;
+mod line;
+mod log;
+mod metrics;
+
+pub use access::AccessLine;
+pub use blame::Blame;
+pub use capture::Captured;
+pub use line::{Format, Level, Line, Value};
+pub use log::{Entry, Log};
+pub use metrics::{Held, Metrics, Outcome, Plug, PluginMetrics, Reload, TenantMetrics};

@@ -1,0 +1,192 @@
+//! Every request is accounted for, once, when it is over: answered, broken off, or given up by a caller
+//! who hung up.
+//!
+//! [`Account`] is a drop guard, so there is no way out of a request that skips it.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use http::{Method, Uri, Version};
+
+use super::error::RequestError;
+use crate::observe::{AccessLine, Blame, Held, Log, Metrics};
+use crate::snapshot::{Chain, Plugin, Revision};
+use crate::tenant::{Permit, PluginName};
+
+/// The status under which a request is counted whose caller left before there was one. Never sent.
+const CLIENT_GONE: u16 = 499;
+
+/// Where accounts are written.
+#[derive(Clone)]
+pub struct Books {
+    /// The log.
+    pub log: Log,
+    /// The counters.
+    pub metrics: Metrics,
+}
+
+/// What is known of one request.
+pub(super) struct Account {
+    books: Books,
+    began: Instant,
+    time: SystemTime,
+    method: Method,
+    uri: Uri,
+    version: Version,
+    host: Arc<str>,
+    client: Option<IpAddr>,
+    request_id: Arc<str>,
+    trace_id: Option<Box<str>>,
+    routed: Option<Routed>,
+    answer: Option<Answered>,
+    failure: Option<(&'static str, Blame)>,
+    _in_flight: Held,
+}
+
+struct Routed {
+    revision: Arc<Revision>,
+    /// None if the tenant has no route for the request.
+    target: Option<(Arc<Plugin>, Arc<str>)>,
+}
+
+struct Answered {
+    status: u16,
+    body_bytes: usize,
+    written_bytes: usize,
+}
+
+impl Account {
+    /// Opens an account for a request that has just arrived.
+    pub(super) fn open(
+        books: &Books,
+        head: &http::request::Parts,
+        client: Option<IpAddr>,
+        request_id: Arc<str>,
+        trace_id: Option<&str>,
+    ) -> Self {
+        Self {
+            books: books.clone(),
+            began: Instant::now(),
+            time: SystemTime::now(),
+            method: head.method.clone(),
+            uri: head.uri.clone(),
+            version: head.version,
+            host: Arc::default(),
+            client,
+            request_id,
+            trace_id: trace_id.map(Into::into),
+            routed: None,
+            answer: None,
+            failure: None,
+            _in_flight: books.metrics.request_guard(),
+        }
+    }
+
+    /// The host name asked for.
+    pub(super) fn asked_for(&mut self, host: &Arc<str>) {
+        self.host = host.clone();
+    }
+
+    /// The tenant whose host it is.
+    pub(super) fn of_tenant(&mut self, revision: &Arc<Revision>) {
+        self.routed = Some(Routed { revision: revision.clone(), target: None });
+    }
+
+    /// The route that it takes.
+    pub(super) fn takes(&mut self, chain: &Chain) {
+        if let Some(routed) = &mut self.routed {
+            routed.target = Some((chain.plugin.clone(), chain.route.clone()));
+        }
+    }
+
+    /// Notes a failure, and writes its full story to the log: here the caller's share of it ends. Of
+    /// several, the last is what the caller is answered.
+    pub(super) fn failed(&mut self, error: &RequestError, plugin: Option<&PluginName>) {
+        let (problem, blame) = (error.problem().name, error.blame());
+        self.failure = Some((problem, blame));
+        if blame == Blame::Client {
+            return;
+        }
+        self.books
+            .log
+            .warn("request failed")
+            .field("tenant", self.routed.as_ref().map(|routed| &routed.revision.tenant))
+            .field("plugin", plugin)
+            .field("problem", problem)
+            .field("blame", blame)
+            .field("error", format_args!("{error}"))
+            .field("request-id", &*self.request_id)
+            .send();
+    }
+
+    /// The answer that is about to be sent.
+    pub(super) fn answered(&mut self, status: u16, body_bytes: usize) {
+        self.answer = Some(Answered { status, body_bytes, written_bytes: 0 });
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        let duration = self.began.elapsed();
+        let (status, written_bytes, is_whole) = match &self.answer {
+            Some(answer) => (answer.status, answer.written_bytes, answer.written_bytes == answer.body_bytes),
+            None => (CLIENT_GONE, 0, false),
+        };
+        if !is_whole && self.failure.is_none() {
+            self.failure = Some(("client-gone", Blame::Client));
+        }
+        let blame = self.failure.map(|(_, blame)| blame);
+        let response_bytes = u64::try_from(written_bytes).unwrap_or(u64::MAX);
+        let target = self.routed.as_ref().and_then(|routed| routed.target.as_ref());
+        match (&self.routed, target) {
+            (_, Some((plugin, _))) => plugin.metrics.request(status, blame, duration, response_bytes),
+            (Some(routed), None) => routed.revision.metrics.request(status, blame, duration, response_bytes),
+            (None, None) => self.books.metrics.unrouted_request(status, blame, duration, response_bytes),
+        }
+        let line = AccessLine {
+            time: self.time,
+            method: &self.method,
+            host: Some(&*self.host),
+            path: self.uri.path(),
+            version: self.version,
+            status,
+            response_bytes,
+            duration,
+            tenant: self.routed.as_ref().map(|routed| &routed.revision.tenant),
+            plugin: target.map(|(plugin, _)| &plugin.name),
+            route: target.map(|(_, route)| &**route),
+            problem: self.failure.map(|(problem, _)| problem),
+            blame,
+            request_id: &self.request_id,
+            trace_id: self.trace_id.as_deref(),
+            client: self.client,
+        };
+        line.write_to(&self.books.log);
+    }
+}
+
+/// What a request holds until its last body byte is taken: its account, its place in the tenant's quota,
+/// and (through the account) its revision.
+pub(super) struct Exchange {
+    account: Account,
+    _place: Option<Permit>,
+}
+
+impl Exchange {
+    pub(super) fn new(account: Account, place: Option<Permit>) -> Self {
+        Self { account, _place: place }
+    }
+
+    /// Whether the revision that the request runs on was ended.
+    pub(super) fn is_ended(&self) -> bool {
+        self.account.routed.as_ref().is_some_and(|routed| routed.revision.is_ended())
+    }
+
+    /// So many more bytes of the body were taken to be written.
+    pub(super) fn took(&mut self, bytes: usize) {
+        if let Some(answer) = &mut self.account.answer {
+            answer.written_bytes = answer.written_bytes.saturating_add(bytes);
+        }
+    }
+}

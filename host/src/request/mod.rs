@@ -1,0 +1,199 @@
+//! The one path of a request: route, admit, chain, respond.
+//!
+//! [`Requests::serve`] is the whole of it. What it calls has a file each: `error.rs` says everything that
+//! can go wrong, `respond.rs` is where that becomes an answer, `chain.rs` runs filters and plugin,
+//! `account.rs` accounts for the request when it is over, whatever became of it.
+
+mod account;
+mod body;
+mod chain;
+mod error;
+mod guest_log;
+mod id;
+mod message;
+mod respond;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::request::Parts;
+use http::{HeaderValue, Method, Request, Response, header};
+use http_body::Body;
+
+pub use account::Books;
+pub use body::AnswerBody;
+pub use error::MessageError;
+
+use account::{Account, Exchange};
+use chain::Admitted;
+use error::{AdmissionError, RequestError, RoutingError};
+use id::RequestIds;
+
+use crate::sandbox::{Context, Sandbox};
+use crate::snapshot::{Captures, Chain, Outcome, RequestPath, Revision, Snapshot};
+use crate::tenant::{Gate, Permit};
+
+/// Whom the caller asked for, as the protocol gate read it.
+#[derive(Debug, Clone)]
+pub struct Authority {
+    /// Host name and port as given, in lower case.
+    pub authority: Arc<str>,
+    /// The host name alone.
+    pub host: Arc<str>,
+}
+
+/// What the operator decides of this room.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// How long one piece of a request's body may take to come.
+    pub body_patience: Duration,
+}
+
+/// Serves requests on whatever snapshot is live when each is routed.
+pub struct Requests {
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    sandbox: Arc<Sandbox>,
+    /// The pool's slots.
+    slots: Gate,
+    books: Books,
+    ids: RequestIds,
+    settings: Settings,
+}
+
+impl Requests {
+    /// Serves from `snapshot`, in whatever state it is when a request comes.
+    pub fn new(
+        snapshot: Arc<ArcSwap<Snapshot>>,
+        sandbox: Arc<Sandbox>,
+        slots: Gate,
+        books: Books,
+        settings: Settings,
+    ) -> Self {
+        Self { snapshot, sandbox, slots, books, ids: RequestIds::new(), settings }
+    }
+
+    /// Answers one request. `gate` is what the protocol gate said of its head.
+    pub async fn serve<B>(
+        &self,
+        request: Request<B>,
+        client: Option<IpAddr>,
+        gate: Result<Authority, MessageError>,
+    ) -> Response<AnswerBody>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let (head, body) = request.into_parts();
+        let request_id = self.ids.of(&head.headers);
+        let trace_id = id::trace_id(&head.headers);
+        let mut account = Account::open(&self.books, &head, client, request_id.clone(), trace_id);
+        let is_head = head.method == Method::HEAD;
+        let answered = self.answer(head, body, client, &request_id, gate, &mut account).await;
+        let (answer, place) = answered.unwrap_or_else(|error| {
+            account.failed(&error, None);
+            (respond::problem(&error, &request_id), None)
+        });
+        self.respond(answer, is_head, &request_id, account, place)
+    }
+
+    async fn answer<B>(
+        &self,
+        head: Parts,
+        body: B,
+        client: Option<IpAddr>,
+        request_id: &Arc<str>,
+        gate: Result<Authority, MessageError>,
+        account: &mut Account,
+    ) -> Result<(Response<Bytes>, Option<Permit>), RequestError>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        let asked = gate?;
+        account.asked_for(&asked.host);
+        let revision = self.revision(&asked)?;
+        account.of_tenant(&revision);
+        let routed = match route(&revision, &asked, &head)? {
+            Routed::To(chain, captures, method) => (chain, captures, method),
+            Routed::Options(allow) => return Ok((respond::options(allow), None)),
+        };
+        let (chain, captures, method) = routed;
+        account.takes(chain);
+        let deadline = chain::deadline(chain.plugin.limits.wall);
+        let place = revision.gate.enter(deadline).await.map_err(AdmissionError::Tenant)?;
+        let mut admitted = Admitted {
+            chain,
+            context: Arc::new(Context {
+                request_id: request_id.clone(),
+                client,
+                scheme: "http",
+                authority: asked.authority,
+                route: chain.route.clone(),
+                captures: captures.into_pairs(),
+            }),
+            head: message::request_head(&head, &method),
+            tenant: &revision.gate,
+            place: Some(place),
+            deadline,
+        };
+        let answer = tokio::select! {
+            answer = self.run(&mut admitted, body, account) => answer,
+            () = revision.ended() => return Err(AdmissionError::Draining.into()),
+        };
+        Ok((answer, admitted.place))
+    }
+
+    /// The tenant's revision that this request runs on from now on.
+    fn revision(&self, asked: &Authority) -> Result<Arc<Revision>, RoutingError> {
+        let snapshot = self.snapshot.load();
+        snapshot.revision(&asked.host).cloned().ok_or(RoutingError::NoTenant)
+    }
+
+    /// Gives the answer its last fields, and its body what the request holds.
+    fn respond(
+        &self,
+        answer: Response<Bytes>,
+        is_head: bool,
+        request_id: &str,
+        mut account: Account,
+        place: Option<Permit>,
+    ) -> Response<AnswerBody> {
+        let (mut head, mut data) = answer.into_parts();
+        if message::has_no_body(head.status) && !data.is_empty() {
+            self.books
+                .log
+                .warn("a body was dropped, for its status has none")
+                .field("status", head.status.as_u16())
+                .field("dropped-bytes", u64::try_from(data.len()).unwrap_or(u64::MAX))
+                .field("request-id", request_id)
+                .send();
+            data = Bytes::new();
+        }
+        if let Ok(value) = HeaderValue::from_str(request_id) {
+            head.headers.insert(id::REQUEST_ID, value);
+        }
+        if is_head {
+            // What a GET would have had (RFC 9110 §9.3.2); hyper sends no body to HEAD.
+            head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(data.len()));
+            data = Bytes::new();
+        }
+        account.answered(head.status.as_u16(), data.len());
+        Response::from_parts(head, AnswerBody::new(data, Exchange::new(account, place)))
+    }
+}
+
+enum Routed<'a> {
+    To(&'a Chain, Captures, Method),
+    Options(HeaderValue),
+}
+
+fn route<'a>(revision: &'a Revision, asked: &Authority, head: &Parts) -> Result<Routed<'a>, RequestError> {
+    let path = RequestPath::parse(head.uri.path()).map_err(MessageError::Path)?;
+    match revision.route(&asked.host, &path, &head.method, &head.headers) {
+        Outcome::Found { target, captures, method, .. } => Ok(Routed::To(target, captures, method)),
+        Outcome::Options { allow } => Ok(Routed::Options(allow)),
+        Outcome::MethodNotAllowed { allow } => Err(RoutingError::Method { allow }.into()),
+        Outcome::NotFound => Err(RoutingError::NoRoute.into()),
+    }
+}

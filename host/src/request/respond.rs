@@ -1,0 +1,52 @@
+//! Errors become answers here, and only here: an RFC 9457 problem document.
+
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Response, header};
+use serde::Serialize;
+
+use super::error::{RequestError, RoutingError};
+
+/// RFC 9457 §3.1, with the request's id as its one extension.
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Document<'a> {
+    r#type: String,
+    title: &'a str,
+    status: u16,
+    detail: &'a str,
+    request_id: &'a str,
+}
+
+/// The answer to a request that failed.
+pub(super) fn problem(error: &RequestError, request_id: &str) -> Response<Bytes> {
+    let problem = error.problem();
+    let document = Document {
+        r#type: format!("urn:jackfield:problem:{}", problem.name),
+        title: problem.title,
+        status: problem.status.as_u16(),
+        detail: &error.detail(),
+        request_id,
+    };
+    // A struct of texts and a number always serializes; an empty body would still have its status.
+    let body = serde_json::to_vec(&document).unwrap_or_default();
+    let mut response = Response::new(Bytes::from(body));
+    *response.status_mut() = problem.status;
+    let headers: &mut HeaderMap = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Some(wait) = problem.retry_after {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs()));
+    }
+    if let RequestError::Routing(RoutingError::Method { allow }) = error {
+        headers.insert(header::ALLOW, allow.clone());
+    }
+    response
+}
+
+/// The answer to OPTIONS where no route takes it.
+pub(super) fn options(allow: HeaderValue) -> Response<Bytes> {
+    let mut response = Response::new(Bytes::new());
+    *response.status_mut() = http::StatusCode::NO_CONTENT;
+    response.headers_mut().insert(header::ALLOW, allow);
+    response
+}

@@ -1,0 +1,238 @@
+//! One call: an instance of its own, its limits, its end.
+//!
+//! The wall deadline stands outside the guest's future and drops it, store and all, so it holds in a
+//! start function and in post-return too. The CPU limit is looked at on every tick of the epoch.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+use wasmtime::{Store, UpdateDeadline};
+
+use super::component::{Component, Ready};
+use super::engine::Sandbox;
+use super::message::{HeaderChange, Request, RequestHead, Response, ResponseHead, Verdict};
+use super::meter::{Meter, Metered};
+use super::state::{Abilities, CallState, Context, GuestLog, MAX_HANDLES};
+use crate::capability::LogBudget;
+use crate::observe::{Outcome, Plug};
+
+/// Bytes that a guest may pass in one call of the host, or as its answer, beside the body: headers,
+/// keys, log lines, a batch of values.
+const MESSAGE_BYTES: u64 = 9 << 20;
+
+/// The limits of one call.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// CPU time by the thread's clock.
+    pub cpu: Duration,
+    /// When the call must have ended.
+    pub deadline: Instant,
+    /// Bytes of linear memory.
+    pub memory_bytes: u64,
+    /// Bytes of the answer's body.
+    pub response_body_bytes: u64,
+    /// Lines it may print or log.
+    pub log_lines: u32,
+    /// Bytes it may print or log.
+    pub log_bytes: u64,
+}
+
+/// Why a call has no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum CallError {
+    /// It used up `cpu`.
+    #[error("it used more CPU than its limit of {limit:?}")]
+    Cpu {
+        /// The limit.
+        limit: Duration,
+    },
+    /// It was not done by its deadline.
+    #[error("it was not done by its deadline")]
+    Wall,
+    /// It trapped after `memory` was refused to it.
+    #[error("it trapped after it was refused more than {limit_bytes} bytes of memory: {reason}")]
+    Memory {
+        /// The limit.
+        limit_bytes: u64,
+        /// The trap.
+        reason: String,
+    },
+    /// It trapped.
+    #[error("it trapped: {0}")]
+    Trap(String),
+    /// It called `exit`.
+    #[error("it exited before it answered: {0}")]
+    Exit(String),
+    /// It returned an error of its own.
+    #[error("it returned an error: {0}")]
+    Returned(String),
+    /// Its answer was too large to be taken over.
+    #[error("its answer, or what it passed to the host, was larger than it may be: {0}")]
+    TooLarge(String),
+    /// No slot of the pool was free, or the component is not this plug. The host's fault.
+    #[error("the host could not start it: {0}")]
+    Host(String),
+}
+
+impl CallError {
+    /// How the call ended, for metrics.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Cpu { .. } => Outcome::Cpu,
+            Self::Wall => Outcome::Wall,
+            Self::Memory { .. } => Outcome::Memory,
+            Self::Trap(_) | Self::Exit(_) => Outcome::Trap,
+            Self::Returned(_) => Outcome::Error,
+            Self::TooLarge(_) => Outcome::ResponseBody,
+            Self::Host(_) => Outcome::Host,
+        }
+    }
+}
+
+/// How a call ended, and what it cost.
+#[derive(Debug)]
+pub struct Called<T> {
+    /// The answer, or why there is none.
+    pub result: Result<T, CallError>,
+    /// CPU time, host calls included.
+    pub cpu: Duration,
+}
+
+/// Everything that one call is given besides its message.
+pub struct Call {
+    /// Its limits.
+    pub limits: Limits,
+    /// The facts about its request.
+    pub context: Arc<Context>,
+    /// What its plugin was granted.
+    pub abilities: Arc<Abilities>,
+    /// Where its lines go.
+    pub log: Box<dyn GuestLog>,
+}
+
+impl Sandbox {
+    /// Calls a handler.
+    pub async fn handle(&self, component: &Component, call: Call, request: Request) -> Called<Response> {
+        self.run(component, call, async move |store, ready| {
+            let indices = ready.handler.as_ref().ok_or(Stop::NotThisPlug(Plug::Handler))?;
+            let instance = ready.instance.instantiate_async(&mut *store).await.map_err(Stop::Start)?;
+            let plug = indices.load(&mut *store, &instance).map_err(Stop::Start)?;
+            let answer = plug.jackfield_plugin_handler().call_handle(&mut *store, &request).await;
+            answer.map_err(Stop::Run)?.map_err(Stop::Returned)
+        })
+        .await
+    }
+
+    /// Calls a request filter.
+    pub async fn on_request(
+        &self,
+        component: &Component,
+        call: Call,
+        request: &RequestHead,
+    ) -> Called<Verdict> {
+        self.run(component, call, async move |store, ready| {
+            let indices = ready.request_filter.as_ref().ok_or(Stop::NotThisPlug(Plug::RequestFilter))?;
+            let instance = ready.instance.instantiate_async(&mut *store).await.map_err(Stop::Start)?;
+            let plug = indices.load(&mut *store, &instance).map_err(Stop::Start)?;
+            let filter = plug.jackfield_plugin_request_filter();
+            filter.call_on_request(&mut *store, request).await.map_err(Stop::Run)
+        })
+        .await
+    }
+
+    /// Calls a response filter.
+    pub async fn on_response(
+        &self,
+        component: &Component,
+        call: Call,
+        request: &RequestHead,
+        response: &ResponseHead,
+    ) -> Called<Vec<HeaderChange>> {
+        self.run(component, call, async move |store, ready| {
+            let indices = ready.response_filter.as_ref().ok_or(Stop::NotThisPlug(Plug::ResponseFilter))?;
+            let instance = ready.instance.instantiate_async(&mut *store).await.map_err(Stop::Start)?;
+            let plug = indices.load(&mut *store, &instance).map_err(Stop::Start)?;
+            let filter = plug.jackfield_plugin_response_filter();
+            let changes = filter.call_on_response(&mut *store, request, response).await;
+            changes.map_err(Stop::Run)?.map_err(Stop::Returned)
+        })
+        .await
+    }
+
+    async fn run<T>(
+        &self,
+        component: &Component,
+        call: Call,
+        guest: impl AsyncFnOnce(&mut Store<CallState>, &Ready) -> Result<T, Stop>,
+    ) -> Called<T> {
+        let limits = call.limits;
+        let meter = Meter::new(limits.cpu);
+        let Some(ready) = component.ready() else {
+            let refused = CallError::Host("its imports are not all offered here".into());
+            return Called { result: Err(refused), cpu: Duration::ZERO };
+        };
+        let mut store = self.store(call, meter.clone());
+        let guest = Metered::new(meter.clone(), async {
+            let result = guest(&mut store, ready).await;
+            result.map_err(|stop| stop.explain(&limits, &meter, store.data()))
+        });
+        let result = match tokio::time::timeout_at(limits.deadline, guest).await {
+            Ok(result) => result,
+            Err(_elapsed) => Err(CallError::Wall),
+        };
+        Called { result, cpu: meter.used() }
+    }
+
+    fn store(&self, call: Call, meter: Arc<Meter>) -> Store<CallState> {
+        let limits = call.limits;
+        let budget = LogBudget::new(limits.log_lines, limits.log_bytes);
+        let state = CallState::new(call.context, call.abilities, limits.memory_bytes, call.log, budget);
+        let mut store = Store::new(&self.engine, state);
+        store.limiter(|state| &mut state.memory);
+        let message_bytes = limits.response_body_bytes.saturating_add(MESSAGE_BYTES);
+        store.set_hostcall_fuel(usize::try_from(message_bytes).unwrap_or(usize::MAX));
+        store.set_max_component_handles(MAX_HANDLES);
+        store.set_epoch_deadline(1);
+        store.epoch_deadline_callback(move |_| {
+            Ok(if meter.is_exceeded_now() { UpdateDeadline::Interrupt } else { UpdateDeadline::Yield(1) })
+        });
+        store
+    }
+}
+
+/// Where a call stopped, in wasmtime's words.
+enum Stop {
+    Start(wasmtime::Error),
+    Run(wasmtime::Error),
+    Returned(String),
+    NotThisPlug(Plug),
+}
+
+impl Stop {
+    /// Whose fault it was. What the guest was stopped for is asked first: the trap that follows a
+    /// refused growth, or a limit, says nothing of it.
+    fn explain(self, limits: &Limits, meter: &Meter, state: &CallState) -> CallError {
+        let error = match self {
+            Self::Returned(text) => return CallError::Returned(text),
+            Self::NotThisPlug(plug) => return CallError::Host(format!("it is no {}", plug.as_str())),
+            Self::Start(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => {
+                return CallError::Host(format!("{error:#}"));
+            }
+            Self::Start(error) | Self::Run(error) => error,
+        };
+        let reason = format!("{error:#}");
+        if meter.exceeded() {
+            CallError::Cpu { limit: limits.cpu }
+        } else if error.is::<wasmtime_wasi::I32Exit>() {
+            CallError::Exit(reason)
+        } else if state.memory.refused() {
+            CallError::Memory { limit_bytes: limits.memory_bytes, reason }
+        // wasmtime 48 keeps the type of this error to itself; the suite notices if its words change.
+        } else if reason.contains("fuel allocated for hostcalls") {
+            CallError::TooLarge(reason)
+        } else {
+            CallError::Trap(reason)
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! The wasmtime engine, the linker that knows every import, and the thread that ticks the epoch.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use wasmtime::component::Linker;
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
+    WasmBacktraceDetails,
+};
+
+use super::imports;
+use super::pool::{self, PoolError, PoolSettings};
+use super::state::CallState;
+
+/// How often a guest that computes is looked at: it gives way to others and its CPU is read.
+const TICK: Duration = Duration::from_millis(1);
+
+/// The stack of one call. `WASM_STACK_BYTES` of it are the guest's; the rest is for host functions.
+const STACK_BYTES: usize = 2 << 20;
+const WASM_STACK_BYTES: usize = 512 << 10;
+
+/// What a freed slot keeps resident for the next instance, so that small guests cost no page faults.
+const KEEP_RESIDENT_BYTES: usize = 256 << 10;
+
+/// Frames of a trap's backtrace that are kept for the log. Unwinding costs the host, not the guest.
+const BACKTRACE_FRAMES: usize = 16;
+
+/// Why there is no sandbox.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// The settings do not fit the machine.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// wasmtime refused its configuration, or the address space could not be reserved.
+    #[error("cannot set up the WebAssembly engine with {slots} slots: {reason}")]
+    Engine {
+        /// As asked for.
+        slots: u32,
+        /// wasmtime's words.
+        reason: String,
+    },
+    /// No thread could be started.
+    #[error("cannot start the thread that ticks the epoch")]
+    Ticker(#[source] std::io::Error),
+}
+
+/// Compiles components and runs calls in a pool of slots. One a process.
+pub struct Sandbox {
+    pub(super) engine: Engine,
+    pub(super) linker: Linker<CallState>,
+    _ticker: Ticker,
+}
+
+impl Sandbox {
+    /// Reserves the pool and starts ticking.
+    pub fn new(settings: PoolSettings) -> Result<Arc<Self>, SandboxError> {
+        let refused = |error: wasmtime::Error| SandboxError::Engine {
+            slots: settings.slots,
+            reason: format!("{error:#}"),
+        };
+        let engine = Engine::new(&configuration(settings)?).map_err(refused)?;
+        let linker = imports::linker(&engine).map_err(refused)?;
+        let ticker = Ticker::start(&engine).map_err(SandboxError::Ticker)?;
+        Ok(Arc::new(Self { engine, linker, _ticker: ticker }))
+    }
+}
+
+fn configuration(settings: PoolSettings) -> Result<Config, PoolError> {
+    let layout = settings.layout()?;
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(settings.slots)
+        .total_core_instances(settings.slots.saturating_mul(pool::CORE_INSTANCES_PER_COMPONENT))
+        .max_core_instances_per_component(pool::CORE_INSTANCES_PER_COMPONENT)
+        .total_memories(layout.memories)
+        .max_memories_per_component(pool::MEMORIES_PER_COMPONENT)
+        .total_tables(layout.memories)
+        .max_tables_per_component(pool::MEMORIES_PER_COMPONENT)
+        .table_elements(pool::TABLE_ELEMENTS)
+        .total_stacks(settings.slots)
+        .max_memory_size(layout.max_memory_bytes)
+        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        .table_keep_resident(KEEP_RESIDENT_BYTES)
+        .pagemap_scan(Enabled::Auto);
+
+    let mut config = Config::new();
+    config
+        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
+        .memory_reservation(layout.reservation_bytes)
+        .memory_guard_size(layout.guard_bytes)
+        .epoch_interruption(true)
+        .cranelift_opt_level(OptLevel::Speed)
+        .async_stack_size(STACK_BYTES)
+        .max_wasm_stack(WASM_STACK_BYTES)
+        // Costs every fresh call about 15 µs and serves only WASI 0.3, which has no plug here.
+        .concurrency_support(false)
+        // What no plug needs is attack surface.
+        .wasm_memory64(false)
+        .wasm_relaxed_simd(false)
+        .wasm_tail_call(true)
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(BACKTRACE_FRAMES));
+    Ok(config)
+}
+
+/// Increments the epoch from a thread of its own: a busy runtime would starve a task.
+struct Ticker {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Ticker {
+    fn start(engine: &Engine) -> std::io::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        let engine = engine.weak();
+        let stopped = stop.clone();
+        let thread = std::thread::Builder::new().name("epoch".into()).spawn(move || {
+            while !stopped.load(Ordering::Relaxed) {
+                std::thread::sleep(TICK);
+                match engine.upgrade() {
+                    Some(engine) => engine.increment_epoch(),
+                    None => return,
+                }
+            }
+        })?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Ticker {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // A thread that panicked has stopped as well.
+            let _ = thread.join();
+        }
+    }
+}

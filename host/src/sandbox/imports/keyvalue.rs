@@ -1,0 +1,253 @@
+//! `wasi:keyvalue` in both drafts over [`crate::capability::KeyValue`].
+
+use wasmtime::component::{Resource, ResourceTableError};
+
+use crate::capability::{Bucket, KeyValueError, Swap};
+use crate::sandbox::bindings::{keyvalue_draft, keyvalue_draft2};
+use crate::sandbox::state::CallState;
+
+/// Keys in one page of a listing: the capability's own page.
+type Keys = Vec<String>;
+
+/// A value as read at one instant, and where.
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+pub struct Cas {
+    bucket: Bucket,
+    key: String,
+    read: Option<Vec<u8>>,
+}
+
+/// A failure on its way to the guest, or a handle that is none and traps.
+pub(crate) enum StoreError {
+    Refused(KeyValueError),
+    Handle(ResourceTableError),
+}
+
+/// The same for a swap, which may also be too late.
+pub(crate) enum CasError {
+    Store(StoreError),
+    Changed(Resource<Cas>),
+}
+
+impl From<KeyValueError> for StoreError {
+    fn from(error: KeyValueError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<ResourceTableError> for StoreError {
+    fn from(error: ResourceTableError) -> Self {
+        Self::Handle(error)
+    }
+}
+
+impl CallState {
+    fn open_bucket(&mut self, name: &str) -> Result<Resource<Bucket>, StoreError> {
+        let keyvalue =
+            self.abilities.keyvalue.as_ref().ok_or(KeyValueError::AccessDenied { grant: "keyvalue" })?;
+        let bucket = keyvalue.open(name)?;
+        Ok(self.table.push(bucket)?)
+    }
+
+    fn bucket(&self, handle: &Resource<Bucket>) -> Result<Bucket, StoreError> {
+        Ok(self.table.get(handle)?.clone())
+    }
+
+    /// Notes for the operator what a guest is told only in general terms.
+    fn note(&self, error: &KeyValueError) {
+        if let KeyValueError::Other(_) = error {
+            self.output.host_note(&error.to_string());
+        }
+    }
+}
+
+macro_rules! store {
+    ($module:ident) => {
+        use $module::wasi::keyvalue::{batch, store};
+
+        impl store::Host for CallState {
+            async fn open(&mut self, identifier: String) -> Result<Resource<Bucket>, StoreError> {
+                self.open_bucket(&identifier)
+            }
+
+            fn convert_error(&mut self, error: StoreError) -> wasmtime::Result<store::Error> {
+                let error = match error {
+                    StoreError::Refused(error) => error,
+                    StoreError::Handle(error) => return Err(error.into()),
+                };
+                self.note(&error);
+                Ok(match error {
+                    KeyValueError::NoSuchStore { .. } => store::Error::NoSuchStore,
+                    KeyValueError::AccessDenied { .. } => store::Error::AccessDenied,
+                    KeyValueError::Other(_) => store::Error::Other(error.guest_message()),
+                })
+            }
+        }
+
+        impl store::HostBucket for CallState {
+            async fn get(
+                &mut self,
+                bucket: Resource<Bucket>,
+                key: String,
+            ) -> Result<Option<Vec<u8>>, StoreError> {
+                Ok(self.bucket(&bucket)?.get(&key).await?)
+            }
+
+            async fn set(
+                &mut self,
+                bucket: Resource<Bucket>,
+                key: String,
+                value: Vec<u8>,
+            ) -> Result<(), StoreError> {
+                Ok(self.bucket(&bucket)?.set(&key, value).await?)
+            }
+
+            async fn delete(&mut self, bucket: Resource<Bucket>, key: String) -> Result<(), StoreError> {
+                Ok(self.bucket(&bucket)?.delete(&key).await?)
+            }
+
+            async fn exists(&mut self, bucket: Resource<Bucket>, key: String) -> Result<bool, StoreError> {
+                Ok(self.bucket(&bucket)?.exists(&key).await?)
+            }
+
+            async fn list_keys(
+                &mut self,
+                bucket: Resource<Bucket>,
+                cursor: Option<Cursor>,
+            ) -> Result<store::KeyResponse, StoreError> {
+                let (keys, cursor) = list(self.bucket(&bucket)?, cursor).await?;
+                Ok(store::KeyResponse { keys, cursor })
+            }
+
+            async fn drop(&mut self, bucket: Resource<Bucket>) -> wasmtime::Result<()> {
+                self.table.delete(bucket)?;
+                Ok(())
+            }
+        }
+
+        impl batch::Host for CallState {
+            async fn get_many(
+                &mut self,
+                bucket: Resource<Bucket>,
+                keys: Keys,
+            ) -> Result<Vec<Entry>, StoreError> {
+                let values = self.bucket(&bucket)?.get_many(&keys).await?;
+                Ok(keys.into_iter().zip(values).map(entry).collect())
+            }
+
+            async fn set_many(
+                &mut self,
+                bucket: Resource<Bucket>,
+                key_values: Vec<(String, Vec<u8>)>,
+            ) -> Result<(), StoreError> {
+                Ok(self.bucket(&bucket)?.set_many(key_values).await?)
+            }
+
+            async fn delete_many(&mut self, bucket: Resource<Bucket>, keys: Keys) -> Result<(), StoreError> {
+                Ok(self.bucket(&bucket)?.delete_many(&keys).await?)
+            }
+        }
+    };
+}
+
+mod draft2 {
+    use super::*;
+    use keyvalue_draft2::wasi::keyvalue::atomics;
+    store!(keyvalue_draft2);
+
+    type Cursor = String;
+    type Entry = (String, Option<Vec<u8>>);
+
+    fn entry(pair: (String, Option<Vec<u8>>)) -> Entry {
+        pair
+    }
+
+    async fn list(bucket: Bucket, after: Option<String>) -> Result<(Keys, Option<String>), KeyValueError> {
+        let page = bucket.list_keys_after(after).await?;
+        Ok((page.keys, page.next))
+    }
+
+    impl atomics::Host for CallState {
+        async fn increment(
+            &mut self,
+            bucket: Resource<Bucket>,
+            key: String,
+            delta: i64,
+        ) -> Result<i64, StoreError> {
+            Ok(self.bucket(&bucket)?.increment(&key, delta).await?)
+        }
+
+        async fn swap(&mut self, cas: Resource<Cas>, value: Vec<u8>) -> Result<(), CasError> {
+            let Cas { bucket, key, read } = self.table.delete(cas).map_err(StoreError::from)?;
+            let swap = bucket.compare_and_swap(&key, read, value).await.map_err(StoreError::from)?;
+            match swap {
+                Swap::Done => Ok(()),
+                Swap::Changed(read) => {
+                    let present = self.table.push(Cas { bucket, key, read }).map_err(StoreError::from)?;
+                    Err(CasError::Changed(present))
+                }
+            }
+        }
+
+        fn convert_cas_error(&mut self, error: CasError) -> wasmtime::Result<atomics::CasError> {
+            Ok(match error {
+                CasError::Changed(present) => atomics::CasError::CasFailed(present),
+                CasError::Store(error) => {
+                    atomics::CasError::StoreError(store::Host::convert_error(self, error)?)
+                }
+            })
+        }
+    }
+
+    impl atomics::HostCas for CallState {
+        async fn new(&mut self, bucket: Resource<Bucket>, key: String) -> Result<Resource<Cas>, StoreError> {
+            let bucket = self.bucket(&bucket)?;
+            let read = bucket.get(&key).await?;
+            Ok(self.table.push(Cas { bucket, key, read })?)
+        }
+
+        async fn current(&mut self, cas: Resource<Cas>) -> Result<Option<Vec<u8>>, StoreError> {
+            Ok(self.table.get(&cas)?.read.clone())
+        }
+
+        async fn drop(&mut self, cas: Resource<Cas>) -> wasmtime::Result<()> {
+            self.table.delete(cas)?;
+            Ok(())
+        }
+    }
+}
+
+mod draft {
+    use super::*;
+    use keyvalue_draft::wasi::keyvalue::atomics;
+    store!(keyvalue_draft);
+
+    type Cursor = u64;
+    type Entry = Option<(String, Vec<u8>)>;
+
+    fn entry((key, value): (String, Option<Vec<u8>>)) -> Entry {
+        Some((key, value?))
+    }
+
+    async fn list(bucket: Bucket, from: Option<u64>) -> Result<(Keys, Option<u64>), KeyValueError> {
+        let page = bucket.list_keys_from(from).await?;
+        Ok((page.keys, page.next))
+    }
+
+    impl atomics::Host for CallState {
+        async fn increment(
+            &mut self,
+            bucket: Resource<Bucket>,
+            key: String,
+            delta: u64,
+        ) -> Result<u64, StoreError> {
+            Ok(self.bucket(&bucket)?.increment_unsigned(&key, delta).await?)
+        }
+    }
+}
+
+impl From<StoreError> for CasError {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}

@@ -1,0 +1,98 @@
+//! Thin bindings from WIT interfaces to the capability room: one file an interface, no behaviour.
+
+pub(super) mod config;
+pub(super) mod context;
+pub(super) mod keyvalue;
+pub(super) mod limiter;
+pub(super) mod logging;
+pub(super) mod wasi;
+
+use wasmtime::Engine;
+use wasmtime::component::{HasSelf, Linker};
+
+use super::bindings::{config_draft, config_rc, imports, keyvalue_draft, keyvalue_draft2};
+use super::component::Need;
+use super::state::CallState;
+use crate::capability::Grants;
+
+/// A linker with every import that any component may have. What a plugin was not granted is refused
+/// when it is loaded, by name; the linker is the same for all.
+pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<CallState>> {
+    let mut linker = Linker::new(engine);
+    let it: fn(&mut CallState) -> &mut CallState = |state| state;
+    wasi::add_to_linker(&mut linker)?;
+    imports::Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, it)?;
+    config_rc::Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, it)?;
+    config_draft::Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, it)?;
+    keyvalue_draft2::Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, it)?;
+    keyvalue_draft::Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, it)?;
+    Ok(linker)
+}
+
+/// What an import of this name takes. Types alone take nothing, whatever they are called.
+pub(super) fn need(import: &str, is_types_only: bool) -> Need {
+    /// Prereleases match by their whole name, published versions by what semver promises.
+    const INTERFACES: &[(&str, Need)] = &[
+        ("jackfield:plugin/context@0.1.", Need::Nothing),
+        ("jackfield:plugin/limiter@0.1.", Need::Grant("limiter")),
+        ("wasi:config/store@0.2.0-rc.1", Need::Nothing),
+        ("wasi:config/store@0.2.0-draft-2024-09-27", Need::Nothing),
+        ("wasi:logging/logging@0.1.0-draft", Need::Nothing),
+        ("wasi:keyvalue/store@0.2.0-draft2", Need::Grant("keyvalue")),
+        ("wasi:keyvalue/atomics@0.2.0-draft2", Need::Grant("keyvalue")),
+        ("wasi:keyvalue/batch@0.2.0-draft2", Need::Grant("keyvalue")),
+        ("wasi:keyvalue/store@0.2.0-draft", Need::Grant("keyvalue")),
+        ("wasi:keyvalue/atomics@0.2.0-draft", Need::Grant("keyvalue")),
+        ("wasi:keyvalue/batch@0.2.0-draft", Need::Grant("keyvalue")),
+    ];
+    /// WASI 0.2 that toolchains import; everything of it but clocks and random is empty or refuses.
+    const WASI: &[&str] =
+        &["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
+
+    if is_types_only {
+        return Need::Nothing;
+    }
+    for (name, need) in INTERFACES {
+        let fits = if name.ends_with('.') { import.starts_with(name) } else { import == *name };
+        if fits {
+            return *need;
+        }
+    }
+    let is_wasi = WASI.iter().any(|package| import.starts_with(package)) && import.contains("@0.2.");
+    if is_wasi { Need::Nothing } else { Need::Unknown }
+}
+
+/// Whether these grants hold the one of that name. `keyvalue-shared` alone opens the interface too; which
+/// store may be opened is asked again when it is.
+pub(super) fn is_granted(grants: Grants, grant: &str) -> bool {
+    match grant {
+        "keyvalue" => grants.keyvalue || grants.keyvalue_shared,
+        "limiter" => grants.limiter,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_import_is_known_by_its_name_and_version() {
+        let table = [
+            ("jackfield:plugin/context@0.1.0", Need::Nothing),
+            ("jackfield:plugin/limiter@0.1.7", Need::Grant("limiter")),
+            ("jackfield:plugin/limiter@0.2.0", Need::Unknown),
+            ("wasi:keyvalue/store@0.2.0-draft", Need::Grant("keyvalue")),
+            ("wasi:keyvalue/store@0.2.0-draft2", Need::Grant("keyvalue")),
+            ("wasi:keyvalue/store@0.2.0-draft3", Need::Unknown),
+            ("wasi:io/streams@0.2.6", Need::Nothing),
+            ("wasi:io/streams@0.3.0", Need::Unknown),
+            ("wasi:http/types@0.2.0", Need::Unknown),
+            ("acme:vault/secrets", Need::Unknown),
+        ];
+        for (import, expected) in table {
+            assert_eq!(need(import, false), expected, "{import}");
+        }
+        assert_eq!(need("acme:vault/types", true), Need::Nothing);
+    }
+}

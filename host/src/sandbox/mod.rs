@@ -1,0 +1,31 @@
+//! The only user of wasmtime: it compiles components, tells what they are, and calls them under limits.
+//!
+//! Knows no sockets, site files or tenants. A call gets its limits, its context and its capabilities
+//! from whoever makes it; what comes back is plain data, or a [`CallError`] that says whose fault it was.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `engine.rs` | the wasmtime engine, the linker, the epoch's ticks |
+//! | `pool.rs` | how many slots the pool has, and how large: pure arithmetic |
+//! | `component.rs` | bytes → a compiled [`Component`]: its plugs, its imports, what it lacks |
+//! | `call.rs` | one call: a fresh instance, its limits, its end |
+//! | `meter.rs` | CPU time of a call, by the thread's clock |
+//! | `state.rs` | what one instance may touch: its memory account, log, context, capabilities |
+//! | `imports/` | thin bindings from WIT to the capability room |
+
+mod bindings;
+mod call;
+mod component;
+mod engine;
+mod imports;
+mod meter;
+mod pool;
+mod state;
+
+pub use bindings::message;
+pub use call::{Call, CallError, Called, Limits};
+pub use component::{Component, ComponentError, Digest, Import, ImportRefused, Need, interface};
+pub use engine::{Sandbox, SandboxError};
+pub use imports::logging::Level as GuestLevel;
+pub use pool::{PoolError, PoolSettings};
+pub use state::{Abilities, Context, GuestLine, GuestLog};

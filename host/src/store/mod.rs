@@ -1,0 +1,198 @@
+//! What survives a crash: owns the one database of the host, `store.redb` in the state folder, and promises
+//! of every change that it is on disk when it is acknowledged, whole, and seen by every read that begins
+//! afterwards.
+//!
+//! One thread writes (`writer`), in transactions that many callers share; reads run beside it, each on the
+//! state as last acknowledged. What the bytes mean is for the modules beside this one: each has its own
+//! tables, reached through `Store::read` and `Store::write`. Who may use them, and what a guest is told,
+//! is for `capability`.
+
+#[cfg(test)]
+mod contract_tests;
+#[cfg(test)]
+mod crash_tests;
+mod database;
+mod folder;
+mod keyvalue;
+#[cfg(test)]
+mod memory_disk;
+mod quota;
+mod writer;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use redb::{ReadTransaction, WriteTransaction};
+
+use crate::tenant::TenantName;
+use database::Database;
+use writer::Writer;
+
+pub use keyvalue::{
+    Entries, EntryError, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, MAX_KEY_BYTES, MAX_PAGE_KEYS, MAX_VALUE_BYTES,
+    Page, Space, Swap,
+};
+pub use quota::{StorageQuota, Usage};
+pub use redb::StorageBackend;
+
+/// Why the store could not be opened, or could not do what it was asked.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum StoreError {
+    /// The state folder, or the file in it, could not be made or opened.
+    #[error(
+        "cannot open the store `{}`: {source}; give the host a state folder that it may write to",
+        path.display()
+    )]
+    Open {
+        /// What could not be opened.
+        path: PathBuf,
+        /// Why.
+        source: Arc<io::Error>,
+    },
+    /// Another process has it open.
+    #[error(
+        "the store `{}` is in use by another process; stop that one, or choose another state folder",
+        path.display()
+    )]
+    Locked {
+        /// The file.
+        path: PathBuf,
+    },
+    /// The file is there, but is not a database that this host can read.
+    #[error(
+        "the store `{}` cannot be read: {source}; put back a copy of it, \
+         or move it away to begin with an empty one",
+        path.display()
+    )]
+    Corrupt {
+        /// The file.
+        path: PathBuf,
+        /// What was found.
+        source: Arc<redb::Error>,
+    },
+    /// The disk under the store fails, or is full. It is tried again by itself, at most once a second.
+    /// Whether the change that met the failure was kept is unknown to whoever asked for it.
+    #[error("the store is unavailable: {source}; it is tried again by itself, at most once a second")]
+    Unavailable {
+        /// What failed.
+        source: Arc<redb::Error>,
+    },
+    /// Too many of the tenant's writes are waiting; nothing was changed.
+    #[error(
+        "{waiting} writes of this tenant, {waiting_bytes} bytes, are waiting already, and {} or {} bytes may; \
+         try again when some are done",
+        writer::MAX_WAITING,
+        writer::MAX_WAITING_BYTES
+    )]
+    Busy {
+        /// How many writes of the tenant are waiting.
+        waiting: usize,
+        /// How large they are together.
+        waiting_bytes: usize,
+    },
+}
+
+impl StoreError {
+    fn unavailable(error: impl Into<redb::Error>) -> Self {
+        Self::Unavailable { source: Arc::new(error.into()) }
+    }
+}
+
+/// Whether a write changed anything. A transaction of writes that all changed nothing is not put to disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// Something is different now.
+    Changed,
+    /// Everything is as it was.
+    Unchanged,
+}
+
+/// The store: cheap to clone, closed when the last clone is dropped.
+///
+/// That last drop waits until the writes that were waiting are done; then the file is free for another
+/// process.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    database: Arc<Database>,
+    writer: Writer,
+}
+
+impl Store {
+    /// Opens the store in `folder`, which is made, for its owner alone (0700), if it is not there. Blocks on
+    /// the disk.
+    pub fn open(folder: &Path) -> Result<Self, StoreError> {
+        let path = folder::prepare(folder)?;
+        let file = path.clone();
+        Self::with_backend(move || folder::backend(&file)).map_err(|error| folder::explain(path, error))
+    }
+
+    /// Opens a store on any backend; `factory` is asked for a new one each time that the store is opened,
+    /// which is again after each failure. Blocks on the backend.
+    ///
+    /// This is how a test puts a failing disk under the real store.
+    pub fn with_backend<B: StorageBackend>(
+        factory: impl Fn() -> io::Result<B> + Send + Sync + 'static,
+    ) -> Result<Self, StoreError> {
+        let database = Arc::new(Database::open(factory)?);
+        let writer = Writer::start(Arc::clone(&database)).map_err(StoreError::unavailable)?;
+        Ok(Self { inner: Arc::new(Inner { database, writer }) })
+    }
+
+    /// The entries of one space of a tenant, with the tenant's storage quota, which may change at any time.
+    pub fn entries(&self, tenant: &TenantName, space: &Space, quota: Arc<StorageQuota>) -> Entries {
+        Entries::new(self.clone(), tenant, space, quota)
+    }
+
+    /// What a tenant keeps, in all its spaces together.
+    pub async fn usage(&self, tenant: &TenantName) -> Result<Usage, StoreError> {
+        let tenant = tenant.clone();
+        self.read(move |transaction| quota::usage(transaction, &tenant)).await
+    }
+
+    /// Runs `work` on the state as it is now, on a thread that may block. It may run a second time, on a
+    /// newer state, if the database is closed under it.
+    pub(crate) async fn read<R: Send + 'static>(
+        &self,
+        work: impl Fn(&ReadTransaction) -> Result<R, redb::Error> + Send + 'static,
+    ) -> Result<R, StoreError> {
+        let database = Arc::clone(&self.inner.database);
+        match tokio::task::spawn_blocking(move || database.read(work)).await {
+            Ok(result) => result,
+            // The runtime is shutting down.
+            Err(_) => Err(StoreError::unavailable(redb::Error::DatabaseClosed)),
+        }
+    }
+
+    /// Runs `work`, of about `cost_bytes`, in `tenant`'s turn, and answers when what it did is on disk.
+    ///
+    /// The transaction is shared with other writes, so `work` checks everything before it changes anything:
+    /// what it refuses belongs into its `R`. Dropping the returned future takes the write back if it has not
+    /// begun.
+    pub(crate) async fn write<R: Send + 'static>(
+        &self,
+        tenant: &TenantName,
+        cost_bytes: usize,
+        work: impl FnOnce(&WriteTransaction) -> Result<(Effect, R), redb::Error> + Send + 'static,
+    ) -> Result<R, StoreError> {
+        self.inner.writer.write(tenant, cost_bytes, work).await
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Store").finish_non_exhaustive()
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.writer.finish();
+        self.database.close();
+    }
+}

@@ -1,0 +1,258 @@
+//! A gate: so many may be inside at once, so many may wait, and each so long.
+//!
+//! One type for the three levels at which calls are counted: a plugin's `concurrency` and `queue`, a
+//! tenant's, and the host's slots. A gate outlives revisions, so a swap never doubles what is allowed,
+//! and its bounds change in place: those inside stay, whoever comes later meets the new ones.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+/// How many, and how long.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Bounds {
+    /// Inside at once.
+    pub concurrency: usize,
+    /// Waiting at once.
+    pub queue: usize,
+    /// The longest that one waits.
+    pub wait: Duration,
+}
+
+/// Why somebody was not let in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum Refused {
+    /// As many as may were waiting already.
+    #[error("the queue of {queue} is full")]
+    QueueFull {
+        /// Its length.
+        queue: usize,
+    },
+    /// It waited as long as it may.
+    #[error("none of {concurrency} places became free within {wait:?}")]
+    WaitedTooLong {
+        /// How many places there are.
+        concurrency: usize,
+        /// How long it waited.
+        wait: Duration,
+    },
+    /// The caller's own deadline came first.
+    #[error("the call's deadline came while it waited for its turn")]
+    Deadline,
+}
+
+/// A gate. First come, first let in.
+#[derive(Debug, Clone)]
+pub struct Gate(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    bounds: Bounds,
+    inside: usize,
+    waiting: VecDeque<oneshot::Sender<Permit>>,
+}
+
+/// A place inside; leaving is dropping it.
+#[derive(Debug)]
+#[must_use = "a permit that is dropped at once holds nobody back"]
+pub struct Permit {
+    gate: Gate,
+}
+
+impl Gate {
+    /// An empty gate.
+    pub fn new(bounds: Bounds) -> Self {
+        Self(Arc::new(Mutex::new(State { bounds, inside: 0, waiting: VecDeque::new() })))
+    }
+
+    /// Changes the bounds. Nobody inside is sent out; who waits is let in if there is room now.
+    pub fn set_bounds(&self, bounds: Bounds) {
+        let admitted = {
+            let mut state = self.state();
+            state.bounds = bounds;
+            self.admit_waiting(&mut state)
+        };
+        admitted.into_iter().for_each(hand_over);
+    }
+
+    /// How many are inside.
+    pub fn inside(&self) -> usize {
+        self.state().inside
+    }
+
+    /// How many wait.
+    pub fn waiting(&self) -> usize {
+        self.state().waiting.len()
+    }
+
+    /// Goes in, waiting its turn if it must, but never past `deadline`.
+    pub async fn enter(&self, deadline: Instant) -> Result<Permit, Refused> {
+        let (turn, bounds) = {
+            let mut state = self.state();
+            if state.inside < state.bounds.concurrency && state.waiting.is_empty() {
+                state.inside = state.inside.saturating_add(1);
+                return Ok(self.permit());
+            }
+            // Who gave up leaves its place in the queue behind; it is cleared before it counts.
+            if state.waiting.len() >= state.bounds.queue {
+                state.waiting.retain(|waiter| !waiter.is_closed());
+            }
+            if state.waiting.len() >= state.bounds.queue {
+                return Err(Refused::QueueFull { queue: state.bounds.queue });
+            }
+            let (sender, turn) = oneshot::channel();
+            state.waiting.push_back(sender);
+            (turn, state.bounds)
+        };
+        let give_up = Instant::now().checked_add(bounds.wait).map_or(deadline, |wait| wait.min(deadline));
+        match tokio::time::timeout_at(give_up, turn).await {
+            Ok(Ok(permit)) => Ok(permit),
+            _ if give_up == deadline => Err(Refused::Deadline),
+            _ => Err(Refused::WaitedTooLong { concurrency: bounds.concurrency, wait: bounds.wait }),
+        }
+    }
+
+    fn leave(&self) {
+        let admitted = {
+            let mut state = self.state();
+            state.inside = state.inside.saturating_sub(1);
+            self.admit_waiting(&mut state)
+        };
+        admitted.into_iter().for_each(hand_over);
+    }
+
+    /// Takes from the queue whom there is room for. They are told outside the lock, for telling one that
+    /// has just given up drops its permit, which comes back here.
+    fn admit_waiting(&self, state: &mut State) -> Vec<(oneshot::Sender<Permit>, Permit)> {
+        let mut admitted = Vec::new();
+        while state.inside < state.bounds.concurrency {
+            let Some(waiter) = state.waiting.pop_front() else { break };
+            if waiter.is_closed() {
+                continue;
+            }
+            state.inside = state.inside.saturating_add(1);
+            admitted.push((waiter, self.permit()));
+        }
+        admitted
+    }
+
+    fn permit(&self) -> Permit {
+        Permit { gate: self.clone() }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn hand_over((waiter, permit): (oneshot::Sender<Permit>, Permit)) {
+    // A waiter that gave up meanwhile leaves the permit in the error, which drops it: the next one's turn.
+    let _ = waiter.send(permit);
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.gate.leave();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SOON: Duration = Duration::from_millis(20);
+
+    fn gate(concurrency: usize, queue: usize) -> Gate {
+        Gate::new(Bounds { concurrency, queue, wait: SOON })
+    }
+
+    fn later() -> Instant {
+        Instant::now() + Duration::from_secs(60)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn whoever_waits_too_long_is_turned_away_and_leaves_no_place_behind() {
+        let gate = gate(1, 1);
+        let inside = gate.enter(later()).await.unwrap();
+        let refused = gate.enter(later()).await.unwrap_err();
+        assert_eq!(refused, Refused::WaitedTooLong { concurrency: 1, wait: SOON });
+        let waiting = tokio::spawn({
+            let gate = gate.clone();
+            async move { gate.enter(later()).await }
+        });
+        tokio::task::yield_now().await;
+        assert_eq!(gate.enter(later()).await.unwrap_err(), Refused::QueueFull { queue: 1 });
+        drop(inside);
+        drop(waiting.await.unwrap().unwrap());
+        assert_eq!((gate.inside(), gate.waiting()), (0, 0));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_call_never_waits_past_its_own_deadline() {
+        let gate = gate(1, 9);
+        let _inside = gate.enter(later()).await.unwrap();
+        let deadline = Instant::now() + SOON / 2;
+        assert_eq!(gate.enter(deadline).await.unwrap_err(), Refused::Deadline);
+        assert_eq!(Instant::now(), deadline);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn turns_come_in_the_order_of_arrival() {
+        let gate = gate(1, 9);
+        let first = gate.enter(later()).await.unwrap();
+        let (sender, mut order) = tokio::sync::mpsc::unbounded_channel();
+        for number in 0..5 {
+            let (gate, sender) = (gate.clone(), sender.clone());
+            tokio::spawn(async move {
+                let _permit = gate.enter(later()).await.unwrap();
+                sender.send(number).unwrap();
+            });
+            tokio::task::yield_now().await;
+        }
+        drop(first);
+        for expected in 0..5 {
+            assert_eq!(order.recv().await, Some(expected));
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn bounds_change_in_place_and_let_in_who_fits_now() {
+        let gate = gate(1, 9);
+        let _inside = gate.enter(later()).await.unwrap();
+        let waiting = tokio::spawn({
+            let gate = gate.clone();
+            async move { gate.enter(later()).await }
+        });
+        tokio::task::yield_now().await;
+        gate.set_bounds(Bounds { concurrency: 2, queue: 0, wait: SOON });
+        let second = waiting.await.unwrap().unwrap();
+        gate.set_bounds(Bounds { concurrency: 1, queue: 0, wait: SOON });
+        drop(second);
+        assert_eq!(gate.enter(later()).await.unwrap_err(), Refused::QueueFull { queue: 0 });
+    }
+
+    #[tokio::test]
+    async fn no_permit_is_lost_when_waiters_give_up_as_their_turn_comes() {
+        let gate = Gate::new(Bounds { concurrency: 4, queue: 64, wait: Duration::from_micros(50) });
+        let mut tasks = tokio::task::JoinSet::new();
+        for _ in 0..2000 {
+            let gate = gate.clone();
+            tasks.spawn(async move {
+                if let Ok(permit) = gate.enter(later()).await {
+                    tokio::task::yield_now().await;
+                    drop(permit);
+                }
+            });
+        }
+        tasks.join_all().await;
+        assert_eq!(gate.inside(), 0);
+        let mut permits = Vec::new();
+        for _ in 0..4 {
+            permits.push(gate.enter(later()).await.unwrap());
+        }
+        assert_eq!(gate.inside(), 4);
+    }
+}

@@ -1,0 +1,133 @@
+//! The limits of a plugin and the quota of a tenant: what each is called, and what it is when unset.
+//!
+//! A limit is a ceiling on one call or one plugin; a quota is a ceiling on one tenant. Names here are
+//! the names in the site file, in metrics and in problem types.
+
+use std::time::Duration;
+
+use super::Bounds;
+
+const KIB: u64 = 1024;
+const MIB: u64 = 1024 * KIB;
+
+/// The limits of one plugin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Limits {
+    /// `cpu`: CPU time of one call by the thread's clock, host calls included.
+    pub cpu: Duration,
+    /// `wall`: from admission to the response's head, waiting in queues included, waiting for the
+    /// client's bytes not.
+    pub wall: Duration,
+    /// `memory`: bytes of linear memory of one instance, all its memories together.
+    pub memory: u64,
+    /// `request-body`: bytes of a request's body.
+    pub request_body: u64,
+    /// `response-body`: bytes of a buffered answer's body.
+    pub response_body: u64,
+    /// `concurrency`: calls of the plugin in flight.
+    pub concurrency: usize,
+    /// `queue`: calls waiting for one of those to end.
+    pub queue: usize,
+    /// `queue-wait`: how long each may wait.
+    pub queue_wait: Duration,
+    /// `log-lines`: lines that one call may print or log.
+    pub log_lines: u32,
+    /// `log-bytes`: bytes that one call may print or log.
+    pub log_bytes: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            cpu: Duration::from_millis(50),
+            wall: Duration::from_secs(30),
+            memory: 128 * MIB,
+            request_body: MIB,
+            response_body: 16 * MIB,
+            concurrency: 64,
+            queue: 256,
+            queue_wait: Duration::from_secs(1),
+            log_lines: 64,
+            log_bytes: 64 * KIB,
+        }
+    }
+}
+
+/// What no plugin's limits may exceed: of the host, or of one tenant. Unset is unbounded, but for
+/// `memory` of the host, which sizes the pool's slots.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Ceilings {
+    /// Ceiling of `cpu`.
+    pub cpu: Option<Duration>,
+    /// Ceiling of `wall`.
+    pub wall: Option<Duration>,
+    /// Ceiling of `memory`.
+    pub memory: Option<u64>,
+    /// Ceiling of `request-body`.
+    pub request_body: Option<u64>,
+    /// Ceiling of `response-body`.
+    pub response_body: Option<u64>,
+    /// Ceiling of `concurrency`.
+    pub concurrency: Option<usize>,
+    /// Ceiling of `queue`.
+    pub queue: Option<usize>,
+    /// Ceiling of `queue-wait`.
+    pub queue_wait: Option<Duration>,
+    /// Ceiling of `log-lines`.
+    pub log_lines: Option<u32>,
+    /// Ceiling of `log-bytes`.
+    pub log_bytes: Option<u64>,
+}
+
+/// The ceilings on one tenant as a whole. They belong to the operator and change in place.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Quota {
+    /// `concurrency`: requests of the tenant in flight, until their last body byte is written.
+    pub concurrency: usize,
+    /// `queue`: requests waiting for one of those to end.
+    pub queue: usize,
+    /// `queue-wait`: how long each may wait.
+    pub queue_wait: Duration,
+    /// `storage`: what the tenant may keep in the store.
+    pub storage: Storage,
+}
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self {
+            concurrency: 256,
+            queue: 1024,
+            queue_wait: Duration::from_secs(1),
+            storage: Storage::default(),
+        }
+    }
+}
+
+/// The quota `storage`: both hold at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Storage {
+    /// Bytes of keys and values together.
+    pub bytes: u64,
+    /// Number of keys.
+    pub keys: u64,
+}
+
+impl Default for Storage {
+    fn default() -> Self {
+        Self { bytes: 64 * MIB, keys: 100_000 }
+    }
+}
+
+impl Limits {
+    /// The bounds of the plugin's gate.
+    pub fn bounds(&self) -> Bounds {
+        Bounds { concurrency: self.concurrency, queue: self.queue, wait: self.queue_wait }
+    }
+}
+
+impl Quota {
+    /// The bounds of the tenant's gate.
+    pub fn bounds(&self) -> Bounds {
+        Bounds { concurrency: self.concurrency, queue: self.queue, wait: self.queue_wait }
+    }
+}

@@ -1,0 +1,84 @@
+//! The names of tenants and plugins: labels safe in a metric, a path, a key and a log line.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::sync::Arc;
+
+/// The longest name, in bytes: that of a DNS label, so a name can become part of a host name.
+const MAX_NAME_BYTES: usize = 63;
+
+/// Why a text is no name.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a name: use 1 to 63 of a-z, 0-9 and `-`, beginning and ending with a letter or digit")]
+pub struct NameError(String);
+
+macro_rules! name {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+        pub struct $name(Arc<str>);
+
+        impl $name {
+            /// Reads a name: 1 to 63 of `a-z`, `0-9` and `-`, with a letter or digit at both ends.
+            pub fn parse(text: &str) -> Result<Self, NameError> {
+                if is_name(text) { Ok(Self(text.into())) } else { Err(NameError(text.into())) }
+            }
+
+            /// The name as text.
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
+                &self.0
+            }
+        }
+    };
+}
+
+name! {
+    /// An owner: the isolation boundary.
+    TenantName
+}
+name! {
+    /// A plugin inside its tenant.
+    PluginName
+}
+
+fn is_name(text: &str) -> bool {
+    let inner = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let bytes = text.as_bytes();
+    bytes.len() <= MAX_NAME_BYTES
+        && bytes.iter().all(|&byte| inner(byte) || byte == b'-')
+        && bytes.first().is_some_and(|&byte| inner(byte))
+        && bytes.last().is_some_and(|&byte| inner(byte))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_dns_labels_in_lower_case() {
+        for good in ["a", "9", "rate-limit", "a--b", &"x".repeat(63)] {
+            assert!(TenantName::parse(good).is_ok(), "{good}");
+        }
+        for bad in ["", "-a", "a-", "A", "a_b", "a.b", "ä", " a", &"x".repeat(64)] {
+            assert!(PluginName::parse(bad).is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,191 @@
+//! `cargo plugin guest-misbehave`, then `curl -i http://127.0.0.1:8080/trap`: a 500, and the host lives.
+//!
+//! One kind of misbehaviour a path, for the tests of limits, of isolation and of what a guest may say.
+//! Paths that answer do so with text, or with what the query asks for.
+
+mod probes;
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use bindings::exports::jackfield::plugin::handler::{Guest, Request, Response};
+use bindings::jackfield::plugin::types::{Header, ResponseHead};
+use bindings::wasi::logging::logging::{Level, log};
+use guest_support::Query;
+
+/// Generated from `wit/`: unsafe where it hands memory to the host, and undocumented.
+#[allow(unsafe_code, missing_docs)]
+mod bindings {
+    #[cfg(target_family = "wasm")]
+    use super::Misbehave;
+
+    wit_bindgen::generate!({
+        path: "../../../wit",
+        inline: "
+            package guest:misbehave;
+            world plugin {
+                include jackfield:plugin/handler-plugin@0.1.0;
+                import wasi:logging/logging@0.1.0-draft;
+                import wasi:clocks/monotonic-clock@0.2.1;
+                import wasi:random/random@0.2.1;
+            }
+            package wasi:clocks@0.2.1 {
+                interface monotonic-clock {
+                    type instant = u64;
+                    now: func() -> instant;
+                }
+            }
+            package wasi:random@0.2.1 {
+                interface random {
+                    get-random-bytes: func(len: u64) -> list<u8>;
+                }
+            }
+        ",
+        generate_all,
+    });
+    #[cfg(target_family = "wasm")]
+    export!(Misbehave);
+}
+
+/// The plug.
+pub struct Misbehave;
+
+impl Guest for Misbehave {
+    fn handle(request: Request) -> Result<Response, String> {
+        let query = Query::parse(request.head.query.as_deref());
+        let answer = match request.head.path.as_str() {
+            "/ok" => text("ok\n"),
+            "/loop" => forever(),
+            "/loop-after-log" => {
+                println!("about to loop");
+                forever()
+            }
+            "/trap" => std::process::abort(),
+            "/panic" => panic!("secret inside text"),
+            "/exit" => std::process::exit(3),
+            "/error" => return Err("secret inside text".to_owned()),
+            "/deep" => text(&format!("{}\n", deeper(query.number("depth", u64::MAX)))),
+            "/memory" => {
+                reserve_mib(usize::MAX);
+                std::process::abort()
+            }
+            "/memory-report" => {
+                let wanted = query.number("mib", 1);
+                text(&format!("reserved={} wanted={wanted}\n", reserve_mib(wanted)))
+            }
+            "/spin" => {
+                spin(Duration::from_millis(query.number("ms", 1)));
+                text("spun\n")
+            }
+            "/sleep" => {
+                std::thread::sleep(Duration::from_millis(query.number("ms", 1)));
+                text("slept\n")
+            }
+            "/status" => answer(query.number("code", 200), Vec::new(), b"status\n".to_vec()),
+            "/header" => {
+                let header = (query.text("name").unwrap_or_default(), query.bytes("value"));
+                answer(200, vec![header], b"header\n".to_vec())
+            }
+            "/many-headers" => {
+                let headers =
+                    (0..query.number("n", 1u32)).map(|n| field(&format!("x-filler-{n}"), "1")).collect();
+                answer(200, headers, b"many-headers\n".to_vec())
+            }
+            "/content-length" => {
+                let header = ("content-length".to_owned(), query.bytes("value"));
+                answer(200, vec![header], b"hello\n".to_vec())
+            }
+            "/body" => answer(200, Vec::new(), vec![b'x'; query.number("bytes", 1)]),
+            "/body-on-204" => answer(204, Vec::new(), b"not wanted\n".to_vec()),
+            "/log" => {
+                let line = "x".repeat(query.number("bytes", 1));
+                (0..query.number("lines", 1u32)).for_each(|_| println!("{line}"));
+                text("logged\n")
+            }
+            "/log-escape" => {
+                // Colours, a forged line, a bell, an 8-bit control, and text turned to run right to left.
+                println!("\x1b[31mred\x1b[0m first\nsecond\rthird\x07\u{9b}2J\u{202e}txt.exe\u{2066}\0end");
+                text("logged\n")
+            }
+            "/stderr" => {
+                eprintln!("to standard error");
+                text("logged\n")
+            }
+            "/logging" => {
+                for (level, name) in [
+                    (Level::Trace, "trace"),
+                    (Level::Debug, "debug"),
+                    (Level::Info, "info"),
+                    (Level::Warn, "warn"),
+                    (Level::Error, "error"),
+                    (Level::Critical, "critical"),
+                ] {
+                    log(level, "guest", &format!("a line of level {name}"));
+                }
+                text("logged\n")
+            }
+            "/echo" => text_bytes(probes::echo(&request)),
+            "/context" => text(&probes::context(&query)),
+            "/random" => text(&probes::random(query.number("bytes", 16))),
+            "/clock" => text(&probes::clock()),
+            "/env" => text(&probes::environment()),
+            "/fs" => text(&probes::file_system()),
+            "/socket" => text(&probes::sockets()),
+            _ => answer(404, Vec::new(), b"no such behaviour\n".to_vec()),
+        };
+        Ok(answer)
+    }
+}
+
+fn text(body: &str) -> Response {
+    text_bytes(body.as_bytes().to_vec())
+}
+
+fn text_bytes(body: Vec<u8>) -> Response {
+    answer(200, vec![field("content-type", "text/plain; charset=utf-8")], body)
+}
+
+fn answer(status: u16, headers: Vec<Header>, body: Vec<u8>) -> Response {
+    Response { head: ResponseHead { status, headers }, body }
+}
+
+fn field(name: &str, value: &str) -> Header {
+    (name.to_owned(), value.as_bytes().to_vec())
+}
+
+fn forever() -> ! {
+    let mut turns = 0u64;
+    loop {
+        turns = black_box(turns.wrapping_add(1));
+    }
+}
+
+/// Compute for `time` by the clock, which is asked rarely: the work is to be the guest's, not the host's.
+fn spin(time: Duration) {
+    let start = Instant::now();
+    let mut turns = 0u64;
+    while start.elapsed() < time {
+        for _ in 0..10_000 {
+            turns = black_box(turns.wrapping_add(1));
+        }
+    }
+}
+
+/// Recurse until there is no stack left, or `depth` deep.
+fn deeper(depth: u64) -> u64 {
+    let frame = black_box([depth; 8]);
+    if depth == 0 { 0 } else { deeper(depth - 1).wrapping_add(frame.iter().sum::<u64>() & 1) }
+}
+
+/// Ask for memory by the mebibyte, without touching it, until `wanted` are had or one is refused.
+fn reserve_mib(wanted: usize) -> usize {
+    let mut blocks: Vec<Vec<u8>> = Vec::new();
+    while blocks.len() < wanted {
+        let mut block = Vec::new();
+        if blocks.try_reserve(1).is_err() || block.try_reserve_exact(1 << 20).is_err() {
+            break;
+        }
+        blocks.push(black_box(block));
+    }
+    blocks.len()
+}

@@ -1,0 +1,119 @@
+//! The real program as a process of its own.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::sync::{Arc, Condvar, Mutex};
+use std::time::{Duration, Instant};
+
+use crate::PATIENCE;
+
+/// Runs `jackfield` with these arguments in `folder`, to its end.
+///
+/// # Panics
+/// If it was not built or does not start.
+pub fn jackfield<S: AsRef<std::ffi::OsStr>>(folder: &Path, arguments: impl IntoIterator<Item = S>) -> Output {
+    let output = Command::new(program()).args(arguments).current_dir(folder).stdin(Stdio::null()).output();
+    output.expect("jackfield starts")
+}
+
+fn program() -> PathBuf {
+    let path = crate::target_folder().join("debug").join("jackfield");
+    assert!(path.exists(), "{} is not there: `cargo xtask test` builds it", path.display());
+    path
+}
+
+/// A `jackfield` that runs beside the test; ended with it.
+pub struct Process {
+    child: Child,
+    lines: Arc<(Mutex<Vec<String>>, Condvar)>,
+}
+
+impl Process {
+    /// Starts `jackfield` with these arguments in `folder`.
+    ///
+    /// # Panics
+    /// If it was not built or does not start.
+    pub fn start<S: AsRef<std::ffi::OsStr>>(folder: &Path, arguments: impl IntoIterator<Item = S>) -> Self {
+        let mut child = Command::new(program())
+            .args(arguments)
+            .current_dir(folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("jackfield starts");
+        let lines: Arc<(Mutex<Vec<String>>, Condvar)> = Arc::default();
+        let stderr = BufReader::new(child.stderr.take().expect("its standard error is piped"));
+        let heard = lines.clone();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                heard.0.lock().expect("no reader panics").push(line);
+                heard.1.notify_all();
+            }
+        });
+        Self { child, lines }
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Everything it has written to standard error.
+    ///
+    /// # Panics
+    /// If the thread that reads it has.
+    pub fn lines(&self) -> Vec<String> {
+        self.lines.0.lock().expect("no reader panics").clone()
+    }
+
+    /// Waits for a line on standard error that contains `text`, and gives it.
+    ///
+    /// # Panics
+    /// If none comes in time.
+    pub fn wait_for_line(&self, text: &str) -> String {
+        let began = Instant::now();
+        let mut lines = self.lines.0.lock().expect("no reader panics");
+        loop {
+            if let Some(line) = lines.iter().find(|line| line.contains(text)) {
+                return line.clone();
+            }
+            let left = PATIENCE.checked_sub(began.elapsed()).unwrap_or_default();
+            assert!(!left.is_zero(), "waited in vain for `{text}` in:\n{}", lines.join("\n"));
+            lines = self.lines.1.wait_timeout(lines, left).expect("no reader panics").0;
+        }
+    }
+
+    /// Sends it a signal.
+    ///
+    /// # Panics
+    /// If it is gone.
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
+        rustix::process::kill_process(pid.expect("it has an id"), signal).expect("it runs");
+    }
+
+    /// Waits for its end.
+    ///
+    /// # Panics
+    /// If it does not end in time.
+    pub fn wait(&mut self) -> ExitStatus {
+        let began = Instant::now();
+        loop {
+            if let Some(status) = self.child.try_wait().expect("it can be waited for") {
+                return status;
+            }
+            assert!(began.elapsed() < PATIENCE, "it does not end:\n{}", self.lines().join("\n"));
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // By its own id, and only if it has not ended.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,158 @@
+//! A server under measurement: a child process, its address and its CPU time.
+
+use std::collections::VecDeque;
+use std::io::{self, BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+use std::{fs, thread};
+
+use anyhow::{Context, Result, anyhow};
+use serde_json::Value;
+
+use crate::cargo::{cannot_start, command_line};
+
+/// How long a server may take until it listens; the host compiles its component in that time.
+const START_DEADLINE: Duration = Duration::from_secs(20);
+
+/// The lines kept of what a server said before it listened, for the case that it never does.
+const LAST_WORDS: usize = 20;
+
+/// As much as a pipe holds: a server that logs is never held up for long.
+const OUTPUT_BUFFER_BYTES: usize = 64 * 1024;
+
+/// Ended when dropped.
+pub(crate) struct Server {
+    child: Child,
+    address: SocketAddr,
+}
+
+impl Server {
+    /// The host with a site file. What it logs is read and thrown away, as a log collector would take it.
+    pub(crate) fn jackfield(program: &Path, site: &Path) -> Result<Self> {
+        let mut command = Command::new(program);
+        command.arg("serve").arg("--config").arg(site).args(["--log-format", "json"]);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        Self::start(command, |child| child.stderr.take(), address_in_log)
+    }
+
+    /// The bare server, which answers every request with `body`.
+    pub(crate) fn bare_hyper(program: &Path, body: &str) -> Result<Self> {
+        let mut command = Command::new(program);
+        command.args(["bare-hyper", "--body", body]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        Self::start(command, |child| child.stdout.take(), |line| line.trim().parse().ok())
+    }
+
+    /// Starts `command` and waits for the line of its `output` in which `address_in` finds an address.
+    fn start<O: Read + Send + 'static>(
+        mut command: Command,
+        output: impl FnOnce(&mut Child) -> Option<O>,
+        address_in: fn(&str) -> Option<SocketAddr>,
+    ) -> Result<Self> {
+        let what = "starting a server to measure";
+        let mut child = command.spawn().with_context(|| cannot_start(what, &command))?;
+        let output = output(&mut child);
+        // Made before anything can fail, so that whatever fails ends the child.
+        let mut server = Self { child, address: SocketAddr::from(([0, 0, 0, 0], 0)) };
+        let output = output.ok_or_else(|| anyhow!("{what} failed: its output cannot be read"))?;
+
+        let (found, address) = mpsc::channel();
+        thread::spawn(move || {
+            let mut output = BufReader::with_capacity(OUTPUT_BUFFER_BYTES, output);
+            let _nobody_waits = found.send(read_address(&mut output, address_in));
+            let _ended = io::copy(&mut output, &mut io::sink());
+        });
+        server.address = address
+            .recv_timeout(START_DEADLINE)
+            .unwrap_or_else(|_| Err(format!("it does not listen after {} s", START_DEADLINE.as_secs())))
+            .map_err(|words| anyhow!("{what} failed\n  command: {}\n{words}", command_line(&command)))?;
+        Ok(server)
+    }
+
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// CPU time of all threads so far, those that have ended too, in user and in kernel mode. In steps of
+    /// one clock tick, 10 ms on Linux.
+    pub(crate) fn cpu_time(&self) -> Result<Duration> {
+        let path = format!("/proc/{}/stat", self.child.id());
+        let stat = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        let ticks = cpu_ticks(&stat).with_context(|| format!("no CPU times in {path}: {stat}"))?;
+        Ok(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // It has nothing to finish; and one that has ended by itself was reported where it was missed.
+        let _ended = self.child.kill();
+        let _status = self.child.wait();
+    }
+}
+
+/// The first address that a line gives; or, if the output ends without one, the last lines of it.
+fn read_address(
+    output: &mut impl BufRead,
+    address_in: fn(&str) -> Option<SocketAddr>,
+) -> Result<SocketAddr, String> {
+    let mut last_words = VecDeque::new();
+    for line in output.lines().map_while(Result::ok) {
+        if let Some(address) = address_in(&line) {
+            return Ok(address);
+        }
+        if last_words.len() == LAST_WORDS {
+            last_words.pop_front();
+        }
+        last_words.push_back(line);
+    }
+    Err(format!("it ended without listening; its last words:\n{}", Vec::from(last_words).join("\n")))
+}
+
+/// The address in the host's log entry `listening`.
+fn address_in_log(line: &str) -> Option<SocketAddr> {
+    let entry: Value = serde_json::from_str(line).ok()?;
+    if entry["message"] != "listening" {
+        return None;
+    }
+    entry["address"].as_str()?.parse().ok()
+}
+
+/// The sum of utime and stime, fields 14 and 15 of proc_pid_stat(5). Counted from behind the program's name,
+/// which stands in parentheses as field 2 and may hold anything.
+fn cpu_ticks(stat: &str) -> Option<u64> {
+    let (_, from_the_third) = stat.rsplit_once(')')?;
+    let mut fields = from_the_third.split_ascii_whitespace().skip(14 - 3);
+    let mut next = || fields.next()?.parse::<u64>().ok();
+    Some(next()? + next()?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{address_in_log, cpu_ticks, read_address};
+
+    #[test]
+    fn cpu_time_is_read_behind_any_program_name() {
+        for name in ["jackfield", "a (b) c", ") 1 2 3"] {
+            let stat = format!("42 ({name}) S 1 42 42 0 -1 4194560 900 0 0 0 1200 34 0 0 20 0 4 0 100 0");
+            assert_eq!(cpu_ticks(&stat), Some(1234), "{name}");
+        }
+        assert_eq!(cpu_ticks("42 (short) S 1"), None);
+    }
+
+    #[test]
+    fn the_address_is_read_from_the_log() {
+        let log = "{\"message\":\"compiled\",\"address\":\"127.0.0.1:1\"}\nno json\n\
+                   {\"level\":\"info\",\"message\":\"listening\",\"address\":\"127.0.0.1:4321\"}\n";
+        let address = read_address(&mut log.as_bytes(), address_in_log);
+        assert_eq!(address, Ok("127.0.0.1:4321".parse().unwrap()));
+    }
+
+    #[test]
+    fn a_server_that_ends_before_it_listens_leaves_its_last_words() {
+        let words = read_address(&mut "one\nport 1 is taken\n".as_bytes(), address_in_log).unwrap_err();
+        assert!(words.ends_with("one\nport 1 is taken"), "{words}");
+    }
+}
