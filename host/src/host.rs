@@ -5,18 +5,20 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::{HostSettings, ListenAddress, Site};
 use crate::deploy::{Deployer, Origin, Parts, StartError, WatchError, Watcher};
 use crate::listen::{Address, BindError, Bound, Probes, Readiness, Server, Settings};
 use crate::observe::{Log, Metrics};
-use crate::request::{self, Books, Requests};
+use crate::request::{self, Ledger, Requests};
 use crate::sandbox::{PoolSettings, Sandbox, SandboxError};
 use crate::store::{Store, StoreError};
 use crate::tenant::{Bounds, Gate};
 
-/// Calls that may wait for one of the pool's slots, for each slot there is.
+/// Calls that may wait for one of the pool's slots, for each slot there is, and how long each may.
 const QUEUE_PER_SLOT: usize = 4;
+const SLOT_WAIT: Duration = Duration::from_secs(1);
 
 /// What a host is made from.
 pub struct Setup {
@@ -72,7 +74,7 @@ impl Host {
 
         let metrics = Metrics::new();
         metrics.watch_log(&log);
-        let books = Books { log: log.clone(), metrics: metrics.clone() };
+        let ledger = Ledger { log: log.clone(), metrics: metrics.clone() };
         let readiness = Readiness::default();
         let probes =
             settings.probes.map(|address| Probes::start(address, metrics.clone(), readiness.clone()));
@@ -92,10 +94,10 @@ impl Host {
             deployer.snapshot(),
             sandbox,
             slots(&settings),
-            books.clone(),
+            ledger.clone(),
             request::Settings { body_patience: settings.timeouts.body },
         );
-        let server = Server::start(bound, Arc::new(requests), listening(&settings), &books);
+        let server = Server::start(bound, Arc::new(requests), listening(&settings), &ledger);
         readiness.set_ready();
 
         let host = Self { addresses, probes, watcher, server, readiness, metrics, log };
@@ -172,7 +174,7 @@ fn slots(settings: &HostSettings) -> Gate {
     Gate::new(Bounds {
         concurrency: settings.concurrency,
         queue: settings.concurrency.saturating_mul(QUEUE_PER_SLOT),
-        wait: crate::tenant::Quota::default().queue_wait,
+        wait: SLOT_WAIT,
     })
 }
 

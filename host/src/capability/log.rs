@@ -1,45 +1,8 @@
-//! What plugins print and log, made fit for a host's log: owns how lines are put together, escaped and
-//! rationed. Where they go, and what marks them, is for `observe`.
-
-use std::borrow::Cow;
-use std::fmt::Write;
+//! What plugins print and log: owns how lines are put together and rationed. They are handed on as they
+//! were printed; what marks them, where they go and what makes them harmless there is for `observe`.
 
 /// The longest line, in bytes, that is waited for; what goes on longer is several lines.
 pub const MAX_LINE_BYTES: usize = 4 << 10;
-
-/// Makes `text` safe to show on a terminal and to keep as one line: control characters (ANSI sequences begin
-/// with one), characters that turn the direction of the text around them, and those that end lines or are
-/// never seen become `\n`, `\r`, `\t` or `\u{…}`. All else, a backslash too, stays as it is.
-pub fn escape(text: &str) -> Cow<'_, str> {
-    let Some(first) = text.find(is_unsafe) else { return Cow::Borrowed(text) };
-    let (safe, rest) = text.split_at(first);
-    let mut escaped = String::with_capacity(text.len().saturating_add(16));
-    escaped.push_str(safe);
-    for character in rest.chars() {
-        match character {
-            '\n' => escaped.push_str("\\n"),
-            '\r' => escaped.push_str("\\r"),
-            '\t' => escaped.push_str("\\t"),
-            _ if is_unsafe(character) => {
-                // Writing to a string cannot fail.
-                let _ = write!(escaped, "\\u{{{:x}}}", u32::from(character));
-            }
-            _ => escaped.push(character),
-        }
-    }
-    Cow::Owned(escaped)
-}
-
-fn is_unsafe(character: char) -> bool {
-    character.is_control()
-        || matches!(character,
-            // Marks, embeddings, overrides and isolates of the bidirectional algorithm (UAX #9).
-            '\u{061C}' | '\u{200E}' | '\u{200F}' | '\u{202A}'..='\u{202E}' | '\u{2066}'..='\u{2069}'
-            // Line and paragraph separator.
-            | '\u{2028}' | '\u{2029}'
-            // Zero width space and no-break space, annotation marks, tags.
-            | '\u{200B}' | '\u{FEFF}' | '\u{FFF9}'..='\u{FFFB}' | '\u{E0000}'..='\u{E007F}')
-}
 
 /// What one call may still print or log: the limits `log-lines` and `log-bytes`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,47 +21,31 @@ pub struct DroppedLog {
     pub bytes: u64,
 }
 
-/// Whether a line fits into the budget.
-#[derive(Debug, PartialEq, Eq)]
-pub enum Admit<'a> {
-    /// It does; this is how to log it, escaped.
-    Line(Cow<'a, str>),
-    /// It does not, and was counted.
-    Dropped,
-}
-
 impl LogBudget {
     /// The budget of a call that begins.
     pub fn new(lines: u32, bytes: u64) -> Self {
         Self { lines, bytes, dropped: DroppedLog::default() }
     }
 
-    /// Takes a line from the budget, or counts it as dropped. Its bytes are those of its escaped form, for
-    /// that is what is kept; escaping never makes less.
-    pub fn admit<'a>(&mut self, line: &'a str) -> Admit<'a> {
-        let raw_bytes = length(line);
+    /// Takes a line of so many bytes from the budget; or says no, and counts it as dropped.
+    #[must_use = "a line that does not fit is not to be logged"]
+    pub fn admit(&mut self, line_bytes: usize) -> bool {
+        let line_bytes = u64::try_from(line_bytes).unwrap_or(u64::MAX);
         if let Some(lines) = self.lines.checked_sub(1)
-            && raw_bytes <= self.bytes
+            && let Some(bytes) = self.bytes.checked_sub(line_bytes)
         {
-            let escaped = escape(line);
-            if let Some(bytes) = self.bytes.checked_sub(length(&escaped)) {
-                (self.lines, self.bytes) = (lines, bytes);
-                return Admit::Line(escaped);
-            }
+            (self.lines, self.bytes) = (lines, bytes);
+            return true;
         }
         self.dropped.lines = self.dropped.lines.saturating_add(1);
-        self.dropped.bytes = self.dropped.bytes.saturating_add(raw_bytes);
-        Admit::Dropped
+        self.dropped.bytes = self.dropped.bytes.saturating_add(line_bytes);
+        false
     }
 
     /// What was dropped so far; none if nothing was.
     pub fn dropped(&self) -> Option<DroppedLog> {
         (self.dropped.lines > 0).then_some(self.dropped)
     }
-}
-
-fn length(text: &str) -> u64 {
-    u64::try_from(text.len()).unwrap_or(u64::MAX)
 }
 
 /// Puts the pieces that a plugin writes to its standard output or error together to lines. Holds at most
@@ -162,35 +109,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_a_plugin_prints_moves_the_readers_cursor() {
-        for (text, escaped) in [
-            ("plain, with \\ and \u{e9} and \u{1f4da}", "plain, with \\ and \u{e9} and \u{1f4da}"),
-            ("", ""),
-            ("one\ntwo\r\n\tthree", "one\\ntwo\\r\\n\\tthree"),
-            ("\x1b[2J\x1b]0;title\x07", "\\u{1b}[2J\\u{1b}]0;title\\u{7}"),
-            ("\0 \x7f \u{9b}31m", "\\u{0} \\u{7f} \\u{9b}31m"),
-            ("user\u{202e}nimda\u{202c}", "user\\u{202e}nimda\\u{202c}"),
-            ("\u{2066}a\u{2069}\u{200f}\u{61c}", "\\u{2066}a\\u{2069}\\u{200f}\\u{61c}"),
-            ("a\u{2028}b\u{feff}\u{200b}\u{e0041}", "a\\u{2028}b\\u{feff}\\u{200b}\\u{e0041}"),
-            ("\u{1f469}\u{200d}\u{1f680}", "\u{1f469}\u{200d}\u{1f680}"),
-        ] {
-            assert_eq!(escape(text), escaped);
-        }
-        assert!(matches!(escape("borrowed"), Cow::Borrowed(_)));
-    }
-
-    #[test]
     fn what_does_not_fit_is_dropped_and_counted() {
         let mut budget = LogBudget::new(3, 10);
-        assert_eq!(budget.admit("12345"), Admit::Line("12345".into()));
-        assert_eq!(budget.admit("123456"), Admit::Dropped);
-        assert_eq!(budget.admit("\x1b"), Admit::Dropped, "six bytes when escaped");
-        assert_eq!(budget.admit("\n"), Admit::Line("\\n".into()));
+        assert_eq!(budget.dropped(), None);
+        assert!(budget.admit(5));
+        assert!(!budget.admit(6));
+        assert!(budget.admit(5));
+        assert!(!budget.admit(1));
         assert_eq!(budget.dropped(), Some(DroppedLog { lines: 2, bytes: 7 }));
-        assert_eq!(budget.admit(""), Admit::Line("".into()));
-        assert_eq!(budget.admit(""), Admit::Dropped);
+        assert!(budget.admit(0));
+        assert!(!budget.admit(0));
         assert_eq!(budget.dropped(), Some(DroppedLog { lines: 3, bytes: 7 }));
-        assert_eq!(LogBudget::new(1, 1).dropped(), None);
     }
 
     fn lines(pieces: &[&[u8]]) -> Vec<String> {
@@ -230,14 +159,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn what_is_escaped_is_one_safe_line(text in any::<String>()) {
-            let escaped = escape(&text);
-            prop_assert!(escaped.len() >= text.len());
-            prop_assert!(!escaped.contains(is_unsafe));
-            prop_assert_eq!(escape(&escaped), escaped.clone());
-        }
-
         #[test]
         fn lines_do_not_depend_on_how_they_are_written(
             text in proptest::collection::vec(prop_oneof![Just(b'\n'), Just(b'\r'), any::<u8>()], 0..200),

@@ -9,8 +9,9 @@ pub use keyvalue::{Bucket, KeyValue, KeyValueError};
 pub use limiter::{Limiter, Limiters};
 pub use log::{LineBuffer, LogBudget};
 
-/// How a compare-and-swap ended; a word of the store that passes through unchanged.
-pub use crate::store::Swap;
+/// How a compare-and-swap ended, why an operation did not, and how much one may hold: words of the store that
+/// pass through unchanged.
+pub use crate::store::{EntryError, MAX_BATCH_BYTES, Swap};
 
 /// Which of the host's capabilities a plugin was granted; everything is refused unless named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

@@ -30,6 +30,7 @@ pub(super) fn run(explain: &Explain) -> Exit {
             say_json(&json!({ "host": asked.host, "tenant": null, "status": 404, "problem": "no-tenant" }));
         } else {
             say(format_args!("host {}: no tenant has it, so 404 no-tenant", asked.host));
+            say(format_args!("hosts of this site: {}", some_hosts(&site)));
         }
         return Exit::Refused;
     };
@@ -41,7 +42,7 @@ pub(super) fn run(explain: &Explain) -> Exit {
                     &json!({ "host": asked.host, "tenant": name.as_str(), "status": 400, "problem": "bad-request", "detail": error.to_string() }),
                 );
             } else {
-                say(format_args!("path {}: {error}, so 400 bad-request", asked.uri.path()));
+                say(format_args!("path {}: 400 bad-request, {error}", asked.uri.path()));
             }
             return Exit::Refused;
         }
@@ -63,6 +64,18 @@ pub(super) fn run(explain: &Explain) -> Exit {
         ExplainedOutcome::Found { .. } | ExplainedOutcome::Options { .. } => Exit::Done,
         _ => Exit::Refused,
     }
+}
+
+/// The first hosts of a site.
+fn some_hosts(site: &Site) -> String {
+    const SHOWN: usize = 10;
+    let all = site.tenants.values().flat_map(|tenant| &tenant.hosts);
+    let mut hosts: Vec<_> = all.take(SHOWN.saturating_add(1)).map(ToString::to_string).collect();
+    if hosts.len() > SHOWN {
+        hosts.truncate(SHOWN);
+        hosts.push("…".into());
+    }
+    if hosts.is_empty() { "none".into() } else { hosts.join(", ") }
 }
 
 /// A route's chain in words.

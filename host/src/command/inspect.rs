@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::{Exit, Inspect, refuse, say, say_json};
+use crate::deploy::read_component;
 use crate::observe::Plug;
 use crate::sandbox::{Component, Need, PoolSettings, Sandbox};
 
@@ -11,7 +12,7 @@ const POOL: PoolSettings = PoolSettings { slots: 1, memory_bytes: 1 << 30 };
 
 pub(super) fn run(inspect: &Inspect) -> Exit {
     let file = inspect.file.display();
-    let bytes = match std::fs::read(&inspect.file) {
+    let bytes = match read_component(&inspect.file) {
         Ok(bytes) => bytes,
         Err(error) => return refuse(format_args!("cannot read {file}: {error}")),
     };

@@ -10,6 +10,7 @@ mod serve;
 use std::ffi::OsString;
 use std::fmt::Display;
 use std::io::{IsTerminal, Write};
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -67,6 +68,9 @@ struct Serve {
     /// The site file.
     #[arg(long, value_name = "FILE", default_value = "site.toml")]
     config: PathBuf,
+    /// Where the one component is served, instead of 127.0.0.1:8080; a site file says it itself.
+    #[arg(long, value_name = "ADDRESS", requires = "component")]
+    listen: Option<SocketAddr>,
     /// How log lines are written to standard error.
     #[arg(long, value_enum, default_value_t = LogFormat::Text)]
     log_format: LogFormat,

@@ -5,22 +5,33 @@ use std::future::Future;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Exit, LogFormat, LogLevel, Serve, complain, is_colored, refuse};
+use crate::config::ListenAddress;
 use crate::deploy::Origin;
 use crate::host::{Host, HostError, Setup};
 use crate::observe::{Format, Level, Log};
 
 pub(super) fn run(serve: Serve) -> Exit {
     let origin = match serve.component {
+        Some(path) if path.extension().is_some_and(|extension| extension == "toml") => {
+            let path = path.display();
+            complain(format_args!(
+                "error: `{path}` is a site file; it is served by `jackfield serve --config {path}`"
+            ));
+            return Exit::WrongUsage;
+        }
         Some(path) => Origin::Component(path),
         None => Origin::SiteFile(serve.config),
     };
-    let site = match origin.read() {
+    let mut site = match origin.read() {
         Ok(site) => site,
         Err(diagnostics) => {
             complain(diagnostics.render(is_colored()));
             return Exit::Refused;
         }
     };
+    if let Some(address) = serve.listen {
+        site.host.listen = vec![ListenAddress::Tcp(address)];
+    }
     for warning in &site.warnings {
         complain(warning.render(is_colored()));
     }
@@ -43,7 +54,10 @@ pub(super) fn run(serve: Serve) -> Exit {
         Ok(runtime) => runtime,
         Err(error) => return refuse(format_args!("cannot start the runtime: {error}")),
     };
-    runtime.block_on(until_told(Setup { origin, site, log, store: None }))
+    let exit = runtime.block_on(until_told(Setup { origin, site, log, store: None }));
+    // What is still under way, such as a compile that a signal came before, is not waited for.
+    runtime.shutdown_background();
+    exit
 }
 
 async fn until_told(setup: Setup) -> Exit {

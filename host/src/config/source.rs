@@ -54,9 +54,10 @@ impl Source {
         };
         let name = quoted(&path.to_string_lossy());
         let bytes = read_bounded(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => {
-                nowhere(format!("there is no site file {name}"), "name another one with `--config FILE`")
-            }
+            io::ErrorKind::NotFound => nowhere(
+                format!("there is no site file {name}"),
+                "`serve` takes another one by `--config FILE`",
+            ),
             io::ErrorKind::IsADirectory => {
                 nowhere(format!("{name} is a folder"), "name the site file inside it")
             }
@@ -106,7 +107,7 @@ impl Source {
     /// An error found at `span` after the file was read: a component that is missing, an import that is not granted.
     ///
     /// `headline` says what is wrong, `label` what stands at the caret, `help` what would be right. A source without
-    /// text (one made for a component without a site file) gives an error that names the path alone.
+    /// text (one made for a component without a site file) has no carets: the label follows the headline.
     pub fn diagnostic(
         self: &Arc<Self>,
         span: &Span,
@@ -115,7 +116,11 @@ impl Source {
         help: Option<String>,
     ) -> Diagnostic {
         if self.text.is_empty() {
-            return Diagnostic::without_place(self.clone(), headline.into(), help);
+            let (mut headline, label) = (headline.into(), label.into());
+            if !label.is_empty() {
+                headline = format!("{headline}: {label}");
+            }
+            return Diagnostic::without_place(self.clone(), headline, help);
         }
         Diagnostic::error(self.clone(), span.clone(), headline.into(), label.into(), help)
     }

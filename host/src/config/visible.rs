@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use crate::observe::acts_on_a_terminal;
+
 /// The most characters of the file that a message repeats at once.
 const MAX_QUOTED: usize = 60;
 
@@ -51,16 +53,6 @@ pub(super) fn stand_in(c: char) -> Option<char> {
         // Unicode has a picture of each, in the same order from U+2400.
         '\0'..='\x1f' => char::from_u32(u32::from(c).saturating_add(0x2400)),
         '\x7f' => Some('\u{2421}'),
-        '\u{80}'..='\u{9f}'
-        | '\u{ad}'
-        | '\u{61c}'
-        | '\u{180e}'
-        | '\u{200b}'..='\u{200f}'
-        | '\u{2028}'..='\u{202e}'
-        | '\u{2060}'..='\u{206f}'
-        | '\u{feff}'
-        | '\u{fff9}'..='\u{fffb}'
-        | '\u{e0000}'..='\u{e007f}' => Some(char::REPLACEMENT_CHARACTER),
-        _ => None,
+        _ => acts_on_a_terminal(c).then_some(char::REPLACEMENT_CHARACTER),
     }
 }

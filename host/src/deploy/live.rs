@@ -1,19 +1,21 @@
 //! What is live, and how the next takes its place.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 
+use super::files::Files;
 use super::load::{Loaded, LoadedTenant, load};
 use super::{Origin, document};
 use crate::capability::{KeyValue, Limiters};
 use crate::config::{Diagnostics, HostSettings, PluginSite, Site, TenantSite};
-use crate::observe::{Log, Metrics, Reload, TenantMetrics};
+use crate::observe::{Entry, Log, Metrics, Reload, TenantMetrics};
 use crate::sandbox::{Abilities, Component, Sandbox};
 use crate::snapshot::{Chain, HostPattern, Plugin, Revision, Routes, Rule, Snapshot};
 use crate::store::{StorageQuota, Store};
-use crate::tenant::{Gate, PluginName, TenantName};
+use crate::tenant::{Gate, PluginName, Quota, TenantName};
 
 /// Revisions of one tenant that may be draining at once; one more ends the oldest's requests.
 const MAX_DRAINING: usize = 16;
@@ -61,15 +63,19 @@ pub struct Deployer {
 
 /// One owner for all that is live: reloads take turns.
 struct Live {
+    /// `[host]` as it was at start, and as it was read last: what was told once is not told again.
     host: HostSettings,
+    seen_host: HostSettings,
+    seen_warnings: Vec<String>,
     tenants: BTreeMap<TenantName, LiveTenant>,
     /// Every file that the last reload read, or should have.
-    files: Vec<std::path::PathBuf>,
+    files: Files,
 }
 
 /// What a tenant keeps over its revisions.
 struct LiveTenant {
     hosts: Vec<HostPattern>,
+    quota: Quota,
     gate: Gate,
     plugin_gates: BTreeMap<PluginName, Gate>,
     storage: Arc<StorageQuota>,
@@ -83,8 +89,15 @@ struct LiveTenant {
 impl Deployer {
     /// Publishes `site` for the first time. At start nothing is forgiven: any fault is an error.
     pub fn start(parts: Parts, site: Site) -> Result<Self, StartError> {
-        let files = files(&parts.origin, &site);
+        let mut files = Files::look(paths(&parts.origin, &site));
+        if let Origin::SiteFile(path) = &parts.origin
+            && std::fs::read_to_string(path).ok().as_deref() != Some(site.source.text())
+        {
+            // Edited since the caller read it: the first look at the files is to find that out.
+            files.distrust(path);
+        }
         let host = site.host.clone();
+        let warnings = site.warnings.iter().map(|warning| warning.render(false)).collect();
         let loaded = load(site, &parts.sandbox, []);
         let faults: Vec<_> = loaded.diagnostics().cloned().collect();
         if !faults.is_empty() {
@@ -94,7 +107,14 @@ impl Deployer {
             parts,
             limiters: Limiters::default(),
             snapshot: Arc::new(ArcSwap::from_pointee(Snapshot::new([]))),
-            live: Mutex::new(Live { host, tenants: BTreeMap::new(), files }),
+            live: Mutex::new(Live {
+                seen_host: host.clone(),
+                host,
+                // The caller has told them.
+                seen_warnings: warnings,
+                tenants: BTreeMap::new(),
+                files,
+            }),
         };
         let mut live = deployer.live.lock().unwrap_or_else(PoisonError::into_inner);
         deployer.publish(&mut live, loaded);
@@ -107,18 +127,32 @@ impl Deployer {
         self.snapshot.clone()
     }
 
-    /// The files that a change of would be a change of the site.
-    pub fn files(&self) -> Vec<std::path::PathBuf> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner).files.clone()
+    /// The files that the site is made from.
+    pub(super) fn files(&self) -> Vec<PathBuf> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).files.paths()
+    }
+
+    /// Whether one of them looks other than when it was last read.
+    pub(super) fn has_changed(&self) -> bool {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner).files.have_changed()
     }
 
     /// Reads everything again, and publishes what is different and valid.
     pub fn reload(&self) -> Reloaded {
         let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
-        let reloaded = match self.parts.origin.read() {
-            Ok(site) => self.take_over(&mut live, site),
+        let looked = live.files.look_again();
+        let reloaded = match self.parts.origin.read().and_then(not_half_written) {
+            Ok(site) => {
+                live.files = looked.instead(paths(&self.parts.origin, &site));
+                self.take_over(&mut live, site)
+            }
             Err(diagnostics) => {
-                self.refused(None, &diagnostics);
+                live.files = looked;
+                self.parts
+                    .log
+                    .error("a change of the site file was refused; what was live stays live")
+                    .block("diagnostics", &diagnostics.render(false))
+                    .send();
                 Reloaded::Refused
             }
         };
@@ -131,20 +165,19 @@ impl Deployer {
     }
 
     fn take_over(&self, live: &mut Live, site: Site) -> Reloaded {
-        live.files = files(&self.parts.origin, &site);
-        if site.host != live.host {
+        // Of a component, `[host]` is what the command line said.
+        let is_told = std::mem::replace(&mut live.seen_host, site.host.clone()) == site.host;
+        if site.host != live.host && !is_told && matches!(self.parts.origin, Origin::SiteFile(_)) {
             self.parts
                 .log
                 .warn("[host] was changed: that needs a restart; the rest of the site file is taken over")
                 .send();
         }
-        for warning in &site.warnings {
-            self.parts
-                .log
-                .warn("the site file has a warning")
-                .block("diagnostic", &warning.render(false))
-                .send();
+        let warnings: Vec<_> = site.warnings.iter().map(|warning| warning.render(false)).collect();
+        for warning in warnings.iter().filter(|warning| !live.seen_warnings.contains(warning)) {
+            self.parts.log.warn("the site file has a warning").block("diagnostic", warning).send();
         }
+        live.seen_warnings = warnings;
         let known: Vec<_> =
             live.tenants.values().flat_map(|tenant| tenant.components.values().cloned()).collect();
         let loaded = load(site, &self.parts.sandbox, known);
@@ -152,7 +185,8 @@ impl Deployer {
         for (name, tenant) in &loaded.tenants {
             if let Err(faults) = tenant {
                 was_refused = true;
-                self.refused(Some(name), &faults.clone().into());
+                let revision = live.tenants.get(name).and_then(|tenant| tenant.revision.as_ref());
+                self.refused(name, revision, &faults.clone().into());
             }
         }
         let was_published = self.publish(live, loaded);
@@ -163,54 +197,72 @@ impl Deployer {
         }
     }
 
-    fn refused(&self, tenant: Option<&TenantName>, diagnostics: &Diagnostics) {
+    fn refused(&self, tenant: &TenantName, live: Option<&Arc<Revision>>, diagnostics: &Diagnostics) {
+        let what_stays = match live {
+            Some(_) => "a change was refused; what was live stays live",
+            None => "a tenant was refused; nothing of it is live",
+        };
         self.parts
             .log
-            .error("a change was refused; what was live stays live")
+            .error(what_stays)
             .field("tenant", tenant)
+            .field("live", live.map(|revision| revision.id.to_string()))
             .block("diagnostics", &diagnostics.render(false))
             .send();
     }
 
-    /// Makes revisions of what can run, and swaps the pointer if anything is different.
+    /// Makes revisions of what can run, and swaps the pointer if anything is different. Each change is
+    /// told to the log once it is live.
     fn publish(&self, live: &mut Live, loaded: Loaded) -> bool {
         let Loaded { site, mut tenants } = loaded;
-        let mut changed = false;
-        let gone: Vec<_> =
-            live.tenants.keys().filter(|name| !site.tenants.contains_key(*name)).cloned().collect();
-        for name in gone {
-            live.tenants.remove(&name);
-            self.parts.log.info("tenant removed").field("tenant", &name).send();
-            changed = true;
+        let log = &self.parts.log;
+        let mut news = Vec::new();
+        let gone = live.tenants.iter_mut().filter(|(name, _)| !site.tenants.contains_key(*name));
+        for (name, tenant) in gone {
+            // What still runs of it keeps its gates; it is forgotten when that is drained.
+            if tenant.leave() {
+                news.push(log.info("tenant removed").field("tenant", name));
+            }
         }
         for (name, tenant_site) in &site.tenants {
             let tenant =
                 live.tenants.entry(name.clone()).or_insert_with(|| self.new_tenant(name, tenant_site));
             // Hosts and quota are the operator's: they hold at once, whatever becomes of the revision.
-            tenant.gate.set_bounds(tenant_site.quota.bounds());
-            tenant.storage.set(tenant_site.quota.storage);
+            if tenant.quota != tenant_site.quota {
+                tenant.quota.clone_from(&tenant_site.quota);
+                tenant.gate.set_bounds(tenant_site.quota.bounds());
+                tenant.storage.set(tenant_site.quota.storage);
+                news.push(log.info("quota changed").field("tenant", name));
+            }
             if tenant.hosts != tenant_site.hosts {
                 tenant.hosts.clone_from(&tenant_site.hosts);
-                changed = true;
+                news.push(log.info("hosts changed").field("tenant", name));
             }
             if let Some(Ok(loaded)) = tenants.remove(name) {
-                changed |= self.revise(name, tenant, tenant_site, loaded);
+                news.extend(self.revise(name, tenant, tenant_site, loaded));
             }
         }
-        if changed {
+        let is_changed = !news.is_empty();
+        if is_changed {
             let revisions =
                 live.tenants.values().filter_map(|tenant| Some((tenant, tenant.revision.clone()?)));
             let hosts = revisions.flat_map(|(tenant, revision)| {
                 tenant.hosts.iter().cloned().map(move |host| (host, revision.clone()))
             });
-            self.snapshot.store(Arc::new(Snapshot::new(hosts)));
+            let previous = self.snapshot.swap(Arc::new(Snapshot::new(hosts)));
+            news.into_iter().for_each(Entry::send);
+            // Revisions without requests end with it, so that they do not count as draining.
+            drop(previous);
+            live.tenants.values_mut().for_each(LiveTenant::end_oldest);
         }
-        changed
+        live.tenants.retain(|name, tenant| site.tenants.contains_key(name) || !tenant.draining.is_empty());
+        is_changed
     }
 
     fn new_tenant(&self, name: &TenantName, site: &TenantSite) -> LiveTenant {
         LiveTenant {
-            hosts: Vec::new(),
+            hosts: site.hosts.clone(),
+            quota: site.quota.clone(),
             gate: Gate::new(site.quota.bounds()),
             plugin_gates: BTreeMap::new(),
             storage: Arc::new(StorageQuota::new(site.quota.storage)),
@@ -221,19 +273,19 @@ impl Deployer {
         }
     }
 
-    /// Gives a tenant its next revision, if it is another one.
+    /// Gives a tenant its next revision, if it is another one, and what is to be told of it.
     fn revise(
         &self,
         name: &TenantName,
         tenant: &mut LiveTenant,
         site: &TenantSite,
         loaded: LoadedTenant,
-    ) -> bool {
+    ) -> Option<Entry<'_>> {
         let id = document::id(site, &loaded.components);
         if tenant.revision.as_ref().is_some_and(|revision| revision.id == id) {
-            return false;
+            return None;
         }
-        tenant.plugin_gates.retain(|plugin, _| site.plugins.contains_key(plugin));
+        tenant.plugin_gates.retain(|plugin, gate| site.plugins.contains_key(plugin) || gate.is_shared());
         let plugins: BTreeMap<PluginName, Arc<Plugin>> = site
             .plugins
             .iter()
@@ -263,15 +315,11 @@ impl Deployer {
         };
         let revision =
             Revision::new(name.clone(), id, tenant.gate.clone(), tenant.metrics.clone(), routes, drained);
-        let previous = tenant.revision.replace(Arc::new(revision));
+        tenant.retire();
+        tenant.revision = Some(Arc::new(revision));
         tenant.components = loaded.components;
         tenant.metrics.set_live_revision(id.to_string());
-        if let Some(previous) = previous {
-            previous.retire(tenant.metrics.draining_guard());
-            retire(&mut tenant.draining, &previous);
-        }
-        self.parts.log.info("revision live").field("tenant", name).display("revision", id).send();
-        true
+        Some(self.parts.log.info("revision live").field("tenant", name).display("revision", id))
     }
 
     fn plugin(
@@ -302,22 +350,47 @@ impl Deployer {
     }
 }
 
-/// Remembers a revision that is draining, and ends the oldest if there are too many.
-fn retire(draining: &mut VecDeque<Weak<Revision>>, previous: &Arc<Revision>) {
-    draining.retain(|revision| revision.strong_count() > 0);
-    draining.push_back(Arc::downgrade(previous));
-    while draining.len() > MAX_DRAINING {
-        if let Some(oldest) = draining.pop_front().and_then(|oldest| oldest.upgrade()) {
-            oldest.end();
+impl LiveTenant {
+    /// The site has it no longer. Whether it was there until now.
+    fn leave(&mut self) -> bool {
+        self.retire();
+        self.components.clear();
+        !std::mem::take(&mut self.hosts).is_empty()
+    }
+
+    /// What is live of it drains from now on.
+    fn retire(&mut self) {
+        if let Some(previous) = self.revision.take() {
+            previous.retire(self.metrics.draining_guard());
+            self.draining.push_back(Arc::downgrade(&previous));
+        }
+    }
+
+    /// Forgets what is drained, and ends the oldest of what drains if there is too much of it.
+    fn end_oldest(&mut self) {
+        self.draining.retain(|revision| revision.strong_count() > 0);
+        while self.draining.len() > MAX_DRAINING {
+            if let Some(oldest) = self.draining.pop_front().and_then(|oldest| oldest.upgrade()) {
+                oldest.end();
+            }
         }
     }
 }
 
-fn files(origin: &Origin, site: &Site) -> Vec<std::path::PathBuf> {
+/// A site file without a word is not yet written: `generate > site.toml` empties it first. The last tenant
+/// is removed by a file that still has a `[host]`, or a comment.
+fn not_half_written(site: Site) -> Result<Site, Diagnostics> {
+    let is_written = site.tenants.values().next().is_some() || !site.source.text().trim().is_empty();
+    if is_written {
+        return Ok(site);
+    }
+    let help = "to remove every tenant, leave a comment in the file";
+    Err(site.source.diagnostic(&(0..0), "the site file is empty", "", Some(help.into())).into())
+}
+
+/// Every file that a site is made from.
+fn paths(origin: &Origin, site: &Site) -> Vec<PathBuf> {
     let (Origin::SiteFile(path) | Origin::Component(path)) = origin;
     let plugins = site.tenants.values().flat_map(|tenant| tenant.plugins.values());
-    let mut files: Vec<_> = plugins.map(|plugin| plugin.component.clone()).chain([path.clone()]).collect();
-    files.sort();
-    files.dedup();
-    files
+    plugins.map(|plugin| plugin.component.clone()).chain([path.clone()]).collect()
 }

@@ -7,12 +7,8 @@ use std::sync::Arc;
 
 use crate::config::{Diagnostic, PluginSite, Site, Source, TenantSite};
 use crate::observe::Plug;
-use crate::sandbox::{Component, Digest, Sandbox, interface};
+use crate::sandbox::{Component, Digest, MAX_ARTIFACT_BYTES, Sandbox, interface};
 use crate::tenant::{PluginName, TenantName};
-
-/// The largest component file that is read. The sandbox has the same bound; this one keeps a larger file
-/// out of memory.
-const MAX_COMPONENT_BYTES: u64 = 64 << 20;
 
 /// A site with its components.
 pub struct Loaded {
@@ -92,11 +88,10 @@ impl Loader<'_> {
     }
 
     fn compile(&mut self, path: &Path) -> Result<Component, Fault> {
-        let bytes = read_bounded(path).map_err(|error| Fault {
+        let bytes = read_component(path).map_err(|error| Fault {
             headline: format!("cannot read its component {}", path.display()),
             label: error.to_string(),
-            help: (error.kind() == std::io::ErrorKind::NotFound)
-                .then(|| "the path is relative to the site file's folder; has the plugin been built?".into()),
+            help: (error.kind() == std::io::ErrorKind::NotFound).then(|| self.where_to_look().into()),
         })?;
         if let Some(component) = self.known.get(&Digest::of(&bytes)) {
             return Ok(component.clone());
@@ -108,6 +103,19 @@ impl Loader<'_> {
         })?;
         self.known.insert(component.digest(), component.clone());
         Ok(component)
+    }
+
+    fn where_to_look(&self) -> &'static str {
+        if self.has_site_file() {
+            "the path is relative to the site file's folder; has the plugin been built?"
+        } else {
+            "has it been built?"
+        }
+    }
+
+    /// A site of one component has no text.
+    fn has_site_file(&self) -> bool {
+        !self.source.text().is_empty()
     }
 
     fn check_imports(
@@ -136,7 +144,9 @@ impl Loader<'_> {
         faults: &mut Vec<Diagnostic>,
     ) {
         const FILTERS: &[Plug] = &[Plug::RequestFilter, Plug::ResponseFilter];
-        for route in &tenant.routes {
+        // The routes of one component without a site file would all say the same.
+        let told = if self.has_site_file() { usize::MAX } else { 1 };
+        for route in tenant.routes.iter().take(told) {
             let filters =
                 route.filters.iter().zip(&route.filter_spans).map(|(name, span)| (name, span, FILTERS));
             let plugin = (&route.plugin, &route.plugin_span, &[Plug::Handler][..]);
@@ -147,8 +157,11 @@ impl Loader<'_> {
                 }
                 let place = if wanted == FILTERS { "filter" } else { "plugin" };
                 let exports: Vec<_> = wanted.iter().map(|plug| format!("`{}`", interface(*plug))).collect();
-                let is: Vec<_> = component.plugs().iter().map(|plug| plug.as_str()).collect();
+                let is: Vec<_> =
+                    component.plugs().iter().map(|plug| format!("a {}", plug.as_str())).collect();
                 let is = if is.is_empty() { "nothing that a route can use".into() } else { is.join(" and ") };
+                let help = (!self.has_site_file() && FILTERS.iter().any(|plug| component.is(*plug)))
+                    .then(|| "a filter stands before a plugin: name both in a route of a site file".into());
                 faults.push(self.source.diagnostic(
                     span,
                     format!(
@@ -156,20 +169,22 @@ impl Loader<'_> {
                         exports.join(" or ")
                     ),
                     format!("it is {is}"),
-                    None,
+                    help,
                 ));
             }
         }
     }
 }
 
-fn read_bounded(path: &Path) -> std::io::Result<Vec<u8>> {
+/// Reads a component's file, but no more of it than the sandbox would look at.
+pub fn read_component(path: &Path) -> std::io::Result<Vec<u8>> {
     let file = std::fs::File::open(path)?;
     if file.metadata()?.is_dir() {
         return Err(std::io::ErrorKind::IsADirectory.into());
     }
     let mut bytes = Vec::new();
     // One byte more than is allowed, so that the sandbox sees and says that it is too large.
-    file.take(MAX_COMPONENT_BYTES.saturating_add(1)).read_to_end(&mut bytes)?;
+    let most = u64::try_from(MAX_ARTIFACT_BYTES).unwrap_or(u64::MAX);
+    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok(bytes)
 }

@@ -10,15 +10,17 @@
 //! | `load.rs` | a site → compiled plugins, or everything that is wrong with it |
 //! | `document.rs` | the id of a revision |
 //! | `live.rs` | what is live, and how the next takes its place |
-//! | `watch.rs` | which files may change, and the thread that reloads when they do |
+//! | `files.rs` | what the site's files looked like when they were read |
+//! | `watch.rs` | which folders are watched, and the thread that reloads when a file changes |
 
 mod document;
+mod files;
 mod live;
 mod load;
 mod watch;
 
 pub use live::{Deployer, Parts, Reloaded, StartError};
-pub use load::{Loaded, LoadedTenant, load};
+pub use load::{Loaded, LoadedTenant, load, read_component};
 pub use watch::{WatchError, Watcher};
 
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Which files may change, and the thread that reloads when they do.
+//! Which folders are watched, and the thread that reloads when a file changes.
 //!
 //! Editors and `cargo build` replace files, so folders are watched, not files; and what a folder says is
 //! only a hint: the files' stamps decide whether anything is read. A folder that is gone (`cargo clean`)
@@ -6,10 +6,8 @@
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant, SystemTime};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
 
@@ -25,6 +23,10 @@ const QUIET: Duration = Duration::from_millis(50);
 /// The longest that the quiet is waited for.
 const MAX_UNREST: Duration = Duration::from_secs(1);
 
+/// How long the end of a reload that is under way is waited for. Compiling cannot be cut short, and a host
+/// that stops has no use for what comes of it.
+const LAST_RELOAD: Duration = Duration::from_secs(1);
+
 /// Why files cannot be watched.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot watch the site's files for changes")]
@@ -32,41 +34,75 @@ pub struct WatchError(#[source] std::io::Error);
 
 /// Reloads when told to, and when a file changes.
 pub struct Watcher {
-    wake: Sender<Wake>,
-    thread: Option<JoinHandle<()>>,
+    bell: Arc<Bell>,
 }
 
-enum Wake {
+/// What the thread is woken for. Ringing it twice is ringing it once, so nothing piles up while it is busy.
+#[derive(Default)]
+struct Bell {
+    asked: Mutex<Asked>,
+    rung: Condvar,
+}
+
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+struct Asked {
     /// Something happened in a watched folder.
-    Heard,
-    /// Reload now, changed or not.
-    Reload,
-    Stop,
+    to_look: bool,
+    /// Reload, changed or not.
+    to_reload: bool,
+    /// End.
+    to_stop: bool,
+    /// The thread has ended.
+    has_ended: bool,
 }
 
 impl Watcher {
     /// Starts watching.
     pub fn start(deployer: Arc<Deployer>, log: Log) -> Result<Self, WatchError> {
-        let (wake, woken) = channel();
-        let heard = wake.clone();
-        let run = move || Watch { folders: Folders::new(heard, &log), deployer }.run(&woken);
-        let thread = std::thread::Builder::new().name("deploy".into()).spawn(run).map_err(WatchError)?;
-        Ok(Self { wake, thread: Some(thread) })
+        let bell = Arc::new(Bell::default());
+        let run = {
+            let bell = bell.clone();
+            move || {
+                Watch { folders: Folders::new(bell.clone(), &log), deployer }.run(&bell);
+                bell.ring(|asked| asked.has_ended = true);
+            }
+        };
+        std::thread::Builder::new().name("deploy".into()).spawn(run).map_err(WatchError)?;
+        Ok(Self { bell })
     }
 
     /// Reloads now, whether or not a file has changed.
     pub fn reload(&self) {
-        // A thread that has ended reloads nothing; it ends with this watcher only.
-        let _ = self.wake.send(Wake::Reload);
+        self.bell.ring(|asked| asked.to_reload = true);
     }
 }
 
 impl Drop for Watcher {
     fn drop(&mut self) {
-        let _ = self.wake.send(Wake::Stop);
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
+        self.bell.ring(|asked| asked.to_stop = true);
+        // Either it has ended, or it is left behind.
+        self.bell.wait(LAST_RELOAD, |asked| asked.has_ended);
+    }
+}
+
+impl Bell {
+    fn ring(&self, ask: impl FnOnce(&mut Asked)) {
+        ask(&mut self.asked());
+        self.rung.notify_all();
+    }
+
+    /// Waits for what `is_it` looks for, or until the time is over. What was asked for until then; to look
+    /// and to reload are asked for no longer.
+    fn wait(&self, time: Duration, is_it: impl Fn(&Asked) -> bool) -> Asked {
+        let wait = self.rung.wait_timeout_while(self.asked(), time, |asked| !is_it(asked));
+        let (mut asked, _) = wait.unwrap_or_else(PoisonError::into_inner);
+        let heard = *asked;
+        (asked.to_look, asked.to_reload) = (false, false);
+        heard
+    }
+
+    fn asked(&self) -> MutexGuard<'_, Asked> {
+        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -76,65 +112,33 @@ struct Watch {
 }
 
 impl Watch {
-    fn run(mut self, woken: &Receiver<Wake>) {
-        let mut files = self.deployer.files();
-        self.folders.watch(&files);
-        let mut stamps = Stamp::of_all(&files);
+    fn run(mut self, bell: &Bell) {
+        self.folders.watch(&self.deployer.files());
         loop {
-            let is_told = match woken.recv_timeout(POLL) {
-                Ok(Wake::Reload) => true,
-                Ok(Wake::Heard) => match until_quiet(woken) {
-                    Some(is_told) => is_told,
-                    None => return,
-                },
-                Err(RecvTimeoutError::Timeout) => false,
-                Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-            };
-            let now = Stamp::of_all(&files);
-            if !is_told && now == stamps {
-                continue;
+            let asked = bell.wait(POLL, |asked| asked.to_look || asked.to_reload || asked.to_stop);
+            if !asked.to_stop && !asked.to_reload {
+                if !self.deployer.has_changed() {
+                    continue;
+                }
+                until_quiet(bell);
             }
-            // Stamps are from before the reading: a file that changes while it is read differs next time.
-            stamps = now;
+            if bell.asked().to_stop {
+                return;
+            }
             self.deployer.reload();
-            let next = self.deployer.files();
-            if next != files {
-                stamps = Stamp::of_all(&next);
-                files = next;
-            }
-            self.folders.watch(&files);
+            self.folders.watch(&self.deployer.files());
         }
     }
 }
 
-/// Waits until nothing more is heard. Whether a reload was asked for meanwhile; none to stop.
-fn until_quiet(woken: &Receiver<Wake>) -> Option<bool> {
+/// Waits until nothing more is heard, or something else is asked for.
+fn until_quiet(bell: &Bell) {
     let began = Instant::now();
-    let mut is_told = false;
     while began.elapsed() < MAX_UNREST {
-        match woken.recv_timeout(QUIET) {
-            Ok(Wake::Heard) => {}
-            Ok(Wake::Reload) => is_told = true,
-            Ok(Wake::Stop) | Err(RecvTimeoutError::Disconnected) => return None,
-            Err(RecvTimeoutError::Timeout) => break,
+        let asked = bell.wait(QUIET, |asked| asked.to_look || asked.to_reload || asked.to_stop);
+        if asked.to_reload || asked.to_stop || !asked.to_look {
+            return;
         }
-    }
-    Some(is_told)
-}
-
-/// What a file looked like from outside.
-#[derive(Debug, PartialEq, Eq)]
-struct Stamp(Option<(SystemTime, u64, u64)>);
-
-impl Stamp {
-    fn of_all(files: &[PathBuf]) -> Vec<Self> {
-        files.iter().map(|file| Self::of(file)).collect()
-    }
-
-    fn of(file: &Path) -> Self {
-        use std::os::unix::fs::MetadataExt;
-        let metadata = std::fs::metadata(file).ok();
-        Self(metadata.and_then(|metadata| Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))))
     }
 }
 
@@ -145,12 +149,12 @@ struct Folders {
 }
 
 impl Folders {
-    fn new(heard: Sender<Wake>, log: &Log) -> Self {
+    fn new(bell: Arc<Bell>, log: &Log) -> Self {
         let tell = move |event: notify::Result<notify::Event>| {
             // Reading is no change, and the reload itself reads.
             let is_read = event.is_ok_and(|event| event.kind.is_access());
             if !is_read {
-                let _ = heard.send(Wake::Heard);
+                bell.ring(|asked| asked.to_look = true);
             }
         };
         let watcher = notify::recommended_watcher(tell);

@@ -3,12 +3,14 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use http::{Request, Response};
+use http::{Request, Version};
+use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -17,6 +19,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
+use super::linger::Linger;
 use super::stall::StallGuard;
 use super::{Settings, Stage, gate};
 use crate::request::{AnswerBody, Requests};
@@ -35,6 +38,9 @@ const MAX_SEND_BUFFER_BYTES: usize = 64 << 10;
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a client may go on sending what nobody wants. An answer is read well within it.
+const LINGER: Duration = Duration::from_secs(2);
+
 pub(super) struct Connection {
     pub(super) requests: Arc<Requests>,
     pub(super) client: Option<IpAddr>,
@@ -42,11 +48,20 @@ pub(super) struct Connection {
     pub(super) stage: watch::Receiver<Stage>,
 }
 
-/// Signs of life: requests begun, and requests ended.
+/// Signs of life.
 #[derive(Default)]
 struct Life {
+    /// Requests begun.
     begun: AtomicU64,
+    /// Of them, those over HTTP/2 that have their answer: a client that opens no window stalls it, and no
+    /// socket tells.
+    answered: AtomicU64,
+    /// Of them, those whose answer's last piece was taken, or that were given up.
     ended: AtomicU64,
+    /// Pieces of answers that were taken to be written.
+    pieces: AtomicU64,
+    /// Whether the last request may have been answered before it was read to its end.
+    has_unread: Arc<AtomicBool>,
 }
 
 impl Connection {
@@ -58,35 +73,40 @@ impl Connection {
             service_fn(move |request: Request<Incoming>| {
                 let (requests, life) = (requests.clone(), life.clone());
                 async move {
-                    life.begun.fetch_add(1, Ordering::Relaxed);
-                    let _ended = Ended(&life);
+                    let under_way = UnderWay::begin(life.clone());
+                    let (version, has_body) = (request.version(), !request.body().is_end_stream());
                     let checked = gate::check(&request);
-                    Ok::<Response<AnswerBody>, Infallible>(requests.serve(request, client, checked).await)
+                    let answer = requests.serve(request, client, checked).await;
+                    life.answered.fetch_add(u64::from(version == Version::HTTP_2), Ordering::Relaxed);
+                    let is_refused = answer.status().is_client_error() || answer.status().is_server_error();
+                    life.has_unread.store(has_body && is_refused, Ordering::Relaxed);
+                    Ok::<_, Infallible>(answer.map(|body| WatchedBody { body, under_way }))
                 }
             })
         };
         let builder = builder(settings.head);
-        let stream = TokioIo::new(StallGuard::new(stream, settings.write));
+        let stream = StallGuard::new(stream, settings.write);
+        let taken = stream.taken();
+        let stream = TokioIo::new(Linger::new(stream, LINGER, life.has_unread.clone()));
         let mut connection = pin!(builder.serve_connection(stream, service));
-        let mut seen = 0;
+        let mut watch = Watch::default();
         let mut look = after(settings.head);
         let mut is_draining = false;
         loop {
             tokio::select! {
                 // How a connection ends is its own affair: each request was accounted for.
                 _ended = connection.as_mut() => return,
-                // hyper has no deadline for a connection's first byte, half an HTTP/2 preface, or an HTTP/2
-                // connection without requests. Twice the same count with nothing under way is idleness.
+                // hyper has no deadline for a connection's first byte, half an HTTP/2 preface, an HTTP/2
+                // connection without requests, or one whose client opens no window.
                 () = tokio::time::sleep_until(look) => {
-                    let begun = life.begun.load(Ordering::Relaxed);
-                    if begun == life.ended.load(Ordering::Relaxed) && begun == seen {
-                        if is_draining || begun == 0 {
-                            return;
+                    match watch.look(&life, taken.load(Ordering::Relaxed), settings.write) {
+                        Seen::Life => {}
+                        Seen::Idle if !is_draining => {
+                            connection.as_mut().graceful_shutdown();
+                            is_draining = true;
                         }
-                        connection.as_mut().graceful_shutdown();
-                        is_draining = true;
+                        Seen::Idle | Seen::Silence | Seen::Stall => return,
                     }
-                    seen = begun;
                     look = after(settings.head);
                 }
                 stage = next_stage(&mut stage, is_draining) => {
@@ -132,11 +152,86 @@ fn after(patience: Duration) -> Instant {
     now.checked_add(patience).unwrap_or(now)
 }
 
-/// Counts a request as ended, also when its future is dropped.
-struct Ended<'a>(&'a Life);
+/// What a look at a connection's signs of life says.
+enum Seen {
+    /// Something is under way, or was since the last look.
+    Life,
+    /// Nothing since the last look.
+    Idle,
+    /// Nothing ever.
+    Silence,
+    /// Answers, of which nothing was taken for too long.
+    Stall,
+}
 
-impl Drop for Ended<'_> {
+/// What was seen before.
+#[derive(Default)]
+struct Watch {
+    begun: u64,
+    ended: u64,
+    pieces: u64,
+    /// Writes of which the client's side took something: the end of an answer outlives its request.
+    taken: u64,
+    /// Since when there are answers of which nothing is taken.
+    stalled: Option<Instant>,
+}
+
+impl Watch {
+    fn look(&mut self, life: &Life, taken: u64, patience: Duration) -> Seen {
+        let [begun, answered, ended, pieces] = [&life.begun, &life.answered, &life.ended, &life.pieces]
+            .map(|count| count.load(Ordering::Relaxed));
+        let is_same = (begun, ended, taken) == (self.begun, self.ended, self.taken);
+        let is_stalled = begun != ended && begun == answered && pieces == self.pieces;
+        let stalled = is_stalled.then(|| self.stalled.unwrap_or_else(Instant::now));
+        *self = Self { begun, ended, pieces, taken, stalled };
+        match stalled {
+            _ if begun == 0 => Seen::Silence,
+            _ if begun == ended && is_same => Seen::Idle,
+            Some(since) if since.elapsed() >= patience => Seen::Stall,
+            _ => Seen::Life,
+        }
+    }
+}
+
+/// Counts a request as ended when it is dropped: with the last piece of its answer, or given up before.
+struct UnderWay(Arc<Life>);
+
+impl UnderWay {
+    fn begin(life: Arc<Life>) -> Self {
+        life.begun.fetch_add(1, Ordering::Relaxed);
+        Self(life)
+    }
+}
+
+impl Drop for UnderWay {
     fn drop(&mut self) {
         self.0.ended.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// An answer's body, as a sign of life.
+struct WatchedBody {
+    body: AnswerBody,
+    under_way: UnderWay,
+}
+
+impl Body for WatchedBody {
+    type Data = <AnswerBody as Body>::Data;
+    type Error = <AnswerBody as Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        self.under_way.0.pieces.fetch_add(1, Ordering::Relaxed);
+        Pin::new(&mut self.body).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }

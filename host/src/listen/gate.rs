@@ -83,15 +83,20 @@ fn authority<B>(request: &Request<B>) -> Result<Authority, MessageError> {
         return Err(MessageError::Malformed("a host must not carry user information"));
     }
     let parsed: uri::Authority = asked.parse().map_err(|_| INVALID_HOST)?;
-    if parsed.host().is_empty() || (parsed.port().is_some() && parsed.port_u16().is_none()) {
+    // `Authority::port` of http 1.5 has no port where it cannot read one.
+    let after_host = asked.strip_prefix(parsed.host()).unwrap_or_default();
+    if parsed.host().is_empty() || !after_host.strip_prefix(':').is_none_or(is_port) {
         return Err(INVALID_HOST);
     }
     let authority: Arc<str> = asked.to_ascii_lowercase().into();
-    let host = match parsed.port() {
-        Some(_) => parsed.host().to_ascii_lowercase().into(),
-        None => authority.clone(),
-    };
+    let host =
+        if after_host.is_empty() { authority.clone() } else { parsed.host().to_ascii_lowercase().into() };
     Ok(Authority { authority, host })
+}
+
+/// RFC 3986 §3.2.3: digits, or none.
+fn is_port(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit()) && (text.is_empty() || text.parse::<u16>().is_ok())
 }
 
 const INVALID_HOST: MessageError = MessageError::Malformed("the Host field is not a host name");
@@ -109,7 +114,9 @@ mod tests {
         let table = [
             ("Shop.Example", "shop.example", "shop.example"),
             ("shop.example:8080", "shop.example:8080", "shop.example"),
+            ("shop.example:", "shop.example:", "shop.example"),
             ("[::1]:80", "[::1]:80", "[::1]"),
+            ("[::1]", "[::1]", "[::1]"),
             ("127.0.0.1", "127.0.0.1", "127.0.0.1"),
         ];
         for (given, authority, host) in table {
@@ -127,6 +134,7 @@ mod tests {
             (Request::get("/").header(HOST, "a b"), "a Host with a space"),
             (Request::get("/").header(HOST, "u@a.example"), "user information"),
             (Request::get("/").header(HOST, "a.example:99999"), "a port that is none"),
+            (Request::get("/").header(HOST, "a.example:+80"), "a port with a sign"),
             (get("http://b.example/"), "a target of another host"),
             (get("/").header(EXPECT, "200-ok"), "an unknown expectation"),
             (get("/").header(TRANSFER_ENCODING, "gzip, chunked"), "another coding"),

@@ -5,10 +5,12 @@
 
 mod connection;
 mod gate;
+mod linger;
 mod probes;
 mod stall;
 
 use std::net::{IpAddr, SocketAddr};
+use std::os::unix::fs::FileTypeExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,7 +20,7 @@ use tokio::net::{TcpListener, UnixListener};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio_util::task::TaskTracker;
 
-use crate::request::{Books, Requests};
+use crate::request::{Ledger, Requests};
 
 pub use probes::{Probes, Readiness};
 
@@ -138,7 +140,15 @@ enum Stream {
 async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
     match UnixListener::bind(path) {
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            if tokio::net::UnixStream::connect(path).await.is_ok() {
+            if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
+                return Err(io::Error::new(
+                    io::ErrorKind::AlreadyExists,
+                    "a file that is no socket is there",
+                ));
+            }
+            // A socket that answers otherwise, or not at all, still has somebody behind it.
+            let connected = tokio::net::UnixStream::connect(path).await;
+            if !connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
                 return Err(error);
             }
             std::fs::remove_file(path)?;
@@ -151,12 +161,14 @@ async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
 fn hint(reason: &io::Error) -> &'static str {
     match reason.kind() {
         io::ErrorKind::AddrInUse => {
-            "; another program listens there: end it, or choose another address in [host] listen"
+            "; another program listens there: end it, or choose another address in [host]"
         }
         io::ErrorKind::PermissionDenied => {
-            "; ports below 1024 need a privilege: choose a higher one in [host] listen"
+            "; ports below 1024 need a privilege: choose a higher one in [host]"
         }
         io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
+        io::ErrorKind::AlreadyExists => "; remove it, or choose another path in [host]",
+        io::ErrorKind::NotFound => "; the socket's folder must be there",
         _ => "",
     }
 }
@@ -170,7 +182,7 @@ pub struct Server {
 
 impl Server {
     /// Begins to accept.
-    pub fn start(bound: Vec<Bound>, requests: Arc<Requests>, settings: Settings, books: &Books) -> Self {
+    pub fn start(bound: Vec<Bound>, requests: Arc<Requests>, settings: Settings, ledger: &Ledger) -> Self {
         let (stage, watched) = watch::channel(Stage::Serving);
         let connections = TaskTracker::new();
         let places = Arc::new(Semaphore::new(settings.connections.min(Semaphore::MAX_PERMITS)));
@@ -178,7 +190,7 @@ impl Server {
             let accepting = Accepting {
                 requests: requests.clone(),
                 settings,
-                books: books.clone(),
+                ledger: ledger.clone(),
                 stage: watched.clone(),
                 connections: connections.clone(),
                 places: places.clone(),
@@ -206,7 +218,7 @@ impl Server {
 struct Accepting {
     requests: Arc<Requests>,
     settings: Settings,
-    books: Books,
+    ledger: Ledger,
     stage: watch::Receiver<Stage>,
     connections: TaskTracker,
     places: Arc<Semaphore>,
@@ -222,13 +234,13 @@ impl Accepting {
             };
             match accepted {
                 // At the limit nothing more is accepted: newcomers wait in the system's own queue.
-                Ok((stream, client)) => match self.places.clone().acquire_owned().await {
-                    Ok(place) => self.take(stream, client, place),
-                    Err(_closed) => return,
+                Ok((stream, client)) => tokio::select! {
+                    Ok(place) = self.places.clone().acquire_owned() => self.take(stream, client, place),
+                    _ = stage.wait_for(|stage| *stage != Stage::Serving) => return,
                 },
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) => {
-                    self.books
+                    self.ledger
                         .log
                         .error("cannot accept connections; trying again")
                         .display("address", bound.address())
@@ -247,7 +259,7 @@ impl Accepting {
             settings: self.settings,
             stage: self.stage.clone(),
         };
-        let counted = self.books.metrics.connection_guard();
+        let counted = self.ledger.metrics.connection_guard();
         self.connections.spawn(async move {
             match stream {
                 Stream::Tcp(stream) => connection.run(stream).await,

@@ -58,10 +58,11 @@ impl Probes {
     pub fn start(address: SocketAddr, metrics: Metrics, readiness: Readiness) -> Result<Self, BindError> {
         let failed =
             |reason: io::Error| BindError { hint: hint(&reason), address: Address::Tcp(address), reason };
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let listener = std::net::TcpListener::bind(address).map_err(failed)?;
         listener.set_nonblocking(true).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
+        // Last, for a runtime must not be dropped inside another one, as an early return would.
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (stop, stopped) = oneshot::channel();
         let run = move || {
             runtime.block_on(async {

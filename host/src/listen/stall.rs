@@ -2,6 +2,8 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -12,13 +14,26 @@ use tokio::time::{Sleep, sleep};
 pub(super) struct StallGuard<S> {
     stream: S,
     patience: Duration,
+    /// Counts writes of which something was taken.
+    taken: Arc<AtomicU64>,
     /// Set while a write waits.
     deadline: Option<Pin<Box<Sleep>>>,
 }
 
 impl<S> StallGuard<S> {
     pub(super) fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, deadline: None }
+        Self { stream, patience, taken: Arc::default(), deadline: None }
+    }
+
+    /// Grows with each write of which something was taken.
+    pub(super) fn taken(&self) -> Arc<AtomicU64> {
+        self.taken.clone()
+    }
+
+    fn count(&self, written: &Poll<io::Result<usize>>) {
+        if matches!(written, Poll::Ready(Ok(1..))) {
+            self.taken.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     /// Notes how a write went; one that waits is given until its deadline.
@@ -51,6 +66,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
+        self.count(&written);
         self.watch(context, written)
     }
 
@@ -60,6 +76,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for StallGuard<S> {
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
+        self.count(&written);
         self.watch(context, written)
     }
 
@@ -82,15 +99,15 @@ mod tests {
     use super::*;
     use tokio::io::AsyncWriteExt;
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn a_reader_that_takes_nothing_is_cut_and_a_slow_one_is_not() {
-        let patience = Duration::from_secs(5);
+        let patience = Duration::from_millis(400);
         let (near, mut far) = tokio::io::duplex(1024);
         let mut guarded = StallGuard::new(near, patience);
         let slow = tokio::spawn(async move {
             let mut buffer = [0; 1024];
             for _ in 0..4 {
-                tokio::time::sleep(patience - Duration::from_secs(1)).await;
+                tokio::time::sleep(patience / 3).await;
                 tokio::io::AsyncReadExt::read_exact(&mut far, &mut buffer).await.unwrap();
             }
             far

@@ -49,21 +49,24 @@ pub(super) fn push_message(out: &mut String, value: &str) {
 }
 
 fn push_visible(out: &mut String, character: char) {
-    if acts_on_a_terminal(character) {
-        let _ = write!(out, "\\u{:04x}", u32::from(character));
-    } else {
-        out.push(character);
+    if !acts_on_a_terminal(character) {
+        return out.push(character);
+    }
+    // As JSON has it (RFC 8259 §7): two escapes for what lies above U+FFFF.
+    for unit in character.encode_utf16(&mut [0; 2]) {
+        let _ = write!(out, "\\u{unit:04x}");
     }
 }
 
-/// Controls (C0, DEL, C1), line and paragraph separators, and the marks that turn the direction of text
+/// Controls (C0, DEL, C1), line and paragraph separators, the marks that turn the direction of text
 /// around (Unicode Bidirectional Algorithm, UAX #9 §2), with which a value can be made to look like
-/// another. All of them lie below U+10000, so four hexadecimal digits name them.
-fn acts_on_a_terminal(character: char) -> bool {
+/// another, and those that nobody sees: soft hyphens, zero width spaces, annotation marks, tags.
+pub fn acts_on_a_terminal(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
-            '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' | '\u{feff}'
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
         )
 }
 
@@ -86,6 +89,7 @@ mod tests {
             ("\u{9b}31m", r#""\u009b31m""#),
             ("\u{202e}gpj.exe", r#""\u202egpj.exe""#),
             ("\u{2066}\u{2028}\u{7f}", r#""\u2066\u2028\u007f""#),
+            ("\u{200b}\u{e0041}", r#""\u200b\udb40\udc41""#),
             ("say \"hi\" \\o/", r#""say \"hi\" \\o/""#),
             ("Bücher 本", "\"Bücher 本\""),
         ] {

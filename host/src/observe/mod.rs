@@ -10,10 +10,13 @@ mod escape;
 mod line;
 mod log;
 mod metrics;
+mod plugin_log;
 
 pub use access::AccessLine;
 pub use blame::Blame;
 pub use capture::Captured;
+pub use escape::acts_on_a_terminal;
 pub use line::{Format, Level, Line, Value};
 pub use log::{Entry, Log};
 pub use metrics::{Held, Metrics, Outcome, Plug, PluginMetrics, Reload, TenantMetrics};
+pub use plugin_log::PluginLog;

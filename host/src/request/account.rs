@@ -7,19 +7,20 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
-use http::{Method, Uri, Version};
+use http::{Method, StatusCode, Uri, Version};
 
+use super::admit::Place;
 use super::error::RequestError;
 use crate::observe::{AccessLine, Blame, Held, Log, Metrics};
 use crate::snapshot::{Chain, Plugin, Revision};
-use crate::tenant::{Permit, PluginName};
+use crate::tenant::PluginName;
 
 /// The status under which a request is counted whose caller left before there was one. Never sent.
 const CLIENT_GONE: u16 = 499;
 
 /// Where accounts are written.
 #[derive(Clone)]
-pub struct Books {
+pub struct Ledger {
     /// The log.
     pub log: Log,
     /// The counters.
@@ -28,7 +29,7 @@ pub struct Books {
 
 /// What is known of one request.
 pub(super) struct Account {
-    books: Books,
+    ledger: Ledger,
     began: Instant,
     time: SystemTime,
     method: Method,
@@ -59,14 +60,14 @@ struct Answered {
 impl Account {
     /// Opens an account for a request that has just arrived.
     pub(super) fn open(
-        books: &Books,
+        ledger: &Ledger,
         head: &http::request::Parts,
         client: Option<IpAddr>,
         request_id: Arc<str>,
         trace_id: Option<&str>,
     ) -> Self {
         Self {
-            books: books.clone(),
+            ledger: ledger.clone(),
             began: Instant::now(),
             time: SystemTime::now(),
             method: head.method.clone(),
@@ -79,7 +80,7 @@ impl Account {
             routed: None,
             answer: None,
             failure: None,
-            _in_flight: books.metrics.request_guard(),
+            _in_flight: ledger.metrics.request_guard(),
         }
     }
 
@@ -108,7 +109,7 @@ impl Account {
         if blame == Blame::Client {
             return;
         }
-        self.books
+        self.ledger
             .log
             .warn("request failed")
             .field("tenant", self.routed.as_ref().map(|routed| &routed.revision.tenant))
@@ -116,6 +117,20 @@ impl Account {
             .field("problem", problem)
             .field("blame", blame)
             .field("error", format_args!("{error}"))
+            .field("request-id", &*self.request_id)
+            .send();
+    }
+
+    /// Notes that a plugin gave a body where HTTP allows none.
+    pub(super) fn dropped_body(&self, status: StatusCode, bytes: usize) {
+        let routed = self.routed.as_ref();
+        self.ledger
+            .log
+            .warn("a body was dropped, for its status has none")
+            .field("tenant", routed.map(|routed| &routed.revision.tenant))
+            .field("plugin", routed.and_then(|routed| Some(&routed.target.as_ref()?.0.name)))
+            .field("status", status.as_u16())
+            .field("dropped-bytes", u64::try_from(bytes).unwrap_or(u64::MAX))
             .field("request-id", &*self.request_id)
             .send();
     }
@@ -142,7 +157,7 @@ impl Drop for Account {
         match (&self.routed, target) {
             (_, Some((plugin, _))) => plugin.metrics.request(status, blame, duration, response_bytes),
             (Some(routed), None) => routed.revision.metrics.request(status, blame, duration, response_bytes),
-            (None, None) => self.books.metrics.unrouted_request(status, blame, duration, response_bytes),
+            (None, None) => self.ledger.metrics.unrouted_request(status, blame, duration, response_bytes),
         }
         let line = AccessLine {
             time: self.time,
@@ -162,7 +177,7 @@ impl Drop for Account {
             trace_id: self.trace_id.as_deref(),
             client: self.client,
         };
-        line.write_to(&self.books.log);
+        line.write_to(&self.ledger.log);
     }
 }
 
@@ -170,17 +185,24 @@ impl Drop for Account {
 /// and (through the account) its revision.
 pub(super) struct Exchange {
     account: Account,
-    _place: Option<Permit>,
+    _place: Option<Place>,
 }
 
 impl Exchange {
-    pub(super) fn new(account: Account, place: Option<Permit>) -> Self {
+    pub(super) fn new(account: Account, place: Option<Place>) -> Self {
         Self { account, _place: place }
     }
 
-    /// Whether the revision that the request runs on was ended.
-    pub(super) fn is_ended(&self) -> bool {
-        self.account.routed.as_ref().is_some_and(|routed| routed.revision.is_ended())
+    /// Whether the revision that the plugin's answer comes from was ended: the answer is then broken off,
+    /// and accounted for so. What the host says itself, that very thing perhaps, is said to the end.
+    pub(super) fn is_broken_off(&mut self) -> bool {
+        let Account { routed, failure, .. } = &mut self.account;
+        let is_ended = routed.as_ref().is_some_and(|routed| routed.revision.is_ended());
+        if failure.is_some() || !is_ended {
+            return false;
+        }
+        *failure = Some(("draining", Blame::Host));
+        true
     }
 
     /// So many more bytes of the body were taken to be written.

@@ -92,7 +92,7 @@ impl Body for AnswerBody {
         if self.data.is_empty() {
             return Poll::Ready(None);
         }
-        if self.exchange.is_ended() {
+        if self.exchange.is_broken_off() {
             return Poll::Ready(Some(Err(Ended)));
         }
         let length = self.data.remaining().min(PIECE_BYTES);

@@ -1,11 +1,9 @@
 //! The chain of one route, run link by link: filters in order, the plugin, filters back.
 //!
-//! Each link is a call of its own, with its own instance, permits, limits and metrics. Whoever answered,
-//! the answer goes back through the filters that ran, last first; but a filter that fails ends the chain:
-//! what it was there to guard must not pass.
+//! Each link is a call of its own (`call.rs`). Whoever answered, the answer goes back through the filters
+//! that ran, last first; but a filter that fails ends the chain: what it was there to guard must not pass.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
@@ -13,26 +11,35 @@ use http_body::Body;
 use tokio::time::Instant;
 
 use super::account::Account;
-use super::error::{AdmissionError, PluginError, RequestError};
-use super::guest_log::PluginLog;
+use super::admit::{Place, deadline};
+use super::error::{PluginError, RequestError};
+use super::message::Asked;
 use super::{Requests, body, message, respond};
-use crate::observe::{Held, Plug};
+use crate::observe::Plug;
+use crate::sandbox::Context;
 use crate::sandbox::message::{Forward, HeaderChange, Request, RequestHead, Verdict};
-use crate::sandbox::{Call, Called, Context, Limits};
-use crate::snapshot::{Chain, Plugin};
-use crate::tenant::{Gate, Permit};
+use crate::snapshot::{Chain, Plugin, Revision};
 
 /// A request that has its place in the tenant's quota.
 pub(super) struct Admitted<'a> {
+    pub(super) revision: &'a Revision,
     pub(super) chain: &'a Chain,
     pub(super) context: Arc<Context>,
     /// The head as the next link sees it.
     pub(super) head: RequestHead,
-    pub(super) tenant: &'a Gate,
     /// None while a caller's bytes are waited for.
-    pub(super) place: Option<Permit>,
+    pub(super) place: Option<Place>,
     /// When `wall` of the route's plugin ends.
     pub(super) deadline: Instant,
+}
+
+impl Admitted<'_> {
+    /// The head, for the last link: nobody looks at it after that.
+    fn take_head(&mut self) -> RequestHead {
+        let nothing =
+            RequestHead { method: String::new(), path: String::new(), query: None, headers: Vec::new() };
+        std::mem::replace(&mut self.head, nothing)
+    }
 }
 
 /// A filter that ran, and what it asked for on the way back.
@@ -41,13 +48,6 @@ struct Passed<'a> {
     /// The request's head as it saw it, if it is to see the answer too.
     seen: Option<RequestHead>,
     changes: Vec<HeaderChange>,
-}
-
-/// What a call holds while it runs.
-struct Slot {
-    _place: Permit,
-    _slot: Permit,
-    _in_flight: Held,
 }
 
 /// A failure, and the link where it happened.
@@ -99,13 +99,15 @@ impl Requests {
             }
             match self.ask(request, filter).await.map_err(at)? {
                 Verdict::Next(Forward { request_headers, response_headers }) => {
-                    let invalid = |error| at(PluginError::Answer(error).into());
-                    message::change_request(&mut request.head, request_headers).map_err(invalid)?;
+                    let changed = message::change_request(&mut request.head, request_headers);
+                    changed.map_err(|error| at(PluginError::Answer(error).into()))?;
                     passed.push(Passed { filter, seen, changes: response_headers });
                 }
                 Verdict::Respond(answer) => {
                     passed.push(Passed { filter, seen, changes: Vec::new() });
-                    return checked(filter, answer).map(Some).map_err(at);
+                    let asked = Asked::by(&request.head);
+                    let answer = message::whole_response(&filter.limits, asked, answer);
+                    return answer.map(Some).map_err(|error| at(error.into()));
                 }
             }
         }
@@ -128,17 +130,16 @@ impl Requests {
             let body = body::read(body, plugin.limits.request_body, self.settings.body_patience).await;
             request.deadline = request.deadline.checked_add(began.elapsed()).unwrap_or(request.deadline);
             let body = body.map_err(|error| at(error.into()))?;
-            let place = request.tenant.enter(request.deadline).await;
-            request.place = Some(place.map_err(|refused| at(AdmissionError::Tenant(refused).into()))?);
+            let place = Place::take(request.revision, request.deadline).await;
+            request.place = Some(place.map_err(|error| at(error.into()))?);
             body
         };
-        let message = Request { head: request.head.clone(), body };
-        let slot = self.slot(plugin, request.deadline).await.map_err(at)?;
+        let asked = Asked::by(&request.head);
+        let message = Request { head: request.take_head(), body };
+        let running = self.begin(plugin, Plug::Handler, request.deadline).await.map_err(at)?;
         let call = self.call(plugin, &request.context, request.deadline);
         let called = self.sandbox.handle(&plugin.component, call, message).await;
-        drop(slot);
-        let answer = settle(plugin, Plug::Handler, called).map_err(at)?;
-        checked(plugin, answer).map_err(at)
+        running.end(called, |answer| message::whole_response(&plugin.limits, asked, answer)).map_err(at)
     }
 
     /// Takes the answer back through the filters that ran, last first.
@@ -150,58 +151,28 @@ impl Requests {
     ) -> Result<Response<Bytes>, Failed<'a>> {
         for Passed { filter, seen, changes } in passed.into_iter().rev() {
             let at = |error| Failed { error, plugin: filter };
-            let invalid = |error| at(PluginError::Answer(error).into());
-            message::change_response(answer.headers_mut(), changes).map_err(invalid)?;
+            let changed = message::change_response(answer.headers_mut(), changes);
+            changed.map_err(|error| at(PluginError::Answer(error).into()))?;
             let Some(seen) = seen else { continue };
+            // A `wall` of its own: the plugin's may be what has just run out.
+            let deadline = deadline(filter.limits.wall);
             let head = message::response_head(&answer);
-            let slot = self.slot(filter, request.deadline).await.map_err(at)?;
-            let call = self.call(filter, &request.context, request.deadline);
+            let running = self.begin(filter, Plug::ResponseFilter, deadline).await.map_err(at)?;
+            let call = self.call(filter, &request.context, deadline);
             let called = self.sandbox.on_response(&filter.component, call, &seen, &head).await;
-            drop(slot);
-            let changes = settle(filter, Plug::ResponseFilter, called).map_err(at)?;
-            message::change_response(answer.headers_mut(), changes).map_err(invalid)?;
+            let change = |changes| {
+                message::change_response(answer.headers_mut(), changes).map_err(PluginError::Answer)
+            };
+            running.end(called, change).map_err(at)?;
         }
         Ok(answer)
     }
 
     async fn ask(&self, request: &Admitted<'_>, filter: &Arc<Plugin>) -> Result<Verdict, RequestError> {
-        let slot = self.slot(filter, request.deadline).await?;
+        let running = self.begin(filter, Plug::RequestFilter, request.deadline).await?;
         let call = self.call(filter, &request.context, request.deadline);
         let called = self.sandbox.on_request(&filter.component, call, &request.head).await;
-        drop(slot);
-        settle(filter, Plug::RequestFilter, called)
-    }
-
-    /// The plugin's own permit, then one of the host's slots: in this order, so that a plugin that is full
-    /// keeps nobody else from a slot.
-    async fn slot(&self, plugin: &Plugin, deadline: Instant) -> Result<Slot, RequestError> {
-        let rejected = |error| {
-            plugin.metrics.queue_rejected();
-            RequestError::Admission(error)
-        };
-        let waiting = plugin.metrics.waiting_guard();
-        let place = plugin.gate.enter(deadline).await.map_err(|r| rejected(AdmissionError::Plugin(r)))?;
-        let slot = self.slots.enter(deadline).await.map_err(|r| rejected(AdmissionError::Host(r)))?;
-        drop(waiting);
-        Ok(Slot { _place: place, _slot: slot, _in_flight: plugin.metrics.in_flight_guard() })
-    }
-
-    fn call(&self, plugin: &Arc<Plugin>, context: &Arc<Context>, deadline: Instant) -> Call {
-        let limits = &plugin.limits;
-        let own_deadline = Instant::now().checked_add(limits.wall).unwrap_or(deadline);
-        Call {
-            limits: Limits {
-                cpu: limits.cpu,
-                deadline: own_deadline.min(deadline),
-                memory_bytes: limits.memory,
-                response_body_bytes: limits.response_body,
-                log_lines: limits.log_lines,
-                log_bytes: limits.log_bytes,
-            },
-            context: context.clone(),
-            abilities: plugin.abilities.clone(),
-            log: Box::new(PluginLog::new(&self.books.log, plugin, &context.request_id)),
-        }
+        running.end(called, Ok)
     }
 
     /// Turns a failure into an answer.
@@ -210,32 +181,3 @@ impl Requests {
         respond::problem(&failed.error, &request.context.request_id)
     }
 }
-
-/// Counts a call that has ended, and takes out what it gave.
-fn settle<T>(plugin: &Plugin, plug: Plug, called: Called<T>) -> Result<T, RequestError> {
-    let outcome =
-        called.result.as_ref().map_or_else(|error| error.outcome(), |_| crate::observe::Outcome::Ok);
-    plugin.metrics.call(plug, outcome, called.cpu);
-    called.result.map_err(|error| PluginError::Call(error).into())
-}
-
-/// A plugin's answer, if it is one that can be sent.
-fn checked(
-    plugin: &Plugin,
-    answer: crate::sandbox::message::Response,
-) -> Result<Response<Bytes>, RequestError> {
-    let bytes = answer.body.len();
-    if u64::try_from(bytes).is_ok_and(|bytes| bytes > plugin.limits.response_body) {
-        return Err(PluginError::BodyTooLarge { bytes, limit_bytes: plugin.limits.response_body }.into());
-    }
-    message::response(answer).map_err(|error| PluginError::Answer(error).into())
-}
-
-/// `wall` begins at admission.
-pub(super) fn deadline(wall: Duration) -> Instant {
-    let now = Instant::now();
-    // A wall beyond what the clock can say is none; a century serves as well.
-    now.checked_add(wall).unwrap_or_else(|| now.checked_add(CENTURY).unwrap_or(now))
-}
-
-const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);

@@ -140,6 +140,12 @@ pub(super) enum AnswerError {
         /// The most bytes.
         bytes: usize,
     },
+    /// Too many changes to header fields.
+    #[error("it makes more than {most} changes to header fields")]
+    Changes {
+        /// The most.
+        most: usize,
+    },
     /// `content-length` that is not the body's.
     #[error("it states a content-length of `{stated}`, and its body has {actual} bytes")]
     Length {
@@ -173,8 +179,17 @@ impl RequestError {
             Self::Message(_) | Self::Routing(_) => Blame::Client,
             Self::Admission(AdmissionError::Tenant(_) | AdmissionError::Plugin(_)) => Blame::Quota,
             Self::Admission(AdmissionError::Host(_) | AdmissionError::Draining) => Blame::Host,
-            Self::Plugin(PluginError::Call(CallError::Host(_))) => Blame::Host,
-            Self::Plugin(_) => Blame::Plugin,
+            Self::Plugin(PluginError::Call(error)) => match error {
+                CallError::Host(_) => Blame::Host,
+                CallError::Cpu { .. }
+                | CallError::Wall
+                | CallError::Memory { .. }
+                | CallError::Trap(_)
+                | CallError::Exit(_)
+                | CallError::Returned(_)
+                | CallError::TooLarge(_) => Blame::Plugin,
+            },
+            Self::Plugin(PluginError::Answer(_) | PluginError::BodyTooLarge { .. }) => Blame::Plugin,
         }
     }
 
@@ -238,9 +253,11 @@ impl RequestError {
                 CallError::Memory { .. }
                 | CallError::Trap(_)
                 | CallError::Exit(_)
-                | CallError::Returned(_)
-                | CallError::Host(_) => {
+                | CallError::Returned(_) => {
                     problem(StatusCode::INTERNAL_SERVER_ERROR, "plugin-failed", "The plugin failed")
+                }
+                CallError::Host(_) => {
+                    problem(StatusCode::INTERNAL_SERVER_ERROR, "plugin-failed", "The plugin could not be run")
                 }
             },
             Self::Plugin(PluginError::Answer(_)) => {

@@ -7,12 +7,16 @@ use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
-use super::error::AnswerError;
+use super::error::{AnswerError, PluginError};
 use crate::sandbox::message::{HeaderChange, RequestHead, Response as PluginResponse, ResponseHead};
+use crate::tenant::Limits;
 
 /// The most header fields of an answer, and bytes of their names and values together.
 const MAX_FIELDS: usize = 256;
 const MAX_FIELD_BYTES: usize = 64 << 10;
+
+/// The most changes that one filter makes at once: each looks at every field.
+const MAX_CHANGES: usize = 2 * MAX_FIELDS;
 
 /// Fields that speak of one connection, not of the message (RFC 9110 §7.6.1), in either direction.
 const CONNECTION_FIELDS: [HeaderName; 7] = [
@@ -54,6 +58,7 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
 /// Makes a filter's changes to the head that the next link sees. Names a plugin cannot have sent over
 /// HTTP are an error: what would the handler make of them?
 pub(super) fn change_request(head: &mut RequestHead, changes: Vec<HeaderChange>) -> Result<(), AnswerError> {
+    check_changes(&changes)?;
     for change in changes {
         match change {
             HeaderChange::Set((name, value)) => {
@@ -79,6 +84,7 @@ pub(super) fn change_response(
     headers: &mut HeaderMap,
     changes: Vec<HeaderChange>,
 ) -> Result<(), AnswerError> {
+    check_changes(&changes)?;
     for change in changes {
         match change {
             HeaderChange::Set((name, value)) => {
@@ -105,8 +111,37 @@ pub(super) fn change_response(
     check_fields(headers)
 }
 
-/// A plugin's answer, checked. The body is kept even where none may be sent; `body.rs` sees to that.
-pub(super) fn response(answer: PluginResponse) -> Result<Response<Bytes>, AnswerError> {
+/// What a plugin was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    /// An answer with its body.
+    Whole,
+    /// The head that a GET's answer would have: `HEAD`, by a route that takes it itself.
+    HeadAlone,
+}
+
+impl Asked {
+    /// By a request with this head.
+    pub(super) fn by(head: &RequestHead) -> Self {
+        if head.method == "HEAD" { Self::HeadAlone } else { Self::Whole }
+    }
+}
+
+/// A plugin's answer under its limits, if it is one that can be sent.
+pub(super) fn whole_response(
+    limits: &Limits,
+    asked: Asked,
+    answer: PluginResponse,
+) -> Result<Response<Bytes>, PluginError> {
+    let bytes = answer.body.len();
+    if u64::try_from(bytes).is_ok_and(|bytes| bytes > limits.response_body) {
+        return Err(PluginError::BodyTooLarge { bytes, limit_bytes: limits.response_body });
+    }
+    response(asked, answer).map_err(PluginError::Answer)
+}
+
+/// A plugin's answer, checked. The body is kept even where none may be sent; `respond.rs` sees to that.
+fn response(asked: Asked, answer: PluginResponse) -> Result<Response<Bytes>, AnswerError> {
     let PluginResponse { head, body } = answer;
     let status = match head.status {
         200..=599 => StatusCode::from_u16(head.status).map_err(|_| AnswerError::Status(head.status))?,
@@ -116,7 +151,11 @@ pub(super) fn response(answer: PluginResponse) -> Result<Response<Bytes>, Answer
     for (name, value) in head.headers {
         let (name, value) = field(&name, &value)?;
         if name == header::CONTENT_LENGTH {
-            check_length(status, &value, body.len())?;
+            if asked == Asked::HeadAlone && is_length(&value) {
+                headers.insert(name, value);
+            } else {
+                check_length(status, &value, body.len())?;
+            }
         } else if is_plugins(&name) {
             append(&mut headers, name, value)?;
         }
@@ -162,6 +201,13 @@ fn append(headers: &mut HeaderMap, name: HeaderName, value: HeaderValue) -> Resu
     headers.try_append(name, value).map(drop).map_err(too_many)
 }
 
+fn check_changes(changes: &[HeaderChange]) -> Result<(), AnswerError> {
+    if changes.len() > MAX_CHANGES {
+        return Err(AnswerError::Changes { most: MAX_CHANGES });
+    }
+    Ok(())
+}
+
 fn check_fields(headers: &HeaderMap) -> Result<(), AnswerError> {
     let bytes = headers.iter().map(|(name, value)| name.as_str().len().saturating_add(value.len()));
     within(headers.len(), bytes.fold(0, usize::saturating_add))
@@ -172,6 +218,11 @@ fn within(fields: usize, bytes: usize) -> Result<(), AnswerError> {
         return Err(AnswerError::Fields { fields: MAX_FIELDS, bytes: MAX_FIELD_BYTES });
     }
     Ok(())
+}
+
+/// Whether a value is a length at all (RFC 9110 §8.6).
+fn is_length(value: &HeaderValue) -> bool {
+    !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit)
 }
 
 /// The stated length must be the body's, except where no body is sent and the length speaks of what a
@@ -196,7 +247,7 @@ mod tests {
     fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Result<Response<Bytes>, AnswerError> {
         let headers = headers.iter().map(|(name, value)| ((*name).into(), value.as_bytes().to_vec()));
         let head = ResponseHead { status, headers: headers.collect() };
-        response(PluginResponse { head, body: body.into() })
+        response(Asked::Whole, PluginResponse { head, body: body.into() })
     }
 
     #[test]
@@ -235,7 +286,7 @@ mod tests {
     fn a_flood_of_fields_is_an_error_and_no_panic() {
         let many: Vec<(String, Vec<u8>)> = (0..40_000).map(|n| (format!("x-{n}"), vec![b'1'])).collect();
         let head = ResponseHead { status: 200, headers: many };
-        let error = response(PluginResponse { head, body: Vec::new() }).unwrap_err();
+        let error = response(Asked::Whole, PluginResponse { head, body: Vec::new() }).unwrap_err();
         assert_eq!(error, AnswerError::Fields { fields: MAX_FIELDS, bytes: MAX_FIELD_BYTES });
     }
 

@@ -1,14 +1,16 @@
 //! The one path of a request: route, admit, chain, respond.
 //!
 //! [`Requests::serve`] is the whole of it. What it calls has a file each: `error.rs` says everything that
-//! can go wrong, `respond.rs` is where that becomes an answer, `chain.rs` runs filters and plugin,
-//! `account.rs` accounts for the request when it is over, whatever became of it.
+//! can go wrong, `respond.rs` is where that becomes an answer, `admit.rs` gives a request its place in the
+//! tenant's quota, `chain.rs` runs filters and plugin, `call.rs` one of them, and `account.rs` accounts for
+//! the request when it is over, whatever became of it.
 
 mod account;
+mod admit;
 mod body;
+mod call;
 mod chain;
 mod error;
-mod guest_log;
 mod id;
 mod message;
 mod respond;
@@ -20,21 +22,22 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, header};
+use http::{HeaderValue, Method, Request, Response};
 use http_body::Body;
 
-pub use account::Books;
+pub use account::Ledger;
 pub use body::AnswerBody;
 pub use error::MessageError;
 
-use account::{Account, Exchange};
+use account::Account;
+use admit::Place;
 use chain::Admitted;
 use error::{AdmissionError, RequestError, RoutingError};
 use id::RequestIds;
 
 use crate::sandbox::{Context, Sandbox};
 use crate::snapshot::{Captures, Chain, Outcome, RequestPath, Revision, Snapshot};
-use crate::tenant::{Gate, Permit};
+use crate::tenant::Gate;
 
 /// Whom the caller asked for, as the protocol gate read it.
 #[derive(Debug, Clone)]
@@ -58,7 +61,7 @@ pub struct Requests {
     sandbox: Arc<Sandbox>,
     /// The pool's slots.
     slots: Gate,
-    books: Books,
+    ledger: Ledger,
     ids: RequestIds,
     settings: Settings,
 }
@@ -69,10 +72,10 @@ impl Requests {
         snapshot: Arc<ArcSwap<Snapshot>>,
         sandbox: Arc<Sandbox>,
         slots: Gate,
-        books: Books,
+        ledger: Ledger,
         settings: Settings,
     ) -> Self {
-        Self { snapshot, sandbox, slots, books, ids: RequestIds::new(), settings }
+        Self { snapshot, sandbox, slots, ledger, ids: RequestIds::new(), settings }
     }
 
     /// Answers one request. `gate` is what the protocol gate said of its head.
@@ -85,17 +88,20 @@ impl Requests {
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let (head, body) = request.into_parts();
+        let (mut head, body) = request.into_parts();
         let request_id = self.ids.of(&head.headers);
+        if let Ok(value) = HeaderValue::from_str(&request_id) {
+            head.headers.insert(id::REQUEST_ID, value);
+        }
         let trace_id = id::trace_id(&head.headers);
-        let mut account = Account::open(&self.books, &head, client, request_id.clone(), trace_id);
+        let mut account = Account::open(&self.ledger, &head, client, request_id.clone(), trace_id);
         let is_head = head.method == Method::HEAD;
         let answered = self.answer(head, body, client, &request_id, gate, &mut account).await;
         let (answer, place) = answered.unwrap_or_else(|error| {
             account.failed(&error, None);
             (respond::problem(&error, &request_id), None)
         });
-        self.respond(answer, is_head, &request_id, account, place)
+        respond::finish(answer, is_head, &request_id, account, place)
     }
 
     async fn answer<B>(
@@ -106,7 +112,7 @@ impl Requests {
         request_id: &Arc<str>,
         gate: Result<Authority, MessageError>,
         account: &mut Account,
-    ) -> Result<(Response<Bytes>, Option<Permit>), RequestError>
+    ) -> Result<(Response<Bytes>, Option<Place>), RequestError>
     where
         B: Body<Data = Bytes> + Unpin,
     {
@@ -120,9 +126,10 @@ impl Requests {
         };
         let (chain, captures, method) = routed;
         account.takes(chain);
-        let deadline = chain::deadline(chain.plugin.limits.wall);
-        let place = revision.gate.enter(deadline).await.map_err(AdmissionError::Tenant)?;
+        let deadline = admit::deadline(chain.plugin.limits.wall);
+        let place = Place::take(&revision, deadline).await?;
         let mut admitted = Admitted {
+            revision: &revision,
             chain,
             context: Arc::new(Context {
                 request_id: request_id.clone(),
@@ -133,7 +140,6 @@ impl Requests {
                 captures: captures.into_pairs(),
             }),
             head: message::request_head(&head, &method),
-            tenant: &revision.gate,
             place: Some(place),
             deadline,
         };
@@ -148,38 +154,6 @@ impl Requests {
     fn revision(&self, asked: &Authority) -> Result<Arc<Revision>, RoutingError> {
         let snapshot = self.snapshot.load();
         snapshot.revision(&asked.host).cloned().ok_or(RoutingError::NoTenant)
-    }
-
-    /// Gives the answer its last fields, and its body what the request holds.
-    fn respond(
-        &self,
-        answer: Response<Bytes>,
-        is_head: bool,
-        request_id: &str,
-        mut account: Account,
-        place: Option<Permit>,
-    ) -> Response<AnswerBody> {
-        let (mut head, mut data) = answer.into_parts();
-        if message::has_no_body(head.status) && !data.is_empty() {
-            self.books
-                .log
-                .warn("a body was dropped, for its status has none")
-                .field("status", head.status.as_u16())
-                .field("dropped-bytes", u64::try_from(data.len()).unwrap_or(u64::MAX))
-                .field("request-id", request_id)
-                .send();
-            data = Bytes::new();
-        }
-        if let Ok(value) = HeaderValue::from_str(request_id) {
-            head.headers.insert(id::REQUEST_ID, value);
-        }
-        if is_head {
-            // What a GET would have had (RFC 9110 §9.3.2); hyper sends no body to HEAD.
-            head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(data.len()));
-            data = Bytes::new();
-        }
-        account.answered(head.status.as_u16(), data.len());
-        Response::from_parts(head, AnswerBody::new(data, Exchange::new(account, place)))
     }
 }
 

@@ -1,10 +1,15 @@
-//! Errors become answers here, and only here: an RFC 9457 problem document.
+//! Errors become answers here, and only here: an RFC 9457 problem document. And every answer, whoever gave
+//! it, gets its last fields here.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header};
 use serde::Serialize;
 
+use super::account::{Account, Exchange};
+use super::admit::Place;
+use super::body::AnswerBody;
 use super::error::{RequestError, RoutingError};
+use super::{id, message};
 
 /// RFC 9457 §3.1, with the request's id as its one extension.
 #[derive(Serialize)]
@@ -49,4 +54,30 @@ pub(super) fn options(allow: HeaderValue) -> Response<Bytes> {
     *response.status_mut() = http::StatusCode::NO_CONTENT;
     response.headers_mut().insert(header::ALLOW, allow);
     response
+}
+
+/// The answer as it is sent: with the request's id, without a body where none may be, and with a body that
+/// holds what the request holds.
+pub(super) fn finish(
+    answer: Response<Bytes>,
+    is_head: bool,
+    request_id: &str,
+    mut account: Account,
+    place: Option<Place>,
+) -> Response<AnswerBody> {
+    let (mut head, mut data) = answer.into_parts();
+    if message::has_no_body(head.status) && !data.is_empty() {
+        account.dropped_body(head.status, data.len());
+        data.clear();
+    }
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        head.headers.insert(id::REQUEST_ID, value);
+    }
+    // A GET's length (RFC 9110 §9.3.2); the plugin's own, where it answered HEAD itself. hyper sends no body.
+    if is_head && !data.is_empty() {
+        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(data.len()));
+        data.clear();
+    }
+    account.answered(head.status.as_u16(), data.len());
+    Response::from_parts(head, AnswerBody::new(data, Exchange::new(account, place)))
 }

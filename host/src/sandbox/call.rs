@@ -13,9 +13,10 @@ use super::component::{Component, Ready};
 use super::engine::Sandbox;
 use super::message::{HeaderChange, Request, RequestHead, Response, ResponseHead, Verdict};
 use super::meter::{Meter, Metered};
-use super::state::{Abilities, CallState, Context, GuestLog, MAX_HANDLES};
+use super::output::Output;
+use super::state::{Abilities, CallState, Context, MAX_HANDLES};
 use crate::capability::LogBudget;
-use crate::observe::{Outcome, Plug};
+use crate::observe::{Outcome, Plug, PluginLog};
 
 /// Bytes that a guest may pass in one call of the host, or as its answer, beside the body: headers,
 /// keys, log lines, a batch of values.
@@ -108,7 +109,7 @@ pub struct Call {
     /// What its plugin was granted.
     pub abilities: Arc<Abilities>,
     /// Where its lines go.
-    pub log: Box<dyn GuestLog>,
+    pub log: PluginLog,
 }
 
 impl Sandbox {
@@ -186,8 +187,8 @@ impl Sandbox {
 
     fn store(&self, call: Call, meter: Arc<Meter>) -> Store<CallState> {
         let limits = call.limits;
-        let budget = LogBudget::new(limits.log_lines, limits.log_bytes);
-        let state = CallState::new(call.context, call.abilities, limits.memory_bytes, call.log, budget);
+        let output = Output::new(call.log, LogBudget::new(limits.log_lines, limits.log_bytes));
+        let state = CallState::new(call.context, call.abilities, limits.memory_bytes, output);
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.memory);
         let message_bytes = limits.response_body_bytes.saturating_add(MESSAGE_BYTES);

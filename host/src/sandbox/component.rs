@@ -15,7 +15,7 @@ use crate::capability::Grants;
 use crate::observe::Plug;
 
 /// The largest artifact that is read at all.
-const MAX_ARTIFACT_BYTES: usize = 64 << 20;
+pub const MAX_ARTIFACT_BYTES: usize = 64 << 20;
 
 /// The name of an artifact: the SHA-256 of its bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -99,7 +99,6 @@ fn configuration(settings: PoolSettings) -> Result<Config, PoolError> {
         // What no plug needs is attack surface.
         .wasm_memory64(false)
         .wasm_relaxed_simd(false)
-        .wasm_tail_call(true)
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(BACKTRACE_FRAMES));
     Ok(config)

@@ -10,7 +10,8 @@
 //! | `component.rs` | bytes → a compiled [`Component`]: its plugs, its imports, what it lacks |
 //! | `call.rs` | one call: a fresh instance, its limits, its end |
 //! | `meter.rs` | CPU time of a call, by the thread's clock |
-//! | `state.rs` | what one instance may touch: its memory account, log, context, capabilities |
+//! | `output.rs` | what a call prints and logs, under one budget |
+//! | `state.rs` | what one instance may touch: its memory account, context, capabilities |
 //! | `imports/` | thin bindings from WIT to the capability room |
 
 mod bindings;
@@ -19,13 +20,15 @@ mod component;
 mod engine;
 mod imports;
 mod meter;
+mod output;
 mod pool;
 mod state;
 
 pub use bindings::message;
 pub use call::{Call, CallError, Called, Limits};
-pub use component::{Component, ComponentError, Digest, Import, ImportRefused, Need, interface};
+pub use component::{
+    Component, ComponentError, Digest, Import, ImportRefused, MAX_ARTIFACT_BYTES, Need, interface,
+};
 pub use engine::{Sandbox, SandboxError};
-pub use imports::logging::Level as GuestLevel;
 pub use pool::{PoolError, PoolSettings};
-pub use state::{Abilities, Context, GuestLine, GuestLog};
+pub use state::{Abilities, Context};

@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 
-use super::imports::logging::Level;
 use super::imports::wasi;
-use crate::capability::log::{Admit, LineBuffer, LogBudget};
+use super::output::Output;
 use crate::capability::{KeyValue, Limiter};
 
 /// Host resources (streams, pollables, buckets) and component handles that one call may hold.
@@ -43,109 +42,14 @@ pub struct Abilities {
     pub limiter: Option<Arc<Limiter>>,
 }
 
-/// One line that a guest printed or logged: within its budget, with control characters escaped.
-#[derive(Debug)]
-pub struct GuestLine<'a> {
-    /// How much it matters; `Info` for what was printed to stdout, `Warn` for stderr.
-    pub level: Level,
-    /// `stdout`, `stderr`, or the context that the guest gave to `wasi:logging`.
-    pub source: &'a str,
-    /// The text.
-    pub text: &'a str,
-}
-
-/// Takes a guest's lines.
-pub trait GuestLog: Send + Sync {
-    /// One line.
-    fn line(&self, line: GuestLine<'_>);
-    /// At the call's end, if anything was over `log-lines` or `log-bytes`.
-    fn dropped(&self, lines: u64, bytes: u64);
-}
-
-/// Which of a guest's two output streams.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Source {
-    Stdout,
-    Stderr,
-}
-
-impl Source {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Stdout => "stdout",
-            Self::Stderr => "stderr",
-        }
-    }
-}
-
-/// Everything that a call prints and logs: its streams share one budget.
-pub(super) struct Output {
-    log: Box<dyn GuestLog>,
-    lines: Mutex<Lines>,
-}
-
-struct Lines {
-    budget: LogBudget,
-    stdout: LineBuffer,
-    stderr: LineBuffer,
-    /// Whether the host has said its one word about a failed host call.
-    noted: bool,
-}
-
-impl Output {
-    /// One whole line.
-    pub(super) fn line(&self, level: Level, source: &str, text: &str) {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        emit(&*self.log, &mut lines.budget, level, source, text);
-    }
-
-    /// A piece of what is printed; lines are logged as they become whole.
-    pub(super) fn print(&self, source: Source, bytes: &[u8]) {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        let Lines { budget, stdout, stderr, .. } = &mut *lines;
-        let buffer = match source {
-            Source::Stdout => stdout,
-            Source::Stderr => stderr,
-        };
-        buffer.write(bytes, |text| emit(&*self.log, budget, source.level(), source.as_str(), text));
-    }
-
-    /// What the operator should know of a host call that the guest is told less about: the first one, for
-    /// a guest can make a thousand fail.
-    pub(super) fn host_note(&self, text: &str) {
-        let mut lines = self.lines.lock().unwrap_or_else(PoisonError::into_inner);
-        if std::mem::replace(&mut lines.noted, true) {
-            return;
-        }
-        self.log.line(GuestLine { level: Level::Warn, source: "host", text });
-    }
-}
-
-fn emit(log: &dyn GuestLog, budget: &mut LogBudget, level: Level, source: &str, text: &str) {
-    if let Admit::Line(text) = budget.admit(text) {
-        log.line(GuestLine { level, source, text: &text });
-    }
-}
-
-impl Drop for Output {
-    fn drop(&mut self) {
-        let Lines { budget, stdout, stderr, .. } =
-            self.lines.get_mut().unwrap_or_else(PoisonError::into_inner);
-        for (source, buffer) in [(Source::Stdout, stdout), (Source::Stderr, stderr)] {
-            buffer.finish(|text| emit(&*self.log, budget, source.level(), source.as_str(), text));
-        }
-        if let Some(dropped) = budget.dropped() {
-            self.log.dropped(dropped.lines, dropped.bytes);
-        }
-    }
-}
-
 /// The data of a store.
 pub(super) struct CallState {
     pub(super) context: Arc<Context>,
     pub(super) abilities: Arc<Abilities>,
     pub(super) memory: MemoryAccount,
     pub(super) table: ResourceTable,
+    /// Bytes of stored values that the guest's handles keep.
+    pub(super) held_bytes: usize,
     pub(super) output: Arc<Output>,
     /// Made when first asked for: most lean calls never do.
     wasi: Option<WasiCtx>,
@@ -156,19 +60,17 @@ impl CallState {
         context: Arc<Context>,
         abilities: Arc<Abilities>,
         memory_bytes: u64,
-        log: Box<dyn GuestLog>,
-        budget: LogBudget,
+        output: Output,
     ) -> Self {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
-        let lines =
-            Lines { budget, stdout: LineBuffer::default(), stderr: LineBuffer::default(), noted: false };
         Self {
             context,
             abilities,
             memory: MemoryAccount { limit_bytes: memory_bytes, used_bytes: 0, refused: false },
             table,
-            output: Arc::new(Output { log, lines: Mutex::new(lines) }),
+            held_bytes: 0,
+            output: Arc::new(output),
             wasi: None,
         }
     }
@@ -201,8 +103,13 @@ impl wasmtime::ResourceLimiter for MemoryAccount {
         &mut self,
         current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
+        // wasmtime asks first and compares with the memory's own maximum after: what will not be had is
+        // not to be counted.
+        if maximum.is_some_and(|most| desired > most) {
+            return Ok(false);
+        }
         let grown = u64::try_from(desired.saturating_sub(current)).unwrap_or(u64::MAX);
         let wanted = self.used_bytes.saturating_add(grown);
         let allowed = wanted <= self.limit_bytes;
@@ -236,5 +143,13 @@ mod tests {
         assert!(!account.memory_growing(0, 50, None).unwrap());
         assert!(account.refused());
         assert!(account.memory_growing(60, 100, None).unwrap());
+    }
+
+    #[test]
+    fn a_growth_above_the_memorys_own_maximum_is_not_counted() {
+        let mut account = MemoryAccount { limit_bytes: 100, used_bytes: 0, refused: false };
+        assert!(!account.memory_growing(0, 60, Some(50)).unwrap());
+        assert!(!account.refused());
+        assert!(account.memory_growing(0, 100, None).unwrap());
     }
 }

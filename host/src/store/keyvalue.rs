@@ -37,7 +37,8 @@ pub enum Space {
     Shared,
 }
 
-/// Why an operation on entries was refused or failed. Nothing was changed.
+/// Why an operation on entries was refused or failed. Nothing was changed, but for what
+/// [`StoreError::Unavailable`] says.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum EntryError {
     /// The key is empty.

@@ -54,7 +54,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     guests::build(&[GUEST])?;
     step(
         "building the host and the bare server in release (the first time takes minutes)",
-        &mut cargo(["build", "--release", "--package", "jackfield", "--package", "xtask"]),
+        &mut cargo(["build", "--release", "--workspace", "--bins"]),
         "the compiler's messages above say what to mend",
     )?;
 

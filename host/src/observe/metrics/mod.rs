@@ -66,7 +66,6 @@ pub struct Metrics {
     registry: Arc<Registry>,
     owners: Arc<Owners>,
     connections: Gauge,
-    connections_refused: Counter,
     requests_in_flight: Gauge,
     published: Counter,
     unchanged: Counter,
@@ -81,7 +80,6 @@ impl Metrics {
     pub fn new() -> Self {
         let owners = Arc::new(Owners::default());
         let connections = Gauge::default();
-        let connections_refused = Counter::default();
         let requests_in_flight = Gauge::default();
         let (published, unchanged, refused) = <(Counter, Counter, Counter)>::default();
 
@@ -91,11 +89,6 @@ impl Metrics {
         let build = Info::new([("version", env!("CARGO_PKG_VERSION"))]);
         registry.register("build", "Which jackfield this is", build);
         registry.register("connections", "Connections open", connections.clone());
-        registry.register(
-            "connections_refused",
-            "Connections closed at once because too many were open",
-            connections_refused.clone(),
-        );
         registry.register(
             "requests_in_flight",
             "Requests between their head and the last byte of their response",
@@ -108,16 +101,7 @@ impl Metrics {
         registry.register_collector(Box::new(Arc::clone(&owners)));
 
         let registry = Arc::new(root);
-        Self {
-            registry,
-            owners,
-            connections,
-            connections_refused,
-            requests_in_flight,
-            published,
-            unchanged,
-            refused,
-        }
+        Self { registry, owners, connections, requests_in_flight, published, unchanged, refused }
     }
 
     /// The metrics of one plugin: those that somebody holds already, or fresh ones.
@@ -146,11 +130,6 @@ impl Metrics {
     /// Counts a connection as open until the guard is dropped.
     pub fn connection_guard(&self) -> Held {
         Held::new(&self.connections)
-    }
-
-    /// A connection was closed at once because too many were open.
-    pub fn connection_refused(&self) {
-        self.connections_refused.inc();
     }
 
     /// Counts a request as in flight until the guard is dropped.

@@ -129,6 +129,16 @@ impl PluginMetrics {
         }
     }
 
+    /// Whose plugin it is.
+    pub fn tenant(&self) -> &TenantName {
+        &self.tenant
+    }
+
+    /// Which plugin.
+    pub fn plugin(&self) -> &PluginName {
+        &self.plugin
+    }
+
     /// A request whose route names this plugin was answered, by whomever.
     pub fn request(&self, status: u16, blame: Option<Blame>, duration: Duration, response_bytes: u64) {
         self.requests.count(status, blame, duration, response_bytes);

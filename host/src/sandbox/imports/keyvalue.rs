@@ -2,7 +2,7 @@
 
 use wasmtime::component::{Resource, ResourceTableError};
 
-use crate::capability::{Bucket, KeyValueError, Swap};
+use crate::capability::{Bucket, EntryError, KeyValueError, MAX_BATCH_BYTES, Swap};
 use crate::sandbox::bindings::{keyvalue_draft, keyvalue_draft2};
 use crate::sandbox::state::CallState;
 
@@ -15,6 +15,12 @@ pub struct Cas {
     bucket: Bucket,
     key: String,
     read: Option<Vec<u8>>,
+}
+
+impl Cas {
+    fn bytes(&self) -> usize {
+        self.read.as_ref().map_or(0, Vec::len).saturating_add(self.key.len())
+    }
 }
 
 /// A failure on its way to the guest, or a handle that is none and traps.
@@ -53,10 +59,27 @@ impl CallState {
         Ok(self.table.get(handle)?.clone())
     }
 
+    /// Keeps a value that was read until the guest lets go of it: outside its memory, so it is counted.
+    fn hold(&mut self, cas: Cas) -> Result<Resource<Cas>, StoreError> {
+        let bytes = self.held_bytes.saturating_add(cas.bytes());
+        if bytes > MAX_BATCH_BYTES {
+            return Err(KeyValueError::from(EntryError::BatchTooLarge { bytes }).into());
+        }
+        let held = self.table.push(cas)?;
+        self.held_bytes = bytes;
+        Ok(held)
+    }
+
+    fn let_go(&mut self, cas: Resource<Cas>) -> Result<Cas, StoreError> {
+        let cas = self.table.delete(cas)?;
+        self.held_bytes = self.held_bytes.saturating_sub(cas.bytes());
+        Ok(cas)
+    }
+
     /// Notes for the operator what a guest is told only in general terms.
     fn note(&self, error: &KeyValueError) {
         if let KeyValueError::Other(_) = error {
-            self.output.host_note(&error.to_string());
+            self.output.host_call_failed(&error.to_string());
         }
     }
 }
@@ -178,14 +201,11 @@ mod draft2 {
         }
 
         async fn swap(&mut self, cas: Resource<Cas>, value: Vec<u8>) -> Result<(), CasError> {
-            let Cas { bucket, key, read } = self.table.delete(cas).map_err(StoreError::from)?;
+            let Cas { bucket, key, read } = self.let_go(cas)?;
             let swap = bucket.compare_and_swap(&key, read, value).await.map_err(StoreError::from)?;
             match swap {
                 Swap::Done => Ok(()),
-                Swap::Changed(read) => {
-                    let present = self.table.push(Cas { bucket, key, read }).map_err(StoreError::from)?;
-                    Err(CasError::Changed(present))
-                }
+                Swap::Changed(read) => Err(CasError::Changed(self.hold(Cas { bucket, key, read })?)),
             }
         }
 
@@ -203,7 +223,7 @@ mod draft2 {
         async fn new(&mut self, bucket: Resource<Bucket>, key: String) -> Result<Resource<Cas>, StoreError> {
             let bucket = self.bucket(&bucket)?;
             let read = bucket.get(&key).await?;
-            Ok(self.table.push(Cas { bucket, key, read })?)
+            self.hold(Cas { bucket, key, read })
         }
 
         async fn current(&mut self, cas: Resource<Cas>) -> Result<Option<Vec<u8>>, StoreError> {
@@ -211,7 +231,8 @@ mod draft2 {
         }
 
         async fn drop(&mut self, cas: Resource<Cas>) -> wasmtime::Result<()> {
-            self.table.delete(cas)?;
+            let cas = self.table.delete(cas)?;
+            self.held_bytes = self.held_bytes.saturating_sub(cas.bytes());
             Ok(())
         }
     }

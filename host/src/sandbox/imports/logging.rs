@@ -1,20 +1,11 @@
 //! `wasi:logging`: lines for the plugin's log.
 
+use crate::observe::Level;
 use crate::sandbox::bindings::imports::wasi::logging::logging;
 use crate::sandbox::state::CallState;
 
-/// How much a guest's line matters.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Level {
-    /// `trace` and `debug`.
-    Debug,
-    /// `info`, and stdout.
-    Info,
-    /// `warn`, and stderr.
-    Warn,
-    /// `error` and `critical`.
-    Error,
-}
+/// What is kept of a context: enough of a name to find lines by.
+const MAX_CONTEXT_BYTES: usize = 64;
 
 impl logging::Host for CallState {
     fn log(&mut self, level: logging::Level, context: String, message: String) -> wasmtime::Result<()> {
@@ -24,7 +15,8 @@ impl logging::Host for CallState {
             logging::Level::Warn => Level::Warn,
             logging::Level::Error | logging::Level::Critical => Level::Error,
         };
-        self.output.line(level, &context, &message);
+        let end = context.floor_char_boundary(MAX_CONTEXT_BYTES);
+        self.output.line(level, context.get(..end).unwrap_or_default(), &message);
         Ok(())
     }
 }

@@ -8,11 +8,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use tokio::io::AsyncWrite;
 use wasmtime::component::Linker;
 use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamResult};
+use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, async_trait};
 
-use super::logging::Level;
-use crate::sandbox::state::{CallState, Output, Source};
+use crate::sandbox::output::{Output, Stream};
+use crate::sandbox::state::CallState;
 
 /// The step of both clocks: too coarse to time what another tenant does on the same core.
 const CLOCK_STEP: Duration = Duration::from_micros(100);
@@ -30,8 +30,8 @@ pub(super) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<
 /// An empty world, but for what the first lines of this file say.
 pub(in crate::sandbox) fn context(output: &Arc<Output>) -> WasiCtx {
     WasiCtx::builder()
-        .stdout(Printed { output: output.clone(), source: Source::Stdout })
-        .stderr(Printed { output: output.clone(), source: Source::Stderr })
+        .stdout(Printed { output: output.clone(), stream: Stream::Stdout })
+        .stderr(Printed { output: output.clone(), stream: Stream::Stderr })
         .wall_clock(SteppedWallClock)
         .monotonic_clock(SteppedMonotonicClock { began: Instant::now() })
         .max_random_size(MAX_RANDOM_BYTES)
@@ -82,7 +82,7 @@ fn nanos(time: Duration) -> u64 {
 #[derive(Clone)]
 struct Printed {
     output: Arc<Output>,
-    source: Source,
+    stream: Stream,
 }
 
 impl IsTerminal for Printed {
@@ -109,7 +109,12 @@ impl Pollable for Printed {
 #[async_trait]
 impl OutputStream for Printed {
     fn write(&mut self, bytes: bytes::Bytes) -> StreamResult<()> {
-        self.output.print(self.source, &bytes);
+        // The WIT has a write of more than `check-write` allowed trap; it would also be megabytes of lines
+        // to look at, with no chance to stop the guest in between.
+        if bytes.len() > WRITE_BYTES {
+            return Err(StreamError::trap("cannot write more than `check-write` allows"));
+        }
+        self.output.print(self.stream, &bytes);
         Ok(())
     }
 
@@ -119,15 +124,5 @@ impl OutputStream for Printed {
 
     fn check_write(&mut self) -> StreamResult<usize> {
         Ok(WRITE_BYTES)
-    }
-}
-
-impl Source {
-    /// How much a printed line matters, as far as a host can tell.
-    pub(in crate::sandbox) fn level(self) -> Level {
-        match self {
-            Self::Stdout => Level::Info,
-            Self::Stderr => Level::Warn,
-        }
     }
 }

@@ -1,0 +1,80 @@
+//! The files that a site is made from, and what they looked like from outside when they were read.
+//!
+//! Stamps are taken before the reading: a file that changes while it is read has changed since.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::SystemTime;
+
+/// Some files and their stamps.
+pub(super) struct Files(BTreeMap<PathBuf, Stamp>);
+
+/// What a file looks like from outside; the default is that of a file that is not there.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+struct Stamp(Option<(SystemTime, u64, u64)>);
+
+impl Files {
+    /// These files as they look now.
+    pub(super) fn look(paths: impl IntoIterator<Item = PathBuf>) -> Self {
+        Self(BTreeMap::new()).instead(paths)
+    }
+
+    /// The same files as they look now.
+    pub(super) fn look_again(&self) -> Self {
+        Self::look(self.0.keys().cloned())
+    }
+
+    /// Other files: those that are among these as they looked then, the rest as they look now.
+    pub(super) fn instead(mut self, paths: impl IntoIterator<Item = PathBuf>) -> Self {
+        let stamped = paths.into_iter().map(|path| {
+            let stamp = self.0.remove(&path).unwrap_or_else(|| Stamp::of(&path));
+            (path, stamp)
+        });
+        Self(stamped.collect())
+    }
+
+    /// Takes it that this file has changed since it was read.
+    pub(super) fn distrust(&mut self, path: &Path) {
+        self.0.insert(path.to_owned(), Stamp::default());
+    }
+
+    /// Whether any of them looks different now.
+    pub(super) fn have_changed(&self) -> bool {
+        self.0.iter().any(|(path, stamp)| Stamp::of(path) != *stamp)
+    }
+
+    /// Their paths.
+    pub(super) fn paths(&self) -> Vec<PathBuf> {
+        self.0.keys().cloned().collect()
+    }
+}
+
+impl Stamp {
+    fn of(file: &Path) -> Self {
+        use std::os::unix::fs::MetadataExt;
+        let metadata = std::fs::metadata(file).ok();
+        Self(metadata.and_then(|metadata| Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_changes_while_it_is_read_has_changed_since() {
+        let folder = tempfile::tempdir().unwrap();
+        let [site, plugin] = ["site.toml", "plugin.wasm"].map(|name| folder.path().join(name));
+        std::fs::write(&site, "first").unwrap();
+        let looked = Files::look([site.clone()]);
+        std::fs::write(&site, "second edit").unwrap();
+        // What the reading found named one more file.
+        let files = looked.instead([site.clone(), plugin.clone()]);
+        assert!(files.have_changed());
+        let files = files.look_again();
+        assert!(!files.have_changed());
+        std::fs::write(&plugin, "built at last").unwrap();
+        assert!(files.have_changed());
+        assert_eq!(files.paths(), [plugin, site]);
+    }
+}

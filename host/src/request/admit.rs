@@ -1,0 +1,41 @@
+//! Admission: a request's place in its tenant's quota.
+//!
+//! Taken before the first filter runs, for a filter spends the tenant's CPU too, and held until the last
+//! byte of the answer is taken, so that a slow reader counts against its own tenant.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::error::AdmissionError;
+use crate::observe::Held;
+use crate::snapshot::Revision;
+use crate::tenant::Permit;
+
+/// A request's place among its tenant's; leaving is dropping it.
+pub(super) struct Place {
+    _permit: Permit,
+    _in_flight: Held,
+}
+
+impl Place {
+    /// Takes a place, waiting for it if need be, but never past `deadline`.
+    pub(super) async fn take(revision: &Revision, deadline: Instant) -> Result<Self, AdmissionError> {
+        let waiting = revision.metrics.waiting_guard();
+        let permit = revision.gate.enter(deadline).await.map_err(|refused| {
+            revision.metrics.queue_rejected();
+            AdmissionError::Tenant(refused)
+        })?;
+        drop(waiting);
+        Ok(Self { _permit: permit, _in_flight: revision.metrics.in_flight_guard() })
+    }
+}
+
+/// When a `wall` that begins now ends.
+pub(super) fn deadline(wall: Duration) -> Instant {
+    let now = Instant::now();
+    // A wall beyond what the clock can say is none; a century serves as well.
+    now.checked_add(wall).unwrap_or_else(|| now.checked_add(CENTURY).unwrap_or(now))
+}
+
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);

@@ -1,0 +1,98 @@
+//! One link of a chain: its permits, its limits, and its line in the metrics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::Requests;
+use super::admit::deadline;
+use super::error::{AdmissionError, PluginError, RequestError};
+use crate::observe::{Held, Outcome, Plug, PluginLog};
+use crate::sandbox::{Call, Called, Context, Limits};
+use crate::snapshot::Plugin;
+use crate::tenant::Permit;
+
+/// A call that may run: it holds the plugin's permit and one of the host's slots, and is counted however
+/// it ends, also when its caller leaves.
+pub(super) struct Running<'a> {
+    plugin: &'a Plugin,
+    plug: Plug,
+    outcome: Outcome,
+    cpu: Duration,
+    _place: Permit,
+    _slot: Permit,
+    _in_flight: Held,
+}
+
+impl Requests {
+    /// The plugin's own permit, then one of the host's slots: in this order, so that a plugin that is full
+    /// keeps nobody else from a slot.
+    pub(super) async fn begin<'a>(
+        &self,
+        plugin: &'a Plugin,
+        plug: Plug,
+        deadline: Instant,
+    ) -> Result<Running<'a>, RequestError> {
+        let rejected = |error| {
+            plugin.metrics.queue_rejected();
+            RequestError::Admission(error)
+        };
+        let waiting = plugin.metrics.waiting_guard();
+        let place = plugin.gate.enter(deadline).await.map_err(|r| rejected(AdmissionError::Plugin(r)))?;
+        let slot = self.slots.enter(deadline).await.map_err(|r| rejected(AdmissionError::Host(r)))?;
+        drop(waiting);
+        Ok(Running {
+            plugin,
+            plug,
+            outcome: Outcome::Cancelled,
+            cpu: Duration::ZERO,
+            _place: place,
+            _slot: slot,
+            _in_flight: plugin.metrics.in_flight_guard(),
+        })
+    }
+
+    /// What the sandbox is told of a call that must end at `latest`, or when the plugin's own `wall` does.
+    pub(super) fn call(&self, plugin: &Arc<Plugin>, context: &Arc<Context>, latest: Instant) -> Call {
+        let limits = &plugin.limits;
+        Call {
+            limits: Limits {
+                cpu: limits.cpu,
+                deadline: deadline(limits.wall).min(latest),
+                memory_bytes: limits.memory,
+                response_body_bytes: limits.response_body,
+                log_lines: limits.log_lines,
+                log_bytes: limits.log_bytes,
+            },
+            context: context.clone(),
+            abilities: plugin.abilities.clone(),
+            log: PluginLog::new(self.ledger.log.clone(), plugin.metrics.clone(), context.request_id.clone()),
+        }
+    }
+}
+
+impl Running<'_> {
+    /// The call has ended: what it gave, if `accept` takes it.
+    pub(super) fn end<T, R>(
+        mut self,
+        called: Called<T>,
+        accept: impl FnOnce(T) -> Result<R, PluginError>,
+    ) -> Result<R, RequestError> {
+        let accepted = called.result.map_err(PluginError::Call).and_then(accept);
+        self.cpu = called.cpu;
+        self.outcome = match &accepted {
+            Ok(_) => Outcome::Ok,
+            Err(PluginError::Call(error)) => error.outcome(),
+            Err(PluginError::Answer(_)) => Outcome::Answer,
+            Err(PluginError::BodyTooLarge { .. }) => Outcome::ResponseBody,
+        };
+        Ok(accepted?)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.plugin.metrics.call(self.plug, self.outcome, self.cpu);
+    }
+}

@@ -1,0 +1,102 @@
+//! What a call prints and logs: one budget for its streams and its log together, lines as they become
+//! whole, and at the end one word about what was dropped.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::capability::{LineBuffer, LogBudget};
+use crate::observe::{Level, PluginLog};
+
+/// Which of a guest's two output streams.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Stream {
+    Stdout,
+    Stderr,
+}
+
+impl Stream {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Stdout => "stdout",
+            Self::Stderr => "stderr",
+        }
+    }
+
+    /// How much a printed line matters, as far as a host can tell.
+    fn level(self) -> Level {
+        match self {
+            Self::Stdout => Level::Info,
+            Self::Stderr => Level::Warn,
+        }
+    }
+}
+
+/// The output of one call.
+pub(super) struct Output {
+    log: PluginLog,
+    lines: Mutex<Lines>,
+}
+
+struct Lines {
+    budget: LogBudget,
+    stdout: LineBuffer,
+    stderr: LineBuffer,
+    /// Whether the host has said its one word about a failed host call.
+    has_noted: bool,
+}
+
+impl Output {
+    pub(super) fn new(log: PluginLog, budget: LogBudget) -> Self {
+        let (stdout, stderr) = (LineBuffer::default(), LineBuffer::default());
+        Self { log, lines: Mutex::new(Lines { budget, stdout, stderr, has_noted: false }) }
+    }
+
+    /// One whole line, of a source that the guest names: its name is paid for as well.
+    pub(super) fn line(&self, level: Level, source: &str, text: &str) {
+        if self.lines().budget.admit(source.len().saturating_add(text.len())) {
+            self.log.line(level, source, text);
+        }
+    }
+
+    /// A piece of what is printed; lines are logged as they become whole.
+    pub(super) fn print(&self, stream: Stream, bytes: &[u8]) {
+        let mut lines = self.lines();
+        let Lines { budget, stdout, stderr, .. } = &mut *lines;
+        let buffer = match stream {
+            Stream::Stdout => stdout,
+            Stream::Stderr => stderr,
+        };
+        buffer.write(bytes, |text| print_line(&self.log, budget, stream, text));
+    }
+
+    /// What the operator should know of a host call that the guest is told less about: the first one, for
+    /// a guest can make a thousand fail.
+    pub(super) fn host_call_failed(&self, reason: &str) {
+        let has_noted = std::mem::replace(&mut self.lines().has_noted, true);
+        if !has_noted {
+            self.log.host_call_failed(reason);
+        }
+    }
+
+    fn lines(&self) -> MutexGuard<'_, Lines> {
+        self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn print_line(log: &PluginLog, budget: &mut LogBudget, stream: Stream, text: &str) {
+    if budget.admit(text.len()) {
+        log.line(stream.level(), stream.as_str(), text);
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        let Lines { budget, stdout, stderr, .. } =
+            self.lines.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for (stream, buffer) in [(Stream::Stdout, stdout), (Stream::Stderr, stderr)] {
+            buffer.finish(|text| print_line(&self.log, budget, stream, text));
+        }
+        if let Some(dropped) = budget.dropped() {
+            self.log.dropped(dropped.lines, dropped.bytes);
+        }
+    }
+}
