@@ -1,6 +1,7 @@
 //! The real program as a process of its own.
 
 use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
@@ -35,7 +36,27 @@ impl Process {
     /// # Panics
     /// If it was not built or does not start.
     pub fn start<S: AsRef<std::ffi::OsStr>>(folder: &Path, arguments: impl IntoIterator<Item = S>) -> Self {
-        let mut child = Command::new(program())
+        let mut process = Self::start_unread(folder, arguments);
+        let stderr = BufReader::new(process.child.stderr.take().expect("its standard error is piped"));
+        let heard = process.lines.clone();
+        std::thread::spawn(move || {
+            for line in stderr.lines().map_while(Result::ok) {
+                heard.0.lock().expect("no reader panics").push(line);
+                heard.1.notify_all();
+            }
+        });
+        process
+    }
+
+    /// The same, with a standard error that nobody reads.
+    ///
+    /// # Panics
+    /// If it was not built or does not start.
+    pub fn start_unread<S: AsRef<std::ffi::OsStr>>(
+        folder: &Path,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Self {
+        let child = Command::new(program())
             .args(arguments)
             .current_dir(folder)
             .stdin(Stdio::null())
@@ -43,16 +64,7 @@ impl Process {
             .stderr(Stdio::piped())
             .spawn()
             .expect("jackfield starts");
-        let lines: Arc<(Mutex<Vec<String>>, Condvar)> = Arc::default();
-        let stderr = BufReader::new(child.stderr.take().expect("its standard error is piped"));
-        let heard = lines.clone();
-        std::thread::spawn(move || {
-            for line in stderr.lines().map_while(Result::ok) {
-                heard.0.lock().expect("no reader panics").push(line);
-                heard.1.notify_all();
-            }
-        });
-        Self { child, lines }
+        Self { child, lines: Arc::default() }
     }
 
     /// Its process id.
@@ -83,6 +95,18 @@ impl Process {
             assert!(!left.is_zero(), "waited in vain for `{text}` in:\n{}", lines.join("\n"));
             lines = self.lines.1.wait_timeout(lines, left).expect("no reader panics").0;
         }
+    }
+
+    /// Where it listens, as soon as it says so.
+    ///
+    /// # Panics
+    /// If it does not in time.
+    pub fn address(&self) -> SocketAddr {
+        let line = self.wait_for_line("listening address=");
+        let address = line.split("address=").nth(1).and_then(|rest| rest.split(' ').next());
+        address
+            .and_then(|address| address.parse().ok())
+            .unwrap_or_else(|| panic!("no TCP address in: {line}"))
     }
 
     /// Sends it a signal.

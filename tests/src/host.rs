@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use jackfield::deploy::Origin;
-use jackfield::host::{HostError, Setup};
+use jackfield::host::Setup;
 use jackfield::listen::Address;
 use jackfield::observe::{Captured, Log};
 use jackfield::store::Store;
@@ -29,6 +29,7 @@ pub struct Options {
 pub struct Host {
     host: Option<jackfield::host::Host>,
     folder: TempDir,
+    log: Log,
     captured: Captured,
     address: SocketAddr,
 }
@@ -63,13 +64,25 @@ impl Host {
         write_site(&path, site, &options.host);
         copy_guests(folder.path(), site);
         let (log, captured) = Log::capture();
-        let origin = Origin::SiteFile(path);
-        let site = origin.read().map_err(|diagnostics| diagnostics.render(false))?;
-        let host = start(Setup { origin, site, log, store: options.store })
-            .await
-            .map_err(|error| error.to_string())?;
+        let host = start(path, &log, options.store).await?;
         let address = tcp(&host);
-        Ok(Self { host: Some(host), folder, captured, address })
+        Ok(Self { host: Some(host), folder, log, captured, address })
+    }
+
+    /// Stops it, and starts another in the same folder: the site as it stands there, the state as it was
+    /// left in the embedded store, the same log, an address of its own.
+    ///
+    /// # Panics
+    /// If it does not start.
+    pub async fn restart(&mut self) {
+        self.stop().await;
+        match start(self.file("site.toml"), &self.log, None).await {
+            Ok(host) => {
+                self.address = tcp(&host);
+                self.host = Some(host);
+            }
+            Err(error) => panic!("the host does not start again: {error}\n── site ──\n{}", self.site()),
+        }
     }
 
     /// The test's folder: the site file, the components, the state.
@@ -133,16 +146,7 @@ impl Host {
     /// # Panics
     /// If that does not happen in time.
     pub async fn raw(&self, bytes: impl AsRef<[u8]>) -> String {
-        let talk = async {
-            let mut stream = TcpStream::connect(self.address).await?;
-            stream.write_all(bytes.as_ref()).await?;
-            let mut answer = Vec::new();
-            stream.read_to_end(&mut answer).await?;
-            std::io::Result::Ok(String::from_utf8_lossy(&answer).into_owned())
-        };
-        let talked =
-            tokio::time::timeout(PATIENCE, talk).await.expect("the host closes the connection in time");
-        talked.expect("the connection holds")
+        raw(self.address, bytes).await
     }
 
     /// What `/metrics` says.
@@ -165,6 +169,15 @@ impl Host {
     /// The log lines of one request.
     pub fn log_of(&self, request_id: &str) -> Vec<Value> {
         self.captured.lines_of_request(request_id)
+    }
+
+    /// The access-log line of a request, which is written when its answer has been taken.
+    ///
+    /// # Panics
+    /// If none comes in time.
+    pub async fn access_line(&self, request_id: &str) -> Value {
+        let is_its = |line: &Value| line["message"] == "request" && line["request-id"] == request_id;
+        self.wait_for_log(&format!("the access line of request {request_id}"), is_its).await
     }
 
     /// Waits for a log line.
@@ -202,9 +215,40 @@ impl Host {
     }
 }
 
-async fn start(setup: Setup) -> Result<jackfield::host::Host, HostError> {
+/// Sends these bytes on a connection of their own; everything that comes back until it is closed.
+///
+/// # Panics
+/// If that does not happen in time.
+pub async fn raw(address: SocketAddr, bytes: impl AsRef<[u8]>) -> String {
+    let talk = async {
+        let mut stream = TcpStream::connect(address).await?;
+        stream.write_all(bytes.as_ref()).await?;
+        let mut answer = Vec::new();
+        stream.read_to_end(&mut answer).await?;
+        std::io::Result::Ok(String::from_utf8_lossy(&answer).into_owned())
+    };
+    let talked = tokio::time::timeout(PATIENCE, talk).await.expect("the host closes the connection in time");
+    talked.expect("the connection holds")
+}
+
+/// A folder with a site and its components, for a [`Process`](crate::Process) to serve.
+///
+/// # Panics
+/// If it cannot be made.
+pub fn site_folder(site: &str) -> TempDir {
+    let folder = TempDir::new().expect("a folder for the test");
+    write_site(&folder.path().join("site.toml"), site, "");
+    copy_guests(folder.path(), site);
+    folder
+}
+
+async fn start(site_file: PathBuf, log: &Log, store: Option<Store>) -> Result<jackfield::host::Host, String> {
+    let origin = Origin::SiteFile(site_file);
+    let site = origin.read().map_err(|diagnostics| diagnostics.render(false))?;
+    let setup = Setup { origin, site, log: log.clone(), store };
     // A task of its own, so that compiling may block its thread.
-    tokio::spawn(jackfield::host::Host::start(setup)).await.expect("starting does not panic")
+    let started = tokio::spawn(jackfield::host::Host::start(setup)).await;
+    started.expect("starting does not panic").map_err(|error| error.to_string())
 }
 
 fn tcp(host: &jackfield::host::Host) -> SocketAddr {

@@ -25,11 +25,13 @@ mod answer;
 mod command;
 mod host;
 mod request;
+mod together;
 
 pub use answer::Answer;
 pub use command::{Process, jackfield};
-pub use host::{Host, Options};
+pub use host::{Host, Options, raw, site_folder};
 pub use request::RequestBuilder;
+pub use together::together;
 
 use std::path::PathBuf;
 use std::time::Duration;

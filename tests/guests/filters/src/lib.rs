@@ -7,6 +7,7 @@
 //! | `tag` | appends `x-filter: NAME`, and by `next` `x-next: NAME` to the answer | appends `x-chain: NAME` |
 //! | `captures` | sets `x-captures` to the captures, and by `next` on the answer too | appends `x-chain: NAME` |
 //! | `strip` | removes the field that `header` names | the same |
+//! | `see` | appends `x-filter: NAME`, and by `next` `x-next: NAME` to the answer | sets `x-seen` to the answer's status, its fields' names and those of the request |
 //! | `deny` | answers 403 | appends `x-chain: NAME` |
 //! | `bad-change` | by `next`, sets a field on the answer that is none | |
 //! | `trap`, `loop` | does so | |
@@ -14,7 +15,7 @@
 
 use bindings::exports::jackfield::plugin::{request_filter, response_filter};
 use bindings::jackfield::plugin::context;
-use bindings::jackfield::plugin::types::{HeaderChange, RequestHead, Response, ResponseHead};
+use bindings::jackfield::plugin::types::{Header, HeaderChange, RequestHead, Response, ResponseHead};
 use bindings::wasi::config0_2_0_rc_1::store as config;
 use request_filter::{Forward, Verdict};
 
@@ -67,8 +68,12 @@ impl request_filter::Guest for Filters {
 }
 
 impl response_filter::Guest for Filters {
-    fn on_response(_request: RequestHead, _response: ResponseHead) -> Result<Vec<HeaderChange>, String> {
+    fn on_response(request: RequestHead, response: ResponseHead) -> Result<Vec<HeaderChange>, String> {
         match setting("mode").as_str() {
+            "see" => {
+                let (answered, asked) = (names(&response.headers), names(&request.headers));
+                Ok(vec![set("x-seen", &format!("{} {answered} {asked}", response.status))])
+            }
             "strip" => Ok(vec![HeaderChange::Remove(setting("header"))]),
             "bad-change" => Ok(Vec::new()),
             "trap-response" => std::process::abort(),
@@ -90,6 +95,12 @@ fn set(name: &str, value: &str) -> HeaderChange {
 
 fn append(name: &str, value: &str) -> HeaderChange {
     HeaderChange::Append((name.to_owned(), value.as_bytes().to_vec()))
+}
+
+/// The fields' names, in order, with a comma between.
+fn names(headers: &[Header]) -> String {
+    let names: Vec<&str> = headers.iter().map(|(name, _)| name.as_str()).collect();
+    names.join(",")
 }
 
 /// The route's captures as `name=value`, with a blank between; bytes that a header cannot have as `%XX`.

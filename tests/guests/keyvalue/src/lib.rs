@@ -13,6 +13,7 @@
 //! | `/list?cursor=` | `key=…` lines, then `cursor=…` if there is more |
 //! | `/increment?key=&delta=` | the sum |
 //! | `/cas?key=&expect=&value=` | `swapped`; 409 `unexpected` or `cas-failed`, and what is there. Without `expect`: nothing may be there |
+//! | `/hold?key=&n=` | how many handles for compare-and-swap were held at once |
 //! | `/get-many?keys=a,b` | a line `a=…` each, `a` alone without a value |
 //! | `/set-many?pairs=a:1,b:2` | `ok` |
 //! | `/delete-many?keys=a,b` | `ok` |
@@ -81,6 +82,11 @@ fn operate(path: &str, query: &Query, body: &[u8]) -> Result<Answer, Error> {
         }
         "/increment" => done(&atomics::increment(&bucket, &key, query.number("delta", 1))?.to_string()),
         "/cas" => swap(&bucket, &key, query),
+        "/hold" => {
+            let held =
+                (0..query.number("n", 1)).map(|_| Cas::new(&bucket, &key)).collect::<Result<Vec<_>, _>>()?;
+            done(&held.len().to_string())
+        }
         "/get-many" => {
             let mut lines = Vec::new();
             for (key, value) in batch::get_many(&bucket, &list(query, "keys"))? {

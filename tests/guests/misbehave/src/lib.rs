@@ -6,6 +6,7 @@
 mod probes;
 
 use std::hint::black_box;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use bindings::exports::jackfield::plugin::handler::{Guest, Request, Response};
@@ -29,10 +30,17 @@ mod bindings {
                 import wasi:clocks/monotonic-clock@0.2.1;
                 import wasi:random/random@0.2.1;
             }
+            package wasi:io@0.2.1 {
+                interface poll {
+                    resource pollable;
+                }
+            }
             package wasi:clocks@0.2.1 {
                 interface monotonic-clock {
+                    use wasi:io/poll@0.2.1.{pollable};
                     type instant = u64;
                     now: func() -> instant;
+                    subscribe-instant: func(when: instant) -> pollable;
                 }
             }
             package wasi:random@0.2.1 {
@@ -60,6 +68,9 @@ impl Guest for Misbehave {
                 println!("about to loop");
                 forever()
             }
+            "/random-loop" => loop {
+                black_box(probes::random(64 << 10));
+            },
             "/trap" => std::process::abort(),
             "/panic" => panic!("secret inside text"),
             "/exit" => std::process::exit(3),
@@ -77,6 +88,11 @@ impl Guest for Misbehave {
                 spin(Duration::from_millis(query.number("ms", 1)));
                 text("spun\n")
             }
+            "/visits" => {
+                static VISITS: AtomicU32 = AtomicU32::new(0);
+                text(&format!("visits={}\n", VISITS.fetch_add(1, Ordering::Relaxed) + 1))
+            }
+            "/handles" => text(&format!("handles={}\n", probes::handles(query.number("n", 1)))),
             "/sleep" => {
                 std::thread::sleep(Duration::from_millis(query.number("ms", 1)));
                 text("slept\n")
@@ -124,8 +140,13 @@ impl Guest for Misbehave {
                 }
                 text("logged\n")
             }
-            "/echo" => text_bytes(probes::echo(&request)),
-            "/context" => text(&probes::context(&query)),
+            "/logging-context" => {
+                let context = "c".repeat(query.number("bytes", 1));
+                (0..query.number("lines", 1u32)).for_each(|_| log(Level::Info, &context, "a line"));
+                text("logged\n")
+            }
+            path if path.starts_with("/echo") => text_bytes(probes::echo(&request)),
+            path if path.starts_with("/context") => text(&probes::context(&query)),
             "/random" => text(&probes::random(query.number("bytes", 16))),
             "/clock" => text(&probes::clock()),
             "/env" => text(&probes::environment()),

@@ -46,6 +46,11 @@ pub(crate) fn random(bytes: u64) -> String {
     format!("bytes={} {shown}\n", got.len())
 }
 
+/// Holds so many handles of the host's at once.
+pub(crate) fn handles(wanted: usize) -> usize {
+    (0..wanted).map(|_| monotonic_clock::subscribe_instant(0)).collect::<Vec<_>>().len()
+}
+
 /// Eight readings of the monotonic clock in nanoseconds, one a line, with some work in between.
 pub(crate) fn clock() -> String {
     (0..8).fold(String::new(), |text, _| {
