@@ -6,6 +6,7 @@ mod chain;
 mod clients;
 mod commands;
 mod gate;
+mod house;
 mod life;
 mod limits;
 mod neighbours;

@@ -18,6 +18,7 @@
 //! | `allowance` | grants and limits against what the operator allows |
 //! | `routes` | what routes name, and which of them clash |
 //! | `site` | the result, that other rooms see |
+//! | `load` | the ways to get one |
 //! | `findings` | what was found so far, a bounded number |
 //! | `diagnostic`, `visible` | one finding, for people and for programs; what is safe to show |
 //! | `schema` | the JSON Schema of the file |
@@ -34,6 +35,7 @@ mod diagnostic;
 mod document;
 mod findings;
 mod forms;
+mod load;
 mod read;
 mod resolve;
 mod routes;

@@ -1,19 +1,17 @@
 //! A site as the host runs it: every name, address, path and limit resolved and checked.
 //!
-//! Owns the types that the other rooms see, and the ways to get one. Components are named by their paths here; that
+//! Owns the types that the other rooms see. Components are named by their paths here; that
 //! they exist and what they import is seen when they are deployed.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::diagnostic::{Diagnostic, Diagnostics};
-use super::findings::Findings;
+use super::diagnostic::Diagnostic;
 use super::source::{Source, Span};
-use super::{read, resolve};
 use crate::capability::Grants;
 use crate::snapshot::{HostPattern, RoutePattern};
 use crate::tenant::{Ceilings, Limits, PluginName, Quota, TenantName};
@@ -124,73 +122,6 @@ pub struct RouteSite {
     pub plugin_span: Span,
     /// Where the route's path is written.
     pub span: Span,
-}
-
-impl Site {
-    /// Reads the site file at `path`: all that is wrong with it, or a site.
-    pub fn load(path: &Path) -> Result<Self, Diagnostics> {
-        Self::from_source(Source::read(path)?)
-    }
-
-    /// Takes `text` as that of a site file at `path`, which need not exist.
-    pub fn parse(path: &Path, text: String) -> Result<Self, Diagnostics> {
-        Self::from_source(Source::new(path, text))
-    }
-
-    /// The site of one component without a site file: it answers every path of every host, with every grant.
-    ///
-    /// The tenant is `default`; the plugin is named after the file, or `plugin` where that gives no name. State is
-    /// kept beside the component.
-    pub fn for_component(path: &Path) -> Self {
-        let source = Source::new(path, String::new());
-        let component = source.folder().join(path.file_name().unwrap_or(path.as_os_str()));
-        let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        let named = read::name_like(&stem).and_then(|name| PluginName::parse(&name).ok());
-        let plugin = PluginSite {
-            component,
-            component_span: 0..0,
-            grants: Grants { keyvalue: true, keyvalue_shared: true, limiter: true },
-            config: BTreeMap::new(),
-            limits: Limits::default(),
-            span: 0..0,
-        };
-        let route = |pattern: RoutePattern, plugin: &PluginName| RouteSite {
-            pattern,
-            hosts: Vec::new(),
-            methods: None,
-            headers: Vec::new(),
-            filters: Vec::new(),
-            filter_spans: Vec::new(),
-            plugin: plugin.clone(),
-            plugin_span: 0..0,
-            span: 0..0,
-        };
-        let patterns = ["/", "/{*rest}"].into_iter().filter_map(|path| RoutePattern::parse(path).ok());
-        let plugin_name = named.or_else(|| PluginName::parse("plugin").ok());
-        let tenant = plugin_name.map(|name| TenantSite {
-            hosts: HostPattern::parse("*").into_iter().collect(),
-            quota: Quota::default(),
-            routes: patterns.map(|pattern| route(pattern, &name)).collect(),
-            plugins: BTreeMap::from([(name, plugin)]),
-        });
-        let host = resolve::host_settings(&Default::default(), &mut Findings::new(source.clone()));
-        let tenants = TenantName::parse("default").ok().zip(tenant).into_iter().collect();
-        Self { source, host, tenants, warnings: Vec::new() }
-    }
-
-    fn from_source(source: Arc<Source>) -> Result<Self, Diagnostics> {
-        let mut findings = Findings::new(source.clone());
-        let document = read::document(&mut findings);
-        // Of half a file it cannot be told what fits together.
-        let resolved = (!findings.is_broken()).then(|| resolve::site(&document, &mut findings));
-        match resolved {
-            Some((host, tenants)) if findings.errors() == 0 => {
-                let warnings = Diagnostics::from(findings.into_list()).into_iter().collect();
-                Ok(Self { source, host, tenants, warnings })
-            }
-            _ => Err(findings.into_list().into()),
-        }
-    }
 }
 
 impl PartialEq for PluginSite {

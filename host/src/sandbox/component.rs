@@ -9,7 +9,7 @@ use wasmtime::component::{Component as WasmComponent, InstancePre};
 
 use super::bindings::{handler, request_filter, response_filter};
 use super::engine::Sandbox;
-use super::imports;
+use super::imports::{self, Need};
 use super::state::CallState;
 use crate::capability::Grants;
 use crate::observe::Plug;
@@ -48,17 +48,6 @@ pub fn interface(plug: Plug) -> &'static str {
         Plug::RequestFilter => "jackfield:plugin/request-filter@0.1.0",
         Plug::ResponseFilter => "jackfield:plugin/response-filter@0.1.0",
     }
-}
-
-/// What an import takes to be satisfied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Need {
-    /// Nothing: every plugin has it.
-    Nothing,
-    /// The grant of this name.
-    Grant(&'static str),
-    /// More than this host has: nothing of that name is known here.
-    Unknown,
 }
 
 /// One import of a component.

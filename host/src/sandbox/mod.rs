@@ -27,8 +27,9 @@ mod state;
 pub use bindings::message;
 pub use call::{Call, CallError, Called, Limits};
 pub use component::{
-    Component, ComponentError, Digest, Import, ImportRefused, MAX_ARTIFACT_BYTES, Need, interface,
+    Component, ComponentError, Digest, Import, ImportRefused, MAX_ARTIFACT_BYTES, interface,
 };
 pub use engine::{Sandbox, SandboxError};
+pub use imports::Need;
 pub use pool::{PoolError, PoolSettings};
 pub use state::{Abilities, Context};

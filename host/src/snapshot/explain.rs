@@ -9,8 +9,8 @@ use std::ops::ControlFlow;
 use http::{HeaderMap, HeaderValue, Method};
 use serde::Serialize;
 
+use super::host_pattern::HostName;
 use super::path::RequestPath;
-use super::pattern::HostName;
 use super::routes::{Asked, Decision, Group, HeaderFit, Outcome, Routes, Rule};
 
 /// How the routes of one tenant decide on one request.

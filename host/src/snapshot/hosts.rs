@@ -1,13 +1,13 @@
 //! From a request's host to what answers for it: the best host pattern, and no other.
 //!
 //! Owns the order of host patterns: exact, then the longest wildcard, then `*`. What a pattern may say is
-//! `pattern`'s; taking the port off a request's host is left to whoever reads the request.
+//! `host_pattern`'s; taking the port off a request's host is left to whoever reads the request.
 
 use std::collections::HashMap;
 use std::net::Ipv6Addr;
 use std::sync::Arc;
 
-use super::pattern::{HostKind, HostName, HostPattern};
+use super::host_pattern::{HostKind, HostName, HostPattern};
 
 /// Something for each of many host patterns, found by a request's host.
 #[derive(Debug, Clone)]

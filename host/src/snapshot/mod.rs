@@ -6,6 +6,7 @@
 //! one to let go of a revision *is* the drained event.
 
 mod explain;
+mod host_pattern;
 mod hosts;
 mod path;
 mod pattern;
@@ -21,9 +22,10 @@ use crate::sandbox::{Abilities, Component, Digest};
 use crate::tenant::{Gate, Limits, PluginName, TenantName};
 
 pub use explain::{ExplainedOutcome, Explanation, Misfit, Standing};
+pub use host_pattern::HostPattern;
 pub use hosts::HostTable;
 pub use path::{PathError, RequestPath};
-pub use pattern::{HostPattern, PatternError, RoutePattern};
+pub use pattern::{PatternError, RoutePattern};
 pub use routes::{Captures, Outcome, Routes, Rule};
 
 /// Every tenant's live revision, found by host.

@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method};
 
+use super::host_pattern::{HostName, HostPattern};
 use super::path::RequestPath;
-use super::pattern::{HostName, HostPattern, RoutePattern, Segment};
+use super::pattern::{RoutePattern, Segment};
 
 /// One route: what a request must be like, and what it then goes to.
 #[derive(Debug, Clone)]

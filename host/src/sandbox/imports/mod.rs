@@ -11,9 +11,19 @@ use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
 
 use super::bindings::{config_draft, config_rc, imports, keyvalue_draft, keyvalue_draft2};
-use super::component::Need;
 use super::state::CallState;
 use crate::capability::Grants;
+
+/// What an import takes to be satisfied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Nothing: every plugin has it.
+    Nothing,
+    /// The grant of this name.
+    Grant(&'static str),
+    /// More than this host has: nothing of that name is known here.
+    Unknown,
+}
 
 /// A linker with every import that any component may have. What a plugin was not granted is refused
 /// when it is loaded, by name; the linker is the same for all.
