@@ -79,7 +79,7 @@ pub(crate) fn ensure_cargo_deny() -> Result<PathBuf> {
     step(
         "installing cargo-deny under target/tools (once)",
         &mut install,
-        "it is fetched from crates.io: is the network there?",
+        "it is fetched from the crate registry: is the network there?",
     )?;
     fs::remove_dir_all(&build).with_context(|| format!("cannot remove {}", build.display()))?;
     Ok(own)

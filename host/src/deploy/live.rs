@@ -253,8 +253,8 @@ impl Deployer {
             news.into_iter().for_each(Entry::send);
             // Revisions without requests end with it, so that they do not count as draining.
             drop(previous);
-            live.tenants.values_mut().for_each(LiveTenant::end_oldest);
         }
+        live.tenants.values_mut().for_each(LiveTenant::end_oldest);
         live.tenants.retain(|name, tenant| site.tenants.contains_key(name) || !tenant.draining.is_empty());
         is_changed
     }

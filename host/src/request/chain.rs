@@ -19,6 +19,7 @@ use crate::observe::Plug;
 use crate::sandbox::Context;
 use crate::sandbox::message::{Forward, HeaderChange, Request, RequestHead, Verdict};
 use crate::snapshot::{Chain, Plugin, Revision};
+use crate::tenant::Limits;
 
 /// A request that has its place in the tenant's quota.
 pub(super) struct Admitted<'a> {
@@ -50,6 +51,14 @@ struct Passed<'a> {
     changes: Vec<HeaderChange>,
 }
 
+/// What a request filter's verdict came to.
+enum Heeded {
+    /// The request goes on; these are for the answer.
+    Next(Vec<HeaderChange>),
+    /// It was answered.
+    Respond(Response<Bytes>),
+}
+
 /// A failure, and the link where it happened.
 struct Failed<'a> {
     error: RequestError,
@@ -69,13 +78,12 @@ impl Requests {
     {
         let mut passed = Vec::with_capacity(request.chain.filters.len());
         let answer = match self.inward(request, &mut passed).await {
-            Ok(Some(answer)) => Ok(answer),
-            Ok(None) => self.handle(request, body).await,
+            Ok(Some(answer)) => answer,
+            Ok(None) => match self.handle(request, body).await {
+                Ok(answer) => answer,
+                Err(failed) => self.refuse(request, failed, account),
+            },
             Err(failed) => return self.refuse(request, failed, account),
-        };
-        let answer = match answer {
-            Ok(answer) => answer,
-            Err(failed) => self.refuse(request, failed, account),
         };
         match self.outward(request, passed, answer).await {
             Ok(answer) => answer,
@@ -98,16 +106,10 @@ impl Requests {
                 continue;
             }
             match self.ask(request, filter).await.map_err(at)? {
-                Verdict::Next(Forward { request_headers, response_headers }) => {
-                    let changed = message::change_request(&mut request.head, request_headers);
-                    changed.map_err(|error| at(PluginError::Answer(error).into()))?;
-                    passed.push(Passed { filter, seen, changes: response_headers });
-                }
-                Verdict::Respond(answer) => {
+                Heeded::Next(changes) => passed.push(Passed { filter, seen, changes }),
+                Heeded::Respond(answer) => {
                     passed.push(Passed { filter, seen, changes: Vec::new() });
-                    let asked = Asked::by(&request.head);
-                    let answer = message::whole_response(&filter.limits, asked, answer);
-                    return answer.map(Some).map_err(|error| at(error.into()));
+                    return Ok(Some(answer));
                 }
             }
         }
@@ -168,16 +170,29 @@ impl Requests {
         Ok(answer)
     }
 
-    async fn ask(&self, request: &Admitted<'_>, filter: &Arc<Plugin>) -> Result<Verdict, RequestError> {
+    async fn ask(&self, request: &mut Admitted<'_>, filter: &Arc<Plugin>) -> Result<Heeded, RequestError> {
         let running = self.begin(filter, Plug::RequestFilter, request.deadline).await?;
         let call = self.call(filter, &request.context, request.deadline);
         let called = self.sandbox.on_request(&filter.component, call, &request.head).await;
-        running.end(called, Ok)
+        running.end(called, |verdict| heed(verdict, &mut request.head, &filter.limits))
     }
 
     /// Turns a failure into an answer.
     fn refuse(&self, request: &Admitted<'_>, failed: Failed<'_>, account: &mut Account) -> Response<Bytes> {
         account.failed(&failed.error, Some(&failed.plugin.name));
         respond::problem(&failed.error, &request.context.request_id)
+    }
+}
+
+/// Makes the changes that a filter asks for, or takes its answer.
+fn heed(verdict: Verdict, head: &mut RequestHead, limits: &Limits) -> Result<Heeded, PluginError> {
+    match verdict {
+        Verdict::Next(Forward { request_headers, response_headers }) => {
+            message::change_request(head, request_headers).map_err(PluginError::Answer)?;
+            Ok(Heeded::Next(response_headers))
+        }
+        Verdict::Respond(answer) => {
+            message::whole_response(limits, Asked::by(head), answer).map(Heeded::Respond)
+        }
     }
 }

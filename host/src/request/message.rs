@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
 
 use super::error::{AnswerError, PluginError};
+use super::id;
 use crate::sandbox::message::{HeaderChange, RequestHead, Response as PluginResponse, ResponseHead};
 use crate::tenant::Limits;
 
@@ -51,7 +52,7 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
         .flat_map(|value| value.split(','))
         .filter_map(|name| HeaderName::try_from(name.trim()).ok())
         // These may not be named so (RFC 9110 §7.6.1), and a plugin must not lose them to a caller's whim.
-        .filter(|name| *name != header::HOST && *name != header::AUTHORIZATION)
+        .filter(|name| ![header::HOST, header::AUTHORIZATION, id::REQUEST_ID].contains(name))
         .collect()
 }
 

@@ -41,10 +41,45 @@ impl Guest for Hello {
 /// asks it for memory (a guest built with `std` gets that one from the C library), and a panic that traps.
 #[cfg(target_arch = "wasm32")]
 mod without_std {
-    use alloc::alloc::{Layout, alloc, realloc};
+    use alloc::alloc::{GlobalAlloc, Layout, alloc, realloc};
+    use core::cell::UnsafeCell;
+    use core::sync::atomic::{AtomicUsize, Ordering};
+
+    /// What one call may allocate: requests of the tests are far smaller.
+    const ARENA_BYTES: usize = 256 << 10;
+
+    /// An instance lives for one call, so memory is handed out from a fixed arena and never taken back: the
+    /// linear memory does not grow, which would cost the host two changes of page protection a call.
+    struct Arena {
+        bytes: UnsafeCell<[u8; ARENA_BYTES]>,
+        used: AtomicUsize,
+    }
 
     #[global_allocator]
-    static ALLOCATOR: dlmalloc::GlobalDlmalloc = dlmalloc::GlobalDlmalloc;
+    static ALLOCATOR: Arena = Arena { bytes: UnsafeCell::new([0; ARENA_BYTES]), used: AtomicUsize::new(0) };
+
+    // SAFETY: `used` hands every byte out once, so no two callers share one.
+    #[allow(unsafe_code)]
+    unsafe impl Sync for Arena {}
+
+    // SAFETY: what is handed out lies inside the arena, is aligned, and is never handed out again.
+    #[allow(unsafe_code)]
+    unsafe impl GlobalAlloc for Arena {
+        unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+            let base = self.bytes.get().cast::<u8>();
+            let used = self.used.load(Ordering::Relaxed);
+            let start = (base.addr() + used).next_multiple_of(layout.align()) - base.addr();
+            match start.checked_add(layout.size()) {
+                Some(end) if end <= ARENA_BYTES => {
+                    self.used.store(end, Ordering::Relaxed);
+                    base.wrapping_add(start)
+                }
+                _ => core::ptr::null_mut(),
+            }
+        }
+
+        unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
+    }
 
     #[allow(unsafe_code)]
     #[unsafe(no_mangle)]
