@@ -1,4 +1,22 @@
-//! Jackfield: an HTTP host for WebAssembly plugins.
+//! Jackfield: an HTTP host for WebAssembly plugins, as a library of rooms.
+//!
+//! | room | owns |
+//! |---|---|
+//! | [`command`] | the command line |
+//! | [`host`] | the composition root: the one place that knows every room |
+//! | [`config`] | the site file, and everything that can be said against it |
+//! | [`deploy`] | from a site to a live snapshot, and again at every change |
+//! | [`listen`] | sockets, the protocol gate, the life of a connection, the probes |
+//! | [`request`] | the one path of a request |
+//! | [`snapshot`] | what requests run on: hosts, routes, chains, plugins |
+//! | [`sandbox`] | the WebAssembly engine: compiles components, calls them under limits |
+//! | [`capability`] | what a plugin may be granted |
+//! | [`store`] | what survives a crash |
+//! | [`tenant`] | names, limits, quotas, and the gates that hold calls to them |
+//! | [`observe`] | log, access log, metrics |
+//!
+//! `docs/ARCHITECTURE.md` has the arrows between them, the life of a request and of a change, and the
+//! invariants.
 
 // Nothing that a guest, a caller or an operator can send may make the host panic.
 #![cfg_attr(

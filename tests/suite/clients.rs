@@ -171,6 +171,22 @@ async fn a_client_that_leaves_in_the_middle_of_its_body_is_accounted_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_call_whose_client_leaves_is_stopped_and_counted() {
+    let host = start("").await;
+    let of_tenant = r#"jackfield_tenant_requests_in_flight{tenant="shop"}"#;
+    let mut stream = connect(&host).await;
+    send(&mut stream, "GET /sleep?ms=60000 HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    host.wait_until("the call runs", async || host.metric(IN_FLIGHT) == 1.0).await;
+    assert_eq!(host.metric(of_tenant), 1.0);
+    drop(stream);
+    host.wait_until("the call is stopped", async || host.metric(IN_FLIGHT) == 0.0).await;
+    until_idle(&host).await;
+    let cancelled =
+        r#"jackfield_calls_total{tenant="shop",plugin="guest",plug="handler",outcome="cancelled"}"#;
+    assert_eq!((host.metric(cancelled), host.metric(of_tenant)), (1.0, 0.0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_takes_nothing_of_its_answer_is_cut_and_its_permit_is_free() {
     let host = start("[host.timeouts]\nwrite = \"200ms\"").await;
     let mut stream = connect_narrow(&host).await;

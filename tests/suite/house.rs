@@ -33,6 +33,7 @@ fn the_rooms_import_only_what_they_may() {
         };
         for named in text.split("crate::").skip(1) {
             let named: String = named.chars().take_while(|c| c.is_ascii_lowercase() || *c == '_').collect();
+            assert!(!named.is_empty(), "{}: name the room in each `use crate::`", file.display());
             let is_allowed = named == *room || !rooms.contains(&*named) || allowed.contains(&&*named);
             assert!(is_allowed, "{} imports {named}, which stands above {room} or beside it", file.display());
         }

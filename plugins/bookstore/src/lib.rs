@@ -1,7 +1,7 @@
 //! A bookshop's catalogue as a JSON API: which call goes where, and who may make it.
 //!
-//! A call comes in through [`Bookstore::handle`], [`dispatch`] picks one function of [`api`], and what
-//! went wrong becomes an answer in [`problem`] alone. `store` is the only module that touches the
+//! A call comes in through `Bookstore::handle`, `dispatch` picks one function of `api`, and what
+//! went wrong becomes an answer in `problem` alone. `store` is the only module that touches the
 //! key-value store; the others are plain functions of their arguments.
 
 mod answer;
