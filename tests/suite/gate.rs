@@ -333,6 +333,22 @@ async fn a_good_request_id_is_kept_and_any_other_replaced() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_sees_the_id_that_the_log_and_the_caller_see() {
+    let host = Host::start(SITE).await;
+    // The second would hide the field from whoever honours it; the third is no id.
+    for (connection, id) in
+        [("keep-alive", "mine"), ("keep-alive, x-request-id", "mine"), ("keep-alive", "two words")]
+    {
+        let request = host.request("GET", "/echo").header("host", "shop.example");
+        let answer = request.header("connection", connection).header("x-request-id", id).send().await;
+        let text = answer.expect(200).text();
+        let seen: Vec<_> =
+            text.lines().filter_map(|line| line.strip_prefix("header x-request-id: ")).collect();
+        assert_eq!(seen, [answer.request_id()], "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_answer_carries_its_request_id() {
     let host = Host::start(SITE).await;
     for (method, name, path, status) in [

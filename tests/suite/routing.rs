@@ -320,6 +320,25 @@ async fn the_method_decides_inside_the_most_specific_pattern_and_never_beyond_it
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_takes_head_itself_says_how_long_a_get_would_be() {
+    let site = r#"
+        [tenants.shop]
+        hosts = ["*"]
+        [tenants.shop.plugins.guest]
+        component = "guest_misbehave.wasm"
+        [[tenants.shop.routes]]
+        path = "/{*rest}"
+        plugin = "guest"
+    "#;
+    let host = Host::start(site).await;
+    let head = host.request("HEAD", "/content-length?value=1234").send().await;
+    assert_eq!((head.expect(200).text(), head.header("content-length")), (String::new(), Some("1234")));
+    let nonsense = host.request("HEAD", "/content-length?value=many").send().await;
+    assert_eq!(nonsense.status, 502, "{nonsense}");
+    host.get("/content-length?value=1234").await.expect_problem(502, "plugin-answer");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn head_on_a_get_route_is_a_get_to_the_plugin_and_its_body_is_dropped() {
     let host = Host::start(&telling(&[("/{*all}", "methods = [\"GET\"]")])).await;
     let get = host.get("/echo").await;

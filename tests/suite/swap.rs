@@ -543,6 +543,23 @@ async fn a_swap_never_doubles_what_a_plugins_limit_allows() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_that_leaves_and_comes_back_has_no_more_places_than_before() {
+    let site = SLEEPY.replace("wall = \"5min\"", "wall = \"5min\", concurrency = 1, queue = 0");
+    let host = Host::start(&site).await;
+    let slow = send(&host, LONG_SLEEP);
+    wait_for_calls_in_flight(&host, 1).await;
+
+    host.edit_site("# no tenant for now");
+    wait_for_log_message(&host, "tenant removed").await;
+    host.get("/ok").await.expect_problem(404, "no-tenant");
+    host.edit_site(&site);
+    host.wait_until("it is back", async || host.get("/ok").await.status != 404).await;
+    host.get("/ok").await.expect_problem(503, "queue");
+    slow.abort();
+    host.wait_until("the place is free", async || host.get("/ok").await.status == 200).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn sixteen_revisions_may_drain_and_one_more_ends_the_oldest() {
     let draining = "jackfield_revisions_draining{tenant=\"shop\"}";
     let host = Host::start(SLEEPY).await;

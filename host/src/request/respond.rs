@@ -73,9 +73,10 @@ pub(super) fn finish(
     if let Ok(value) = HeaderValue::from_str(request_id) {
         head.headers.insert(id::REQUEST_ID, value);
     }
-    // A GET's length (RFC 9110 §9.3.2); the plugin's own, where it answered HEAD itself. hyper sends no body.
+    // A GET's length (RFC 9110 §9.3.2): the plugin's own word, where it answered HEAD itself. hyper sends no
+    // body.
     if is_head && !data.is_empty() {
-        head.headers.insert(header::CONTENT_LENGTH, HeaderValue::from(data.len()));
+        head.headers.entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(data.len()));
         data.clear();
     }
     account.answered(head.status.as_u16(), data.len());

@@ -155,7 +155,10 @@ impl PluginMetrics {
         if let Some(counter) = place.and_then(|place| of_plug.get(place)) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
-        self.call_cpu.observe(cpu);
+        // What a call has used that was cut off in the middle is not known.
+        if outcome != Outcome::Cancelled {
+            self.call_cpu.observe(cpu);
+        }
     }
 
     /// Counts a call as in flight until the guard is dropped.
