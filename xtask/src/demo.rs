@@ -10,8 +10,8 @@ use std::process::Command;
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use crate::cargo::{announce, cannot_start, cargo, step, target_folder, workspace_root};
-use crate::guests;
+use crate::cargo::{announce, cannot_start, target_folder, workspace_root};
+use crate::{guests, host};
 
 /// The packages whose components the demo's site file names.
 const PLUGINS: [&str; 3] = ["bookstore", "rate-limit", "redirect"];
@@ -36,22 +36,16 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     guests::build(&PLUGINS)?;
-    step(
-        "building the host (the first time takes minutes)",
-        // Of the whole workspace, though only the host is run: the packages that are built together decide on
-        // the features of what they depend on. So wasmtime is built once, alike for the demo and the tests.
-        &mut cargo(["build", "--workspace", "--bins"]),
-        "the compiler's messages above say what to mend; a C compiler (`cc`) has to be there",
-    )?;
+    host::build()?;
 
     let site = if arguments.port == SITE_PORT { PathBuf::from(SITE) } else { copy_for(arguments.port)? };
-    let mut host = Command::new(target_folder().join("debug").join("jackfield"));
-    host.current_dir(workspace_root()).arg("serve").arg("--config").arg(&site);
+    let mut command = Command::new(host::program());
+    command.current_dir(workspace_root()).arg("serve").arg("--config").arg(&site);
     let what = "starting the host";
-    announce(what, &host);
+    announce(what, &command);
     eprintln!("{}", invitation(arguments.port, &site));
     // Returns only if it fails.
-    Err(host.exec()).with_context(|| cannot_start(what, &host))
+    Err(command.exec()).with_context(|| cannot_start(what, &command))
 }
 
 /// The site file at another port, beside state of its own. Relative to the workspace's root, as `SITE` is.

@@ -7,6 +7,7 @@ mod bench;
 mod cargo;
 mod demo;
 mod guests;
+mod host;
 mod lint;
 mod test;
 mod toolchain;

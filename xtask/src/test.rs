@@ -14,7 +14,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{sleep, timeout};
 
 use crate::cargo::{announce, cannot_start, cargo, command_line, seconds, step};
-use crate::guests;
+use crate::{guests, host};
 
 /// For running the tests, not for building them.
 const TESTS_DEADLINE: Duration = Duration::from_secs(15 * 60);
@@ -37,11 +37,13 @@ pub(crate) struct Arguments {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     guests::build(&guests::all()?)?;
+    // `cargo test` builds a program only for tests of its own package; the suite starts the real one.
+    host::build()?;
 
     let mut passed_on = arguments.passed_on.split(|argument| argument == "--");
     let for_cargo = passed_on.next().unwrap_or_default().iter().map(String::as_str);
     step(
-        "building the host and the tests",
+        "building the tests",
         cargo(["test", "--workspace", "--no-run"]).args(for_cargo),
         "the compiler's messages above say what to mend",
     )?;
