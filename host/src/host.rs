@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{HostSettings, ListenAddress, Site};
-use crate::deploy::{Deployer, Origin, Parts, StartError, WatchError, Watcher};
+use crate::deploy::{Deployer, Environment, Origin, Parts, StartError, WatchError, Watcher, http_client};
 use crate::listen::{Address, BindError, Bound, Probes, Readiness, Server, Settings};
 use crate::observe::{Log, Metrics};
-use crate::request::{self, Ledger, Requests};
+use crate::request::{self, Ledger, Requests, Slots};
 use crate::sandbox::{PoolSettings, Sandbox, SandboxError};
 use crate::store::{Store, StoreError};
 use crate::tenant::{Bounds, Gate};
@@ -20,12 +20,17 @@ use crate::tenant::{Bounds, Gate};
 const QUEUE_PER_SLOT: usize = 4;
 const SLOT_WAIT: Duration = Duration::from_secs(1);
 
+/// So many slots have one more beside them, for filters on answers that are streams.
+const SLOTS_FOR_ONE_BESIDE_STREAMS: usize = 16;
+
 /// What a host is made from.
 pub struct Setup {
     /// Where the site comes from.
     pub origin: Origin,
     /// The site, as read from there.
     pub site: Site,
+    /// Where secrets may be, beside files.
+    pub environment: Environment,
     /// Where log lines go.
     pub log: Log,
     /// The store; none is the embedded one in the site's `state` folder.
@@ -67,7 +72,7 @@ pub struct Host {
 impl Host {
     /// Makes every part and begins to serve.
     pub async fn start(setup: Setup) -> Result<Self, HostError> {
-        let Setup { origin, site, log, store } = setup;
+        let Setup { origin, site, environment, log, store } = setup;
         let settings = site.host.clone();
         let bound = bind(&settings).await?;
         let addresses = bound.iter().map(|bound| bound.address().clone()).collect();
@@ -84,8 +89,16 @@ impl Host {
             None => Store::open(&settings.state)?,
         };
         let sandbox = Sandbox::new(pool(&settings))?;
-        let parts =
-            Parts { origin, sandbox: sandbox.clone(), store, log: log.clone(), metrics: metrics.clone() };
+        let http = http_client(&site).map_err(StartError::Site)?;
+        let parts = Parts {
+            origin,
+            sandbox: sandbox.clone(),
+            store,
+            http,
+            environment,
+            log: log.clone(),
+            metrics: metrics.clone(),
+        };
         // Compiling takes every core for a while; probes answer meanwhile.
         let deployer = tokio::task::block_in_place(|| Deployer::start(parts, site))?;
         let deployer = Arc::new(deployer);
@@ -93,9 +106,12 @@ impl Host {
         let requests = Requests::new(
             deployer.snapshot(),
             sandbox,
-            slots(&settings),
+            Slots { calls: slots(settings.concurrency), beside_streams: slots(beside_streams(&settings)) },
             ledger.clone(),
-            request::Settings { body_patience: settings.timeouts.body },
+            request::Settings {
+                body_patience: settings.timeouts.body,
+                rate_bytes_per_second: settings.timeouts.rate_bytes_per_second,
+            },
         );
         let server = Server::start(bound, Arc::new(requests), listening(&settings), &ledger);
         readiness.set_ready();
@@ -165,17 +181,20 @@ async fn bind(settings: &HostSettings) -> Result<Vec<Bound>, BindError> {
 /// The pool that these settings ask for.
 pub fn pool(settings: &HostSettings) -> PoolSettings {
     PoolSettings {
-        slots: u32::try_from(settings.concurrency).unwrap_or(u32::MAX),
+        slots: u32::try_from(settings.concurrency.saturating_add(beside_streams(settings)))
+            .unwrap_or(u32::MAX),
         memory_bytes: settings.limits.memory.unwrap_or(u64::from(u32::MAX)),
     }
 }
 
-fn slots(settings: &HostSettings) -> Gate {
-    Gate::new(Bounds {
-        concurrency: settings.concurrency,
-        queue: settings.concurrency.saturating_mul(QUEUE_PER_SLOT),
-        wait: SLOT_WAIT,
-    })
+fn slots(concurrency: usize) -> Gate {
+    let queue = concurrency.saturating_mul(QUEUE_PER_SLOT);
+    Gate::new(Bounds { concurrency, queue, wait: SLOT_WAIT })
+}
+
+/// Slots for filters behind streams. They are calls of microseconds, so few will do.
+fn beside_streams(settings: &HostSettings) -> usize {
+    settings.concurrency.div_ceil(SLOTS_FOR_ONE_BESIDE_STREAMS)
 }
 
 fn listening(settings: &HostSettings) -> Settings {
@@ -183,6 +202,7 @@ fn listening(settings: &HostSettings) -> Settings {
         connections: settings.connections,
         head: settings.timeouts.head,
         write: settings.timeouts.write,
+        rate_bytes_per_second: settings.timeouts.rate_bytes_per_second,
         grace: settings.timeouts.grace,
     }
 }

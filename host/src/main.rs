@@ -1,4 +1,4 @@
-//! The program: arguments → a command.
+//! The program: arguments and environment → a command.
 
 use std::process::ExitCode;
 
@@ -7,5 +7,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    jackfield::command::run(std::env::args_os())
+    jackfield::command::run(std::env::args_os(), std::env::vars_os())
 }

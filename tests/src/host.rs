@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use jackfield::deploy::Origin;
+use jackfield::deploy::{Environment, Origin};
 use jackfield::host::Setup;
 use jackfield::listen::Address;
 use jackfield::observe::{Captured, Log};
@@ -245,7 +245,7 @@ pub fn site_folder(site: &str) -> TempDir {
 async fn start(site_file: PathBuf, log: &Log, store: Option<Store>) -> Result<jackfield::host::Host, String> {
     let origin = Origin::SiteFile(site_file);
     let site = origin.read().map_err(|diagnostics| diagnostics.render(false))?;
-    let setup = Setup { origin, site, log: log.clone(), store };
+    let setup = Setup { origin, site, environment: Environment::default(), log: log.clone(), store };
     // A task of its own, so that compiling may block its thread.
     let started = tokio::spawn(jackfield::host::Host::start(setup)).await;
     started.expect("starting does not panic").map_err(|error| error.to_string())

@@ -21,12 +21,14 @@
 //! replace it. Tests run on tokio's multi-threaded runtime. A failed expectation prints the site file,
 //! the answer and what the host logged, so that nobody need run it again to learn more.
 
+mod alone;
 mod answer;
 mod command;
 mod host;
 mod request;
 mod together;
 
+pub use alone::alone;
 pub use answer::Answer;
 pub use command::{Process, jackfield};
 pub use host::{Host, Options, raw, site_folder};

@@ -44,12 +44,36 @@ path = "/api/{*rest}"
 plugin = "books"
 "#;
 
+/// What is in none of its places, and what does not suit its use.
+const SECRETS: &str = r#"
+[host.outbound]
+certificates = "ca.pem"
+
+[tenants.shop]
+hosts = ["shop.example"]
+routes = [{ path = "/", plugin = "books" }]
+
+[tenants.shop.quota]
+grants = { http = ["https://api.example.com"] }
+
+[tenants.shop.secrets]
+gone = { file = "secrets/gone" }
+unset = { env = "JACKFIELD_TEST_UNSET" }
+several = { file = "several" }
+
+[tenants.shop.plugins.books]
+component = "hello.wasm"
+grants = { http = ["https://api.example.com"] }
+config = { gone = { secret = "gone" }, unset = { secret = "unset" } }
+outbound = [{ origin = "https://api.example.com", header = "authorization", secret = "several" }]
+"#;
+
 /// Imports what no host has.
 const MADE_UP: &str = r#"(component (import "made:up/thing@1.0.0" (instance (export "do" (func)))))"#;
 
 /// Runs a command and compares all that comes of it with the golden file of this name.
 #[track_caller]
-fn expect(name: &str, folder: &Path, arguments: &[&str]) {
+pub(crate) fn expect(name: &str, folder: &Path, arguments: &[&str]) {
     let output = jackfield(folder, arguments);
     let code = output.status.code().map_or_else(|| "a signal".into(), |code| code.to_string());
     let mut text = format!("$ jackfield {}\nends with {code}\n", arguments.join(" "));
@@ -90,7 +114,7 @@ async fn every_command_helps() {
     let folder = TempDir::new().unwrap();
     expect("help", folder.path(), &["--help"]);
     expect("help-short", folder.path(), &["-h"]);
-    for command in ["serve", "check", "inspect", "explain"] {
+    for command in ["serve", "check", "inspect", "explain", "new"] {
         expect(&format!("help-{command}"), folder.path(), &[command, "--help"]);
     }
 }
@@ -125,6 +149,11 @@ routes = [{ path = "/", plugin = "half" }, { path = "/gone", plugin = "gone" }]
     std::fs::write(folder.path().join("faulty.toml"), faulty).unwrap();
     expect("check-bad-site", folder.path(), &["check", "faulty.toml"]);
     expect("check-bad-site-json", folder.path(), &["check", "faulty.toml", "--json"]);
+    std::fs::write(folder.path().join("secrets.toml"), SECRETS).unwrap();
+    std::fs::write(folder.path().join("several"), "hunter2\nhunter3\n").unwrap();
+    std::fs::copy(guest("guest_hello.wasm"), folder.path().join("hello.wasm")).unwrap();
+    expect("check-bad-secrets", folder.path(), &["check", "secrets.toml"]);
+    expect("check-bad-secrets-json", folder.path(), &["check", "secrets.toml", "--json"]);
     std::fs::write(folder.path().join("empty.toml"), "").unwrap();
     expect("check-empty", folder.path(), &["check", "empty.toml"]);
     expect("check-missing", folder.path(), &["check", "none.toml"]);
@@ -198,6 +227,52 @@ async fn one_component_is_served_at_every_path_and_swapped_when_it_is_built_anew
     process.wait_for_line("it does not begin as WebAssembly does");
     assert!(get("/").await.ends_with("hello from version-2\n"));
     assert!(process.lines().iter().all(|line| !line.contains("[host]")), "{:#?}", process.lines());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_secret_is_changed_while_the_host_serves_and_is_never_shown() {
+    let folder = site_folder(
+        r#"
+[tenants.shop]
+hosts = ["*"]
+routes = [{ path = "/", plugin = "reader" }]
+secrets = { token = { file = "token" }, path = { env = "PATH" } }
+
+[tenants.shop.plugins.reader]
+component = "guest_config.wasm"
+config = { token = { secret = "token" }, path = { secret = "path" }, plain = "yes" }
+"#,
+    );
+    let token = folder.path().join("token");
+    std::fs::write(&token, "hunter2\n").unwrap();
+    let checked = jackfield(folder.path(), ["check", "site.toml", "--json"]);
+    assert!(checked.status.success() && !String::from_utf8_lossy(&checked.stdout).contains("hunter"));
+
+    let process = Process::start(folder.path(), ["serve", "--log-level", "debug"]);
+    let address = process.address();
+    let read = async |key: &str| {
+        raw(address, format!("GET /?key={key} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")).await
+    };
+    let answer = read("token").await;
+    assert!(answer.contains("rc.1 get Ok(Some(\"hunter2\"))"), "{answer}");
+    assert!(
+        answer.contains("(\"plain\", \"yes\")") && answer.contains("(\"token\", \"hunter2\")"),
+        "{answer}"
+    );
+    let path = std::env::var("PATH").unwrap();
+    assert!(read("path").await.contains(&format!("rc.1 get Ok(Some({path:?}))")));
+
+    replace(&token, b"hunter3\n");
+    let changed = process.wait_for_line("secret changed");
+    assert!(changed.contains("tenant=shop") && changed.contains("secret=token"), "{changed}");
+    assert!(read("token").await.contains("rc.1 get Ok(Some(\"hunter3\"))"));
+
+    std::fs::remove_file(&token).unwrap();
+    process.wait_for_line("a change was refused; what was live stays live");
+    assert!(read("token").await.contains("rc.1 get Ok(Some(\"hunter3\"))"));
+    let lines = process.lines();
+    assert_eq!(lines.iter().filter(|line| line.contains("revision live")).count(), 1, "{lines:#?}");
+    assert!(lines.iter().all(|line| !line.contains("hunter")), "{lines:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

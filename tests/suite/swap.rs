@@ -11,7 +11,7 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
-use jackfield::deploy::Origin;
+use jackfield::deploy::{Environment, Origin};
 use jackfield::host::Setup;
 use jackfield::observe::Log;
 use jackfield_tests::{Host, PATIENCE, Process, guest, hello_version, replace, site_folder};
@@ -202,7 +202,7 @@ async fn an_edit_that_comes_while_the_host_starts_is_not_lost() {
     let edited = site.source.text().replace("path = \"/\"", "path = \"/new\"");
     std::fs::write(folder.path().join("site.toml"), edited).unwrap();
     let (log, captured) = Log::capture();
-    let setup = Setup { origin, site, log, store: None };
+    let setup = Setup { origin, site, environment: Environment::default(), log, store: None };
     let host = tokio::spawn(jackfield::host::Host::start(setup)).await.unwrap().unwrap();
     let lives = |line: &Value| line["message"] == "revision live";
     let first = captured.wait_for(PATIENCE, lives).unwrap();

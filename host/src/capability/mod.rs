@@ -1,6 +1,7 @@
 //! What a plugin may use beyond its own memory, in plain Rust: owns the grants and, one module each, the
 //! capabilities behind them. Leaves the wiring into a plugin's imports to the sandbox.
 
+pub mod http;
 pub mod keyvalue;
 pub mod limiter;
 pub mod log;

@@ -4,11 +4,11 @@ use serde_json::json;
 
 use super::{Check, Exit, complain, is_colored, refuse, say, say_json};
 use crate::config::{Diagnostics, Site};
-use crate::deploy::load;
+use crate::deploy::{Environment, http_client, load};
 use crate::host::pool;
 use crate::sandbox::Sandbox;
 
-pub(super) fn run(check: &Check) -> Exit {
+pub(super) fn run(check: &Check, environment: &Environment) -> Exit {
     let site = match Site::load(&check.file) {
         Ok(site) => site,
         Err(diagnostics) => return report(check, diagnostics),
@@ -17,9 +17,11 @@ pub(super) fn run(check: &Check) -> Exit {
         Ok(sandbox) => sandbox,
         Err(error) => return refuse(error),
     };
-    let loaded = load(site, &sandbox, []);
-    let findings: Vec<_> = loaded.site.warnings.iter().chain(loaded.diagnostics()).cloned().collect();
-    if loaded.diagnostics().next().is_some() {
+    let loaded = load(site, &sandbox, environment, []);
+    let of_host = http_client(&loaded.site).err();
+    let errors: Vec<_> = loaded.diagnostics().chain(of_host.iter().flat_map(Diagnostics::iter)).collect();
+    let findings: Vec<_> = loaded.site.warnings.iter().chain(errors.iter().copied()).cloned().collect();
+    if !errors.is_empty() {
         return report(check, findings.into());
     }
     if check.json {

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::{Exit, Inspect, refuse, say, say_json};
 use crate::deploy::read_component;
 use crate::observe::Plug;
-use crate::sandbox::{Component, Need, PoolSettings, Sandbox};
+use crate::sandbox::{Component, Interface, Need, PoolSettings, Sandbox};
 
 /// Nothing is run, so one slot is enough.
 const POOL: PoolSettings = PoolSettings { slots: 1, memory_bytes: 1 << 30 };
@@ -46,35 +46,57 @@ fn described(component: &Component) -> serde_json::Value {
     json!({
         "digest": component.digest().to_string(),
         "bytes": component.len_bytes(),
-        "plugs": component.plugs().iter().map(|plug| plug.as_str()).collect::<Vec<_>>(),
+        "plugs": plugs(component).iter().map(|plug| plug.as_str()).collect::<Vec<_>>(),
+        "interfaces": component.interfaces().iter().map(|interface| interface.name()).collect::<Vec<_>>(),
         "imports": imports,
         "grants": grants(component),
+        "calls-out": component.calls_out(),
+        "missing": missing(component),
     })
 }
 
 fn describe(component: &Component) {
     say(format_args!("artifact  {} ({} bytes)", component.digest(), component.len_bytes()));
-    let plugs: Vec<_> = component.plugs().iter().map(|plug| plug.as_str()).collect();
-    if plugs.is_empty() {
-        let exports: Vec<_> = Plug::ALL.iter().map(|plug| crate::sandbox::interface(*plug)).collect();
-        say(format_args!("plugs     none: it exports none of {}", exports.join(", ")));
-    } else {
-        say(format_args!("plugs     {}", plugs.join(", ")));
+    let interfaces = component.interfaces();
+    for (place, interface) in interfaces.iter().enumerate() {
+        let title = if place == 0 { "plugs     " } else { "          " };
+        say(format_args!("{title}{} ({})", interface.plug().as_str(), interface.name()));
     }
     let grants = grants(component);
-    say(format_args!(
-        "grants    {}",
-        if grants.is_empty() { "none needed".into() } else { grants.join(", ") }
-    ));
+    let needed = if grants.is_empty() { "none needed".into() } else { grants.join(", ") };
+    say(format_args!("grants    {needed}"));
+    if component.calls_out() {
+        say("          http, if it is to reach other servers: a list of origins; all others are denied");
+    }
     say("imports");
     for import in component.imports() {
         let need = match import.need {
             Need::Nothing => String::new(),
             Need::Grant(grant) => format!("  (grant {grant})"),
-            Need::Unknown => "  (not offered by this host: it cannot run)".into(),
+            Need::Unknown => "  (not offered by this host)".into(),
         };
         say(format_args!("  {}{need}", import.name));
     }
+    for reason in missing(component) {
+        say(format_args!("missing   {reason}"));
+    }
+}
+
+/// What it can be in a route.
+fn plugs(component: &Component) -> Vec<Plug> {
+    Plug::ALL.into_iter().filter(|plug| component.is(*plug)).collect()
+}
+
+/// Why it cannot run here, whatever it is granted.
+fn missing(component: &Component) -> Vec<String> {
+    let mut missing = Vec::new();
+    if component.interfaces().is_empty() {
+        let exports: Vec<_> = Interface::ALL.into_iter().map(Interface::name).collect();
+        missing.push(format!("an export that a route can use: one of {}", exports.join(", ")));
+    }
+    let unknown = component.imports().iter().filter(|import| import.need == Need::Unknown);
+    missing.extend(unknown.map(|import| format!("an offer of `{}`: this host has none", import.name)));
+    missing
 }
 
 /// The grants that its imports take, each once.

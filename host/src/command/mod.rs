@@ -5,6 +5,7 @@
 mod check;
 mod explain;
 mod inspect;
+mod new;
 mod serve;
 
 use std::ffi::OsString;
@@ -15,6 +16,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::deploy::Environment;
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -58,11 +61,13 @@ enum Command {
     Inspect(Inspect),
     /// Tell where a request would go, and why.
     Explain(Explain),
+    /// Write a first plugin, ready to be built, served and changed.
+    New(New),
 }
 
 #[derive(Debug, Args)]
 struct Serve {
-    /// One component to serve at every path, with every grant, instead of a site.
+    /// One component to serve at every path, with every grant but origins, instead of a site.
     #[arg(value_name = "FILE.wasm", conflicts_with = "config")]
     component: Option<PathBuf>,
     /// The site file.
@@ -116,6 +121,34 @@ struct Explain {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+struct New {
+    /// Its name: words of a-z and 0-9 with `-` between them.
+    name: new::ProjectName,
+    /// The language, and how it talks to the host.
+    #[arg(long, value_enum, default_value_t = Language::Rust)]
+    lang: Language,
+    /// The folder that it is written into, instead of one of its name.
+    #[arg(long, value_name = "DIR")]
+    path: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Language {
+    /// A lean handler: whole requests and answers, the least work a call.
+    Rust,
+    /// A wasi:http handler, with the crate `wstd`.
+    RustWstd,
+    /// A wasi:http handler, with the web's own API.
+    Js,
+    /// A wasi:http handler, with componentize-py.
+    Python,
+    /// A wasi:http handler, with `net/http`.
+    Go,
+    /// A wasi:http handler, with no library.
+    C,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum LogFormat {
     /// For people; in colour on a terminal.
@@ -136,8 +169,12 @@ enum LogLevel {
     Error,
 }
 
-/// Runs the command that `arguments` ask for.
-pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+/// Runs the command that `arguments` ask for, in this environment.
+pub fn run(
+    arguments: impl IntoIterator<Item = OsString>,
+    environment: impl IntoIterator<Item = (OsString, OsString)>,
+) -> ExitCode {
+    let environment = Environment::from_iter(environment);
     let arguments = match Arguments::try_parse_from(arguments) {
         Ok(arguments) => arguments,
         Err(asked) => {
@@ -148,10 +185,11 @@ pub fn run(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
         }
     };
     let exit = match arguments.command {
-        Command::Serve(serve) => serve::run(serve),
-        Command::Check(check) => check::run(&check),
+        Command::Serve(serve) => serve::run(serve, environment),
+        Command::Check(check) => check::run(&check, &environment),
         Command::Inspect(inspect) => inspect::run(&inspect),
         Command::Explain(explain) => explain::run(&explain),
+        Command::New(new) => new::run(&new),
     };
     exit.into()
 }

@@ -6,11 +6,11 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::{Exit, LogFormat, LogLevel, Serve, complain, is_colored, refuse};
 use crate::config::ListenAddress;
-use crate::deploy::Origin;
+use crate::deploy::{Environment, Origin};
 use crate::host::{Host, HostError, Setup};
 use crate::observe::{Format, Level, Log};
 
-pub(super) fn run(serve: Serve) -> Exit {
+pub(super) fn run(serve: Serve, environment: Environment) -> Exit {
     let origin = match serve.component {
         Some(path) if path.extension().is_some_and(|extension| extension == "toml") => {
             let path = path.display();
@@ -54,7 +54,7 @@ pub(super) fn run(serve: Serve) -> Exit {
         Ok(runtime) => runtime,
         Err(error) => return refuse(format_args!("cannot start the runtime: {error}")),
     };
-    let exit = runtime.block_on(until_told(Setup { origin, site, log, store: None }));
+    let exit = runtime.block_on(until_told(Setup { origin, site, environment, log, store: None }));
     // What is still under way, such as a compile that a signal came before, is not waited for.
     runtime.shutdown_background();
     exit

@@ -2,6 +2,7 @@
 //!
 //! Owns the comparison of what a plugin asks for with what its operator allows, and the defaults of what it leaves out.
 
+use std::collections::BTreeSet;
 use std::fmt::Display;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use super::units::{ByteSize, TimeSpan};
 use super::value::Spanned;
 use super::visible::quoted;
 use crate::capability::Grants;
+use crate::capability::http::Origin;
 use crate::tenant::Limits;
 
 /// What one tenant's plugins are held to.
@@ -19,6 +21,8 @@ pub(super) struct Allowance<'a> {
     pub(super) host_ceilings: &'a LimitsDocument,
     pub(super) tenant_ceilings: Option<&'a LimitsDocument>,
     pub(super) allowed: Option<&'a Spanned<GrantsDocument>>,
+    /// The origins among `allowed`.
+    pub(super) origins: BTreeSet<&'a Origin>,
 }
 
 /// The grants of a plugin, as far as its tenant may give them.
@@ -50,6 +54,51 @@ pub(super) fn grants(
     }
 }
 
+/// The origins that a plugin is granted, as far as its tenant may grant them: those that are named, and no other.
+pub(super) fn origins(
+    given: Option<&GrantsDocument>,
+    bounds: &Allowance<'_>,
+    findings: &mut Findings,
+) -> BTreeSet<Origin> {
+    let given = given.and_then(|grants| grants.http.as_ref()).map_or(&[][..], |origins| &origins.value);
+    let listed = bounds.allowed.and_then(|allowed| allowed.value.http.as_ref());
+    for Spanned { value: origin, span } in given {
+        if bounds.origins.contains(origin) {
+            continue;
+        }
+        let headline = format!(
+            "the tenant {} may not grant the origin {}",
+            quoted(bounds.tenant),
+            quoted(&origin.to_string())
+        );
+        let help = help_for_origin(origin, bounds);
+        let mut found = findings.source().diagnostic(span, headline, "granted here", Some(help));
+        if let Some(place) =
+            listed.map(|origins| &origins.span).or(bounds.allowed.map(|allowed| &allowed.span))
+        {
+            found = found.with_secondary(place, "not allowed here");
+        }
+        findings.push(found);
+    }
+    given.iter().map(|origin| origin.value.clone()).collect()
+}
+
+fn help_for_origin(origin: &Origin, bounds: &Allowance<'_>) -> String {
+    let quota = format!("`[tenants.{}.quota]`", bounds.tenant);
+    if bounds.allowed.is_none() {
+        // A table of grants forbids what it does not name: one with `http` alone would take away the rest.
+        return format!(
+            "origins are the operator's to allow: add `grants = {{ keyvalue = true, keyvalue-shared = true, limiter = \
+             true, http = [\"{origin}\"] }}` to {quota}, which allows all but origins if it has no `grants`"
+        );
+    }
+    if bounds.origins.is_empty() {
+        format!("take it away, or let the operator add `http = [\"{origin}\"]` to the grants in {quota}")
+    } else {
+        format!("write one of those that it may grant, or let the operator add it to the grants in {quota}")
+    }
+}
+
 /// The limits of a plugin: as given, or by default, below all ceilings.
 pub(super) fn limits(given: &LimitsDocument, bounds: &Allowance<'_>, findings: &mut Findings) -> Limits {
     let default = Limits::default();
@@ -58,6 +107,7 @@ pub(super) fn limits(given: &LimitsDocument, bounds: &Allowance<'_>, findings: &
     Limits {
         cpu: limit("cpu", |l| l.cpu.as_ref(), time(default.cpu), given, bounds, found).0,
         wall: limit("wall", |l| l.wall.as_ref(), time(default.wall), given, bounds, found).0,
+        stream: limit("stream", |l| l.stream.as_ref(), time(default.stream), given, bounds, found).0,
         memory: limit("memory", |l| l.memory.as_ref(), ByteSize(default.memory), given, bounds, found).0,
         request_body: limit(
             "request-body",
@@ -72,6 +122,17 @@ pub(super) fn limits(given: &LimitsDocument, bounds: &Allowance<'_>, findings: &
             "response-body",
             |l| l.response_body.as_ref(),
             ByteSize(default.response_body),
+            given,
+            bounds,
+            found,
+        )
+        .0,
+        streamed_response_body: streamed_response_body(given, bounds),
+        outbound: limit("outbound", |l| l.outbound.as_ref(), default.outbound, given, bounds, found),
+        outbound_bytes: limit(
+            "outbound-bytes",
+            |l| l.outbound_bytes.as_ref(),
+            ByteSize(default.outbound_bytes),
             given,
             bounds,
             found,
@@ -117,12 +178,7 @@ fn limit<T: Copy + Ord + Display>(
     bounds: &Allowance<'_>,
     findings: &mut Findings,
 ) -> T {
-    let of_host = pick(bounds.host_ceilings).map(|ceiling| (ceiling, "the host".to_owned()));
-    let of_tenant = bounds.tenant_ceilings.and_then(pick);
-    let of_tenant = of_tenant.map(|ceiling| (ceiling, format!("the tenant {}", quoted(bounds.tenant))));
-    let Some((ceiling, whose)) =
-        of_tenant.into_iter().chain(of_host).min_by_key(|(ceiling, _)| ceiling.value)
-    else {
+    let Some((ceiling, whose)) = lowest_ceiling(pick, bounds) else {
         return pick(given).map_or(default, |given| given.value);
     };
     let Some(given) = pick(given) else {
@@ -144,6 +200,25 @@ fn limit<T: Copy + Ord + Display>(
         findings.push(found);
     }
     given.value.min(ceiling.value)
+}
+
+/// The lower of the ceilings of tenant and host, and whose it is.
+fn lowest_ceiling<'a, T: Copy + Ord>(
+    pick: fn(&LimitsDocument) -> Option<&Spanned<T>>,
+    bounds: &Allowance<'a>,
+) -> Option<(&'a Spanned<T>, String)> {
+    let of_host = pick(bounds.host_ceilings).map(|ceiling| (ceiling, "the host".to_owned()));
+    let of_tenant = bounds.tenant_ceilings.and_then(pick);
+    let of_tenant = of_tenant.map(|ceiling| (ceiling, format!("the tenant {}", quoted(bounds.tenant))));
+    of_tenant.into_iter().chain(of_host).min_by_key(|(ceiling, _)| ceiling.value)
+}
+
+/// `response-body` of a streamed answer has no default: a stream is bounded where somebody said so.
+fn streamed_response_body(given: &LimitsDocument, bounds: &Allowance<'_>) -> Option<u64> {
+    let pick: fn(&LimitsDocument) -> Option<&Spanned<ByteSize>> = |limits| limits.response_body.as_ref();
+    let ceiling = lowest_ceiling(pick, bounds).map(|(ceiling, _)| ceiling.value);
+    let given = pick(given).map(|given| given.value);
+    given.into_iter().chain(ceiling).min().map(|bytes| bytes.0)
 }
 
 /// A tenant's ceiling above the host's own says nothing, and hardly what was meant.
@@ -172,9 +247,12 @@ pub(super) fn ceilings_are_below_the_hosts(
     }
     check("cpu", &limits.cpu, &host.cpu, findings);
     check("wall", &limits.wall, &host.wall, findings);
+    check("stream", &limits.stream, &host.stream, findings);
     check("memory", &limits.memory, &host.memory, findings);
     check("request-body", &limits.request_body, &host.request_body, findings);
     check("response-body", &limits.response_body, &host.response_body, findings);
+    check("outbound", &limits.outbound, &host.outbound, findings);
+    check("outbound-bytes", &limits.outbound_bytes, &host.outbound_bytes, findings);
     check("concurrency", &limits.concurrency, &host.concurrency, findings);
     check("queue", &limits.queue, &host.queue, findings);
     check("queue-wait", &limits.queue_wait, &host.queue_wait, findings);

@@ -6,19 +6,21 @@
 use std::net::SocketAddr;
 
 use http::{HeaderName, HeaderValue, Method};
+use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde_json::json;
 
-use super::site::ListenAddress;
+use super::site::{ListenAddress, SecretName};
 use super::source::Span;
-use super::units::{ByteSize, TimeSpan};
+use super::units::{ByteRate, ByteSize, TimeSpan};
 use super::value::Spanned;
+use crate::capability::http::Origin;
 use crate::snapshot::{HostPattern, RoutePattern};
 use crate::tenant::{PluginName, TenantName};
 
 /// A site of Jackfield: what one host serves, for whom, and within which bounds.
 ///
-/// Sizes are strings with a binary unit (`"64MiB"`), durations strings with a unit (`"50ms"`). A key that is not
+/// Sizes are strings with a binary unit (`"64MiB"`), durations (`"50ms"`) and rates (`"240B/s"`) likewise. A key that is not
 /// described here is an error. Paths are relative to the folder of this file.
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(rename = "Site", rename_all = "kebab-case", deny_unknown_fields)]
@@ -57,6 +59,8 @@ pub(super) struct HostDocument {
     /// Ceilings: what the limits of no plugin may exceed. Each left out is unbounded, but for `memory`, which sizes
     /// the sandbox slots and is `"1GiB"`.
     pub(super) limits: Option<CeilingsDocument>,
+    /// How the origins are reached that plugins are granted.
+    pub(super) outbound: Option<OutboundDocument>,
 }
 
 /// How long clients may take.
@@ -75,6 +79,30 @@ pub(super) struct TimeoutsDocument {
     /// For what is in flight when the host is told to stop.
     #[schemars(extend("default" = "30s"))]
     pub(super) grace: Option<Spanned<TimeSpan>>,
+    /// The least that a client must send of a request's body, or take of an answer, on average. `"0B/s"` lets it be as
+    /// slow as the other timeouts let it.
+    #[schemars(extend("default" = "240B/s"))]
+    pub(super) rate: Option<Spanned<ByteRate>>,
+}
+
+/// How the origins are reached that plugins are granted.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(rename = "Outbound", rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct OutboundDocument {
+    /// The networks inside that granted origins may be in: `"10.1.0.0/16"`, or one address. What is in none of them
+    /// and not public (loopback, private, link-local and other special addresses) is not connected to.
+    #[schemars(
+        with = "Option<Vec<String>>",
+        length(max = 1000),
+        extend("default" = [], "items" = json!({
+            "type": "string",
+            "pattern": "^[0-9a-fA-F:.]+(/[0-9]{1,3})?$",
+            "examples": ["10.1.0.0/16", "fd00:1::/48", "192.168.7.1"],
+        }))
+    )]
+    pub(super) allow: Option<Vec<Spanned<IpNet>>>,
+    /// A PEM file of certificate authorities that are trusted for granted origins, beside the public ones.
+    pub(super) certificates: Option<Spanned<String>>,
 }
 
 /// An owner: hostnames, a quota, plugins and routes.
@@ -91,6 +119,9 @@ pub(super) struct TenantDocument {
     /// The tenant's plugins, by name.
     #[schemars(default)]
     pub(super) plugins: Named<PluginName, PluginDocument>,
+    /// The tenant's secrets, by name: what its plugins may be given without its standing in this file.
+    #[schemars(default)]
+    pub(super) secrets: Named<SecretName, SecretDocument>,
     /// Which requests go to which plugin. Their order never matters: the most specific pattern wins.
     #[schemars(default, length(max = 10_000))]
     pub(super) routes: Vec<RouteDocument>,
@@ -111,8 +142,8 @@ pub(super) struct QuotaDocument {
     pub(super) queue_wait: Option<Spanned<TimeSpan>>,
     /// What the tenant's plugins may keep in the key-value store.
     pub(super) storage: Option<StorageDocument>,
-    /// The grants that the tenant may give its plugins. The table left out allows all; in a table, what is left out
-    /// is not allowed.
+    /// The grants that the tenant may give its plugins. The table left out allows all but `http`; in a table, what is
+    /// left out is not allowed.
     pub(super) grants: Option<Spanned<GrantsDocument>>,
     /// Ceilings: what the limits of no plugin of this tenant may exceed. Each left out is the host's own.
     pub(super) limits: Option<CeilingsDocument>,
@@ -130,7 +161,7 @@ pub(super) struct StorageDocument {
     pub(super) keys: Option<Spanned<u64>>,
 }
 
-/// Capabilities, each given or not. Configuration, logging, clocks and random numbers need none.
+/// Capabilities, none of them given unless named. Configuration, logging, clocks and random numbers need none.
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(rename = "Grants", rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct GrantsDocument {
@@ -143,6 +174,10 @@ pub(super) struct GrantsDocument {
     /// Rate limits that hold across instances: `jackfield:plugin/limiter`.
     #[schemars(extend("default" = false))]
     pub(super) limiter: Option<Spanned<bool>>,
+    /// The origins to which requests may be sent: `wasi:http/outgoing-handler`. Scheme, host and, where it is not the
+    /// scheme's own, port.
+    #[schemars(length(max = 1000), extend("default" = []))]
+    pub(super) http: Option<Spanned<Vec<Spanned<Origin>>>>,
 }
 
 /// A component with its configuration, limits and grants.
@@ -155,13 +190,73 @@ pub(super) struct PluginDocument {
     pub(super) component: Option<Spanned<String>>,
     /// The capabilities that the plugin may use. A component that imports one that is not granted is refused.
     pub(super) grants: Option<GrantsDocument>,
-    /// What the plugin reads through `wasi:config/store`: strings, 64KiB of keys and values in all.
-    #[schemars(default, with = "std::collections::BTreeMap<String, String>")]
-    pub(super) config: Vec<(Spanned<String>, Spanned<String>)>,
+    /// What the host adds to the plugin's requests to granted origins.
+    #[schemars(default, length(max = 32))]
+    pub(super) outbound: Vec<CredentialDocument>,
+    /// What the plugin reads through `wasi:config/store`: strings, or secrets of the tenant as `{ secret = "NAME" }`;
+    /// 64KiB of keys and values in all.
+    #[schemars(default, with = "std::collections::BTreeMap<String, ConfigDocument>")]
+    pub(super) config: Vec<(Spanned<String>, ConfigDocument)>,
     /// The ceilings of each call, and of the plugin's calls together.
     pub(super) limits: Option<LimitsDocument>,
     #[schemars(skip)]
     pub(super) place: Span,
+    /// Whether all of `grants` could be read.
+    #[schemars(skip)]
+    pub(super) has_sound_grants: bool,
+}
+
+/// A header field that the host sets on each of the plugin's requests to an origin, in place of the plugin's own: the
+/// plugin can use the secret and never sees it.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(rename = "Credential", rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct CredentialDocument {
+    /// The origin, one of those that the plugin is granted.
+    #[schemars(required)]
+    pub(super) origin: Option<Spanned<Origin>>,
+    /// The name of the header field.
+    #[schemars(required, with = "String", extend("examples" = ["authorization"]))]
+    pub(super) header: Option<Spanned<HeaderName>>,
+    /// The secret whose value is the field's whole value.
+    #[schemars(required, with = "SecretName")]
+    pub(super) secret: Option<Spanned<String>>,
+}
+
+/// A value of a plugin's configuration.
+#[derive(Debug, JsonSchema)]
+#[schemars(rename = "ConfigValue", untagged)]
+pub(super) enum ConfigDocument {
+    /// The value itself.
+    Text(Spanned<String>),
+    /// The value of a secret.
+    Secret(SecretReference),
+}
+
+/// A secret of the tenant in the place of a value.
+#[derive(Debug, JsonSchema)]
+#[schemars(deny_unknown_fields)]
+pub(super) struct SecretReference {
+    /// The name of the secret, one of the tenant's.
+    #[schemars(with = "SecretName")]
+    pub(super) secret: Spanned<String>,
+}
+
+/// Where a secret's value is: in a file, or in a variable of the environment that the host was started with.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(
+    rename = "Secret",
+    rename_all = "kebab-case",
+    deny_unknown_fields,
+    extend("oneOf" = json!([{ "required": ["file"] }, { "required": ["env"] }]))
+)]
+pub(super) struct SecretDocument {
+    /// The file whose content is the value, but for one line break at its end; at most 64KiB. It is watched: when it
+    /// changes, requests that begin from then on have the value that it has.
+    #[schemars(extend("examples" = ["secrets/api-token"]))]
+    pub(super) file: Option<Spanned<String>>,
+    /// The variable that has the value, as it was at start.
+    #[schemars(extend("examples" = ["API_TOKEN"]))]
+    pub(super) env: Option<Spanned<String>>,
 }
 
 /// The ceilings of each call of a plugin, and of its calls together.
@@ -175,15 +270,24 @@ pub(super) struct LimitsDocument {
     /// client not; a call beyond it is answered 504.
     #[schemars(extend("default" = "30s"))]
     pub(super) wall: Option<Spanned<TimeSpan>>,
+    /// Life of a streamed body after the head; what is not sent by then is cut.
+    #[schemars(extend("default" = "5min"))]
+    pub(super) stream: Option<Spanned<TimeSpan>>,
     /// Linear memory of one instance, `"64KiB"` to `"4GiB"`. It cannot grow beyond this.
     #[schemars(extend("default" = "128MiB"))]
     pub(super) memory: Option<Spanned<ByteSize>>,
     /// Size of a request's body; a longer one is answered 413. `"0B"` takes none.
     #[schemars(extend("default" = "1MiB"))]
     pub(super) request_body: Option<Spanned<ByteSize>>,
-    /// Size of the body of a buffered answer; a longer one becomes 502.
-    #[schemars(extend("default" = "16MiB"))]
+    /// Size of an answer's body. A longer buffered one becomes 502, and has `"16MiB"` if this is left out; a longer
+    /// streamed one is cut, and has no bound if this is left out.
     pub(super) response_body: Option<Spanned<ByteSize>>,
+    /// Requests that one call may send to granted origins; one more is an error to the plugin.
+    #[schemars(range(max = 1_000_000), extend("default" = 16))]
+    pub(super) outbound: Option<Spanned<u32>>,
+    /// Size of the bodies of those requests and of their answers, all together; more is an error to the plugin.
+    #[schemars(extend("default" = "256MiB"))]
+    pub(super) outbound_bytes: Option<Spanned<ByteSize>>,
     /// Calls of the plugin in flight.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 64))]
     pub(super) concurrency: Option<Spanned<usize>>,

@@ -3,12 +3,14 @@
 //! Owns their grammar where no other room does, and what is said of a text that has another. Each function takes the
 //! text and gives the thing or the sentence.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
-use http::{HeaderValue, Method};
+use http::{HeaderName, HeaderValue, Method};
+use ipnet::IpNet;
 
 use super::site::ListenAddress;
 use super::visible::quoted;
+use crate::capability::http::{Origin, OriginError, belongs_to_the_host};
 
 pub(super) fn listen_address(text: &str) -> Result<ListenAddress, String> {
     match text.strip_prefix("unix:") {
@@ -61,6 +63,17 @@ pub(super) fn component_path(text: &str) -> Result<String, String> {
     plain_path(text).map(str::to_owned)
 }
 
+pub(super) fn secret_path(text: &str) -> Result<String, String> {
+    plain_path(text).map(str::to_owned)
+}
+
+pub(super) fn certificates_path(text: &str) -> Result<String, String> {
+    if text.starts_with("-----BEGIN ") {
+        return Err("this is a certificate itself: write the path of a PEM file that has it".into());
+    }
+    plain_path(text).map(str::to_owned)
+}
+
 fn plain_path(text: &str) -> Result<&str, String> {
     if text.is_empty() {
         Err("the path is empty".into())
@@ -80,6 +93,62 @@ pub(super) fn method(text: &str) -> Result<Method, String> {
     }
     Method::from_bytes(text.as_bytes())
         .map_err(|_| format!("{} is not a method: write one word, such as \"GET\"", quoted(text)))
+}
+
+pub(super) fn origin(text: &str) -> Result<Origin, String> {
+    text.parse().map_err(|error: OriginError| error.to_string())
+}
+
+/// An address is the network of itself alone.
+pub(super) fn network(text: &str) -> Result<IpNet, String> {
+    if let Ok(address) = text.parse::<IpAddr>() {
+        return Ok(address.into());
+    }
+    let network: IpNet = text.parse().map_err(|_| {
+        format!(
+            "{} is not a network: write an address and how many of its bits count, as in \"10.1.0.0/16\"",
+            quoted(text)
+        )
+    })?;
+    let meant = network.trunc();
+    if meant == network {
+        return Ok(network);
+    }
+    Err(format!(
+        "{} is an address inside a network: write the network \"{meant}\", or the address alone, \"{}\"",
+        quoted(text),
+        network.addr()
+    ))
+}
+
+pub(super) fn variable(text: &str) -> Result<String, String> {
+    if let Some(name) = text.strip_prefix('$') {
+        let name = name.trim_matches(['{', '}']);
+        return Err(format!("a variable is named without its sign: write {}", quoted(name)));
+    }
+    if text.is_empty() || text.contains(['=', '\0']) {
+        return Err(format!(
+            "{} is not the name of a variable: write one such as \"API_TOKEN\"",
+            quoted(text)
+        ));
+    }
+    Ok(text.to_owned())
+}
+
+pub(super) fn credential_header(text: &str) -> Result<HeaderName, String> {
+    let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| {
+        format!(
+            "{} is not a header name: write letters, digits and `-`, as in \"authorization\"",
+            quoted(text)
+        )
+    })?;
+    if belongs_to_the_host(&name) {
+        return Err(format!(
+            "{} is for the host alone to set: a secret goes into a field such as \"authorization\"",
+            quoted(name.as_str())
+        ));
+    }
+    Ok(name)
 }
 
 pub(super) fn header_value(text: &str) -> Result<HeaderValue, String> {

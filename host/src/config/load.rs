@@ -1,6 +1,6 @@
 //! The ways to get a site: from its file, from a text, or from one component without a file.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -24,7 +24,8 @@ impl Site {
         Self::from_source(Source::new(path, text))
     }
 
-    /// The site of one component without a site file: it answers every path of every host, with every grant.
+    /// The site of one component without a site file: it answers every path of every host, with every grant
+    /// but origins.
     ///
     /// The tenant is `default`; the plugin is named after the file, or `plugin` where that gives no name. State is
     /// kept beside the component.
@@ -37,7 +38,10 @@ impl Site {
             component,
             component_span: 0..0,
             grants: Grants { keyvalue: true, keyvalue_shared: true, limiter: true },
+            http: BTreeSet::new(),
+            credentials: Vec::new(),
             config: BTreeMap::new(),
+            config_secrets: BTreeMap::new(),
             limits: Limits::default(),
             span: 0..0,
         };
@@ -59,6 +63,7 @@ impl Site {
             quota: Quota::default(),
             routes: patterns.map(|pattern| route(pattern, &name)).collect(),
             plugins: BTreeMap::from([(name, plugin)]),
+            secrets: BTreeMap::new(),
         });
         let host = resolve::host_settings(&Default::default(), &mut Findings::new(source.clone()));
         let tenants = TenantName::parse("default").ok().zip(tenant).into_iter().collect();

@@ -10,13 +10,14 @@
 //! |---|---|
 //! | `source` | the text, its bound, lines and columns |
 //! | `document` | the file as written, one type a table; the words of the JSON Schema |
-//! | `read` | which keys there are |
+//! | `read`, `plugin` | which keys there are |
 //! | `value` | one TOML value: type, bounds; unknown and missing keys |
-//! | `units`, `forms` | `"64MiB"`, `"50ms"`; addresses, paths, methods |
+//! | `units`, `forms` | `"64MiB"`, `"50ms"`; addresses, origins, paths, methods |
 //! | `similar` | "did you mean" |
 //! | `resolve` | what parts of the file say of one another; defaults |
 //! | `allowance` | grants and limits against what the operator allows |
 //! | `routes` | what routes name, and which of them clash |
+//! | `secrets` | what plugins name of their tenant's secrets |
 //! | `site` | the result, that other rooms see |
 //! | `load` | the ways to get one |
 //! | `findings` | what was found so far, a bounded number |
@@ -36,10 +37,12 @@ mod document;
 mod findings;
 mod forms;
 mod load;
+mod plugin;
 mod read;
 mod resolve;
 mod routes;
 mod schema;
+mod secrets;
 mod similar;
 mod site;
 mod source;
@@ -50,6 +53,10 @@ mod value;
 mod visible;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use plugin::MAX_CONFIG_BYTES;
 pub use schema::json_schema;
-pub use site::{HostSettings, ListenAddress, PluginSite, RouteSite, Site, TenantSite, Timeouts};
+pub use site::{
+    CredentialSite, HostSettings, ListenAddress, OutboundSettings, PluginSite, RouteSite, SecretName,
+    SecretSite, SecretSource, Site, TenantSite, Timeouts,
+};
 pub use source::{Source, Span};

@@ -1,24 +1,33 @@
 //! From the text of a site file to the document: which keys there are, of which type and within which bounds.
 //!
-//! Owns what can be said of a value by itself. What needs another part of the file (references, ceilings, conflicts)
-//! is left to `resolve`.
+//! Owns what can be said of a value by itself, of a plugin in `plugin`. What needs another part of the file (references,
+//! ceilings, conflicts) is left to `resolve`.
 
+use std::collections::HashMap;
+use std::fmt::Display;
+use std::hash::Hash;
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
+use ipnet::IpNet;
 use toml::de::DeTable;
 
 use super::document::{
-    CeilingsDocument, Entry, GrantsDocument, HostDocument, LimitsDocument, Named, PluginDocument,
-    QuotaDocument, RouteDocument, SiteDocument, StorageDocument, TenantDocument, TimeoutsDocument,
+    Entry, HostDocument, Named, OutboundDocument, QuotaDocument, RouteDocument, SiteDocument,
+    StorageDocument, TenantDocument, TimeoutsDocument,
 };
 use super::findings::Findings;
-use super::forms::{component_path, header_value, listen_address, method, socket_address, state_path};
+use super::forms::{
+    certificates_path, header_value, listen_address, method, network, socket_address, state_path,
+};
+use super::plugin::{ceilings, grants, plugin, secret};
+use super::site::SecretName;
 use super::source::Span;
-use super::units::{ByteSize, TimeSpan};
+use super::units::{ByteRate, ByteSize, TimeSpan};
 use super::value::{
-    Spanned, Table, Value, array, boolean, bytes, duration, filled_array, integer, named, parsed, root,
-    string, table,
+    Spanned, Table, Value, array, bytes, duration, filled_array, integer, named, parsed, rate, root, string,
+    table,
 };
 use super::visible::quoted;
 use crate::snapshot::{HostPattern, PatternError, RoutePattern};
@@ -28,10 +37,7 @@ use crate::tenant::{NameError, PluginName, TenantName};
 const MAX_SLOTS: usize = 20_000;
 
 /// The most of what is counted one by one: connections, calls in flight, calls waiting.
-const MAX_COUNT: usize = 1_000_000;
-
-/// The most lines that one call may log.
-const MAX_LOG_LINES: u32 = 1_000_000;
+pub(super) const MAX_COUNT: usize = 1_000_000;
 
 /// The most keys in a store.
 const MAX_KEYS: u64 = 1_000_000_000_000;
@@ -39,26 +45,21 @@ const MAX_KEYS: u64 = 1_000_000_000_000;
 /// Host patterns of one tenant or route.
 const MAX_HOSTS: usize = 1000;
 
+/// Inner networks that granted origins may be in.
+const MAX_NETWORKS: usize = 1000;
+
 /// Routes of one tenant.
 const MAX_ROUTES: usize = 10_000;
 
 /// Methods, filters or headers of one route, each.
 const MAX_PARTS: usize = 32;
 
-/// Keys and values of one plugin's configuration, in bytes.
-const MAX_CONFIG_BYTES: usize = 64 * 1024;
-
-/// A page of linear memory: less is none.
-const MIN_MEMORY: ByteSize = ByteSize(64 * 1024);
-
-/// All that 32 bits address.
-const MAX_MEMORY: ByteSize = ByteSize(4 * 1024 * 1024 * 1024);
-
-const NO_BYTES: ByteSize = ByteSize(0);
-const MAX_BYTES: ByteSize = ByteSize(u64::MAX);
-const NO_TIME: TimeSpan = TimeSpan(Duration::ZERO);
-const SOME_TIME: TimeSpan = TimeSpan(Duration::from_micros(1));
-const MAX_TIME: TimeSpan = TimeSpan(Duration::MAX);
+pub(super) const NO_BYTES: ByteSize = ByteSize(0);
+pub(super) const MAX_BYTES: ByteSize = ByteSize(u64::MAX);
+pub(super) const NO_TIME: TimeSpan = TimeSpan(Duration::ZERO);
+pub(super) const SOME_TIME: TimeSpan = TimeSpan(Duration::from_micros(1));
+pub(super) const MAX_TIME: TimeSpan = TimeSpan(Duration::MAX);
+const ANY_RATE: RangeInclusive<ByteRate> = ByteRate(0)..=ByteRate(u64::MAX);
 
 /// Reads the whole text, whatever is wrong with parts of it.
 pub(super) fn document(findings: &mut Findings) -> SiteDocument {
@@ -116,7 +117,7 @@ fn syntax_help(message: &str, text: &str) -> Option<String> {
     } else if message.starts_with("missing comma between array elements") {
         Some("or the array's end, `]`, is missing before this".to_owned())
     } else if has_unit(text) {
-        Some(format!("sizes and durations are written in quotes: \"{text}\""))
+        Some(format!("sizes, durations and rates are written in quotes: \"{text}\""))
     } else {
         None
     }
@@ -143,8 +144,32 @@ fn host(value: &Value<'_>, findings: &mut Findings) -> Option<HostDocument> {
         connections: table.optional("connections", findings, integer(1..=MAX_COUNT)),
         timeouts: table.optional("timeouts", findings, timeouts),
         limits: table.optional("limits", findings, ceilings),
+        outbound: table.optional("outbound", findings, outbound),
     });
     read(value, findings)
+}
+
+fn outbound(value: &Value<'_>, findings: &mut Findings) -> Option<OutboundDocument> {
+    let read = table(|table: &mut Table<'_>, findings: &mut Findings| OutboundDocument {
+        allow: table.optional("allow", findings, networks),
+        certificates: table.optional(
+            "certificates",
+            findings,
+            parsed("a path", "ca.pem", certificates_path, no_help),
+        ),
+    });
+    read(value, findings)
+}
+
+fn networks(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<Spanned<IpNet>>> {
+    let read = array("an array of networks", parsed("a network", "10.1.0.0/16", network, no_help));
+    let networks = read(value, findings)?;
+    if networks.value.len() > MAX_NETWORKS {
+        let headline = format!("`allow` has more than {MAX_NETWORKS} networks");
+        findings.error(&networks.span, headline, "", "a shorter prefix holds more addresses".to_owned());
+        return None;
+    }
+    Some(networks.value)
 }
 
 fn timeouts(value: &Value<'_>, findings: &mut Findings) -> Option<TimeoutsDocument> {
@@ -153,6 +178,7 @@ fn timeouts(value: &Value<'_>, findings: &mut Findings) -> Option<TimeoutsDocume
         body: table.optional("body", findings, duration(SOME_TIME..=MAX_TIME)),
         write: table.optional("write", findings, duration(SOME_TIME..=MAX_TIME)),
         grace: table.optional("grace", findings, duration(NO_TIME..=MAX_TIME)),
+        rate: table.optional("rate", findings, rate(ANY_RATE)),
     });
     read(value, findings)
 }
@@ -168,6 +194,17 @@ fn tenant(value: &Value<'_>, findings: &mut Findings) -> Option<TenantDocument> 
                 named(|key, value, findings| {
                     let plugin = plugin(key, value, findings).unwrap_or_default();
                     entry(key, PluginName::parse, "plugin", plugin, findings)
+                }),
+            )
+            .map(Named)
+            .unwrap_or_default(),
+        secrets: table
+            .optional(
+                "secrets",
+                findings,
+                named(|key, value, findings| {
+                    let secret = secret(key, value, findings).unwrap_or_default();
+                    entry(key, SecretName::parse, "secret", secret, findings)
                 }),
             )
             .map(Named)
@@ -239,15 +276,7 @@ fn hosts(
         );
         return None;
     }
-    let mut seen = std::collections::HashMap::new();
-    for host in &hosts.value {
-        if let Some(first) = seen.insert(&host.value, &host.span) {
-            let headline = format!("the host {} is there twice", quoted(&host.value.to_string()));
-            let found =
-                findings.source().diagnostic(&host.span, headline, "again", Some("take one away".into()));
-            findings.push(found.with_secondary(first, "here already"));
-        }
-    }
+    each_is_there_once("host", &hosts.value, findings);
     Some(hosts)
 }
 
@@ -269,64 +298,6 @@ fn storage(value: &Value<'_>, findings: &mut Findings) -> Option<StorageDocument
     let read = table(|table: &mut Table<'_>, findings: &mut Findings| StorageDocument {
         bytes: table.optional("bytes", findings, bytes(NO_BYTES..=MAX_BYTES)),
         keys: table.optional("keys", findings, integer(0..=MAX_KEYS)),
-    });
-    read(value, findings)
-}
-
-fn grants(value: &Value<'_>, findings: &mut Findings) -> Option<GrantsDocument> {
-    let read = table(|table: &mut Table<'_>, findings: &mut Findings| GrantsDocument {
-        keyvalue: table.optional("keyvalue", findings, boolean),
-        keyvalue_shared: table.optional("keyvalue-shared", findings, boolean),
-        limiter: table.optional("limiter", findings, boolean),
-    });
-    read(value, findings)
-}
-
-fn plugin(name: &Spanned<String>, value: &Value<'_>, findings: &mut Findings) -> Option<PluginDocument> {
-    let read = table(|table: &mut Table<'_>, findings: &mut Findings| PluginDocument {
-        component: table.required(
-            "component",
-            "`component = \"plugins/NAME.wasm\"`",
-            findings,
-            parsed("a path", "plugins/books.wasm", component_path, no_help),
-        ),
-        grants: table.optional("grants", findings, grants),
-        config: table.optional("config", findings, config).unwrap_or_default(),
-        limits: table.optional("limits", findings, limits),
-        place: name.span.clone(),
-    });
-    read(value, findings)
-}
-
-fn config(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<(Spanned<String>, Spanned<String>)>> {
-    let read = named(|key, value, findings| Some((key.clone(), string(value, findings)?)));
-    let config = read(value, findings)?;
-    let sizes = config.iter().map(|(key, value)| key.value.len().saturating_add(value.value.len()));
-    let size = sizes.fold(0_usize, usize::saturating_add);
-    if size > MAX_CONFIG_BYTES {
-        let headline = format!("`config` has {size} bytes of keys and values; at most 64KiB are taken");
-        let help = "keep data in the key-value store, or in the component itself";
-        findings.error(&value.name_or_span(), headline, "", help.to_owned());
-    }
-    Some(config)
-}
-
-fn ceilings(value: &Value<'_>, findings: &mut Findings) -> Option<CeilingsDocument> {
-    limits(value, findings).map(CeilingsDocument)
-}
-
-fn limits(value: &Value<'_>, findings: &mut Findings) -> Option<LimitsDocument> {
-    let read = table(|table: &mut Table<'_>, findings: &mut Findings| LimitsDocument {
-        cpu: table.optional("cpu", findings, duration(SOME_TIME..=MAX_TIME)),
-        wall: table.optional("wall", findings, duration(SOME_TIME..=MAX_TIME)),
-        memory: table.optional("memory", findings, bytes(MIN_MEMORY..=MAX_MEMORY)),
-        request_body: table.optional("request-body", findings, bytes(NO_BYTES..=MAX_BYTES)),
-        response_body: table.optional("response-body", findings, bytes(NO_BYTES..=MAX_BYTES)),
-        concurrency: table.optional("concurrency", findings, integer(1..=MAX_COUNT)),
-        queue: table.optional("queue", findings, integer(0..=MAX_COUNT)),
-        queue_wait: table.optional("queue-wait", findings, duration(NO_TIME..=MAX_TIME)),
-        log_lines: table.optional("log-lines", findings, integer(0..=MAX_LOG_LINES)),
-        log_bytes: table.optional("log-bytes", findings, bytes(NO_BYTES..=MAX_BYTES)),
     });
     read(value, findings)
 }
@@ -384,15 +355,7 @@ fn methods(value: &Value<'_>, findings: &mut Findings) -> Option<Spanned<Vec<Spa
     if !at_most(MAX_PARTS, "methods", methods.value.len(), &methods.span, findings) {
         return None;
     }
-    for (index, method) in methods.value.iter().enumerate() {
-        let earlier = methods.value.iter().take(index).find(|earlier| earlier.value == method.value);
-        if let Some(earlier) = earlier {
-            let headline = format!("the method {} is there twice", quoted(method.value.as_str()));
-            let found =
-                findings.source().diagnostic(&method.span, headline, "again", Some("take one away".into()));
-            findings.push(found.with_secondary(&earlier.span, "here already"));
-        }
-    }
+    each_is_there_once("method", &methods.value, findings);
     Some(methods)
 }
 
@@ -408,7 +371,7 @@ fn headers(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<(HeaderName
     });
     let value_span = value.name_or_span();
     let mut headers = Vec::new();
-    let mut seen: std::collections::HashMap<HeaderName, Span> = Default::default();
+    let mut seen: HashMap<HeaderName, Span> = HashMap::new();
     let mut read = read(value, findings)?;
     read.sort_by_key(|(span, ..)| span.start);
     for (span, name, value) in read {
@@ -423,7 +386,24 @@ fn headers(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<(HeaderName
     at_most(MAX_PARTS, "headers", headers.len(), &value_span, findings).then_some(headers)
 }
 
-fn no_help<E>(_: &str, _: &E) -> (Option<Span>, Option<String>) {
+/// Says of each thing that is there again where it was before.
+pub(super) fn each_is_there_once<T: Hash + Eq + Display>(
+    what: &str,
+    all: &[Spanned<T>],
+    findings: &mut Findings,
+) {
+    let mut seen = HashMap::new();
+    for one in all {
+        if let Some(before) = seen.insert(&one.value, &one.span) {
+            let headline = format!("the {what} {} is there twice", quoted(&one.value.to_string()));
+            let found =
+                findings.source().diagnostic(&one.span, headline, "again", Some("take one away".into()));
+            findings.push(found.with_secondary(before, "here already"));
+        }
+    }
+}
+
+pub(super) fn no_help<E>(_: &str, _: &E) -> (Option<Span>, Option<String>) {
     (None, None)
 }
 

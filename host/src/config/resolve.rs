@@ -1,21 +1,22 @@
 //! From the document to the site: what the parts of a site file say of one another.
 //!
 //! Owns the host's settings, quotas, and whose a host is; plugins are held to their bounds by `allowance`, routes to what
-//! they name by `routes`. Values arrive well-formed from `read`.
+//! they name by `routes`, plugins by `secrets`. Values arrive well-formed from `read`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
-use super::allowance::{Allowance, ceilings_are_below_the_hosts, grants, limits};
+use super::allowance::{Allowance, ceilings_are_below_the_hosts, grants, limits, origins};
 use super::document::{
-    CeilingsDocument, Entry, HostDocument, LimitsDocument, PluginDocument, QuotaDocument, SiteDocument,
-    TenantDocument,
+    CeilingsDocument, ConfigDocument, Entry, HostDocument, LimitsDocument, PluginDocument, QuotaDocument,
+    SiteDocument, TenantDocument,
 };
 use super::findings::Findings;
 use super::routes::{routes, unused_plugins_are_told};
-use super::site::{HostSettings, ListenAddress, PluginSite, TenantSite, Timeouts};
+use super::secrets::{Known, config_secrets, credentials, secrets, unused_secrets_are_told};
+use super::site::{HostSettings, ListenAddress, OutboundSettings, PluginSite, TenantSite, Timeouts};
 use super::source::Span;
-use super::units::{ByteSize, TimeSpan};
+use super::units::{ByteRate, ByteSize, TimeSpan};
 use super::value::Spanned;
 use super::visible::quoted;
 use crate::snapshot::HostPattern;
@@ -23,6 +24,9 @@ use crate::tenant::{Ceilings, Quota, Storage, TenantName};
 
 /// The ceiling of `memory` of the host, unless the file names another.
 const MEMORY_CEILING: ByteSize = ByteSize(1024 * 1024 * 1024);
+
+/// The least that a client must send or take each second, unless the file says otherwise.
+const CLIENT_RATE: ByteRate = ByteRate(240);
 
 /// The longest path of a Unix socket that every system takes, in bytes (108 with the final NUL on Linux, 104 on macOS).
 const MAX_SOCKET_PATH_BYTES: usize = 103;
@@ -73,19 +77,35 @@ pub(super) fn host_settings(host: &HostDocument, findings: &mut Findings) -> Hos
             body: seconds(&timeouts.body, 30),
             write: seconds(&timeouts.write, 30),
             grace: seconds(&timeouts.grace, 30),
+            rate_bytes_per_second: value(&timeouts.rate).unwrap_or(CLIENT_RATE).0,
         },
         limits: Ceilings {
             cpu: value(&limits.cpu).map(|cpu| cpu.0),
             wall: value(&limits.wall).map(|wall| wall.0),
+            stream: value(&limits.stream).map(|stream| stream.0),
             memory: value(&limits.memory).map(|memory| memory.0),
             request_body: value(&limits.request_body).map(|body| body.0),
             response_body: value(&limits.response_body).map(|body| body.0),
+            outbound: value(&limits.outbound),
+            outbound_bytes: value(&limits.outbound_bytes).map(|bytes| bytes.0),
             concurrency: value(&limits.concurrency),
             queue: value(&limits.queue),
             queue_wait: value(&limits.queue_wait).map(|wait| wait.0),
             log_lines: value(&limits.log_lines),
             log_bytes: value(&limits.log_bytes).map(|bytes| bytes.0),
         },
+        outbound: outbound_settings(host, findings),
+    }
+}
+
+fn outbound_settings(host: &HostDocument, findings: &Findings) -> OutboundSettings {
+    let Some(outbound) = &host.outbound else { return OutboundSettings::default() };
+    let networks = outbound.allow.iter().flatten();
+    let certificates = outbound.certificates.as_ref();
+    OutboundSettings {
+        allow: networks.map(|network| network.value).collect(),
+        certificates: certificates.map(|path| findings.source().folder().join(&path.value)),
+        certificates_span: certificates.map_or(0..0, |path| path.span.clone()),
     }
 }
 
@@ -185,26 +205,31 @@ fn tenant(
     let document = &entry.value;
     let no_quota = QuotaDocument::default();
     let quota = document.quota.as_ref().unwrap_or(&no_quota);
+    let allowed_origins = quota.grants.iter().filter_map(|grants| grants.value.http.as_ref());
     let bounds = Allowance {
         tenant: &entry.key.value,
         host_ceilings,
         tenant_ceilings: quota.limits.as_ref().map(|CeilingsDocument(limits)| limits),
         allowed: quota.grants.as_ref(),
+        origins: allowed_origins.flat_map(|origins| &origins.value).map(|origin| &origin.value).collect(),
     };
     if let Some(limits) = bounds.tenant_ceilings {
         ceilings_are_below_the_hosts(limits, host_ceilings, findings);
     }
+    let known_secrets = Known::of(document);
     let plugins = document.plugins.0.iter().filter_map(|plugin| {
-        let site = plugin_site(&plugin.value, &bounds, findings);
+        let site = plugin_site(&plugin.value, &bounds, &known_secrets, findings);
         Some((plugin.name.clone()?, site?))
     });
     let plugins = plugins.collect();
     let routes = routes(entry, findings);
     unused_plugins_are_told(document, findings);
+    unused_secrets_are_told(document, findings);
     TenantSite {
         hosts: document.hosts.iter().flat_map(|hosts| &hosts.value).map(|host| host.value.clone()).collect(),
         quota: resolve_quota(quota),
         plugins,
+        secrets: secrets(document, findings),
         routes,
     }
 }
@@ -228,18 +253,28 @@ fn resolve_quota(quota: &QuotaDocument) -> Quota {
 fn plugin_site(
     plugin: &PluginDocument,
     bounds: &Allowance<'_>,
+    secrets: &Known<'_>,
     findings: &mut Findings,
 ) -> Option<PluginSite> {
     let no_limits = LimitsDocument::default();
     let limits = limits(plugin.limits.as_ref().unwrap_or(&no_limits), bounds, findings);
     let grants = grants(plugin.grants.as_ref(), bounds, findings);
+    let http = origins(plugin.grants.as_ref(), bounds, findings);
+    let credentials = credentials(plugin, &http, secrets, findings);
+    let config_secrets = config_secrets(plugin, secrets, findings);
     let component = plugin.component.as_ref()?;
-    let config = plugin.config.iter().map(|(key, value)| (key.value.clone(), value.value.clone()));
+    let config = plugin.config.iter().filter_map(|(key, value)| match value {
+        ConfigDocument::Text(text) => Some((key.value.clone(), text.value.clone())),
+        ConfigDocument::Secret(_) => None,
+    });
     Some(PluginSite {
         component: findings.source().folder().join(&component.value),
         component_span: component.span.clone(),
         grants,
+        http,
+        credentials,
         config: config.collect(),
+        config_secrets,
         limits,
         span: plugin.place.clone(),
     })

@@ -11,9 +11,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
 use super::document::{CeilingsDocument, LimitsDocument, Named, SiteDocument};
-use super::site::ListenAddress;
-use super::units::{ByteSize, TimeSpan};
+use super::site::{ListenAddress, SecretName};
+use super::units::{ByteRate, ByteSize, TimeSpan};
 use super::value::Spanned;
+use crate::capability::http::Origin;
 use crate::snapshot::{HostPattern, RoutePattern};
 use crate::tenant::{PluginName, TenantName};
 
@@ -142,10 +143,17 @@ text_schema! {
         "^[0-9]+(B|KiB|MiB|GiB)$", ["64KiB", "128MiB"];
     TimeSpan, "Duration", "A whole number and its unit: us, ms, s, min or h; at most a year.",
         "^[0-9]+(us|ms|s|min|h)$", ["50ms", "30s"];
+    ByteRate, "Rate", "A whole number of bytes and its unit a second: B/s, KiB/s, MiB/s or GiB/s.",
+        "^[0-9]+(B|KiB|MiB|GiB)/s$", ["240B/s", "1KiB/s"];
     TenantName, "TenantName", "1 to 63 of a-z, 0-9 and `-`, beginning and ending with a letter or digit.",
         "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", ["shop"];
     PluginName, "PluginName", "1 to 63 of a-z, 0-9 and `-`, beginning and ending with a letter or digit.",
         "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", ["books"];
+    SecretName, "SecretName", "1 to 63 of a-z, 0-9 and `-`, beginning and ending with a letter or digit.",
+        "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", ["api-token"];
+    Origin, "Origin", "`http://` or `https://`, a host name or address, and a port where it is not the scheme's own.",
+        "^https?://(\\[[0-9a-fA-F:.]+\\]|[0-9A-Za-z_.-]+)(:[0-9]{1,5})?/?$",
+        ["https://api.example.com", "http://10.1.2.3:8080"];
     HostPattern, "HostPattern", "A host name or address without a port, `*.` and a host name, or `*`.",
         "^(\\*|\\[[0-9a-fA-F:.]+\\]|(\\*\\.)?[0-9A-Za-z_-]+(\\.[0-9A-Za-z_-]+)*)$",
         ["shop.example.com", "*.shop.example.com", "*"];

@@ -3,18 +3,21 @@
 //! Owns the types that the other rooms see. Components are named by their paths here; that
 //! they exist and what they import is seen when they are deployed.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use super::diagnostic::Diagnostic;
 use super::source::{Source, Span};
 use crate::capability::Grants;
+use crate::capability::http::Origin;
 use crate::snapshot::{HostPattern, RoutePattern};
-use crate::tenant::{Ceilings, Limits, PluginName, Quota, TenantName};
+use crate::tenant::{Ceilings, Limits, NameError, PluginName, Quota, TenantName};
 
 /// All that a site file says.
 #[derive(Debug, Clone)]
@@ -46,6 +49,8 @@ pub struct HostSettings {
     pub timeouts: Timeouts,
     /// What no plugin's limits may exceed. `memory` is always there.
     pub limits: Ceilings,
+    /// How granted origins are reached.
+    pub outbound: OutboundSettings,
 }
 
 /// An address that callers connect to.
@@ -68,6 +73,19 @@ pub struct Timeouts {
     pub write: Duration,
     /// What is in flight at shutdown; may be zero.
     pub grace: Duration,
+    /// The least of a body that a client must send, or take, each second on average; zero is no bound.
+    pub rate_bytes_per_second: u64,
+}
+
+/// How granted origins are reached. Equal whatever its spans are.
+#[derive(Debug, Clone, Default)]
+pub struct OutboundSettings {
+    /// The networks inside that they may be in.
+    pub allow: Vec<IpNet>,
+    /// The PEM file of further certificate authorities, absolute; it need not exist.
+    pub certificates: Option<PathBuf>,
+    /// Where that file is named.
+    pub certificates_span: Span,
 }
 
 /// One tenant. Equal if it would run the same way, wherever in the file it is written.
@@ -79,6 +97,8 @@ pub struct TenantSite {
     pub quota: Quota,
     /// Its plugins.
     pub plugins: BTreeMap<PluginName, PluginSite>,
+    /// Its secrets.
+    pub secrets: BTreeMap<SecretName, SecretSite>,
     /// Its routes, in the order of the file. No two of them claim the same request, and all plugins that they name
     /// exist.
     pub routes: Vec<RouteSite>,
@@ -93,12 +113,52 @@ pub struct PluginSite {
     pub component_span: Span,
     /// What it may use.
     pub grants: Grants,
+    /// The origins to which it may send requests.
+    pub http: BTreeSet<Origin>,
+    /// What is added to those requests; no two of one origin and header.
+    pub credentials: Vec<CredentialSite>,
     /// What it reads through `wasi:config/store`.
     pub config: BTreeMap<String, String>,
+    /// What it reads there as well: keys, none of them in `config`, and the secrets whose values they have. All
+    /// secrets that are named here or in `credentials` are the tenant's.
+    pub config_secrets: BTreeMap<String, SecretName>,
     /// Its limits, none above a ceiling.
     pub limits: Limits,
     /// Where the plugin is named.
     pub span: Span,
+}
+
+/// A header field with a secret that the host sets on requests to an origin.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CredentialSite {
+    /// One of the plugin's origins.
+    pub origin: Origin,
+    /// The field's name; none that the host or HTTP itself sets.
+    pub header: http::HeaderName,
+    /// The secret whose value is the field's.
+    pub secret: SecretName,
+}
+
+/// A secret inside its tenant: named as plugins are.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct SecretName(Arc<str>);
+
+/// One secret. Equal whatever its span is.
+#[derive(Debug, Clone)]
+pub struct SecretSite {
+    /// Where its value is.
+    pub source: SecretSource,
+    /// Where that is written.
+    pub span: Span,
+}
+
+/// Where the value of a secret is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum SecretSource {
+    /// In this file, absolute; it need not exist.
+    File(PathBuf),
+    /// In this variable of the environment; it need not be there.
+    Variable(String),
 }
 
 /// One route. Equal whatever its spans are.
@@ -126,8 +186,20 @@ pub struct RouteSite {
 
 impl PartialEq for PluginSite {
     fn eq(&self, other: &Self) -> bool {
-        let Self { component, component_span: _, grants, config, limits, span: _ } = self;
-        (component, grants, config, limits) == (&other.component, &other.grants, &other.config, &other.limits)
+        let Self {
+            component,
+            component_span: _,
+            grants,
+            http,
+            credentials,
+            config,
+            config_secrets,
+            limits,
+            span: _,
+        } = self;
+        (component, grants, http, limits) == (&other.component, &other.grants, &other.http, &other.limits)
+            && (credentials, config, config_secrets)
+                == (&other.credentials, &other.config, &other.config_secrets)
     }
 }
 
@@ -152,6 +224,42 @@ impl PartialEq for RouteSite {
 }
 
 impl Eq for RouteSite {}
+
+impl PartialEq for OutboundSettings {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { allow, certificates, certificates_span: _ } = self;
+        (allow, certificates) == (&other.allow, &other.certificates)
+    }
+}
+
+impl Eq for OutboundSettings {}
+
+impl PartialEq for SecretSite {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { source, span: _ } = self;
+        *source == other.source
+    }
+}
+
+impl Eq for SecretSite {}
+
+impl SecretName {
+    /// Reads a name: 1 to 63 of `a-z`, `0-9` and `-`, with a letter or digit at both ends.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        PluginName::parse(text).map(|name| Self(name.as_str().into()))
+    }
+
+    /// The name as text.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for SecretName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
 
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

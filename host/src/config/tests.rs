@@ -11,6 +11,7 @@ use snapbox::IntoData;
 
 use super::*;
 use crate::capability::Grants;
+use crate::capability::http::Origin;
 use crate::tenant::{Limits, PluginName, Quota, Storage, TenantName};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/testdata");
@@ -73,11 +74,18 @@ fn a_whole_site_is_read_as_it_is_written() {
             body: Duration::from_secs(20),
             write: Duration::from_secs(60),
             grace: Duration::ZERO,
+            rate_bytes_per_second: 1024,
         },
         limits: crate::tenant::Ceilings {
             cpu: Some(Duration::from_secs(1)),
             memory: Some(512 << 20),
+            outbound: Some(8),
             ..Default::default()
+        },
+        outbound: OutboundSettings {
+            allow: ["10.1.0.0/16", "192.168.7.1/32", "fd00:1::/48"].map(|net| net.parse().unwrap()).into(),
+            certificates: Some("/srv/ca.pem".into()),
+            certificates_span: 0..0,
         },
     };
     assert_eq!(site.host, host);
@@ -98,10 +106,28 @@ fn a_whole_site_is_read_as_it_is_written() {
     assert_eq!(site.source.text().get(books.span.clone()), Some("books"));
     assert_eq!(books.grants, Grants { keyvalue: true, ..Grants::default() });
     assert_eq!(books.config, BTreeMap::from([("page-size".into(), "20".into())]));
-    let given = Limits { cpu: Duration::from_millis(20), request_body: 0, ..Limits::default() };
-    let lowered = Limits { wall: Duration::from_secs(10), log_lines: 10, ..given };
+    let given = Limits {
+        cpu: Duration::from_millis(20),
+        request_body: 0,
+        response_body: 1 << 20,
+        streamed_response_body: Some(1 << 20),
+        outbound_bytes: 1 << 20,
+        ..Limits::default()
+    };
+    let lowered = Limits { wall: Duration::from_secs(10), log_lines: 10, outbound: 8, ..given };
     assert_eq!(books.limits, lowered, "what is left out is lowered to the ceilings");
     assert_eq!(plugin(shop, "limit").component, Path::new("/opt/rate_limit.wasm"));
+
+    let [api_token, salt] = ["api-token", "salt"].map(|name| SecretName::parse(name).unwrap());
+    let api: Origin = "https://api.example.com".parse().unwrap();
+    assert_eq!(books.http, BTreeSet::from([api.clone()]));
+    let authorization = http::header::AUTHORIZATION;
+    let credential = CredentialSite { origin: api, header: authorization, secret: api_token.clone() };
+    assert_eq!(books.credentials, [credential]);
+    assert_eq!(books.config_secrets, BTreeMap::from([("salt".into(), salt.clone())]));
+    assert_eq!(shop.secrets[&api_token].source, SecretSource::File("/srv/secrets/api-token".into()));
+    assert_eq!(shop.secrets[&salt].source, SecretSource::Variable("SALT".into()));
+    assert_eq!(site.source.text().get(shop.secrets[&salt].span.clone()), Some("\"SALT\""));
 
     let route = &shop.routes[0];
     assert_eq!(route.pattern.to_string(), "/api/books/{id}");
@@ -123,6 +149,30 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(tenant(&site, "a").quota, Quota::default());
     assert_eq!(plugin(tenant(&site, "a"), "p").limits, Limits::default());
     assert_eq!(plugin(tenant(&site, "a"), "p").grants, Grants::default());
+    assert_eq!(site.host.timeouts.rate_bytes_per_second, 240);
+    assert_eq!(site.host.outbound, OutboundSettings::default());
+    assert!(plugin(tenant(&site, "a"), "p").http.is_empty());
+}
+
+#[test]
+fn a_streamed_answer_is_bounded_where_somebody_said_so() {
+    let bounded = |host: &str, quota: &str, plugin_limits: &str| {
+        let site = parse(&format!(
+            "host.limits = {{ {host} }}\ntenants.a = {{ hosts = ['*'], quota.limits = {{ {quota} }}, \
+             plugins.p = {{ component = 'p', limits = {{ {plugin_limits} }} }} }}"
+        ));
+        let site = site.unwrap_or_else(|found| panic!("{found}"));
+        let limits = &plugin(tenant(&site, "a"), "p").limits;
+        (limits.response_body, limits.streamed_response_body)
+    };
+    let (one, all) = ("response-body = '1MiB'", "response-body = '1GiB'");
+    const MIB: u64 = 1 << 20;
+    assert_eq!(bounded("", "", ""), (16 * MIB, None));
+    assert_eq!(bounded("", "", one), (MIB, Some(MIB)));
+    assert_eq!(bounded("", "", "response-body = '16MiB'"), (16 * MIB, Some(16 * MIB)));
+    assert_eq!(bounded(all, "", ""), (16 * MIB, Some(1024 * MIB)), "a ceiling holds for what is left out");
+    assert_eq!(bounded(all, one, ""), (MIB, Some(MIB)), "the lower of two ceilings");
+    assert_eq!(bounded(all, "", one), (MIB, Some(MIB)));
 }
 
 #[test]
@@ -134,6 +184,9 @@ fn a_tenant_is_unchanged_when_only_its_place_in_the_file_changes() {
     for (from, to) in [
         ("\"20\"", "\"21\""),
         ("cpu = \"20ms\"", "cpu = \"21ms\""),
+        ("header = \"Authorization\"", "header = \"x-key\""),
+        ("{ secret = \"salt\" }", "{ secret = \"api-token\" }"),
+        ("\"SALT\"", "\"PEPPER\""),
         ("bookstore.wasm", "shop.wasm"),
         ("\"PATCH\"", "\"PUT\""),
         ("filters = [\"limit\"]", "filters = [\"limit\", \"limit\"]"),
@@ -183,7 +236,7 @@ fn a_finding_made_later_points_into_the_file() {
     let site = parse(&golden("whole")).unwrap();
     let books = plugin(tenant(&site, "shop"), "books");
     let found = site.source.diagnostic(&books.component_span, "there is no such file", "named here", None);
-    assert!(found.to_string().contains("/srv/site.toml:30:13"), "{found}");
+    assert!(found.to_string().contains("/srv/site.toml:42:13"), "{found}");
 }
 
 #[test]
@@ -269,8 +322,9 @@ fn deep_and_long_files_are_read_in_bounded_stack_and_time() {
 
 /// The keys that the reader asks for, by table; names are `*`, items of an array the array itself.
 fn keys_of_the_reader() -> BTreeMap<String, BTreeSet<String>> {
-    let text = "[host]\ntimeouts = {}\nlimits = {}\n[tenants.'*']\nquota = { storage = {}, grants = {}, limits = {} }\n\
-                plugins.'*' = { grants = {}, limits = {} }\nroutes = [{}]";
+    let text = "[host]\ntimeouts = {}\nlimits = {}\noutbound = {}\n[tenants.'*']\nquota = { storage = {}, grants = {}, limits = {} }\n\
+                plugins.'*' = { grants = {}, limits = {}, config = { '*' = {} }, outbound = [{}] }\n\
+                secrets.'*' = {}\nroutes = [{}]";
     let mut findings = findings::Findings::new(Source::new(Path::new("site.toml"), text.into()));
     read::document(&mut findings);
     let owned = |keys: BTreeSet<&str>| keys.into_iter().map(str::to_owned).collect();
@@ -281,6 +335,9 @@ fn keys_of_the_schema(schema: &Value) -> BTreeMap<String, BTreeSet<String>> {
     fn walk(root: &Value, schema: &Value, path: String, tables: &mut BTreeMap<String, BTreeSet<String>>) {
         let reference = schema.get("$ref").and_then(Value::as_str);
         let target = reference.map_or(schema, |at| root.pointer(at.trim_start_matches('#')).unwrap());
+        for choice in target.get("anyOf").and_then(Value::as_array).into_iter().flatten() {
+            walk(root, choice, path.clone(), tables);
+        }
         if let Some(properties) = target.get("properties").and_then(Value::as_object) {
             assert_eq!(target["additionalProperties"], false, "{path}");
             tables.insert(path.clone(), properties.keys().cloned().collect());
@@ -328,11 +385,11 @@ fn the_schema_states_the_defaults_that_hold() {
          quota = {{ {}, storage = {{ {} }} }}\n\
          plugins.p = {{ component = 'p', grants = {{ {} }}, limits = {{ {} }} }}",
         of("Host", 4),
-        of("Timeouts", 4),
+        of("Timeouts", 5),
         of("Quota", 3),
         of("Storage", 2),
-        of("Grants", 3),
-        of("Limits", 10),
+        of("Grants", 4),
+        of("Limits", 12),
     ));
     let stated = stated.unwrap_or_else(|found| panic!("{found}"));
     let left_out = parse("[tenants.a]\nhosts = ['*']\nplugins.p = { component = 'p' }").unwrap();
@@ -354,7 +411,7 @@ fn any_value() -> impl Strategy<Value = String> {
         any::<bool>().prop_map(|flag| flag.to_string()),
         Just("1979-05-27T07:32:00Z".to_owned()),
         "[ -&(-~äβ\u{202e}\t]{0,12}".prop_map(|text| format!("'{text}'")),
-        "([0-9]{1,21}(B|KiB|MiB|GiB|us|ms|s|min|h|d|MB| )?|/[a-z{}*/%0-9]{0,9}|[*.a-z:0-9]{1,9})"
+        "([0-9]{1,21}(B|KiB|MiB|GiB|us|ms|s|min|h|d|MB|B/s| )?|https?://[a-z*@:0-9./]{1,9}|/[a-z{}*/%0-9]{0,9}|[*.a-z:0-9]{1,9})"
             .prop_map(|text| format!("\"{text}\"")),
     ];
     leaf.prop_recursive(3, 24, 4, |inner| {
@@ -407,6 +464,7 @@ proptest! {
         let header = match table.as_str() {
             "" => String::new(),
             "tenants.*.routes" => "[[tenants.a.routes]]\n".to_owned(),
+            "tenants.*.plugins.*.outbound" => "[[tenants.a.plugins.a.outbound]]\n".to_owned(),
             table => format!("[{}]\n", table.replace('*', "a")),
         };
         let lines: Vec<_> = keys.iter().zip(&values).map(|(key, value)| format!("{key} = {value}\n")).collect();
@@ -420,7 +478,7 @@ proptest! {
     }
 
     #[test]
-    fn no_mutilated_site_is_too_strange(cut in 0..1400_usize, length in 0..60_usize, insert in ".{0,3}") {
+    fn no_mutilated_site_is_too_strange(cut in 0..2000_usize, length in 0..60_usize, insert in ".{0,3}") {
         let mut text = golden("whole");
         let cut = cut.min(text.len());
         let end = (cut + length).min(text.len());

@@ -1,4 +1,4 @@
-//! Quantities as the site file writes them: a whole number and its unit, `"64MiB"` or `"50ms"`.
+//! Quantities as the site file writes them: a whole number and its unit, `"64MiB"`, `"50ms"` or `"240B/s"`.
 //!
 //! Owns their parsing and their printing; which quantity a key takes, and how large it may be, is the reader's
 //! business.
@@ -15,6 +15,10 @@ pub(super) struct ByteSize(pub(super) u64);
 /// A length of time, written `"50ms"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct TimeSpan(pub(super) Duration);
+
+/// Bytes a second, written `"240B/s"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct ByteRate(pub(super) u64);
 
 /// Why a text is no quantity, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +41,8 @@ struct Scale {
     /// What people write instead, in lower case: the number's factor, and the unit meant.
     aliases: &'static [(&'static str, u64, &'static str)],
     most: u64,
+    /// The most, in words.
+    most_written: &'static str,
     example: &'static str,
 }
 
@@ -64,7 +70,32 @@ const BYTES: Scale = Scale {
         ("tib", 1024, "GiB"),
     ],
     most: MOST_BYTES,
+    most_written: "8589934591GiB",
     example: "64MiB",
+};
+
+const RATE: Scale = Scale {
+    units: &[("B/s", 1), ("KiB/s", 1 << 10), ("MiB/s", 1 << 20), ("GiB/s", 1 << 30)],
+    aliases: &[
+        ("b", 1, "B/s"),
+        ("b/s", 1, "B/s"),
+        ("bytes/s", 1, "B/s"),
+        ("kb", 1, "KiB/s"),
+        ("kib", 1, "KiB/s"),
+        ("k/s", 1, "KiB/s"),
+        ("kb/s", 1, "KiB/s"),
+        ("kib/s", 1, "KiB/s"),
+        ("mb", 1, "MiB/s"),
+        ("mib", 1, "MiB/s"),
+        ("m/s", 1, "MiB/s"),
+        ("mb/s", 1, "MiB/s"),
+        ("mib/s", 1, "MiB/s"),
+        ("gb/s", 1, "GiB/s"),
+        ("gib/s", 1, "GiB/s"),
+    ],
+    most: MOST_BYTES,
+    most_written: "8589934591GiB/s",
+    example: "240B/s",
 };
 
 const TIME: Scale = Scale {
@@ -99,6 +130,7 @@ const TIME: Scale = Scale {
         ("weeks", 168, "h"),
     ],
     most: MOST_MICROSECONDS,
+    most_written: "8760h, a year",
     example: "50ms",
 };
 
@@ -125,6 +157,19 @@ impl TimeSpan {
 impl fmt::Display for TimeSpan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         TIME.print(u64::try_from(self.0.as_micros()).unwrap_or(u64::MAX), f)
+    }
+}
+
+impl ByteRate {
+    /// Reads a rate: a whole number and `B/s`, `KiB/s`, `MiB/s` or `GiB/s`.
+    pub(super) fn parse(text: &str) -> Result<Self, UnitError> {
+        RATE.parse(text).map(Self)
+    }
+}
+
+impl fmt::Display for ByteRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        RATE.print(self.0, f)
     }
 }
 
@@ -177,10 +222,9 @@ impl Scale {
     }
 
     fn too_much(&self, text: &str) -> UnitError {
-        let most = if self.units == TIME.units { "8760h, a year" } else { "8589934591GiB" };
         UnitError {
             problem: format!("{} is too much", quoted(text)),
-            help: format!("the most that can be written is {most}"),
+            help: format!("the most that can be written is {}", self.most_written),
         }
     }
 
@@ -226,6 +270,14 @@ mod tests {
     }
 
     #[test]
+    fn rates_are_whole_numbers_with_a_unit_a_second() {
+        for (text, bytes) in [("0B/s", 0), ("240B/s", 240), ("1KiB/s", 1024), ("64MiB/s", 67_108_864)] {
+            assert_eq!(ByteRate::parse(text), Ok(ByteRate(bytes)), "{text}");
+            assert_eq!(ByteRate(bytes).to_string(), text);
+        }
+    }
+
+    #[test]
     fn a_wrong_unit_is_answered_with_the_right_one() {
         for (text, right) in [
             ("64MB", "\"64MiB\""),
@@ -255,12 +307,24 @@ mod tests {
             let help = TimeSpan::parse(text).unwrap_err().help;
             assert!(help.contains(right), "{text}: {help}");
         }
+        for (text, right) in [
+            ("240B", "\"240B/s\""),
+            ("1kB/s", "\"1KiB/s\""),
+            ("1 MiB/s", "\"1MiB/s\""),
+            ("240", "B/s, KiB/s, MiB/s, GiB/s"),
+            ("8589934592GiB/s", "8589934591GiB/s"),
+        ] {
+            let help = ByteRate::parse(text).unwrap_err().help;
+            assert!(help.contains(right), "{text}: {help}");
+        }
     }
 
     proptest! {
         #[test]
         fn what_is_printed_reads_back(amount in 0..=MOST_MICROSECONDS) {
             let (size, time) = (ByteSize(amount), TimeSpan(Duration::from_micros(amount)));
+            let rate = ByteRate(amount);
+            prop_assert_eq!(ByteRate::parse(&rate.to_string()), Ok(rate));
             prop_assert_eq!(ByteSize::parse(&size.to_string()), Ok(size));
             prop_assert_eq!(TimeSpan::parse(&time.to_string()), Ok(time));
         }

@@ -12,7 +12,7 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::findings::Findings;
 use super::similar::did_you_mean;
 use super::source::Span;
-use super::units::{ByteSize, TimeSpan, UnitError};
+use super::units::{ByteRate, ByteSize, TimeSpan, UnitError};
 use super::visible::quoted;
 
 /// A value and where it stands.
@@ -46,6 +46,11 @@ impl<'a> Value<'a> {
     /// The bytes of the value.
     pub(super) fn span(&self) -> Span {
         self.node.span()
+    }
+
+    /// Whether it is a table, where it may be something else as well.
+    pub(super) fn is_table(&self) -> bool {
+        matches!(self.node.get_ref(), DeValue::Table(_))
     }
 
     /// The key that it stands under, if it has one.
@@ -180,6 +185,13 @@ pub(super) fn duration(
     bounds: RangeInclusive<TimeSpan>,
 ) -> impl Fn(&Value<'_>, &mut Findings) -> Option<Spanned<TimeSpan>> {
     move |value, findings| quantity(value, "a duration", "50ms", TimeSpan::parse, &bounds, findings)
+}
+
+/// A rate within bounds: `"240B/s"`.
+pub(super) fn rate(
+    bounds: RangeInclusive<ByteRate>,
+) -> impl Fn(&Value<'_>, &mut Findings) -> Option<Spanned<ByteRate>> {
+    move |value, findings| quantity(value, "a rate", "240B/s", ByteRate::parse, &bounds, findings)
 }
 
 fn quantity<T: PartialOrd + Display>(

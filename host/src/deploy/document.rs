@@ -1,13 +1,14 @@
 //! The id of a revision: a digest of what a tenant runs, whatever its file looks like.
 //!
 //! RFC 8785 form: object keys sorted, no white space, numbers as integers. Components are digests, sizes
-//! bytes, durations nanoseconds, defaults left out; so the same document has the same id on every host.
+//! bytes, durations nanoseconds, defaults left out, secrets names; so the same document has the same id on every
+//! host, whatever the values of its secrets are.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
-use crate::config::{PluginSite, RouteSite, TenantSite};
+use crate::config::{CredentialSite, PluginSite, RouteSite, TenantSite};
 use crate::sandbox::{Component, Digest};
 use crate::tenant::{Limits, PluginName};
 
@@ -35,8 +36,34 @@ fn plugin(plugin: &PluginSite, digest: Option<Digest>) -> Value {
             grants.insert(name.into(), true.into());
         }
     }
-    let component = digest.map(|digest| digest.to_string());
-    json!({ "component": component, "config": plugin.config, "grants": grants, "limits": limits(&plugin.limits) })
+    if !plugin.http.is_empty() {
+        grants.insert("http".into(), plugin.http.iter().map(ToString::to_string).collect());
+    }
+    let plain = plugin.config.iter().map(|(key, value)| (key.clone(), Value::from(value.as_str())));
+    let secret =
+        plugin.config_secrets.iter().map(|(key, name)| (key.clone(), json!({ "secret": name.as_str() })));
+    let mut document = json!({
+        "component": digest.map(|digest| digest.to_string()),
+        "config": Map::from_iter(plain.chain(secret)),
+        "grants": grants,
+        "limits": limits(&plugin.limits),
+    });
+    if let Some(object) = document.as_object_mut()
+        && !plugin.credentials.is_empty()
+    {
+        object.insert("outbound".into(), credentials(&plugin.credentials));
+    }
+    document
+}
+
+fn credentials(credentials: &[CredentialSite]) -> Value {
+    let entries = credentials.iter().map(|CredentialSite { origin, header, secret }| {
+        json!({ "origin": origin.to_string(), "header": header.as_str(), "secret": secret.as_str() })
+    });
+    let mut entries: Vec<Value> = entries.collect();
+    // Each sets a header of its own, in whatever order.
+    entries.sort_by_cached_key(Value::to_string);
+    entries.into()
 }
 
 fn limits(limits: &Limits) -> Map<String, Value> {
@@ -46,9 +73,13 @@ fn limits(limits: &Limits) -> Map<String, Value> {
         let Limits {
             cpu,
             wall,
+            stream,
             memory,
             request_body,
             response_body,
+            streamed_response_body,
+            outbound,
+            outbound_bytes,
             concurrency,
             queue,
             queue_wait,
@@ -58,9 +89,13 @@ fn limits(limits: &Limits) -> Map<String, Value> {
         [
             ("cpu", nanos(*cpu)),
             ("wall", nanos(*wall)),
+            ("stream", nanos(*stream)),
             ("memory", (*memory).into()),
             ("request-body", (*request_body).into()),
             ("response-body", (*response_body).into()),
+            ("streamed-response-body", (*streamed_response_body).into()),
+            ("outbound", (*outbound).into()),
+            ("outbound-bytes", (*outbound_bytes).into()),
             ("concurrency", (*concurrency).into()),
             ("queue", (*queue).into()),
             ("queue-wait", nanos(*queue_wait)),
@@ -103,4 +138,81 @@ fn sorted(values: impl Iterator<Item = String>) -> Value {
     let mut values: Vec<String> = values.collect();
     values.sort();
     values.into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Site;
+
+    const SITE: &str = r#"
+[tenants.a]
+hosts = ["*"]
+quota.grants = { http = ["https://api.example", "https://pay.example", "http://b.example"] }
+secrets = { token = { file = "token" }, other = { env = "OTHER" } }
+[tenants.a.plugins.p]
+component = "p.wasm"
+grants = { http = ["https://api.example", "https://pay.example"] }
+config = { key = { secret = "token" } }
+limits = { stream = "1min", outbound = 3, outbound-bytes = "1MiB", response-body = "16MiB" }
+[[tenants.a.plugins.p.outbound]]
+origin = "https://api.example"
+header = "authorization"
+secret = "token"
+[[tenants.a.plugins.p.outbound]]
+origin = "https://pay.example"
+header = "x-key"
+secret = "other"
+"#;
+
+    /// A line of it.
+    const GRANTED: &str = r#"grants = { http = ["https://api.example", "https://pay.example"] }"#;
+
+    fn id_of(text: &str) -> Digest {
+        let site = Site::parse(Path::new("/srv/site.toml"), text.to_owned());
+        let site = site.unwrap_or_else(|found| panic!("{found}"));
+        id(site.tenants.values().next().unwrap(), &BTreeMap::new())
+    }
+
+    #[test]
+    fn an_id_has_what_a_plugin_may_reach_and_the_names_of_its_secrets() {
+        for (from, to) in [
+            (
+                GRANTED,
+                r#"grants = { http = ["https://api.example", "https://pay.example", "http://b.example"] }"#,
+            ),
+            (r#"key = { secret = "token" }"#, r#"key = { secret = "other" }"#),
+            (r#"key = { secret = "token" }"#, r#"key = "token""#),
+            (r#"header = "x-key""#, r#"header = "x-token""#),
+            (r#"secret = "other""#, r#"secret = "token""#),
+            (r#"stream = "1min""#, r#"stream = "2min""#),
+            ("outbound = 3", "outbound = 4"),
+            (r#"outbound-bytes = "1MiB""#, r#"outbound-bytes = "2MiB""#),
+            (r#"response-body = "16MiB""#, r#"response-body = "1MiB""#),
+            // A streamed answer is bounded only if it is written.
+            (r#", response-body = "16MiB""#, ""),
+        ] {
+            let changed = SITE.replacen(from, to, 1);
+            assert_ne!(changed, SITE, "{from}");
+            assert_ne!(id_of(&changed), id_of(SITE), "{from} → {to}");
+        }
+    }
+
+    #[test]
+    fn an_id_has_not_where_secrets_are_nor_in_which_order_things_are_written() {
+        for (from, to) in [
+            (r#"file = "token""#, r#"env = "TOKEN""#),
+            (GRANTED, r#"grants = { http = ["https://pay.example", "https://api.example"] }"#),
+            ("x-key", "X-Key"),
+        ] {
+            let changed = SITE.replacen(from, to, 1);
+            assert_ne!(changed, SITE, "{from}");
+            assert_eq!(id_of(&changed), id_of(SITE), "{from} → {to}");
+        }
+        let mut entries: Vec<&str> = SITE.split("[[").collect();
+        entries.swap(1, 2);
+        assert_eq!(id_of(&entries.join("[[")), id_of(SITE));
+    }
 }

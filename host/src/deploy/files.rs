@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+use super::Origin;
+use crate::config::{SecretSource, Site};
+
 /// Some files and their stamps.
 pub(super) struct Files(BTreeMap<PathBuf, Stamp>);
 
@@ -47,6 +50,19 @@ impl Files {
     pub(super) fn paths(&self) -> Vec<PathBuf> {
         self.0.keys().cloned().collect()
     }
+}
+
+/// Every file that a site is made from: where it comes from, its components and its secrets.
+pub(super) fn paths(origin: &Origin, site: &Site) -> Vec<PathBuf> {
+    let (Origin::SiteFile(path) | Origin::Component(path)) = origin;
+    let plugins = site.tenants.values().flat_map(|tenant| tenant.plugins.values());
+    let components = plugins.map(|plugin| plugin.component.clone());
+    let secrets = site.tenants.values().flat_map(|tenant| tenant.secrets.values());
+    let secrets = secrets.filter_map(|secret| match &secret.source {
+        SecretSource::File(path) => Some(path.clone()),
+        SecretSource::Variable(_) => None,
+    });
+    components.chain(secrets).chain([path.clone()]).collect()
 }
 
 impl Stamp {

@@ -1,16 +1,18 @@
 //! What is live, and how the next takes its place.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 
-use super::files::Files;
+use super::files::{Files, paths};
 use super::load::{Loaded, LoadedTenant, load};
+use super::secrets::{Environment, LiveSecrets};
 use super::{Origin, document};
+use crate::capability::http::{HttpClient, Origin as HttpOrigin, Outbound};
 use crate::capability::{KeyValue, Limiters};
-use crate::config::{Diagnostics, HostSettings, PluginSite, Site, TenantSite};
+use crate::config::{CredentialSite, Diagnostics, HostSettings, PluginSite, Site, TenantSite};
 use crate::observe::{Entry, Log, Metrics, Reload, TenantMetrics};
 use crate::sandbox::{Abilities, Component, Sandbox};
 use crate::snapshot::{Chain, HostPattern, Plugin, Revision, Routes, Rule, Snapshot};
@@ -28,6 +30,10 @@ pub struct Parts {
     pub sandbox: Arc<Sandbox>,
     /// Under `wasi:keyvalue`.
     pub store: Store,
+    /// Under `wasi:http/outgoing-handler`.
+    pub http: HttpClient,
+    /// Where secrets may be.
+    pub environment: Environment,
     /// Where it says what it did.
     pub log: Log,
     /// Where it counts it.
@@ -78,7 +84,10 @@ struct LiveTenant {
     quota: Quota,
     gate: Gate,
     plugin_gates: BTreeMap<PluginName, Gate>,
+    /// Connections to other servers stay through a swap, and so does how many there may be.
+    ways_out: BTreeMap<PluginName, WayOut>,
     storage: Arc<StorageQuota>,
+    secrets: LiveSecrets,
     metrics: Arc<TenantMetrics>,
     /// None while its first revision has yet to be valid.
     revision: Option<Arc<Revision>>,
@@ -98,7 +107,7 @@ impl Deployer {
         }
         let host = site.host.clone();
         let warnings = site.warnings.iter().map(|warning| warning.render(false)).collect();
-        let loaded = load(site, &parts.sandbox, []);
+        let loaded = load(site, &parts.sandbox, &parts.environment, []);
         let faults: Vec<_> = loaded.diagnostics().cloned().collect();
         if !faults.is_empty() {
             return Err(StartError::Site(faults.into()));
@@ -180,7 +189,7 @@ impl Deployer {
         live.seen_warnings = warnings;
         let known: Vec<_> =
             live.tenants.values().flat_map(|tenant| tenant.components.values().cloned()).collect();
-        let loaded = load(site, &self.parts.sandbox, known);
+        let loaded = load(site, &self.parts.sandbox, &self.parts.environment, known);
         let mut was_refused = false;
         for (name, tenant) in &loaded.tenants {
             if let Err(faults) = tenant {
@@ -238,8 +247,12 @@ impl Deployer {
                 tenant.hosts.clone_from(&tenant_site.hosts);
                 news.push(log.info("hosts changed").field("tenant", name));
             }
-            if let Some(Ok(loaded)) = tenants.remove(name) {
-                news.extend(self.revise(name, tenant, tenant_site, loaded));
+            if let Some(Ok(LoadedTenant { components, secrets })) = tenants.remove(name) {
+                for secret in tenant.secrets.renew(secrets) {
+                    let entry = log.info("secret changed").field("tenant", name);
+                    news.push(entry.field("secret", secret.as_str()));
+                }
+                news.extend(self.revise(name, tenant, tenant_site, components));
             }
         }
         let is_changed = !news.is_empty();
@@ -265,7 +278,9 @@ impl Deployer {
             quota: site.quota.clone(),
             gate: Gate::new(site.quota.bounds()),
             plugin_gates: BTreeMap::new(),
+            ways_out: BTreeMap::new(),
             storage: Arc::new(StorageQuota::new(site.quota.storage)),
+            secrets: LiveSecrets::default(),
             metrics: self.parts.metrics.tenant(name),
             revision: None,
             components: BTreeMap::new(),
@@ -279,18 +294,21 @@ impl Deployer {
         name: &TenantName,
         tenant: &mut LiveTenant,
         site: &TenantSite,
-        loaded: LoadedTenant,
+        components: BTreeMap<PluginName, Component>,
     ) -> Option<Entry<'_>> {
-        let id = document::id(site, &loaded.components);
+        let id = document::id(site, &components);
         if tenant.revision.as_ref().is_some_and(|revision| revision.id == id) {
             return None;
         }
         tenant.plugin_gates.retain(|plugin, gate| site.plugins.contains_key(plugin) || gate.is_shared());
+        tenant
+            .ways_out
+            .retain(|plugin, _| site.plugins.get(plugin).is_some_and(|site| !site.http.is_empty()));
         let plugins: BTreeMap<PluginName, Arc<Plugin>> = site
             .plugins
             .iter()
             .filter_map(|(plugin, plugin_site)| {
-                let component = loaded.components.get(plugin)?.clone();
+                let component = components.get(plugin)?.clone();
                 Some((plugin.clone(), Arc::new(self.plugin(name, tenant, plugin, plugin_site, component))))
             })
             .collect();
@@ -317,7 +335,7 @@ impl Deployer {
             Revision::new(name.clone(), id, tenant.gate.clone(), tenant.metrics.clone(), routes, drained);
         tenant.retire();
         tenant.revision = Some(Arc::new(revision));
-        tenant.components = loaded.components;
+        tenant.components = components;
         tenant.metrics.set_live_revision(id.to_string());
         Some(self.parts.log.info("revision live").field("tenant", name).display("revision", id))
     }
@@ -333,21 +351,48 @@ impl Deployer {
         let bounds = site.limits.bounds();
         let gate = tenant.plugin_gates.entry(name.clone()).or_insert_with(|| Gate::new(bounds));
         gate.set_bounds(bounds);
+        let gate = gate.clone();
         let limiter = site.grants.limiter.then(|| self.limiters.get(tenant_name, name));
         let keyvalue = (site.grants.keyvalue || site.grants.keyvalue_shared).then(|| {
             let (tenant_name, name) = (tenant_name.clone(), name.clone());
             KeyValue::new(self.parts.store.clone(), tenant_name, name, site.grants, tenant.storage.clone())
         });
+        let http = (!site.http.is_empty()).then(|| self.way_out(tenant, name, site));
+        let secrets = tenant.secrets.of_config(site);
         Plugin {
             tenant: tenant_name.clone(),
             name: name.clone(),
             component,
             limits: site.limits.clone(),
-            abilities: Arc::new(Abilities { config: site.config.clone(), keyvalue, limiter }),
-            gate: gate.clone(),
+            abilities: Arc::new(Abilities { config: site.config.clone(), secrets, keyvalue, limiter, http }),
+            gate,
             metrics: self.parts.metrics.plugin(tenant_name, name),
         }
     }
+}
+
+impl Deployer {
+    /// The plugin's way out: the one that it has, connections and bounds and all, if it is to have the same.
+    fn way_out(&self, tenant: &mut LiveTenant, name: &PluginName, site: &PluginSite) -> Outbound {
+        let (origins, credentials) = (&site.http, &site.credentials);
+        if let Some(way) = tenant.ways_out.get(name)
+            && (&way.origins, &way.credentials) == (origins, credentials)
+        {
+            return way.outbound.clone();
+        }
+        let outbound = Outbound::new(&self.parts.http, origins.clone(), tenant.secrets.credentials(site));
+        let way =
+            WayOut { origins: origins.clone(), credentials: credentials.clone(), outbound: outbound.clone() };
+        tenant.ways_out.insert(name.clone(), way);
+        outbound
+    }
+}
+
+/// What a plugin's way out was made from, and the way.
+struct WayOut {
+    origins: BTreeSet<HttpOrigin>,
+    credentials: Vec<CredentialSite>,
+    outbound: Outbound,
 }
 
 impl LiveTenant {
@@ -355,6 +400,7 @@ impl LiveTenant {
     fn leave(&mut self) -> bool {
         self.retire();
         self.components.clear();
+        self.ways_out.clear();
         !std::mem::take(&mut self.hosts).is_empty()
     }
 
@@ -386,11 +432,4 @@ fn not_half_written(site: Site) -> Result<Site, Diagnostics> {
     }
     let help = "to remove every tenant, leave a comment in the file";
     Err(site.source.diagnostic(&(0..0), "the site file is empty", "", Some(help.into())).into())
-}
-
-/// Every file that a site is made from.
-fn paths(origin: &Origin, site: &Site) -> Vec<PathBuf> {
-    let (Origin::SiteFile(path) | Origin::Component(path)) = origin;
-    let plugins = site.tenants.values().flat_map(|tenant| tenant.plugins.values());
-    plugins.map(|plugin| plugin.component.clone()).chain([path.clone()]).collect()
 }

@@ -1,13 +1,14 @@
-//! A site → compiled plugins, or everything that is wrong with it, by tenant.
+//! A site → compiled plugins and their secrets, or everything that is wrong with it, by tenant.
 
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::secrets::{Environment, Secrets, read_secrets};
 use crate::config::{Diagnostic, PluginSite, Site, Source, TenantSite};
 use crate::observe::Plug;
-use crate::sandbox::{Component, Digest, MAX_ARTIFACT_BYTES, Sandbox, interface};
+use crate::sandbox::{Component, Digest, Interface, MAX_ARTIFACT_BYTES, Sandbox};
 use crate::tenant::{PluginName, TenantName};
 
 /// A site with its components.
@@ -22,6 +23,7 @@ pub struct Loaded {
 pub struct LoadedTenant {
     /// The components of its plugins.
     pub components: BTreeMap<PluginName, Component>,
+    pub(super) secrets: Secrets,
 }
 
 impl Loaded {
@@ -33,9 +35,15 @@ impl Loaded {
 
 /// Compiles what `site` names. What is among `known` is not compiled again. Takes seconds: not for an
 /// async worker.
-pub fn load(site: Site, sandbox: &Sandbox, known: impl IntoIterator<Item = Component>) -> Loaded {
+pub fn load(
+    site: Site,
+    sandbox: &Sandbox,
+    environment: &Environment,
+    known: impl IntoIterator<Item = Component>,
+) -> Loaded {
     let known = known.into_iter().map(|component| (component.digest(), component)).collect();
-    let mut loader = Loader { source: site.source.clone(), sandbox, known, read: BTreeMap::new() };
+    let source = site.source.clone();
+    let mut loader = Loader { source, sandbox, environment, known, read: BTreeMap::new() };
     let tenants = site.tenants.iter().map(|(name, tenant)| (name.clone(), loader.tenant(tenant))).collect();
     Loaded { site, tenants }
 }
@@ -43,6 +51,7 @@ pub fn load(site: Site, sandbox: &Sandbox, known: impl IntoIterator<Item = Compo
 struct Loader<'a> {
     source: Arc<Source>,
     sandbox: &'a Sandbox,
+    environment: &'a Environment,
     known: BTreeMap<Digest, Component>,
     /// Files of this load: two plugins of one file run the same bytes, even if it changes in between.
     read: BTreeMap<PathBuf, Result<Component, Fault>>,
@@ -75,7 +84,8 @@ impl Loader<'_> {
             }
         }
         self.check_places(tenant, &components, &mut faults);
-        if faults.is_empty() { Ok(LoadedTenant { components }) } else { Err(faults) }
+        let secrets = read_secrets(tenant, self.environment, &self.source, &mut faults);
+        if faults.is_empty() { Ok(LoadedTenant { components, secrets }) } else { Err(faults) }
     }
 
     fn component(&mut self, path: &Path) -> Result<Component, Fault> {
@@ -156,9 +166,11 @@ impl Loader<'_> {
                     continue;
                 }
                 let place = if wanted == FILTERS { "filter" } else { "plugin" };
-                let exports: Vec<_> = wanted.iter().map(|plug| format!("`{}`", interface(*plug))).collect();
-                let is: Vec<_> =
-                    component.plugs().iter().map(|plug| format!("a {}", plug.as_str())).collect();
+                let would_do =
+                    Interface::ALL.into_iter().filter(|interface| wanted.contains(&interface.plug()));
+                let exports: Vec<_> = would_do.map(|interface| format!("`{}`", interface.name())).collect();
+                let plugs = Plug::ALL.into_iter().filter(|plug| component.is(*plug));
+                let is: Vec<_> = plugs.map(|plug| format!("a {}", plug.as_str())).collect();
                 let is = if is.is_empty() { "nothing that a route can use".into() } else { is.join(" and ") };
                 let help = (!self.has_site_file() && FILTERS.iter().any(|plug| component.is(*plug)))
                     .then(|| "a filter stands before a plugin: name both in a route of a site file".into());

@@ -2,7 +2,7 @@
 //!
 //! A change is read, checked and compiled beside what runs (`load.rs`); only then is one pointer swapped.
 //! What is broken changes nothing: a site file with a fault leaves everything as it is, a component with
-//! one leaves its own tenant as it is. Gates, counters, limiters and quotas belong to tenants and plugins,
+//! one leaves its own tenant as it is. Gates, counters, limiters, quotas and secrets belong to tenants and plugins,
 //! not to revisions, and stay through a swap.
 //!
 //! | file | owns |
@@ -10,6 +10,8 @@
 //! | `load.rs` | a site → compiled plugins, or everything that is wrong with it |
 //! | `document.rs` | the id of a revision |
 //! | `live.rs` | what is live, and how the next takes its place |
+//! | `secrets.rs` | the values of secrets, and the cells that keep them over revisions |
+//! | `outbound.rs` | the client behind every plugin's way out |
 //! | `files.rs` | what the site's files looked like when they were read |
 //! | `watch.rs` | which folders are watched, and the thread that reloads when a file changes |
 
@@ -17,10 +19,14 @@ mod document;
 mod files;
 mod live;
 mod load;
+mod outbound;
+mod secrets;
 mod watch;
 
 pub use live::{Deployer, Parts, Reloaded, StartError};
 pub use load::{Loaded, LoadedTenant, load, read_component};
+pub use outbound::http_client;
+pub use secrets::Environment;
 pub use watch::{WatchError, Watcher};
 
 use std::path::PathBuf;

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 use std::net::IpAddr;
+use std::os::fd::AsFd;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -20,6 +21,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::linger::Linger;
+use super::reset::ResetIfBroken;
 use super::stall::StallGuard;
 use super::{Settings, Stage, gate};
 use crate::request::{AnswerBody, Requests};
@@ -58,14 +60,18 @@ struct Life {
     answered: AtomicU64,
     /// Of them, those whose answer's last piece was taken, or that were given up.
     ended: AtomicU64,
+    /// Of those, answers whose next piece is waited for: it is the plugin that is slow, not the client.
+    awaited: AtomicU64,
     /// Pieces of answers that were taken to be written.
     pieces: AtomicU64,
-    /// Whether the last request may have been answered before it was read to its end.
+    /// Whether the last request has not been read to its end.
     has_unread: Arc<AtomicBool>,
+    /// Whether an answer was broken off that would end with the connection.
+    is_broken: Arc<AtomicBool>,
 }
 
 impl Connection {
-    pub(super) async fn run(self, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+    pub(super) async fn run(self, stream: impl AsyncRead + AsyncWrite + AsFd + Unpin + Send + 'static) {
         let Self { requests, client, settings, mut stage } = self;
         let life = Arc::new(Life::default());
         let service = {
@@ -74,18 +80,23 @@ impl Connection {
                 let (requests, life) = (requests.clone(), life.clone());
                 async move {
                     let under_way = UnderWay::begin(life.clone());
-                    let (version, has_body) = (request.version(), !request.body().is_end_stream());
+                    let version = request.version();
                     let checked = gate::check(&request);
+                    let request = request.map(|body| WatchedUpload::new(body, &life));
                     let answer = requests.serve(request, client, checked).await;
                     life.answered.fetch_add(u64::from(version == Version::HTTP_2), Ordering::Relaxed);
-                    let is_refused = answer.status().is_client_error() || answer.status().is_server_error();
-                    life.has_unread.store(has_body && is_refused, Ordering::Relaxed);
-                    Ok::<_, Infallible>(answer.map(|body| WatchedBody { body, under_way }))
+                    Ok::<_, Infallible>(answer.map(|body| WatchedBody {
+                        body,
+                        under_way,
+                        is_awaited: false,
+                        ends_with_connection: version == Version::HTTP_10,
+                    }))
                 }
             })
         };
         let builder = builder(settings.head);
-        let stream = StallGuard::new(stream, settings.write);
+        let stream = ResetIfBroken::new(stream, life.is_broken.clone());
+        let stream = StallGuard::new(stream, settings.write, settings.rate_bytes_per_second);
         let taken = stream.taken();
         let stream = TokioIo::new(Linger::new(stream, LINGER, life.has_unread.clone()));
         let mut connection = pin!(builder.serve_connection(stream, service));
@@ -178,10 +189,12 @@ struct Watch {
 
 impl Watch {
     fn look(&mut self, life: &Life, taken: u64, patience: Duration) -> Seen {
-        let [begun, answered, ended, pieces] = [&life.begun, &life.answered, &life.ended, &life.pieces]
-            .map(|count| count.load(Ordering::Relaxed));
+        let [begun, answered, awaited, ended, pieces] =
+            [&life.begun, &life.answered, &life.awaited, &life.ended, &life.pieces]
+                .map(|count| count.load(Ordering::Relaxed));
         let is_same = (begun, ended, taken) == (self.begun, self.ended, self.taken);
-        let is_stalled = begun != ended && begun == answered && pieces == self.pieces;
+        let is_offered = begun == answered && begun > ended.saturating_add(awaited);
+        let is_stalled = is_offered && pieces == self.pieces;
         let stalled = is_stalled.then(|| self.stalled.unwrap_or_else(Instant::now));
         *self = Self { begun, ended, pieces, taken, stalled };
         match stalled {
@@ -209,10 +222,67 @@ impl Drop for UnderWay {
     }
 }
 
+/// A request's body, which tells when it was read to its end.
+struct WatchedUpload {
+    body: Incoming,
+    has_unread: Arc<AtomicBool>,
+}
+
+impl WatchedUpload {
+    fn new(body: Incoming, life: &Life) -> Self {
+        life.has_unread.store(!body.is_end_stream(), Ordering::Relaxed);
+        Self { body, has_unread: life.has_unread.clone() }
+    }
+}
+
+impl Body for WatchedUpload {
+    type Data = <Incoming as Body>::Data;
+    type Error = <Incoming as Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if matches!(frame, Poll::Ready(None)) || self.body.is_end_stream() {
+            self.has_unread.store(false, Ordering::Relaxed);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
 /// An answer's body, as a sign of life.
 struct WatchedBody {
     body: AnswerBody,
     under_way: UnderWay,
+    is_awaited: bool,
+    ends_with_connection: bool,
+}
+
+impl WatchedBody {
+    fn set_awaited(&mut self, is_awaited: bool) {
+        let awaited = &self.under_way.0.awaited;
+        match (self.is_awaited, is_awaited) {
+            (false, true) => awaited.fetch_add(1, Ordering::Relaxed),
+            (true, false) => awaited.fetch_sub(1, Ordering::Relaxed),
+            _ => return,
+        };
+        self.is_awaited = is_awaited;
+    }
+}
+
+impl Drop for WatchedBody {
+    fn drop(&mut self) {
+        self.set_awaited(false);
+    }
 }
 
 impl Body for WatchedBody {
@@ -223,8 +293,15 @@ impl Body for WatchedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        self.under_way.0.pieces.fetch_add(1, Ordering::Relaxed);
-        Pin::new(&mut self.body).poll_frame(context)
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if frame.is_ready() {
+            self.under_way.0.pieces.fetch_add(1, Ordering::Relaxed);
+        }
+        if matches!(frame, Poll::Ready(Some(Err(_)))) && self.ends_with_connection {
+            self.under_way.0.is_broken.store(true, Ordering::Relaxed);
+        }
+        self.set_awaited(frame.is_pending());
+        frame
     }
 
     fn is_end_stream(&self) -> bool {

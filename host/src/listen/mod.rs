@@ -7,6 +7,7 @@ mod connection;
 mod gate;
 mod linger;
 mod probes;
+mod reset;
 mod stall;
 
 use std::net::{IpAddr, SocketAddr};
@@ -63,6 +64,8 @@ pub struct Settings {
     pub head: Duration,
     /// How long a client may take nothing of its answer.
     pub write: Duration,
+    /// What a client must take of its answers, on average, while it is waited for.
+    pub rate_bytes_per_second: u64,
     /// How long shutdown waits for what is in flight.
     pub grace: Duration,
 }

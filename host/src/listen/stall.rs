@@ -1,4 +1,5 @@
-//! A stream whose reader must not stop taking: a write that makes no progress for too long ends it.
+//! A stream whose reader must not stop taking: a write that makes no progress for too long ends it, and so does
+//! a reader that takes less than a certain rate for as long as it is the reader that is waited for.
 
 use std::io;
 use std::pin::Pin;
@@ -8,21 +9,43 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 
-/// Cuts a stream that takes nothing for `patience` while there is something to take.
+/// How long writes have waited, all together, when a reader's rate is looked at.
+const RATE_PERIOD: Duration = Duration::from_secs(10);
+
+/// Cuts a stream that takes nothing for `patience`, or too little, while there is something to take.
 pub(super) struct StallGuard<S> {
     stream: S,
     patience: Duration,
+    /// What must be taken in a period of waiting.
+    due_bytes: u64,
     /// Counts writes of which something was taken.
     taken: Arc<AtomicU64>,
     /// Set while a write waits.
-    deadline: Option<Pin<Box<Sleep>>>,
+    wait: Option<Wait>,
+    /// Of this period.
+    waited: Duration,
+    taken_bytes: u64,
+}
+
+/// A write that waits for its reader.
+struct Wait {
+    since: Instant,
+    deadline: Pin<Box<Sleep>>,
 }
 
 impl<S> StallGuard<S> {
-    pub(super) fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, taken: Arc::default(), deadline: None }
+    pub(super) fn new(stream: S, patience: Duration, rate_bytes_per_second: u64) -> Self {
+        Self {
+            stream,
+            patience,
+            due_bytes: rate_bytes_per_second.saturating_mul(RATE_PERIOD.as_secs()),
+            taken: Arc::default(),
+            wait: None,
+            waited: Duration::ZERO,
+            taken_bytes: 0,
+        }
     }
 
     /// Grows with each write of which something was taken.
@@ -30,23 +53,45 @@ impl<S> StallGuard<S> {
         self.taken.clone()
     }
 
-    fn count(&self, written: &Poll<io::Result<usize>>) {
-        if matches!(written, Poll::Ready(Ok(1..))) {
+    fn count(&mut self, written: &Poll<io::Result<usize>>) {
+        if let Poll::Ready(Ok(bytes @ 1..)) = written {
             self.taken.fetch_add(1, Ordering::Relaxed);
+            let bytes = u64::try_from(*bytes).unwrap_or(u64::MAX);
+            self.taken_bytes = self.taken_bytes.saturating_add(bytes);
         }
     }
 
     /// Notes how a write went; one that waits is given until its deadline.
     fn watch<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            self.deadline = None;
+            if let Some(wait) = self.wait.take()
+                && self.is_too_slow(wait.since.elapsed())
+            {
+                return Poll::Ready(Err(timed_out("the client takes too little of its answer")));
+            }
             return written;
         }
         let patience = self.patience;
-        let deadline = self.deadline.get_or_insert_with(|| Box::pin(sleep(patience)));
-        ready!(deadline.as_mut().poll(context));
-        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, "the client takes nothing of its answer")))
+        let wait = self
+            .wait
+            .get_or_insert_with(|| Wait { since: Instant::now(), deadline: Box::pin(sleep(patience)) });
+        ready!(wait.deadline.as_mut().poll(context));
+        Poll::Ready(Err(timed_out("the client takes nothing of its answer")))
     }
+
+    /// A write has waited for so long: whether a period is over in which too little was taken.
+    fn is_too_slow(&mut self, waited: Duration) -> bool {
+        self.waited = self.waited.saturating_add(waited);
+        if self.waited < RATE_PERIOD {
+            return false;
+        }
+        self.waited = Duration::ZERO;
+        std::mem::take(&mut self.taken_bytes) < self.due_bytes
+    }
+}
+
+fn timed_out(reason: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, reason)
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for StallGuard<S> {
@@ -103,7 +148,7 @@ mod tests {
     async fn a_reader_that_takes_nothing_is_cut_and_a_slow_one_is_not() {
         let patience = Duration::from_millis(400);
         let (near, mut far) = tokio::io::duplex(1024);
-        let mut guarded = StallGuard::new(near, patience);
+        let mut guarded = StallGuard::new(near, patience, 0);
         let slow = tokio::spawn(async move {
             let mut buffer = [0; 1024];
             for _ in 0..4 {
@@ -116,5 +161,18 @@ mod tests {
         let _still_open = slow.await.unwrap();
         let stalled = guarded.write_all(&[0; 4096]).await.unwrap_err();
         assert_eq!(stalled.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_reader_that_takes_too_little_for_a_period_is_too_slow() {
+        let (near, _far) = tokio::io::duplex(1024);
+        let mut guarded = StallGuard::new(near, Duration::from_secs(30), 100);
+        for (taken_bytes, waited_s, expected) in
+            [(10, 9, false), (980, 2, true), (500, 5, false), (500, 5, false), (999, 10, true), (0, 3, false)]
+        {
+            guarded.taken_bytes += taken_bytes;
+            let is_too_slow = guarded.is_too_slow(Duration::from_secs(waited_s));
+            assert_eq!(is_too_slow, expected, "{taken_bytes} bytes, {waited_s} s");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! What a plugin prints and logs in one call, marked with tenant, plugin and request id.
 
+use std::fmt;
 use std::sync::Arc;
 
 use super::{Entry, Level, Log, PluginMetrics};
@@ -34,6 +35,12 @@ impl PluginLog {
     /// Why the host could not do what it asked; the plugin was told less.
     pub fn host_call_failed(&self, reason: &str) {
         self.send(self.entry(Level::Warn, "a host call of the plugin failed").field("reason", reason));
+    }
+
+    /// How it failed when its answer had been taken to the last byte: nobody is there to be told.
+    pub fn failed_after_its_answer(&self, error: &dyn fmt::Display) {
+        let entry = self.entry(Level::Warn, "a plugin failed after its answer was whole");
+        self.send(entry.field("error", format_args!("{error}")));
     }
 
     fn entry(&self, level: Level, message: &str) -> Entry<'_> {

@@ -53,8 +53,8 @@ struct Routed {
 
 struct Answered {
     status: u16,
-    body_bytes: usize,
-    written_bytes: usize,
+    written_bytes: u64,
+    is_whole: bool,
 }
 
 impl Account {
@@ -122,7 +122,7 @@ impl Account {
     }
 
     /// Notes that a plugin gave a body where HTTP allows none.
-    pub(super) fn dropped_body(&self, status: StatusCode, bytes: usize) {
+    pub(super) fn dropped_body(&self, status: StatusCode, bytes: Option<usize>) {
         let routed = self.routed.as_ref();
         self.ledger
             .log
@@ -130,29 +130,28 @@ impl Account {
             .field("tenant", routed.map(|routed| &routed.revision.tenant))
             .field("plugin", routed.and_then(|routed| Some(&routed.target.as_ref()?.0.name)))
             .field("status", status.as_u16())
-            .field("dropped-bytes", u64::try_from(bytes).unwrap_or(u64::MAX))
+            .field("dropped-bytes", bytes.and_then(|bytes| u64::try_from(bytes).ok()))
             .field("request-id", &*self.request_id)
             .send();
     }
 
-    /// The answer that is about to be sent.
-    pub(super) fn answered(&mut self, status: u16, body_bytes: usize) {
-        self.answer = Some(Answered { status, body_bytes, written_bytes: 0 });
+    /// The answer that is about to be sent; one without a body is whole already.
+    pub(super) fn answered(&mut self, status: u16, is_whole: bool) {
+        self.answer = Some(Answered { status, written_bytes: 0, is_whole });
     }
 }
 
 impl Drop for Account {
     fn drop(&mut self) {
         let duration = self.began.elapsed();
-        let (status, written_bytes, is_whole) = match &self.answer {
-            Some(answer) => (answer.status, answer.written_bytes, answer.written_bytes == answer.body_bytes),
+        let (status, response_bytes, is_whole) = match &self.answer {
+            Some(answer) => (answer.status, answer.written_bytes, answer.is_whole),
             None => (CLIENT_GONE, 0, false),
         };
         if !is_whole && self.failure.is_none() {
             self.failure = Some(("client-gone", Blame::Client));
         }
         let blame = self.failure.map(|(_, blame)| blame);
-        let response_bytes = u64::try_from(written_bytes).unwrap_or(u64::MAX);
         let target = self.routed.as_ref().and_then(|routed| routed.target.as_ref());
         match (&self.routed, target) {
             (_, Some((plugin, _))) => plugin.metrics.request(status, blame, duration, response_bytes),
@@ -193,22 +192,30 @@ impl Exchange {
         Self { account, _place: place }
     }
 
-    /// Whether the revision that the plugin's answer comes from was ended: the answer is then broken off,
-    /// and accounted for so. What the host says itself, that very thing perhaps, is said to the end.
-    pub(super) fn is_broken_off(&mut self) -> bool {
-        let Account { routed, failure, .. } = &mut self.account;
-        let is_ended = routed.as_ref().is_some_and(|routed| routed.revision.is_ended());
-        if failure.is_some() || !is_ended {
-            return false;
-        }
-        *failure = Some(("draining", Blame::Host));
-        true
+    /// Whether the revision that the plugin's answer comes from was ended: the answer is then broken off. What
+    /// the host says itself, that very thing perhaps, is said to the end.
+    pub(super) fn is_over(&self) -> bool {
+        let Account { routed, failure, .. } = &self.account;
+        failure.is_none() && routed.as_ref().is_some_and(|routed| routed.revision.is_ended())
+    }
+
+    /// The answer is broken off.
+    pub(super) fn failed(&mut self, error: &RequestError, plugin: Option<&PluginName>) {
+        self.account.failed(error, plugin);
     }
 
     /// So many more bytes of the body were taken to be written.
     pub(super) fn took(&mut self, bytes: usize) {
         if let Some(answer) = &mut self.account.answer {
+            let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
             answer.written_bytes = answer.written_bytes.saturating_add(bytes);
+        }
+    }
+
+    /// Its last byte was taken.
+    pub(super) fn took_all(&mut self) {
+        if let Some(answer) = &mut self.account.answer {
+            answer.is_whole = true;
         }
     }
 }

@@ -1,17 +1,20 @@
-//! Bodies: a request's is read whole under a limit; an answer's is written in pieces and holds, until the
-//! last is taken, what the request holds.
+//! Bodies that are whole: a request's is read under a limit. And an answer's body, whole or not: it is written
+//! in pieces and holds, until the last is taken, what the request holds. Requests' bodies that are taken as they
+//! come are `upload.rs`'s, answers' `stream.rs`'s.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::time::Instant;
 
 use super::account::Exchange;
-use super::error::MessageError;
+use super::error::{AdmissionError, MessageError, RequestError};
+use super::stream::StreamedBody;
 
 /// The whole of a body may take this many times what one of its pieces may: a caller that drips a byte
 /// just before each deadline is cut as well.
@@ -63,49 +66,153 @@ where
     }
 }
 
-/// The request's revision was ended while its answer was being written: the body is broken off, so that
-/// no client takes it for whole.
+/// The rest of an answer cannot be sent. The body is broken off, so that no client takes it for whole.
 #[derive(Debug, thiserror::Error)]
-#[error("the answer's revision was ended")]
-pub struct Ended;
+#[error("the answer was broken off")]
+pub struct BrokenOff;
+
+/// What an answer says after its head.
+pub(super) enum Content {
+    /// All of it is there.
+    Whole { data: Bytes, trailers: Option<HeaderMap> },
+    /// It comes as the plugin writes it.
+    Streamed(Box<StreamedBody>),
+}
+
+impl From<Bytes> for Content {
+    fn from(data: Bytes) -> Self {
+        Self::Whole { data, trailers: None }
+    }
+}
+
+impl From<StreamedBody> for Content {
+    fn from(body: StreamedBody) -> Self {
+        if body.is_empty() {
+            // Nobody would ask for its end.
+            body.leave_alone();
+            return Self::empty();
+        }
+        Self::Streamed(Box::new(body))
+    }
+}
+
+impl Content {
+    /// Nothing.
+    pub(super) fn empty() -> Self {
+        Bytes::new().into()
+    }
+
+    /// Whether there is nothing to be sent after the head.
+    pub(super) fn is_empty(&self) -> bool {
+        match self {
+            Self::Whole { data, trailers } => data.is_empty() && trailers.is_none(),
+            Self::Streamed(body) => body.is_empty(),
+        }
+    }
+
+    /// How long it is, if that is known and may be stated: in HTTP/1.1 a body with a length has no trailers
+    /// (RFC 9112 §6.3).
+    pub(super) fn len(&self) -> Option<usize> {
+        match self {
+            Self::Whole { data, trailers: None } => Some(data.len()),
+            Self::Whole { trailers: Some(_), .. } | Self::Streamed(_) => None,
+        }
+    }
+
+    /// Nothing of it is to be sent.
+    pub(super) fn refuse(&mut self) {
+        if let Self::Streamed(body) = std::mem::replace(self, Self::empty()) {
+            body.refuse();
+        }
+    }
+}
 
 /// The body of an answer.
 pub struct AnswerBody {
-    data: Bytes,
+    content: Content,
     exchange: Exchange,
 }
 
 impl AnswerBody {
-    pub(super) fn new(data: Bytes, exchange: Exchange) -> Self {
-        Self { data, exchange }
+    pub(super) fn new(content: Content, exchange: Exchange) -> Self {
+        Self { content, exchange }
+    }
+
+    /// Nothing more comes.
+    fn end(&mut self) {
+        self.exchange.took_all();
+        let content = std::mem::replace(&mut self.content, Content::empty());
+        if let Content::Streamed(body) = content {
+            body.leave_alone();
+        }
+    }
+
+    fn break_off(&mut self, error: &RequestError) -> BrokenOff {
+        let plugin = match &self.content {
+            Content::Streamed(body) => Some(body.plugin().name.clone()),
+            Content::Whole { .. } => None,
+        };
+        self.exchange.failed(error, plugin.as_ref());
+        if let Content::Streamed(body) = std::mem::replace(&mut self.content, Content::empty()) {
+            body.break_off(error);
+        }
+        BrokenOff
     }
 }
 
 impl Body for AnswerBody {
     type Data = Bytes;
-    type Error = Ended;
+    type Error = BrokenOff;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Ended>>> {
-        if self.data.is_empty() {
-            return Poll::Ready(None);
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        let Self { content, exchange } = &mut *self;
+        match content {
+            Content::Whole { data, trailers } => {
+                if data.is_empty() && trailers.is_none() {
+                    return Poll::Ready(None);
+                }
+                if exchange.is_over() {
+                    let error = AdmissionError::Draining.into();
+                    return Poll::Ready(Some(Err(self.break_off(&error))));
+                }
+                let length = data.remaining().min(PIECE_BYTES);
+                let frame = if data.is_empty() { trailers.take().map(Frame::trailers) } else { None };
+                let frame = frame.unwrap_or_else(|| Frame::data(data.split_to(length)));
+                exchange.took(length);
+                if self.content.is_empty() {
+                    self.end();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Content::Streamed(body) => match ready!(body.poll_frame(context)) {
+                Some(Ok(frame)) => {
+                    exchange.took(frame.data_ref().map_or(0, Bytes::len));
+                    // hyper asks for nothing beyond either of them.
+                    if frame.is_trailers() || body.has_its_length() {
+                        self.end();
+                    }
+                    Poll::Ready(Some(Ok(frame)))
+                }
+                None => {
+                    self.end();
+                    Poll::Ready(None)
+                }
+                Some(Err(error)) => Poll::Ready(Some(Err(self.break_off(&error)))),
+            },
         }
-        if self.exchange.is_broken_off() {
-            return Poll::Ready(Some(Err(Ended)));
-        }
-        let length = self.data.remaining().min(PIECE_BYTES);
-        let piece = self.data.split_to(length);
-        self.exchange.took(length);
-        Poll::Ready(Some(Ok(Frame::data(piece))))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.data.is_empty()
+        self.content.is_empty()
     }
 
     fn size_hint(&self) -> SizeHint {
-        SizeHint::with_exact(u64::try_from(self.data.len()).unwrap_or(u64::MAX))
+        match self.content.len().map(u64::try_from) {
+            Some(Ok(bytes)) => SizeHint::with_exact(bytes),
+            _ => SizeHint::default(),
+        }
     }
 }

@@ -11,12 +11,12 @@ use super::error::{AdmissionError, PluginError, RequestError};
 use crate::observe::{Held, Outcome, Plug, PluginLog};
 use crate::sandbox::{Call, Called, Context, Limits};
 use crate::snapshot::Plugin;
-use crate::tenant::Permit;
+use crate::tenant::{Gate, Permit};
 
 /// A call that may run: it holds the plugin's permit and one of the host's slots, and is counted however
 /// it ends, also when its caller leaves.
-pub(super) struct Running<'a> {
-    plugin: &'a Plugin,
+pub(super) struct Running {
+    plugin: Arc<Plugin>,
     plug: Plug,
     outcome: Outcome,
     cpu: Duration,
@@ -26,24 +26,25 @@ pub(super) struct Running<'a> {
 }
 
 impl Requests {
-    /// The plugin's own permit, then one of the host's slots: in this order, so that a plugin that is full
-    /// keeps nobody else from a slot.
-    pub(super) async fn begin<'a>(
+    /// The plugin's own permit, then one of these slots of the host: in this order, so that a plugin that is
+    /// full keeps nobody else from a slot.
+    pub(super) async fn begin(
         &self,
-        plugin: &'a Plugin,
+        plugin: &Arc<Plugin>,
         plug: Plug,
         deadline: Instant,
-    ) -> Result<Running<'a>, RequestError> {
+        slots: &Gate,
+    ) -> Result<Running, RequestError> {
         let rejected = |error| {
             plugin.metrics.queue_rejected();
             RequestError::Admission(error)
         };
         let waiting = plugin.metrics.waiting_guard();
         let place = plugin.gate.enter(deadline).await.map_err(|r| rejected(AdmissionError::Plugin(r)))?;
-        let slot = self.slots.enter(deadline).await.map_err(|r| rejected(AdmissionError::Host(r)))?;
+        let slot = slots.enter(deadline).await.map_err(|r| rejected(AdmissionError::Host(r)))?;
         drop(waiting);
         Ok(Running {
-            plugin,
+            plugin: plugin.clone(),
             plug,
             outcome: Outcome::Cancelled,
             cpu: Duration::ZERO,
@@ -62,17 +63,35 @@ impl Requests {
                 deadline: deadline(limits.wall).min(latest),
                 memory_bytes: limits.memory,
                 response_body_bytes: limits.response_body,
+                stream: limits.stream,
+                outbound: limits.outbound,
+                outbound_bytes: limits.outbound_bytes,
                 log_lines: limits.log_lines,
                 log_bytes: limits.log_bytes,
             },
             context: context.clone(),
             abilities: plugin.abilities.clone(),
-            log: PluginLog::new(self.ledger.log.clone(), plugin.metrics.clone(), context.request_id.clone()),
+            log: self.plugin_log(plugin, context),
         }
+    }
+
+    /// The log of a call.
+    pub(super) fn plugin_log(&self, plugin: &Plugin, context: &Context) -> PluginLog {
+        PluginLog::new(self.ledger.log.clone(), plugin.metrics.clone(), context.request_id.clone())
     }
 }
 
-impl Running<'_> {
+impl Running {
+    /// Whose call it is.
+    pub(super) fn plugin(&self) -> &Arc<Plugin> {
+        &self.plugin
+    }
+
+    /// The call was cut off, and had used so much by then.
+    pub(super) fn cancelled(mut self, cpu: Duration) {
+        self.cpu = cpu;
+    }
+
     /// The call has ended: what it gave, if `accept` takes it.
     pub(super) fn end<T, R>(
         mut self,
@@ -91,7 +110,7 @@ impl Running<'_> {
     }
 }
 
-impl Drop for Running<'_> {
+impl Drop for Running {
     fn drop(&mut self) {
         self.plugin.metrics.call(self.plug, self.outcome, self.cpu);
     }

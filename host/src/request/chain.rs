@@ -3,6 +3,7 @@
 //! Each link is a call of its own (`call.rs`). Whoever answered, the answer goes back through the filters
 //! that ran, last first; but a filter that fails ends the chain: what it was there to guard must not pass.
 
+use std::convert::Infallible;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,18 +13,21 @@ use tokio::time::Instant;
 
 use super::account::Account;
 use super::admit::{Place, deadline};
-use super::error::{PluginError, RequestError};
+use super::body::Content;
+use super::error::{MessageError, PluginError, RequestError};
 use super::message::Asked;
+use super::stream::StreamedBody;
+use super::upload::Upload;
 use super::{Requests, body, message, respond};
 use crate::observe::Plug;
-use crate::sandbox::Context;
 use crate::sandbox::message::{Forward, HeaderChange, Request, RequestHead, Verdict};
+use crate::sandbox::{Answer, Called, Context, Streamed};
 use crate::snapshot::{Chain, Plugin, Revision};
 use crate::tenant::Limits;
 
 /// A request that has its place in the tenant's quota.
 pub(super) struct Admitted<'a> {
-    pub(super) revision: &'a Revision,
+    pub(super) revision: &'a Arc<Revision>,
     pub(super) chain: &'a Chain,
     pub(super) context: Arc<Context>,
     /// The head as the next link sees it.
@@ -56,7 +60,7 @@ enum Heeded {
     /// The request goes on; these are for the answer.
     Next(Vec<HeaderChange>),
     /// It was answered.
-    Respond(Response<Bytes>),
+    Respond(Box<Response<Content>>),
 }
 
 /// A failure, and the link where it happened.
@@ -72,9 +76,9 @@ impl Requests {
         request: &mut Admitted<'_>,
         body: B,
         account: &mut Account,
-    ) -> Response<Bytes>
+    ) -> Response<Content>
     where
-        B: Body<Data = Bytes> + Unpin,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
         let mut passed = Vec::with_capacity(request.chain.filters.len());
         let answer = match self.inward(request, &mut passed).await {
@@ -96,7 +100,7 @@ impl Requests {
         &self,
         request: &mut Admitted<'a>,
         passed: &mut Vec<Passed<'a>>,
-    ) -> Result<Option<Response<Bytes>>, Failed<'a>> {
+    ) -> Result<Option<Response<Content>>, Failed<'a>> {
         let chain = request.chain;
         for filter in &chain.filters {
             let at = |error| Failed { error, plugin: filter };
@@ -109,21 +113,42 @@ impl Requests {
                 Heeded::Next(changes) => passed.push(Passed { filter, seen, changes }),
                 Heeded::Respond(answer) => {
                     passed.push(Passed { filter, seen, changes: Vec::new() });
-                    return Ok(Some(answer));
+                    return Ok(Some(*answer));
                 }
             }
         }
         Ok(None)
     }
 
-    /// Calls the plugin, once the body is whole. Until it is, the request holds no permit.
-    async fn handle<'a, B>(&self, request: &mut Admitted<'a>, body: B) -> Result<Response<Bytes>, Failed<'a>>
+    /// Calls the plugin.
+    async fn handle<'a, B>(
+        &self,
+        request: &mut Admitted<'a>,
+        body: B,
+    ) -> Result<Response<Content>, Failed<'a>>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+    {
+        let plugin = &request.chain.plugin;
+        let answer = if plugin.component.streams() {
+            self.handle_streams(request, body).await
+        } else {
+            self.handle_whole(request, body).await
+        };
+        answer.map_err(|error| Failed { error, plugin })
+    }
+
+    /// Calls a plugin that takes and gives whole bodies, once the request's is there. Until it is, the request
+    /// holds no permit.
+    async fn handle_whole<B>(
+        &self,
+        request: &mut Admitted<'_>,
+        body: B,
+    ) -> Result<Response<Content>, RequestError>
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let chain = request.chain;
-        let plugin = &chain.plugin;
-        let at = |error| Failed { error, plugin };
+        let plugin = &request.chain.plugin;
         let body = if body.is_end_stream() {
             Vec::new()
         } else {
@@ -131,17 +156,71 @@ impl Requests {
             let began = Instant::now();
             let body = body::read(body, plugin.limits.request_body, self.settings.body_patience).await;
             request.deadline = request.deadline.checked_add(began.elapsed()).unwrap_or(request.deadline);
-            let body = body.map_err(|error| at(error.into()))?;
-            let place = Place::take(request.revision, request.deadline).await;
-            request.place = Some(place.map_err(|error| at(error.into()))?);
+            let body = body?;
+            request.place = Some(Place::take(request.revision, request.deadline).await?);
             body
         };
         let asked = Asked::by(&request.head);
         let message = Request { head: request.take_head(), body };
-        let running = self.begin(plugin, Plug::Handler, request.deadline).await.map_err(at)?;
+        let running = self.begin(plugin, Plug::Handler, request.deadline, &self.slots.calls).await?;
         let call = self.call(plugin, &request.context, request.deadline);
         let called = self.sandbox.handle(&plugin.component, call, message).await;
-        running.end(called, |answer| message::whole_response(&plugin.limits, asked, answer)).map_err(at)
+        let answer = running.end(called, |answer| message::whole_response(&plugin.limits, asked, answer))?;
+        Ok(answer.map(Content::from))
+    }
+
+    /// Calls a plugin that takes its body as it comes, and gives its answer's so.
+    async fn handle_streams<B>(
+        &self,
+        request: &mut Admitted<'_>,
+        body: B,
+    ) -> Result<Response<Content>, RequestError>
+    where
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
+    {
+        let plugin = &request.chain.plugin;
+        let (upload, watch) = Upload::new(body, plugin.limits.request_body, self.settings)?;
+        let asked = Asked::by(&request.head);
+        let running = self.begin(plugin, Plug::Handler, request.deadline, &self.slots.calls).await?;
+        let call = self.call(plugin, &request.context, request.deadline);
+        let wall = call.limits.deadline;
+        let message = message::streamed_request(request.take_head(), &request.context, upload)?;
+        let Called { result, cpu } = tokio::select! {
+            biased;
+            called = self.sandbox.answer(&plugin.component, call, message, watch.wall(wall)) => called,
+            fault = watch.fault() => return Err(MessageError::from(fault).into()),
+        };
+        // The plugin was told as well, but what became of the body is the caller's affair.
+        if let Some(fault) = watch.fault_so_far() {
+            drop(result);
+            running.cancelled(cpu);
+            return Err(MessageError::from(fault).into());
+        }
+        match result {
+            Err(error) => {
+                running.end(Called { result: Err(error), cpu }, |answer: Infallible| match answer {})
+            }
+            Ok(Answer::Whole { response, trailers }) => {
+                let ended = Called { result: Ok(response), cpu };
+                running.end(ended, |answer| message::streamed_whole(&plugin.limits, asked, answer, trailers))
+            }
+            Ok(Answer::Streamed(Streamed { response, rest })) => {
+                let (head, body) = response.into_parts();
+                let head = match message::streamed_head(head, asked, body.is_end_stream()) {
+                    Ok(head) => head,
+                    Err(error) => {
+                        // The instance goes before its permits do.
+                        drop((body, rest));
+                        let refused = Called { result: Ok(()), cpu };
+                        return running.end(refused, |()| Err(PluginError::Answer(error)));
+                    }
+                };
+                let log = self.plugin_log(plugin, &request.context);
+                let body =
+                    StreamedBody::begin((body, rest), running, log, request.revision, &head.headers, watch);
+                Ok(Response::from_parts(head, body.into()))
+            }
+        }
     }
 
     /// Takes the answer back through the filters that ran, last first.
@@ -149,8 +228,8 @@ impl Requests {
         &self,
         request: &Admitted<'a>,
         passed: Vec<Passed<'a>>,
-        mut answer: Response<Bytes>,
-    ) -> Result<Response<Bytes>, Failed<'a>> {
+        mut answer: Response<Content>,
+    ) -> Result<Response<Content>, Failed<'a>> {
         for Passed { filter, seen, changes } in passed.into_iter().rev() {
             let at = |error| Failed { error, plugin: filter };
             let changed = message::change_response(answer.headers_mut(), changes);
@@ -159,7 +238,11 @@ impl Requests {
             // A `wall` of its own: the plugin's may be what has just run out.
             let deadline = deadline(filter.limits.wall);
             let head = message::response_head(&answer);
-            let running = self.begin(filter, Plug::ResponseFilter, deadline).await.map_err(at)?;
+            // A stream holds its slot while its filters are called: were theirs of the same kind, streams that
+            // have all of them would wait for one another.
+            let is_stream = matches!(answer.body(), Content::Streamed(_));
+            let slots = if is_stream { &self.slots.beside_streams } else { &self.slots.calls };
+            let running = self.begin(filter, Plug::ResponseFilter, deadline, slots).await.map_err(at)?;
             let call = self.call(filter, &request.context, deadline);
             let called = self.sandbox.on_response(&filter.component, call, &seen, &head).await;
             let change = |changes| {
@@ -171,14 +254,14 @@ impl Requests {
     }
 
     async fn ask(&self, request: &mut Admitted<'_>, filter: &Arc<Plugin>) -> Result<Heeded, RequestError> {
-        let running = self.begin(filter, Plug::RequestFilter, request.deadline).await?;
+        let running = self.begin(filter, Plug::RequestFilter, request.deadline, &self.slots.calls).await?;
         let call = self.call(filter, &request.context, request.deadline);
         let called = self.sandbox.on_request(&filter.component, call, &request.head).await;
         running.end(called, |verdict| heed(verdict, &mut request.head, &filter.limits))
     }
 
     /// Turns a failure into an answer.
-    fn refuse(&self, request: &Admitted<'_>, failed: Failed<'_>, account: &mut Account) -> Response<Bytes> {
+    fn refuse(&self, request: &Admitted<'_>, failed: Failed<'_>, account: &mut Account) -> Response<Content> {
         account.failed(&failed.error, Some(&failed.plugin.name));
         respond::problem(&failed.error, &request.context.request_id)
     }
@@ -192,7 +275,8 @@ fn heed(verdict: Verdict, head: &mut RequestHead, limits: &Limits) -> Result<Hee
             Ok(Heeded::Next(response_headers))
         }
         Verdict::Respond(answer) => {
-            message::whole_response(limits, Asked::by(head), answer).map(Heeded::Respond)
+            let answer = message::whole_response(limits, Asked::by(head), answer)?;
+            Ok(Heeded::Respond(Box::new(answer.map(Content::from))))
         }
     }
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use http::{HeaderValue, StatusCode};
 
 use crate::observe::Blame;
-use crate::sandbox::CallError;
+use crate::sandbox::{BodyFault, CallError};
 use crate::snapshot::PathError;
 use crate::tenant::Refused;
 
@@ -67,6 +67,16 @@ pub enum MessageError {
     BodyBroken,
 }
 
+impl From<BodyFault> for MessageError {
+    fn from(fault: BodyFault) -> Self {
+        match fault {
+            BodyFault::TooLarge { limit_bytes } => Self::BodyTooLarge { limit_bytes },
+            BodyFault::TimedOut => Self::BodyTimeout,
+            BodyFault::BrokenOff => Self::BodyBroken,
+        }
+    }
+}
+
 /// Why there is no route.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RoutingError {
@@ -102,7 +112,7 @@ pub(super) enum AdmissionError {
 }
 
 /// What a plugin did wrong.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum PluginError {
     /// Its call did not end with an answer.
     #[error(transparent)]
@@ -121,7 +131,7 @@ pub(super) enum PluginError {
 }
 
 /// What is wrong with an answer.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum AnswerError {
     /// A status that is not final.
     #[error("its status is {0}, not one of 200 to 599")]
@@ -181,12 +191,16 @@ impl RequestError {
             Self::Admission(AdmissionError::Host(_) | AdmissionError::Draining) => Blame::Host,
             Self::Plugin(PluginError::Call(error)) => match error {
                 CallError::Host(_) => Blame::Host,
+                CallError::Upstream { .. } => Blame::Upstream,
                 CallError::Cpu { .. }
                 | CallError::Wall
+                | CallError::Stream { .. }
                 | CallError::Memory { .. }
                 | CallError::Trap(_)
                 | CallError::Exit(_)
                 | CallError::Returned(_)
+                | CallError::Unset
+                | CallError::Unfinished
                 | CallError::TooLarge(_) => Blame::Plugin,
             },
             Self::Plugin(PluginError::Answer(_) | PluginError::BodyTooLarge { .. }) => Blame::Plugin,
@@ -249,10 +263,23 @@ impl RequestError {
                     problem(StatusCode::GATEWAY_TIMEOUT, "cpu", "The plugin used more CPU than it may")
                 }
                 CallError::Wall => WALL,
+                // Met after the head alone: no caller is ever sent it.
+                CallError::Stream { .. } => problem(
+                    StatusCode::GATEWAY_TIMEOUT,
+                    "stream",
+                    "The answer's body took longer than it may",
+                ),
                 CallError::TooLarge(_) => RESPONSE_BODY,
+                CallError::Unfinished => PLUGIN_ANSWER,
+                CallError::Upstream { is_timeout, .. } => {
+                    let status =
+                        if *is_timeout { StatusCode::GATEWAY_TIMEOUT } else { StatusCode::BAD_GATEWAY };
+                    problem(status, "upstream", "A server that the plugin asked failed")
+                }
                 CallError::Memory { .. }
                 | CallError::Trap(_)
                 | CallError::Exit(_)
+                | CallError::Unset
                 | CallError::Returned(_) => {
                     problem(StatusCode::INTERNAL_SERVER_ERROR, "plugin-failed", "The plugin failed")
                 }
@@ -260,9 +287,7 @@ impl RequestError {
                     problem(StatusCode::INTERNAL_SERVER_ERROR, "plugin-failed", "The plugin could not be run")
                 }
             },
-            Self::Plugin(PluginError::Answer(_)) => {
-                problem(StatusCode::BAD_GATEWAY, "plugin-answer", "The plugin's answer cannot be sent")
-            }
+            Self::Plugin(PluginError::Answer(_)) => PLUGIN_ANSWER,
             Self::Plugin(PluginError::BodyTooLarge { .. }) => RESPONSE_BODY,
         }
     }
@@ -293,6 +318,13 @@ const WALL: Problem = Problem {
     name: "wall",
     status: StatusCode::GATEWAY_TIMEOUT,
     title: "The plugin took longer than it may",
+    retry_after: None,
+};
+
+const PLUGIN_ANSWER: Problem = Problem {
+    name: "plugin-answer",
+    status: StatusCode::BAD_GATEWAY,
+    title: "The plugin's answer cannot be sent",
     retry_after: None,
 };
 

@@ -5,10 +5,15 @@
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, header, response,
+};
+use http_body::Frame;
 
-use super::error::{AnswerError, PluginError};
+use super::body::Content;
+use super::error::{AnswerError, MessageError, PluginError, RequestError};
 use super::id;
+use crate::sandbox::Context;
 use crate::sandbox::message::{HeaderChange, RequestHead, Response as PluginResponse, ResponseHead};
 use crate::tenant::Limits;
 
@@ -28,6 +33,19 @@ const CONNECTION_FIELDS: [HeaderName; 7] = [
     header::UPGRADE,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
+];
+
+/// Further fields that mean nothing, or harm, in a trailer section.
+const NO_TRAILERS: [HeaderName; 9] = [
+    header::AUTHORIZATION,
+    header::CONTENT_ENCODING,
+    header::CONTENT_LENGTH,
+    header::CONTENT_RANGE,
+    header::CONTENT_TYPE,
+    header::COOKIE,
+    header::HOST,
+    header::SET_COOKIE,
+    id::REQUEST_ID,
 ];
 
 /// The head that a plugin sees.
@@ -54,6 +72,37 @@ fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
         // These may not be named so (RFC 9110 §7.6.1), and a plugin must not lose them to a caller's whim.
         .filter(|name| ![header::HOST, header::AUTHORIZATION, id::REQUEST_ID].contains(name))
         .collect()
+}
+
+/// The request for a plugin that takes its body as it comes.
+pub(super) fn streamed_request<B>(
+    head: RequestHead,
+    context: &Context,
+    body: B,
+) -> Result<Request<B>, RequestError> {
+    let mut target = head.path;
+    if let Some(query) = head.query {
+        target.push('?');
+        target.push_str(&query);
+    }
+    let mut headers = HeaderMap::with_capacity(head.headers.len().min(MAX_FIELDS));
+    for (name, value) in head.headers {
+        let (name, value) = field(&name, &value).map_err(PluginError::Answer)?;
+        append(&mut headers, name, value).map_err(PluginError::Answer)?;
+    }
+    // Where the sandbox looks for whom the caller asked.
+    let host = HeaderValue::from_str(&context.authority);
+    headers.insert(header::HOST, host.map_err(|_| MessageError::Malformed("the host is not acceptable"))?);
+    let mut request = Request::new(body);
+    // Both are as they came, and were acceptable then.
+    let refused = MessageError::Malformed("the method or the target is not acceptable");
+    let (Ok(method), Ok(uri)) = (Method::from_bytes(head.method.as_bytes()), Uri::try_from(target)) else {
+        return Err(refused.into());
+    };
+    *request.method_mut() = method;
+    *request.uri_mut() = uri;
+    *request.headers_mut() = headers;
+    Ok(request)
 }
 
 /// Makes a filter's changes to the head that the next link sees. Names a plugin cannot have sent over
@@ -168,6 +217,75 @@ fn response(asked: Asked, answer: PluginResponse) -> Result<Response<Bytes>, Ans
     Ok(response)
 }
 
+/// The head of an answer whose body is a stream, checked. A length that it states stays: the body is held to
+/// it.
+pub(super) fn streamed_head(
+    head: response::Parts,
+    asked: Asked,
+    is_empty: bool,
+) -> Result<response::Parts, AnswerError> {
+    let head = checked_head(head)?;
+    if let Some(stated) = head.headers.get(header::CONTENT_LENGTH) {
+        let is_right = length(stated).is_some_and(|stated| stated == 0 || !is_empty);
+        if !is_right && asked == Asked::Whole {
+            check_length(head.status, stated, 0)?;
+        }
+    }
+    Ok(head)
+}
+
+/// An answer's head with a status that is final, and fields that are the plugin's to set.
+fn checked_head(mut head: response::Parts) -> Result<response::Parts, AnswerError> {
+    if !(200..=599).contains(&head.status.as_u16()) {
+        return Err(AnswerError::Status(head.status.as_u16()));
+    }
+    for name in CONNECTION_FIELDS.iter().filter(|name| **name != header::TRAILER) {
+        head.headers.remove(name);
+    }
+    check_fields(&head.headers)?;
+    Ok(head)
+}
+
+/// An answer of a plugin that streams, of which all is there already. Its length is told by the host.
+pub(super) fn streamed_whole(
+    limits: &Limits,
+    asked: Asked,
+    answer: Response<Bytes>,
+    trailers: Option<HeaderMap>,
+) -> Result<Response<Content>, PluginError> {
+    let (head, data) = answer.into_parts();
+    let bytes = data.len();
+    if let Some(limit_bytes) = limits.streamed_response_body
+        && u64::try_from(bytes).is_ok_and(|bytes| bytes > limit_bytes)
+    {
+        return Err(PluginError::BodyTooLarge { bytes, limit_bytes });
+    }
+    let mut head = checked_head(head).map_err(PluginError::Answer)?;
+    let is_head_alone = asked == Asked::HeadAlone && bytes == 0;
+    if !is_head_alone && let Some(stated) = head.headers.remove(header::CONTENT_LENGTH) {
+        check_length(head.status, &stated, bytes).map_err(PluginError::Answer)?;
+    }
+    let trailers = trailers.map(well_placed).filter(|trailers| !trailers.is_empty());
+    trailers.as_ref().map_or(Ok(()), check_fields).map_err(PluginError::Answer)?;
+    Ok(Response::from_parts(head, Content::Whole { data, trailers }))
+}
+
+/// A frame of a body without what a trailer section must not say (RFC 9110 §6.5.1): how the message is framed,
+/// routed, authorized or read.
+pub(super) fn without_misplaced_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
+    match frame.into_trailers() {
+        Ok(trailers) => Frame::trailers(well_placed(trailers)),
+        Err(frame) => frame,
+    }
+}
+
+fn well_placed(mut trailers: HeaderMap) -> HeaderMap {
+    for name in CONNECTION_FIELDS.iter().chain(&NO_TRAILERS) {
+        trailers.remove(name);
+    }
+    trailers
+}
+
 /// The head of an answer as a response filter sees it.
 pub(super) fn response_head<B>(response: &Response<B>) -> ResponseHead {
     let headers = response.headers().iter();
@@ -209,7 +327,7 @@ fn check_changes(changes: &[HeaderChange]) -> Result<(), AnswerError> {
     Ok(())
 }
 
-fn check_fields(headers: &HeaderMap) -> Result<(), AnswerError> {
+pub(super) fn check_fields(headers: &HeaderMap) -> Result<(), AnswerError> {
     let bytes = headers.iter().map(|(name, value)| name.as_str().len().saturating_add(value.len()));
     within(headers.len(), bytes.fold(0, usize::saturating_add))
 }
@@ -224,6 +342,11 @@ fn within(fields: usize, bytes: usize) -> Result<(), AnswerError> {
 /// Whether a value is a length at all (RFC 9110 §8.6).
 fn is_length(value: &HeaderValue) -> bool {
     !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit)
+}
+
+/// The length that a value states.
+pub(super) fn length(value: &HeaderValue) -> Option<u64> {
+    value.to_str().ok().filter(|_| is_length(value))?.parse().ok()
 }
 
 /// The stated length must be the body's, except where no body is sent and the length speaks of what a

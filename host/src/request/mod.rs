@@ -3,7 +3,8 @@
 //! [`Requests::serve`] is the whole of it. What it calls has a file each: `error.rs` says everything that
 //! can go wrong, `respond.rs` is where that becomes an answer, `admit.rs` gives a request its place in the
 //! tenant's quota, `chain.rs` runs filters and plugin, `call.rs` one of them, and `account.rs` accounts for
-//! the request when it is over, whatever became of it.
+//! the request when it is over, whatever became of it. Bodies that are whole are `body.rs`'s; of those that
+//! come in pieces, `upload.rs` has the request's and `stream.rs` the answer's.
 
 mod account;
 mod admit;
@@ -14,6 +15,8 @@ mod error;
 mod id;
 mod message;
 mod respond;
+mod stream;
+mod upload;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -31,6 +34,7 @@ pub use error::MessageError;
 
 use account::Account;
 use admit::Place;
+use body::Content;
 use chain::Admitted;
 use error::{AdmissionError, RequestError, RoutingError};
 use id::RequestIds;
@@ -53,14 +57,23 @@ pub struct Authority {
 pub struct Settings {
     /// How long one piece of a request's body may take to come.
     pub body_patience: Duration,
+    /// What a client must send of a body that is taken as it comes, on average, while it is waited for.
+    pub rate_bytes_per_second: u64,
+}
+
+/// The pool's slots.
+pub struct Slots {
+    /// For calls.
+    pub calls: Gate,
+    /// For calls of filters on an answer that is a stream, which holds one of the others meanwhile.
+    pub beside_streams: Gate,
 }
 
 /// Serves requests on whatever snapshot is live when each is routed.
 pub struct Requests {
     snapshot: Arc<ArcSwap<Snapshot>>,
     sandbox: Arc<Sandbox>,
-    /// The pool's slots.
-    slots: Gate,
+    slots: Slots,
     ledger: Ledger,
     ids: RequestIds,
     settings: Settings,
@@ -71,7 +84,7 @@ impl Requests {
     pub fn new(
         snapshot: Arc<ArcSwap<Snapshot>>,
         sandbox: Arc<Sandbox>,
-        slots: Gate,
+        slots: Slots,
         ledger: Ledger,
         settings: Settings,
     ) -> Self {
@@ -86,7 +99,7 @@ impl Requests {
         gate: Result<Authority, MessageError>,
     ) -> Response<AnswerBody>
     where
-        B: Body<Data = Bytes> + Unpin,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
         let (mut head, body) = request.into_parts();
         let request_id = self.ids.of(&head.headers);
@@ -112,9 +125,9 @@ impl Requests {
         request_id: &Arc<str>,
         gate: Result<Authority, MessageError>,
         account: &mut Account,
-    ) -> Result<(Response<Bytes>, Option<Place>), RequestError>
+    ) -> Result<(Response<Content>, Option<Place>), RequestError>
     where
-        B: Body<Data = Bytes> + Unpin,
+        B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
         let asked = gate?;
         account.asked_for(&asked.host);

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::account::{Account, Exchange};
 use super::admit::Place;
-use super::body::AnswerBody;
+use super::body::{AnswerBody, Content};
 use super::error::{RequestError, RoutingError};
 use super::{id, message};
 
@@ -23,7 +23,7 @@ struct Document<'a> {
 }
 
 /// The answer to a request that failed.
-pub(super) fn problem(error: &RequestError, request_id: &str) -> Response<Bytes> {
+pub(super) fn problem(error: &RequestError, request_id: &str) -> Response<Content> {
     let problem = error.problem();
     let document = Document {
         r#type: format!("urn:jackfield:problem:{}", problem.name),
@@ -34,7 +34,7 @@ pub(super) fn problem(error: &RequestError, request_id: &str) -> Response<Bytes>
     };
     // A struct of texts and a number always serializes; an empty body would still have its status.
     let body = serde_json::to_vec(&document).unwrap_or_default();
-    let mut response = Response::new(Bytes::from(body));
+    let mut response = Response::new(Bytes::from(body).into());
     *response.status_mut() = problem.status;
     let headers: &mut HeaderMap = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
@@ -49,8 +49,8 @@ pub(super) fn problem(error: &RequestError, request_id: &str) -> Response<Bytes>
 }
 
 /// The answer to OPTIONS where no route takes it.
-pub(super) fn options(allow: HeaderValue) -> Response<Bytes> {
-    let mut response = Response::new(Bytes::new());
+pub(super) fn options(allow: HeaderValue) -> Response<Content> {
+    let mut response = Response::new(Content::empty());
     *response.status_mut() = http::StatusCode::NO_CONTENT;
     response.headers_mut().insert(header::ALLOW, allow);
     response
@@ -59,26 +59,28 @@ pub(super) fn options(allow: HeaderValue) -> Response<Bytes> {
 /// The answer as it is sent: with the request's id, without a body where none may be, and with a body that
 /// holds what the request holds.
 pub(super) fn finish(
-    answer: Response<Bytes>,
+    answer: Response<Content>,
     is_head: bool,
     request_id: &str,
     mut account: Account,
     place: Option<Place>,
 ) -> Response<AnswerBody> {
-    let (mut head, mut data) = answer.into_parts();
-    if message::has_no_body(head.status) && !data.is_empty() {
-        account.dropped_body(head.status, data.len());
-        data.clear();
+    let (mut head, mut content) = answer.into_parts();
+    if message::has_no_body(head.status) && !content.is_empty() {
+        account.dropped_body(head.status, content.len());
+        content.refuse();
     }
     if let Ok(value) = HeaderValue::from_str(request_id) {
         head.headers.insert(id::REQUEST_ID, value);
     }
     // A GET's length (RFC 9110 §9.3.2): the plugin's own word, where it answered HEAD itself. hyper sends no
     // body.
-    if is_head && !data.is_empty() {
-        head.headers.entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(data.len()));
-        data.clear();
+    if is_head && !content.is_empty() {
+        if let Some(length) = content.len() {
+            head.headers.entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(length));
+        }
+        content.refuse();
     }
-    account.answered(head.status.as_u16(), data.len());
-    Response::from_parts(head, AnswerBody::new(data, Exchange::new(account, place)))
+    account.answered(head.status.as_u16(), content.is_empty());
+    Response::from_parts(head, AnswerBody::new(content, Exchange::new(account, place)))
 }

@@ -1,4 +1,4 @@
-//! One call: an instance of its own, its limits, its end.
+//! One call: an instance of its own, its limits, its end. A call whose bodies are streams is `stream.rs`'s.
 //!
 //! The wall deadline stands outside the guest's future and drops it, store and all, so it holds in a
 //! start function and in post-return too. The CPU limit is looked at on every tick of the epoch.
@@ -31,8 +31,14 @@ pub struct Limits {
     pub deadline: Instant,
     /// Bytes of linear memory.
     pub memory_bytes: u64,
-    /// Bytes of the answer's body.
+    /// Bytes of the answer's body, if it is buffered.
     pub response_body_bytes: u64,
+    /// How long the answer's body may take after its head, if it is a stream.
+    pub stream: Duration,
+    /// Requests to other servers.
+    pub outbound: u32,
+    /// Bytes of their bodies, in both directions together.
+    pub outbound_bytes: u64,
     /// Lines it may print or log.
     pub log_lines: u32,
     /// Bytes it may print or log.
@@ -40,7 +46,7 @@ pub struct Limits {
 }
 
 /// Why a call has no answer.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum CallError {
     /// It used up `cpu`.
     #[error("it used more CPU than its limit of {limit:?}")]
@@ -51,6 +57,12 @@ pub enum CallError {
     /// It was not done by its deadline.
     #[error("it was not done by its deadline")]
     Wall,
+    /// Its answer's body took longer than `stream`.
+    #[error("its answer's body took longer than its limit of {limit:?}")]
+    Stream {
+        /// The limit.
+        limit: Duration,
+    },
     /// It trapped after `memory` was refused to it.
     #[error("it trapped after it was refused more than {limit_bytes} bytes of memory: {reason}")]
     Memory {
@@ -68,6 +80,20 @@ pub enum CallError {
     /// It returned an error of its own.
     #[error("it returned an error: {0}")]
     Returned(String),
+    /// It returned the error that a request to another server had met.
+    #[error("a server that it asked failed, and it returned the error: {code}")]
+    Upstream {
+        /// The error.
+        code: String,
+        /// Whether the server was too slow.
+        is_timeout: bool,
+    },
+    /// It returned without an answer.
+    #[error("it returned without setting a response")]
+    Unset,
+    /// It left its answer's body unfinished, or with another length than it had stated.
+    #[error("it did not finish its answer's body, or not with the length that it had stated")]
+    Unfinished,
     /// Its answer was too large to be taken over.
     #[error("its answer, or what it passed to the host, was larger than it may be: {0}")]
     TooLarge(String),
@@ -82,9 +108,12 @@ impl CallError {
         match self {
             Self::Cpu { .. } => Outcome::Cpu,
             Self::Wall => Outcome::Wall,
+            Self::Stream { .. } => Outcome::Stream,
             Self::Memory { .. } => Outcome::Memory,
             Self::Trap(_) | Self::Exit(_) => Outcome::Trap,
-            Self::Returned(_) => Outcome::Error,
+            Self::Returned(_) | Self::Unset => Outcome::Error,
+            Self::Upstream { .. } => Outcome::Upstream,
+            Self::Unfinished => Outcome::Answer,
             Self::TooLarge(_) => Outcome::ResponseBody,
             Self::Host(_) => Outcome::Host,
         }
@@ -169,15 +198,15 @@ impl Sandbox {
     ) -> Called<T> {
         let limits = call.limits;
         let meter = Meter::new(limits.cpu);
-        let Some(ready) = component.ready() else {
-            let refused = CallError::Host("its imports are not all offered here".into());
-            return Called { result: Err(refused), cpu: Duration::ZERO };
-        };
         let mut store = self.store(call, meter.clone());
-        let guest = Metered::new(meter.clone(), async {
-            let result = guest(&mut store, ready).await;
+        let guest = Box::pin(async {
+            let result = match component.ready() {
+                Some(ready) => guest(&mut store, ready).await,
+                None => Err(Stop::NotReady),
+            };
             result.map_err(|stop| stop.explain(&limits, &meter, store.data()))
         });
+        let guest = Metered::new(meter.clone(), guest);
         let result = match tokio::time::timeout_at(limits.deadline, guest).await {
             Ok(result) => result,
             Err(_elapsed) => Err(CallError::Wall),
@@ -185,10 +214,10 @@ impl Sandbox {
         Called { result, cpu: meter.used() }
     }
 
-    fn store(&self, call: Call, meter: Arc<Meter>) -> Store<CallState> {
+    pub(super) fn store(&self, call: Call, meter: Arc<Meter>) -> Store<CallState> {
         let limits = call.limits;
         let output = Output::new(call.log, LogBudget::new(limits.log_lines, limits.log_bytes));
-        let state = CallState::new(call.context, call.abilities, limits.memory_bytes, output);
+        let state = CallState::new(call.context, call.abilities, &limits, output);
         let mut store = Store::new(&self.engine, state);
         store.limiter(|state| &mut state.memory);
         let message_bytes = limits.response_body_bytes.saturating_add(MESSAGE_BYTES);
@@ -203,20 +232,22 @@ impl Sandbox {
 }
 
 /// Where a call stopped, in wasmtime's words.
-enum Stop {
+pub(super) enum Stop {
     Start(wasmtime::Error),
     Run(wasmtime::Error),
     Returned(String),
     NotThisPlug(Plug),
+    NotReady,
 }
 
 impl Stop {
     /// Whose fault it was. What the guest was stopped for is asked first: the trap that follows a
     /// refused growth, or a limit, says nothing of it.
-    fn explain(self, limits: &Limits, meter: &Meter, state: &CallState) -> CallError {
+    pub(super) fn explain(self, limits: &Limits, meter: &Meter, state: &CallState) -> CallError {
         let error = match self {
             Self::Returned(text) => return CallError::Returned(text),
             Self::NotThisPlug(plug) => return CallError::Host(format!("it is no {}", plug.as_str())),
+            Self::NotReady => return CallError::Host("its imports are not all offered here".into()),
             Self::Start(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => {
                 return CallError::Host(format!("{error:#}"));
             }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component as WasmComponent, InstancePre};
+use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 
 use super::bindings::{handler, request_filter, response_filter};
 use super::engine::Sandbox;
@@ -41,12 +42,46 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// The export that makes a component this plug.
-pub fn interface(plug: Plug) -> &'static str {
-    match plug {
-        Plug::Handler => "jackfield:plugin/handler@0.1.0",
-        Plug::RequestFilter => "jackfield:plugin/request-filter@0.1.0",
-        Plug::ResponseFilter => "jackfield:plugin/response-filter@0.1.0",
+/// An interface that a component may export to be of use here. A patch release of the same minor version is
+/// the same interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interface {
+    /// `jackfield:plugin/handler`: buffered messages.
+    Handler,
+    /// `wasi:http/incoming-handler` 0.2: streamed ones.
+    IncomingHandler,
+    /// `jackfield:plugin/request-filter`.
+    RequestFilter,
+    /// `jackfield:plugin/response-filter`.
+    ResponseFilter,
+}
+
+impl Interface {
+    /// Every interface there is. Of two that make the same plug the first is used.
+    pub const ALL: [Self; 4] =
+        [Self::Handler, Self::IncomingHandler, Self::RequestFilter, Self::ResponseFilter];
+
+    /// Its full name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Handler => "jackfield:plugin/handler@0.1.0",
+            Self::IncomingHandler => "wasi:http/incoming-handler@0.2.0",
+            Self::RequestFilter => "jackfield:plugin/request-filter@0.1.0",
+            Self::ResponseFilter => "jackfield:plugin/response-filter@0.1.0",
+        }
+    }
+
+    /// What a component that exports it can be.
+    pub fn plug(self) -> Plug {
+        match self {
+            Self::Handler | Self::IncomingHandler => Plug::Handler,
+            Self::RequestFilter => Plug::RequestFilter,
+            Self::ResponseFilter => Plug::ResponseFilter,
+        }
+    }
+
+    fn is_exported_by(self, component: &WasmComponent) -> bool {
+        component.get_export_index(None, self.name()).is_some()
     }
 }
 
@@ -101,17 +136,68 @@ pub enum ComponentError {
     #[error("it does not begin as WebAssembly does; is it really a component file?")]
     NotWasm,
     /// A core module.
-    #[error(
-        "it is a core module, not a component; build it for wasm32-wasip2, or wrap it with \
-         `wasm-tools component new`"
-    )]
-    CoreModule,
+    #[error("it is a core module, not a component: {0}")]
+    CoreModule(CoreModule),
     /// Broken, or using what is turned off here.
     #[error("it does not compile: {0}")]
     Invalid(String),
     /// An interface has the right name and another shape.
     #[error("an import does not fit this host: {0}")]
     Mismatch(String),
+}
+
+/// What kind of a core module somebody has, and so how it becomes a component.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CoreModule {
+    /// It was built for WASI 0.1 (`wasi_snapshot_preview1`, `wasi_unstable`), and exports a program's `_start`.
+    Command,
+    /// It was built for WASI 0.1, as a library.
+    Reactor,
+    /// It says in a custom section which WIT world it is of.
+    Embedded,
+    /// Neither.
+    Plain,
+}
+
+impl CoreModule {
+    /// By what is written in its bytes; they are not compiled for it.
+    fn of(bytes: &[u8]) -> Self {
+        let says = |word: &[u8]| bytes.windows(word.len()).any(|window| window == word);
+        let is_of_wasi_0_1 = says(b"wasi_snapshot_preview1") || says(b"wasi_unstable");
+        match is_of_wasi_0_1 {
+            _ if says(b"component-type") => Self::Embedded,
+            true if says(b"_start") => Self::Command,
+            true => Self::Reactor,
+            false => Self::Plain,
+        }
+    }
+}
+
+impl fmt::Display for CoreModule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Command => {
+                "a program for WASI 0.1 (preview 1), which reads standard input and answers nothing over HTTP. \
+                 Export a handler instead, and build it for wasm32-wasip2; `jackfield new` writes one to start \
+                 from"
+            }
+            Self::Reactor => {
+                "one for WASI 0.1 (preview 1). Build it for wasm32-wasip2; where a toolchain has only 0.1, wrap \
+                 what it makes: `wasm-tools component embed --world WORLD wit MODULE.wasm -o EMBEDDED.wasm`, \
+                 then `wasm-tools component new EMBEDDED.wasm --adapt wasi_snapshot_preview1.reactor.wasm -o \
+                 COMPONENT.wasm`"
+            }
+            Self::Embedded => {
+                "its interface is written into it, so that one step makes it one: `wasm-tools component new \
+                 MODULE.wasm -o COMPONENT.wasm` (with `--adapt wasi_snapshot_preview1.reactor.wasm` if it was \
+                 built for WASI 0.1)"
+            }
+            Self::Plain => {
+                "build it for wasm32-wasip2, or wrap it: `wasm-tools component embed --world WORLD wit \
+                 MODULE.wasm -o EMBEDDED.wasm`, then `wasm-tools component new EMBEDDED.wasm -o COMPONENT.wasm`"
+            }
+        })
+    }
 }
 
 /// A compiled component. Its code is freed when the last clone and the last call are gone.
@@ -122,7 +208,7 @@ struct Inner {
     digest: Digest,
     bytes: usize,
     imports: Vec<Import>,
-    plugs: Vec<Plug>,
+    interfaces: Vec<Interface>,
     ready: Option<Ready>,
 }
 
@@ -130,6 +216,7 @@ struct Inner {
 pub(super) struct Ready {
     pub(super) instance: InstancePre<CallState>,
     pub(super) handler: Option<handler::PlugIndices>,
+    pub(super) incoming_handler: Option<ProxyIndices>,
     pub(super) request_filter: Option<request_filter::PlugIndices>,
     pub(super) response_filter: Option<response_filter::PlugIndices>,
 }
@@ -148,41 +235,52 @@ impl Sandbox {
                 need: imports::need(name, is_types_only(&import.ty, &self.engine)),
             });
         }
+        let interfaces: Vec<_> =
+            Interface::ALL.into_iter().filter(|interface| interface.is_exported_by(&compiled)).collect();
         let ready = if imports.iter().any(|import| import.need == Need::Unknown) {
             None
         } else {
-            Some(self.prepare(&compiled)?)
+            Some(self.prepare(&compiled, &interfaces)?)
         };
-        let plugs = Plug::ALL
-            .into_iter()
-            .filter(|plug| compiled.get_export_index(None, interface(*plug)).is_some())
-            .collect();
         Ok(Component(Arc::new(Inner {
             digest: Digest::of(bytes),
             bytes: bytes.len(),
             imports,
-            plugs,
+            interfaces,
             ready,
         })))
     }
 
-    fn prepare(&self, compiled: &WasmComponent) -> Result<Ready, ComponentError> {
+    fn prepare(&self, compiled: &WasmComponent, interfaces: &[Interface]) -> Result<Ready, ComponentError> {
         let mismatch = |error: wasmtime::Error| ComponentError::Mismatch(format!("{error:#}"));
         let instance = self.linker.instantiate_pre(compiled).map_err(mismatch)?;
-        let exports = |plug: Plug| compiled.get_export_index(None, interface(plug)).is_some();
-        let handler = exports(Plug::Handler)
-            .then(|| handler::PlugIndices::new(&instance))
-            .transpose()
-            .map_err(mismatch)?;
-        let request_filter = exports(Plug::RequestFilter)
-            .then(|| request_filter::PlugIndices::new(&instance))
-            .transpose()
-            .map_err(mismatch)?;
-        let response_filter = exports(Plug::ResponseFilter)
-            .then(|| response_filter::PlugIndices::new(&instance))
-            .transpose()
-            .map_err(mismatch)?;
-        Ok(Ready { instance, handler, request_filter, response_filter })
+        let mut ready = Ready {
+            instance,
+            handler: None,
+            incoming_handler: None,
+            request_filter: None,
+            response_filter: None,
+        };
+        let instance = &ready.instance;
+        for interface in interfaces {
+            match interface {
+                Interface::Handler => {
+                    ready.handler = Some(handler::PlugIndices::new(instance).map_err(mismatch)?);
+                }
+                Interface::IncomingHandler => {
+                    ready.incoming_handler = Some(ProxyIndices::new(instance).map_err(mismatch)?);
+                }
+                Interface::RequestFilter => {
+                    ready.request_filter =
+                        Some(request_filter::PlugIndices::new(instance).map_err(mismatch)?);
+                }
+                Interface::ResponseFilter => {
+                    ready.response_filter =
+                        Some(response_filter::PlugIndices::new(instance).map_err(mismatch)?);
+                }
+            }
+        }
+        Ok(ready)
     }
 }
 
@@ -197,14 +295,25 @@ impl Component {
         self.0.bytes
     }
 
-    /// What it can be; empty if it is nothing that a route can use.
-    pub fn plugs(&self) -> &[Plug] {
-        &self.0.plugs
+    /// What of use here it exports; empty if it is nothing that a route can use.
+    pub fn interfaces(&self) -> &[Interface] {
+        &self.0.interfaces
     }
 
     /// Whether it can be that.
     pub fn is(&self, plug: Plug) -> bool {
-        self.0.plugs.contains(&plug)
+        self.0.interfaces.iter().any(|interface| interface.plug() == plug)
+    }
+
+    /// Whether, as a handler, it takes and gives bodies as streams.
+    pub fn streams(&self) -> bool {
+        let handler = self.0.interfaces.iter().find(|interface| interface.plug() == Plug::Handler);
+        handler == Some(&Interface::IncomingHandler)
+    }
+
+    /// Whether it can ask other servers, if it is granted any.
+    pub fn calls_out(&self) -> bool {
+        self.0.imports.iter().any(|import| import.name.starts_with("wasi:http/outgoing-handler@"))
     }
 
     /// Everything it imports, in its own order.
@@ -245,8 +354,38 @@ fn check_preamble(bytes: &[u8]) -> Result<(), ComponentError> {
         return Err(ComponentError::TooLarge { bytes: bytes.len() });
     }
     match bytes {
-        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(ComponentError::CoreModule),
+        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(ComponentError::CoreModule(CoreModule::of(bytes))),
         [0, b'a', b's', b'm', ..] => Ok(()),
         _ => Err(ComponentError::NotWasm),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_core_module_is_told_how_it_becomes_a_component() {
+        let module = |text: &str| check_preamble(&wat(text)).unwrap_err().to_string();
+        for (text, word) in [
+            (
+                r#"(module (import "wasi_snapshot_preview1" "x" (func)) (func (export "_start")))"#,
+                "a program",
+            ),
+            (r#"(module (import "wasi_snapshot_preview1" "x" (func)))"#, "component embed"),
+            (r#"(module (import "wasi_unstable" "x" (func)))"#, "preview 1"),
+            (r#"(module (@custom "component-type:a" "x"))"#, "one step"),
+            ("(module)", "build it for wasm32-wasip2, or wrap it"),
+        ] {
+            let message = module(text);
+            assert!(message.contains("core module") && message.contains(word), "{text}: {message}");
+        }
+    }
+
+    fn wat(text: &str) -> Vec<u8> {
+        // The few modules here, as the text format's tools would write them.
+        let mut bytes = b"\0asm\x01\0\0\0".to_vec();
+        bytes.extend_from_slice(text.as_bytes());
+        bytes
     }
 }

@@ -3,12 +3,18 @@
 //! `Instant` would bill a guest for other processes' time. The thread's clock is read where a call's
 //! future is entered and left, and once a tick while the guest computes; each read is a system call of
 //! about 0.3 µs.
+//!
+//! Until its answer's head a call has one budget. Once it streams it has as much again for each second:
+//! one that is ahead of it is paced, since how fast a body moves is its client's choice as well. But a
+//! stretch of computing without any waiting may never be longer than one budget, paced or not.
 
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::{Context, Poll};
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
+
+use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The account of one call. Written by the thread that polls it, read by whoever reports.
 #[derive(Debug)]
@@ -17,6 +23,19 @@ pub(super) struct Meter {
     used_ns: AtomicU64,
     entered_ns: AtomicU64,
     exceeded: AtomicBool,
+    /// Whether the guest was made to yield in this very poll: it does not wait for anything.
+    yields: AtomicBool,
+    /// What it had used when it last waited.
+    stretch_from_ns: AtomicU64,
+    streaming: OnceLock<Streaming>,
+}
+
+/// When the answer's head was set.
+#[derive(Debug)]
+struct Streaming {
+    since: Instant,
+    /// What the call had used by then.
+    used_ns: u64,
 }
 
 impl Meter {
@@ -26,18 +45,44 @@ impl Meter {
             used_ns: AtomicU64::new(0),
             entered_ns: AtomicU64::new(0),
             exceeded: AtomicBool::new(false),
+            yields: AtomicBool::new(false),
+            stretch_from_ns: AtomicU64::new(0),
+            streaming: OnceLock::new(),
         })
     }
 
-    /// Whether the guest that runs on this very thread has used up its limit. Remembers a yes.
+    /// A tick, on the thread on which the guest runs: whether it has used up its limit, which is remembered,
+    /// or is to yield now.
     pub(super) fn is_exceeded_now(&self) -> bool {
         let running_ns = thread_cpu_ns().saturating_sub(self.entered_ns.load(Ordering::Relaxed));
-        let used_ns = self.used_ns.load(Ordering::Relaxed).saturating_add(running_ns);
-        let exceeded = used_ns > self.limit_ns;
-        if exceeded {
-            self.exceeded.store(true, Ordering::Relaxed);
-        }
+        let used_ns = self.used_ns().saturating_add(running_ns);
+        let from_ns = match self.streaming.get() {
+            Some(_) => self.stretch_from_ns.load(Ordering::Relaxed),
+            None => 0,
+        };
+        let exceeded = used_ns.saturating_sub(from_ns) > self.limit_ns;
+        let seen = if exceeded { &self.exceeded } else { &self.yields };
+        seen.store(true, Ordering::Relaxed);
         exceeded
+    }
+
+    /// From now on the call streams.
+    pub(super) fn begin_streaming(&self) {
+        let used_ns = self.used_ns();
+        self.stretch_from_ns.store(used_ns, Ordering::Relaxed);
+        // An answer has one head: that this is the first time is all there is.
+        let _ = self.streaming.set(Streaming { since: Instant::now(), used_ns });
+    }
+
+    /// Until when a call that streams has to wait for its next budget, if it has used more than was its so
+    /// far.
+    fn paused_until(&self) -> Option<Instant> {
+        let streaming = self.streaming.get()?;
+        let used_ns = self.used_ns().saturating_sub(streaming.used_ns);
+        // Each second begun brings one budget.
+        let seconds = used_ns.checked_div(self.limit_ns)?;
+        let until = streaming.since.checked_add(Duration::from_secs(seconds))?;
+        (until > Instant::now()).then_some(until)
     }
 
     /// Whether the call was stopped for its CPU.
@@ -47,31 +92,47 @@ impl Meter {
 
     /// What the call has used, up to the last time it was left.
     pub(super) fn used(&self) -> Duration {
-        Duration::from_nanos(self.used_ns.load(Ordering::Relaxed))
+        Duration::from_nanos(self.used_ns())
+    }
+
+    fn used_ns(&self) -> u64 {
+        self.used_ns.load(Ordering::Relaxed)
     }
 }
 
 /// A future whose polls are billed to a meter.
-pub(super) struct Metered<F> {
-    future: Pin<Box<F>>,
+pub(super) struct Metered<F: ?Sized> {
     meter: Arc<Meter>,
+    pause: Option<Pin<Box<Sleep>>>,
+    future: Pin<Box<F>>,
 }
 
-impl<F> Metered<F> {
-    pub(super) fn new(meter: Arc<Meter>, future: F) -> Self {
-        Self { future: Box::pin(future), meter }
+impl<F: ?Sized> Metered<F> {
+    pub(super) fn new(meter: Arc<Meter>, future: Pin<Box<F>>) -> Self {
+        Self { meter, pause: None, future }
     }
 }
 
-impl<F: Future> Future for Metered<F> {
+impl<F: Future + ?Sized> Future for Metered<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
+        let Self { meter, pause, future } = &mut *self;
+        if pause.is_none() {
+            *pause = meter.paused_until().map(|until| Box::pin(sleep_until(until)));
+        }
+        if let Some(paused) = pause {
+            ready!(paused.as_mut().poll(context));
+            *pause = None;
+        }
         let entered_ns = thread_cpu_ns();
-        self.meter.entered_ns.store(entered_ns, Ordering::Relaxed);
-        let poll = self.future.as_mut().poll(context);
+        meter.entered_ns.store(entered_ns, Ordering::Relaxed);
+        let poll = future.as_mut().poll(context);
         let ran_ns = thread_cpu_ns().saturating_sub(entered_ns);
-        self.meter.used_ns.fetch_add(ran_ns, Ordering::Relaxed);
+        let before_ns = meter.used_ns.fetch_add(ran_ns, Ordering::Relaxed);
+        if !meter.yields.swap(false, Ordering::Relaxed) {
+            meter.stretch_from_ns.store(before_ns.saturating_add(ran_ns), Ordering::Relaxed);
+        }
         poll
     }
 }
@@ -87,20 +148,70 @@ fn thread_cpu_ns() -> u64 {
 mod tests {
     use super::*;
 
+    fn burn(for_ms: u64) {
+        let until_ns = thread_cpu_ns() + for_ms * 1_000_000;
+        while thread_cpu_ns() < until_ns {}
+    }
+
+    fn poll<F: Future + Send>(metered: &mut Pin<Box<Metered<F>>>) -> Poll<F::Output> {
+        metered.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()))
+    }
+
     #[test]
     fn only_time_spent_inside_is_billed() {
         let meter = Meter::new(Duration::from_millis(1));
-        let burn = |until_ns: u64| while thread_cpu_ns() < until_ns {};
-        burn(thread_cpu_ns() + 20_000_000);
+        burn(20);
         let inner = meter.clone();
-        let mut metered = Box::pin(Metered::new(meter.clone(), async move {
+        let future = Box::pin(async move {
             let before = inner.is_exceeded_now();
-            burn(thread_cpu_ns() + 2_000_000);
+            burn(2);
             (before, inner.is_exceeded_now())
-        }));
-        let mut context = Context::from_waker(std::task::Waker::noop());
-        let Poll::Ready(exceeded) = metered.as_mut().poll(&mut context) else { panic!("it never waits") };
+        });
+        let mut metered = Box::pin(Metered::new(meter.clone(), future));
+        let Poll::Ready(exceeded) = poll(&mut metered) else { panic!("it never waits") };
         assert_eq!(exceeded, (false, true));
         assert!(meter.used() >= Duration::from_millis(2) && meter.used() < Duration::from_millis(20));
+    }
+
+    #[test]
+    fn a_stream_has_a_budget_for_each_second_and_one_that_is_ahead_of_it_waits() {
+        let meter = Meter::new(Duration::from_millis(10));
+        let spend = |ms| {
+            assert!(
+                poll(&mut Box::pin(Metered::new(meter.clone(), Box::pin(async move { burn(ms) }))))
+                    .is_ready()
+            )
+        };
+        spend(5);
+        meter.begin_streaming();
+        let began = Instant::now();
+        spend(6);
+        assert_eq!(meter.paused_until(), None, "what was used before the head does not count");
+        spend(17);
+        let until = meter.paused_until().expect("two budgets and a part of the third are used");
+        let seconds = until.saturating_duration_since(began).as_secs_f64();
+        assert!((1.9..2.1).contains(&seconds), "it waits {seconds} s for its third");
+    }
+
+    #[test]
+    fn no_stretch_without_waiting_is_longer_than_one_budget() {
+        let meter = Meter::new(Duration::from_millis(10));
+        meter.begin_streaming();
+        let inner = meter.clone();
+        let mut metered = Box::pin(Metered::new(
+            meter,
+            Box::pin(async move {
+                burn(6);
+                let mut exceeded = vec![inner.is_exceeded_now()];
+                // As the epoch has it: the guest yields, without waiting for anything.
+                tokio::task::yield_now().await;
+                burn(6);
+                exceeded.push(inner.is_exceeded_now());
+                exceeded
+            }),
+        ));
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let exceeded = runtime.block_on(&mut metered);
+        assert_eq!(exceeded, [false, true]);
     }
 }

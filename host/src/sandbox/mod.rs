@@ -9,6 +9,7 @@
 //! | `pool.rs` | how many slots the pool has, and how large: pure arithmetic |
 //! | `component.rs` | bytes → a compiled [`Component`]: its plugs, its imports, what it lacks |
 //! | `call.rs` | one call: a fresh instance, its limits, its end |
+//! | `stream.rs` | a call whose message bodies are streams: until its answer's head, and what it does after it |
 //! | `meter.rs` | CPU time of a call, by the thread's clock |
 //! | `output.rs` | what a call prints and logs, under one budget |
 //! | `state.rs` | what one instance may touch: its memory account, context, capabilities |
@@ -23,13 +24,15 @@ mod meter;
 mod output;
 mod pool;
 mod state;
+mod stream;
 
 pub use bindings::message;
 pub use call::{Call, CallError, Called, Limits};
 pub use component::{
-    Component, ComponentError, Digest, Import, ImportRefused, MAX_ARTIFACT_BYTES, interface,
+    Component, ComponentError, CoreModule, Digest, Import, ImportRefused, Interface, MAX_ARTIFACT_BYTES,
 };
 pub use engine::{Sandbox, SandboxError};
 pub use imports::Need;
 pub use pool::{PoolError, PoolSettings};
 pub use state::{Abilities, Context};
+pub use stream::{Answer, BodyFault, GuestBody, Rest, Streamed};

@@ -6,9 +6,13 @@ use std::sync::Arc;
 
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
+use super::call::Limits;
+use super::imports::http::{Failures, HttpState, abort_unfinished_bodies};
 use super::imports::wasi;
 use super::output::Output;
+use crate::capability::http::{Outbound, OutboundBudget, Secret};
 use crate::capability::{KeyValue, Limiter};
 
 /// Host resources (streams, pollables, buckets) and component handles that one call may hold.
@@ -36,10 +40,32 @@ pub struct Context {
 pub struct Abilities {
     /// `wasi:config/store`.
     pub config: BTreeMap<String, String>,
+    /// Of its keys, those whose values are secrets.
+    pub secrets: BTreeMap<String, Secret>,
     /// `wasi:keyvalue`, if granted.
     pub keyvalue: Option<KeyValue>,
     /// `jackfield:plugin/limiter`, if granted.
     pub limiter: Option<Arc<Limiter>>,
+    /// `wasi:http/outgoing-handler`, if any origin is granted.
+    pub http: Option<Outbound>,
+}
+
+impl Abilities {
+    /// What `wasi:config/store` has under this key.
+    pub(super) fn config_value(&self, key: &str) -> Option<String> {
+        self.config.get(key).cloned().or_else(|| self.secrets.get(key).map(revealed))
+    }
+
+    /// All that it has.
+    pub(super) fn config_values(&self) -> Vec<(String, String)> {
+        let plain = self.config.iter().map(|(key, value)| (key.clone(), value.clone()));
+        plain.chain(self.secrets.iter().map(|(key, secret)| (key.clone(), revealed(secret)))).collect()
+    }
+}
+
+/// A secret as the plugin that was given it may read it.
+fn revealed(secret: &Secret) -> String {
+    String::from_utf8_lossy(&secret.bytes()).into_owned()
 }
 
 /// The data of a store.
@@ -53,13 +79,17 @@ pub(super) struct CallState {
     pub(super) output: Arc<Output>,
     /// Made when first asked for: most lean calls never do.
     wasi: Option<WasiCtx>,
+    /// Likewise.
+    http: Option<HttpState>,
+    /// Requests and bytes that it may exchange with other servers.
+    outbound: (u32, u64),
 }
 
 impl CallState {
     pub(super) fn new(
         context: Arc<Context>,
         abilities: Arc<Abilities>,
-        memory_bytes: u64,
+        limits: &Limits,
         output: Output,
     ) -> Self {
         let mut table = ResourceTable::new();
@@ -67,12 +97,36 @@ impl CallState {
         Self {
             context,
             abilities,
-            memory: MemoryAccount { limit_bytes: memory_bytes, used_bytes: 0, refused: false },
+            memory: MemoryAccount { limit_bytes: limits.memory_bytes, used_bytes: 0, refused: false },
             table,
             held_bytes: 0,
             output: Arc::new(output),
             wasi: None,
+            http: None,
+            outbound: (limits.outbound, limits.outbound_bytes),
         }
+    }
+
+    /// Where failures of its requests to other servers are noted.
+    pub(super) fn failures(&mut self) -> Failures {
+        self.http_state().0.failures()
+    }
+
+    fn http_state(&mut self) -> (&mut HttpState, &mut ResourceTable) {
+        let Self { http, abilities, output, outbound: (requests, bytes), table, .. } = self;
+        let state = http.get_or_insert_with(|| {
+            let budget = OutboundBudget::new(*requests, *bytes);
+            HttpState::new(abilities.http.clone(), Arc::new(budget), output.clone())
+        });
+        (state, table)
+    }
+}
+
+/// A body that the guest has not finished is never to be taken for whole: dropped as it is, it would end as
+/// if it were (wasmtime-wasi-http 48). This is the one place that is passed however a call ends.
+impl Drop for CallState {
+    fn drop(&mut self) {
+        abort_unfinished_bodies(&mut self.table);
     }
 }
 
@@ -81,6 +135,13 @@ impl WasiView for CallState {
         let output = &self.output;
         let ctx = self.wasi.get_or_insert_with(|| wasi::context(output));
         WasiCtxView { ctx, table: &mut self.table }
+    }
+}
+
+impl WasiHttpView for CallState {
+    fn http(&mut self) -> WasiHttpCtxView<'_> {
+        let (state, table) = self.http_state();
+        state.view(table)
     }
 }
 

@@ -18,12 +18,20 @@ pub struct Limits {
     /// `wall`: from admission to the response's head, waiting in queues included, waiting for the
     /// client's bytes not.
     pub wall: Duration,
+    /// `stream`: the life of a streamed body after the response's head.
+    pub stream: Duration,
     /// `memory`: bytes of linear memory of one instance, all its memories together.
     pub memory: u64,
     /// `request-body`: bytes of a request's body.
     pub request_body: u64,
     /// `response-body`: bytes of a buffered answer's body.
     pub response_body: u64,
+    /// `response-body`: bytes of a streamed answer's body; none unless it, or a ceiling of it, was set.
+    pub streamed_response_body: Option<u64>,
+    /// `outbound`: outbound requests of one call.
+    pub outbound: u32,
+    /// `outbound-bytes`: bytes of the bodies of one call's outbound requests, both ways.
+    pub outbound_bytes: u64,
     /// `concurrency`: calls of the plugin in flight.
     pub concurrency: usize,
     /// `queue`: calls waiting for one of those to end.
@@ -41,9 +49,13 @@ impl Default for Limits {
         Self {
             cpu: Duration::from_millis(50),
             wall: Duration::from_secs(30),
+            stream: Duration::from_secs(5 * 60),
             memory: 128 * MIB,
             request_body: MIB,
             response_body: 16 * MIB,
+            streamed_response_body: None,
+            outbound: 16,
+            outbound_bytes: 256 * MIB,
             concurrency: 64,
             queue: 256,
             queue_wait: Duration::from_secs(1),
@@ -61,12 +73,18 @@ pub struct Ceilings {
     pub cpu: Option<Duration>,
     /// Ceiling of `wall`.
     pub wall: Option<Duration>,
+    /// Ceiling of `stream`.
+    pub stream: Option<Duration>,
     /// Ceiling of `memory`.
     pub memory: Option<u64>,
     /// Ceiling of `request-body`.
     pub request_body: Option<u64>,
-    /// Ceiling of `response-body`.
+    /// Ceiling of `response-body`, buffered or streamed.
     pub response_body: Option<u64>,
+    /// Ceiling of `outbound`.
+    pub outbound: Option<u32>,
+    /// Ceiling of `outbound-bytes`.
+    pub outbound_bytes: Option<u64>,
     /// Ceiling of `concurrency`.
     pub concurrency: Option<usize>,
     /// Ceiling of `queue`.

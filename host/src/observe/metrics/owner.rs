@@ -58,10 +58,14 @@ pub enum Outcome {
     Cpu,
     /// It was over its limit `wall`.
     Wall,
+    /// It was over its limit `stream`.
+    Stream,
     /// It trapped after a grow over its limit `memory` had been refused.
     Memory,
     /// The answer was over the limit `response-body`.
     ResponseBody,
+    /// A server that it asked failed it.
+    Upstream,
     /// The caller left before it ended.
     Cancelled,
     /// The host could not run it.
@@ -70,15 +74,17 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome there is.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Ok,
         Self::Error,
         Self::Trap,
         Self::Answer,
         Self::Cpu,
         Self::Wall,
+        Self::Stream,
         Self::Memory,
         Self::ResponseBody,
+        Self::Upstream,
         Self::Cancelled,
         Self::Host,
     ];
@@ -92,8 +98,10 @@ impl Outcome {
             Self::Answer => "answer",
             Self::Cpu => "cpu",
             Self::Wall => "wall",
+            Self::Stream => "stream",
             Self::Memory => "memory",
             Self::ResponseBody => "response-body",
+            Self::Upstream => "upstream",
             Self::Cancelled => "cancelled",
             Self::Host => "host",
         }
@@ -155,8 +163,8 @@ impl PluginMetrics {
         if let Some(counter) = place.and_then(|place| of_plug.get(place)) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
-        // What a call has used that was cut off in the middle is not known.
-        if outcome != Outcome::Cancelled {
+        // What a call has used that was cut off in the middle is known only of streams.
+        if outcome != Outcome::Cancelled || !cpu.is_zero() {
             self.call_cpu.observe(cpu);
         }
     }

@@ -2,6 +2,7 @@
 
 pub(super) mod config;
 pub(super) mod context;
+pub(super) mod http;
 pub(super) mod keyvalue;
 pub(super) mod limiter;
 pub(super) mod logging;
@@ -31,6 +32,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<CallState>> {
     let mut linker = Linker::new(engine);
     let it: fn(&mut CallState) -> &mut CallState = |state| state;
     wasi::add_to_linker(&mut linker)?;
+    http::add_to_linker(&mut linker)?;
     imports::Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, it)?;
     config_rc::Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, it)?;
     config_draft::Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, it)?;
@@ -55,9 +57,19 @@ pub(super) fn need(import: &str, is_types_only: bool) -> Need {
         ("wasi:keyvalue/atomics@0.2.0-draft", Need::Grant("keyvalue")),
         ("wasi:keyvalue/batch@0.2.0-draft", Need::Grant("keyvalue")),
     ];
-    /// WASI 0.2 that toolchains import; everything of it but clocks and random is empty or refuses.
-    const WASI: &[&str] =
-        &["wasi:cli/", "wasi:clocks/", "wasi:filesystem/", "wasi:io/", "wasi:random/", "wasi:sockets/"];
+    /// WASI 0.2 that toolchains import. Everything of it but clocks, random and HTTP is empty or refuses;
+    /// `wasi:http/outgoing-handler` reaches what is granted and denies the rest, for many toolchains import it
+    /// unasked.
+    const WASI: &[&str] = &[
+        "wasi:cli/",
+        "wasi:clocks/",
+        "wasi:filesystem/",
+        "wasi:http/types@",
+        "wasi:http/outgoing-handler@",
+        "wasi:io/",
+        "wasi:random/",
+        "wasi:sockets/",
+    ];
 
     if is_types_only {
         return Need::Nothing;
@@ -97,7 +109,10 @@ mod tests {
             ("wasi:keyvalue/store@0.2.0-draft3", Need::Unknown),
             ("wasi:io/streams@0.2.6", Need::Nothing),
             ("wasi:io/streams@0.3.0", Need::Unknown),
-            ("wasi:http/types@0.2.0", Need::Unknown),
+            ("wasi:http/types@0.2.0", Need::Nothing),
+            ("wasi:http/outgoing-handler@0.2.12", Need::Nothing),
+            ("wasi:http/handler@0.3.0", Need::Unknown),
+            ("wasi:http/incoming-handler@0.2.0", Need::Unknown),
             ("acme:vault/secrets", Need::Unknown),
         ];
         for (import, expected) in table {

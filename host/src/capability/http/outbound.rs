@@ -1,0 +1,294 @@
+//! One plugin's way out: from a request that a guest makes to an answer that it may read.
+//!
+//! Owns the order of the checks, what of the request's head is the host's, the deadlines until the answer's
+//! head, and the plugin's pool of connections. Leaves addresses to `connect` and bodies to `body`. Redirects
+//! are answers like others: to follow one is a request of the plugin's own, with all its checks.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::header::CONTENT_LENGTH;
+use http::uri::PathAndQuery;
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use hyper_util::client::legacy::connect::capture_connection;
+use hyper_util::client::legacy::{Client, Error};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::body::{Exchange, ReceivingBody, RequestBody, ResponseBody, SendingBody};
+use super::budget::OutboundBudget;
+use super::client::HttpClient;
+use super::connect::{Connector, MAX_CONNECT, Secured};
+use super::error::OutboundError;
+use super::fields;
+use super::origin::Origin;
+use super::secret::Credential;
+
+/// The longest wait for an answer's head, from when the connection stood or the request's body last moved:
+/// twice the 30 s that a call of a plugin usually has, for those that are given more.
+pub const MAX_FIRST_BYTE: Duration = Duration::from_secs(60);
+
+/// The longest pause in an answer's body: what sends events keeps its connections alive more often.
+pub const MAX_BETWEEN_BYTES: Duration = Duration::from_secs(60);
+
+/// The most bytes that the head of an answer has.
+pub const MAX_RESPONSE_HEAD_BYTES: u32 = 64 * 1024;
+
+/// The most fields that the head of an answer has.
+pub const MAX_RESPONSE_FIELDS: usize = 128;
+
+/// Requests that one plugin may have under way, each until both its bodies are done.
+const MAX_REQUESTS: usize = 256;
+
+/// Connections that one plugin may have beside idle ones: HTTP/1.1 requests at once.
+const MAX_BUSY_CONNECTIONS: usize = 64;
+
+/// Connections to one origin that wait for its next request, and how long.
+const MAX_IDLE_CONNECTIONS: usize = 8;
+const MAX_IDLE: Duration = Duration::from_secs(30);
+
+/// What one HTTP/2 stream may have in flight: at 50 ms to the server, 5 MB/s.
+const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
+
+/// What one HTTP/2 connection may: so many that 32 bodies which nobody reads do not stop the others.
+const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
+
+/// What one HTTP/2 stream may have been given to send and not have sent.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
+
+/// How often an HTTP/2 connection in use is asked whether it is alive, and how long it has to say so: the
+/// pool would go on giving out one whose server is gone.
+const PING_INTERVAL: Duration = Duration::from_secs(15);
+const PING_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a request may wait for each of its stages. What is not set, or longer, is as long as it may be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Timeouts {
+    /// Until a connection stands, at most [`MAX_CONNECT`].
+    pub connect: Option<Duration>,
+    /// From then, or from when the request's body last moved, until the answer's head, at most
+    /// [`MAX_FIRST_BYTE`].
+    pub first_byte: Option<Duration>,
+    /// Between two pieces of the answer's body, at most [`MAX_BETWEEN_BYTES`].
+    pub between_bytes: Option<Duration>,
+}
+
+fn at_most(most: Duration, wanted: Option<Duration>) -> Duration {
+    wanted.map_or(most, |wanted| wanted.min(most))
+}
+
+/// One plugin's way out. Clones are cheap, and share connections and bounds.
+#[derive(Clone)]
+pub struct Outbound {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    origins: BTreeSet<Origin>,
+    credentials: Vec<Credential>,
+    client: Client<Secured, SendingBody>,
+    requests: Arc<Semaphore>,
+}
+
+impl Outbound {
+    /// A way out to these origins, with connections of its own. Credentials for other origins are never used.
+    pub fn new(client: &HttpClient, origins: BTreeSet<Origin>, credentials: Vec<Credential>) -> Self {
+        let idle = MAX_IDLE_CONNECTIONS.saturating_mul(origins.len());
+        let connector = Connector::new(client.network(), MAX_BUSY_CONNECTIONS.saturating_add(idle));
+        let client = Client::builder(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(MAX_IDLE)
+            .pool_max_idle_per_host(MAX_IDLE_CONNECTIONS)
+            .http1_max_buf_size(usize::try_from(MAX_RESPONSE_HEAD_BYTES).unwrap_or(usize::MAX))
+            .http1_max_headers(MAX_RESPONSE_FIELDS)
+            .http2_max_header_list_size(MAX_RESPONSE_HEAD_BYTES)
+            .http2_initial_stream_window_size(STREAM_WINDOW_BYTES)
+            .http2_initial_connection_window_size(CONNECTION_WINDOW_BYTES)
+            .http2_max_send_buf_size(SEND_BUFFER_BYTES)
+            .http2_keep_alive_interval(PING_INTERVAL)
+            .http2_keep_alive_timeout(PING_TIMEOUT)
+            .build(Secured::new(connector, client.tls()));
+        let requests = Arc::new(Semaphore::new(MAX_REQUESTS));
+        Self { shared: Arc::new(Shared { origins, credentials, client, requests }) }
+    }
+
+    /// The origins that it leads to.
+    pub fn origins(&self) -> &BTreeSet<Origin> {
+        &self.shared.origins
+    }
+
+    /// Sends a request and waits for the head of its answer. The future owns what it needs; dropped, it ends
+    /// the request.
+    pub fn send(
+        &self,
+        request: Request<RequestBody>,
+        timeouts: Timeouts,
+        budget: &Arc<OutboundBudget>,
+    ) -> impl Future<Output = Result<Response<ResponseBody>, OutboundError>> + Send + use<> {
+        let (outbound, budget) = (self.clone(), budget.clone());
+        async move {
+            let origin = outbound.allowed(request.method(), request.uri())?;
+            budget.take_request()?;
+            let connect_by = Instant::now().checked_add(at_most(MAX_CONNECT, timeouts.connect));
+            let connect_by = connect_by.unwrap_or_else(Instant::now);
+            let wait = connect_by.saturating_duration_since(Instant::now());
+            let Ok(Ok(permit)) = timeout(wait, outbound.shared.requests.clone().acquire_owned()).await else {
+                return Err(OutboundError::ConnectionLimit {
+                    what: "outbound requests",
+                    limit: MAX_REQUESTS,
+                });
+            };
+            let exchange = Arc::new(Exchange::new(origin, budget, permit));
+            let request = outbound.prepared(request, &exchange)?;
+            let response = outbound.exchange(request, connect_by, timeouts, &exchange).await?;
+            checked(response, timeouts, exchange)
+        }
+    }
+
+    /// The origin of a request with this method and target, if the plugin may send it at all.
+    pub fn allowed(&self, method: &Method, target: &Uri) -> Result<Origin, OutboundError> {
+        if matches!(*method, Method::CONNECT | Method::TRACE) {
+            return Err(OutboundError::MethodInvalid { method: method.clone() });
+        }
+        let origin = Origin::of(target)?;
+        if self.shared.origins.contains(&origin) { Ok(origin) } else { Err(OutboundError::Denied { origin }) }
+    }
+
+    /// The request as it is sent: its target and `Host` in the origin's one form, without the connection's
+    /// fields, with the credentials.
+    fn prepared(
+        &self,
+        request: Request<RequestBody>,
+        exchange: &Arc<Exchange>,
+    ) -> Result<Request<SendingBody>, OutboundError> {
+        let origin = &exchange.origin;
+        let (mut head, body) = request.into_parts();
+        fields::take_out_those_of_the_connection(&mut head.headers);
+        let stated = stated_length(&head.headers, origin)?;
+        for credential in self.shared.credentials.iter().filter(|credential| credential.origin() == origin) {
+            head.headers.insert(credential.header(), credential.value()?);
+        }
+        let path = head.uri.path_and_query().cloned().unwrap_or_else(|| PathAndQuery::from_static("/"));
+        let invalid =
+            |_| OutboundError::HeadInvalid { origin: origin.clone(), reason: "a target that is no URI" };
+        head.uri = Uri::builder()
+            .scheme(origin.scheme().as_str())
+            .authority(origin.authority())
+            .path_and_query(path)
+            .build()
+            .map_err(invalid)?;
+        // Which version it is, the connection decides.
+        head.version = Version::HTTP_11;
+        head.extensions = http::Extensions::new();
+        Ok(Request::from_parts(head, SendingBody::new(body, exchange.clone(), stated)))
+    }
+
+    async fn exchange(
+        &self,
+        mut request: Request<SendingBody>,
+        connect_by: Instant,
+        timeouts: Timeouts,
+        exchange: &Exchange,
+    ) -> Result<Response<Incoming>, OutboundError> {
+        let mut captured = capture_connection(&mut request);
+        let mut response = pin!(self.shared.client.request(request));
+        let failure = |error: Error| exchange.failure(&error);
+        tokio::select! {
+            biased;
+            response = &mut response => return response.map_err(failure),
+            () = async { drop(captured.wait_for_connection_metadata().await) } => {}
+            () = sleep_until(connect_by) => {
+                return Err(OutboundError::ConnectionTimeout { origin: exchange.origin.clone() });
+            }
+        }
+        let first_byte = at_most(MAX_FIRST_BYTE, timeouts.first_byte);
+        let connected = Instant::now();
+        loop {
+            let since = connected.max(exchange.moved());
+            let deadline = since.checked_add(first_byte).unwrap_or(since);
+            tokio::select! {
+                biased;
+                response = &mut response => return response.map_err(failure),
+                () = sleep_until(deadline) => {}
+            }
+            if exchange.moved() > since {
+                continue;
+            }
+            let origin = exchange.origin.clone();
+            return Err(if exchange.waits_for_plugin() {
+                let reason = format!("the plugin gave no more of it for {} ms", first_byte.as_millis());
+                OutboundError::RequestBody { origin, reason }
+            } else {
+                OutboundError::ResponseTimeout { origin }
+            });
+        }
+    }
+}
+
+impl fmt::Debug for Outbound {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Shared { origins, credentials, .. } = &*self.shared;
+        f.debug_struct("Outbound")
+            .field("origins", origins)
+            .field("credentials", credentials)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The body's length as the plugin stated it, if it did: once, and as a number. Servers differ on what else
+/// they take for one (RFC 9112 §6.3).
+fn stated_length(fields: &HeaderMap, origin: &Origin) -> Result<Option<u64>, OutboundError> {
+    let mut stated = fields.get_all(CONTENT_LENGTH).iter();
+    let (Some(first), second) = (stated.next(), stated.next()) else {
+        return Ok(None);
+    };
+    let is_number =
+        |value: &HeaderValue| !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit);
+    let length =
+        if is_number(first) { first.to_str().ok().and_then(|value| value.parse().ok()) } else { None };
+    let reason = match (length, second) {
+        (Some(_), None) => return Ok(length),
+        (Some(_), Some(_)) => "more than one content-length",
+        (None, _) => "a content-length that is no number",
+    };
+    Err(OutboundError::HeadInvalid { origin: origin.clone(), reason })
+}
+
+/// The answer as the plugin gets it.
+fn checked(
+    response: Response<Incoming>,
+    timeouts: Timeouts,
+    exchange: Arc<Exchange>,
+) -> Result<Response<ResponseBody>, OutboundError> {
+    let origin = exchange.origin.clone();
+    if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+        let reason = "it switched protocols, which it was not asked to".to_owned();
+        return Err(OutboundError::HttpProtocol { origin, reason });
+    }
+    if response.headers().len() > MAX_RESPONSE_FIELDS || bytes(response.headers()) > MAX_RESPONSE_HEAD_BYTES {
+        return Err(OutboundError::ResponseHeadTooLarge { origin });
+    }
+    let between_bytes = at_most(MAX_BETWEEN_BYTES, timeouts.between_bytes);
+    let (mut head, body) = response.into_parts();
+    fields::take_out_those_of_the_connection(&mut head.headers);
+    head.extensions = http::Extensions::new();
+    let body = ReceivingBody::new(body, head.version, exchange, between_bytes);
+    Ok(Response::from_parts(head, body.boxed_unsync()))
+}
+
+/// The fields' bytes as HTTP/1.1 has them. hyper's own bound is a buffer's, which may be filled beyond it.
+fn bytes(fields: &HeaderMap) -> u32 {
+    let line = |(name, value): (&HeaderName, &HeaderValue)| {
+        let bytes = name.as_str().len().saturating_add(value.len()).saturating_add(": \r\n".len());
+        u32::try_from(bytes).unwrap_or(u32::MAX)
+    };
+    fields.iter().map(line).fold(0, u32::saturating_add)
+}

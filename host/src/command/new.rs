@@ -1,0 +1,379 @@
+//! `jackfield new`: a first plugin, written out in the language asked for.
+//!
+//! Owns which languages there are, and what in a project changes with its name. The files are those below `examples/`,
+//! embedded as they stand there: what is written here is what is tested there.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+
+use thiserror::Error;
+
+use super::{Exit, Language, New, refuse, say};
+
+/// The name of every project below `examples/`, and of nothing else in its `named` files.
+const EXAMPLE: &str = "hello";
+
+/// Words that Rust or WIT keep for themselves, or that are crates already: as a name they break a build.
+#[rustfmt::skip]
+const RESERVED: [&str; 92] = [
+    "abstract", "alloc", "as", "async", "await", "become", "bool", "borrow", "box", "break", "char", "const",
+    "constructor", "continue", "core", "crate", "do", "dyn", "else", "enum", "export", "extern", "f32", "f64",
+    "false", "final", "flags", "float32", "float64", "fn", "for", "from", "func", "future", "gen", "if", "impl",
+    "import", "in", "include", "interface", "let", "list", "loop", "macro", "map", "match", "mod", "move", "mut",
+    "option", "override", "own", "package", "priv", "pub", "record", "ref", "resource", "result", "return", "s16",
+    "s32", "s64", "s8", "self", "static", "std", "stream", "string", "struct", "super", "test", "trait", "true",
+    "try", "tuple", "type", "typeof", "u16", "u32", "u64", "u8", "unsafe", "unsized", "use", "variant", "virtual",
+    "where", "while", "with", "world",
+];
+
+/// The name of a new project: what packages of every language, WIT worlds and the site file's plugins can be called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ProjectName(String);
+
+/// Why a name is none.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(super) enum NameError {
+    #[error("it has {0} characters; it may have 63")]
+    Length(usize),
+    #[error("a name is words of a-z and 0-9 that begin with a letter, with `-` between them: `my-plugin`")]
+    Form,
+    #[error("a language keeps this word for itself; `my-{0}` can be had")]
+    Reserved(String),
+}
+
+impl FromStr for ProjectName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let is_word = |word: &str| {
+            word.starts_with(|first: char| first.is_ascii_lowercase())
+                && word.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit())
+        };
+        if !text.split('-').all(is_word) {
+            return Err(NameError::Form);
+        }
+        if text.len() > 63 {
+            return Err(NameError::Length(text.len()));
+        }
+        if RESERVED.contains(&text) {
+            return Err(NameError::Reserved(text.into()));
+        }
+        Ok(Self(text.into()))
+    }
+}
+
+impl ProjectName {
+    /// `text` with this name where the example's stands as a word of its own.
+    fn put_into(&self, text: &str) -> String {
+        let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
+        let mut named = String::with_capacity(text.len());
+        let mut pieces = text.split(EXAMPLE).peekable();
+        while let Some(piece) = pieces.next() {
+            named.push_str(piece);
+            if let Some(next) = pieces.peek() {
+                let stands_alone = !piece.ends_with(is_part) && !next.starts_with(is_part);
+                named.push_str(if stands_alone { &self.0 } else { EXAMPLE });
+            }
+        }
+        named
+    }
+
+    /// `text` with this name in it, the file that the project is built into included.
+    fn put_into_all(&self, text: &str, naming: Naming) -> String {
+        match naming {
+            Naming::Project => self.put_into(text),
+            Naming::Library => {
+                let file = format!("{}.wasm", self.0.replace('-', "_"));
+                self.put_into(&text.replace("release/hello.wasm", &format!("release/{file}")))
+            }
+        }
+    }
+}
+
+/// How the file is called that a project is built into.
+#[derive(Debug, Clone, Copy)]
+enum Naming {
+    /// As the project is.
+    Project,
+    /// As Rust calls a library: `_` for each `-`.
+    Library,
+}
+
+/// An example, as it is embedded.
+struct Project {
+    /// What it is, in a few words.
+    what: &'static str,
+    /// Path and text of each file in which `hello` is the project's name.
+    named: &'static [(&'static str, &'static str)],
+    /// Path and text of each other file.
+    plain: &'static [(&'static str, &'static str)],
+    /// The command that builds it, in its folder.
+    build: &'static str,
+    /// What that makes, relative to its folder, for a project called `hello`.
+    made: &'static str,
+    /// How the made file's name follows the project's.
+    naming: Naming,
+}
+
+/// Embeds files of one example.
+macro_rules! files {
+    ($example:literal: $($path:literal),* $(,)?) => {
+        &[$(($path, include_str!(concat!("../../../examples/", $example, "/", $path)))),*]
+    };
+}
+
+impl Language {
+    fn project(self) -> Project {
+        match self {
+            Self::Rust => RUST,
+            Self::RustWstd => RUST_WSTD,
+            Self::Js => JS,
+            Self::Python => PYTHON,
+            Self::Go => GO,
+            Self::C => C,
+        }
+    }
+}
+
+const RUST: Project = Project {
+    what: "a lean handler in Rust",
+    named: files!("rust": "Cargo.toml", "README.md"),
+    plain: files!("rust":
+        ".gitignore",
+        "src/lib.rs",
+        "wit/context.wit",
+        "wit/handler.wit",
+        "wit/limiter.wit",
+        "wit/request-filter.wit",
+        "wit/response-filter.wit",
+        "wit/types.wit",
+        "wit/worlds.wit",
+        "wit/deps/config-0.2.0-draft-2024-09-27/config.wit",
+        "wit/deps/config-0.2.0-rc.1/config.wit",
+        "wit/deps/keyvalue-0.2.0-draft/keyvalue.wit",
+        "wit/deps/keyvalue-0.2.0-draft2/keyvalue.wit",
+        "wit/deps/logging-0.1.0-draft/logging.wit",
+    ),
+    build: "cargo build --release --target wasm32-wasip2",
+    made: "target/wasm32-wasip2/release/hello.wasm",
+    naming: Naming::Library,
+};
+
+const RUST_WSTD: Project = Project {
+    what: "a wasi:http handler in Rust",
+    named: files!("rust-wstd": "Cargo.toml", "README.md"),
+    plain: files!("rust-wstd": ".gitignore", "src/main.rs"),
+    build: "cargo build --release --target wasm32-wasip2",
+    made: "target/wasm32-wasip2/release/hello.wasm",
+    naming: Naming::Project,
+};
+
+const JS: Project = Project {
+    what: "a wasi:http handler in JavaScript",
+    named: files!("js": ".gitignore", "README.md", "package.json"),
+    plain: files!("js": "handler.js", "wit/world.wit"),
+    build: "npm run build",
+    made: "hello.wasm",
+    naming: Naming::Project,
+};
+
+const PYTHON: Project = Project {
+    what: "a wasi:http handler in Python",
+    named: files!("python": ".gitignore", "Makefile", "README.md"),
+    plain: files!("python": "handler.py", "requirements.txt", "wit/world.wit"),
+    build: "make",
+    made: "hello.wasm",
+    naming: Naming::Project,
+};
+
+const GO: Project = Project {
+    what: "a wasi:http handler in Go",
+    named: files!("go": ".gitignore", "Makefile", "README.md", "go.mod", "main.go"),
+    plain: files!("go":
+        "componentize.mjs",
+        "package.json",
+        "wasihttp/client.go",
+        "wasihttp/imports.go",
+        "wasihttp/memory.go",
+        "wasihttp/server.go",
+        "wasihttp/values.go",
+        "wit/world.wit",
+    ),
+    build: "make",
+    made: "hello.wasm",
+    naming: Naming::Project,
+};
+
+const C: Project = Project {
+    what: "a wasi:http handler in C",
+    named: files!("c": ".gitignore", "Makefile", "README.md"),
+    plain: files!("c":
+        "handler.c",
+        "http.c",
+        "http.h",
+        "json.c",
+        "json.h",
+        "wit/world.wit",
+    ),
+    build: "make",
+    made: "hello.wasm",
+    naming: Naming::Project,
+};
+
+/// Why a project was not written.
+#[derive(Debug, Error)]
+enum NewError {
+    #[error("{} is not empty; choose another name, or a folder with --path", .0.display())]
+    Occupied(PathBuf),
+    #[error("cannot write {}: {reason}", file.display())]
+    Write { file: PathBuf, reason: io::Error },
+}
+
+pub(super) fn run(new: &New) -> Exit {
+    let folder = new.path.clone().unwrap_or_else(|| PathBuf::from(&new.name.0));
+    let project = new.lang.project();
+    let files = match write(&project, &new.name, &folder) {
+        Ok(files) => files,
+        Err(error) => return refuse(error),
+    };
+    let made = new.name.put_into_all(project.made, project.naming);
+    say(format_args!("{}: {}, {files} files. Build and serve it:\n", folder.display(), project.what));
+    say(format_args!("  cd {} && {}", quoted(&folder), project.build));
+    say(format_args!("  jackfield serve {made}"));
+    Exit::Done
+}
+
+/// Writes all files of a project, and tells how many there are.
+fn write(project: &Project, name: &ProjectName, folder: &Path) -> Result<usize, NewError> {
+    let failed = |file: &Path, reason| NewError::Write { file: file.into(), reason };
+    let is_occupied = match fs::read_dir(folder) {
+        Ok(mut entries) => entries.next().is_some(),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => false,
+        Err(error) => return Err(failed(folder, error)),
+    };
+    if is_occupied {
+        return Err(NewError::Occupied(folder.into()));
+    }
+    let named = project.named.iter().map(|(path, text)| (*path, name.put_into_all(text, project.naming)));
+    let plain = project.plain.iter().map(|(path, text)| (*path, (*text).to_owned()));
+    let mut files: usize = 0;
+    for (path, text) in named.chain(plain) {
+        let file = folder.join(name.put_into(path));
+        write_file(&file, &text).map_err(|reason| failed(&file, reason))?;
+        files = files.saturating_add(1);
+    }
+    Ok(files)
+}
+
+/// Writes a file that is not there yet, and the folders above it.
+fn write_file(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::File::create_new(path)?.write_all(text.as_bytes())
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./+@".contains(letter);
+    if text.chars().all(is_plain) { text.into_owned() } else { format!("'{}'", text.replace('\'', r"'\''")) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use clap::ValueEnum;
+
+    use super::*;
+
+    fn example(language: Language) -> PathBuf {
+        let name = language.to_possible_value().unwrap().get_name().to_owned();
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)
+    }
+
+    /// The files below an example, but for what its `.gitignore` names and what a build leaves.
+    fn files_of(example: &Path) -> BTreeSet<String> {
+        let ignored = fs::read_to_string(example.join(".gitignore")).unwrap_or_default();
+        let ignored: Vec<_> = ignored.lines().map(|line| line.trim_matches('/')).collect();
+        let (mut found, mut folders) = (BTreeSet::new(), vec![example.to_owned()]);
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()) {
+                let path = entry.strip_prefix(example).unwrap().to_str().unwrap();
+                let is_ignored = |rule: &&str| {
+                    path == *rule
+                        || rule.strip_prefix('*').is_some_and(|end| !end.is_empty() && path.ends_with(end))
+                };
+                if [".jackfield", "Cargo.lock"].contains(&path) || ignored.iter().any(is_ignored) {
+                    continue;
+                }
+                if entry.is_dir() {
+                    folders.push(entry);
+                } else {
+                    found.insert(path.to_owned());
+                }
+            }
+        }
+        found
+    }
+
+    #[test]
+    fn every_file_of_every_example_is_written() {
+        for language in Language::value_variants() {
+            let project = language.project();
+            let embedded =
+                project.named.iter().chain(project.plain).map(|(path, _)| (*path).to_owned()).collect();
+            assert_eq!(files_of(&example(*language)), embedded, "{language:?}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_has_the_name_is_known_to_have_it() {
+        let name = ProjectName::from_str("my-plugin").unwrap();
+        for language in Language::value_variants() {
+            let project = language.project();
+            for (path, text) in project.named {
+                assert_ne!(name.put_into(text), *text, "{language:?}: {path} does not have the name");
+            }
+            for (path, text) in project.plain {
+                assert!(!text.contains("hello.wasm"), "{language:?}: {path} has the name");
+            }
+        }
+    }
+
+    #[test]
+    fn names_are_words_that_every_language_takes() {
+        for name in ["a", "my-plugin", "b2b-shop", "x".repeat(63).as_str()] {
+            assert!(ProjectName::from_str(name).is_ok(), "{name}");
+        }
+        for name in ["", "-", "a-", "-a", "a--b", "2b", "a-2", "A", "a_b", "a b", "a/b", "..", "é", "a.b"] {
+            assert_eq!(ProjectName::from_str(name), Err(NameError::Form), "{name}");
+        }
+        assert_eq!(ProjectName::from_str(&"x".repeat(64)), Err(NameError::Length(64)));
+        assert_eq!(ProjectName::from_str("list"), Err(NameError::Reserved("list".into())));
+    }
+
+    #[test]
+    fn a_name_replaces_the_examples_where_it_stands_alone() {
+        let name = ProjectName::from_str("my-plugin").unwrap();
+        for (text, expected) in [
+            ("name = \"hello\"", "name = \"my-plugin\""),
+            ("# hello\nbuild/hello.wasm hello", "# my-plugin\nbuild/my-plugin.wasm my-plugin"),
+            ("Hello, hello-world othello hello_2 hellos", "Hello, hello-world othello hello_2 hellos"),
+            ("", ""),
+        ] {
+            assert_eq!(name.put_into(text), expected);
+        }
+        let library = name.put_into_all("serve target/release/hello.wasm # hello", Naming::Library);
+        assert_eq!(library, "serve target/release/my_plugin.wasm # my-plugin");
+    }
+
+    #[test]
+    fn a_folder_is_quoted_only_if_a_shell_needs_it() {
+        assert_eq!(quoted(Path::new("a/b-c_d.e")), "a/b-c_d.e");
+        assert_eq!(quoted(Path::new("it's mine")), r"'it'\''s mine'");
+    }
+}

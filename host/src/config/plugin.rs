@@ -1,0 +1,207 @@
+//! From the text of a site file to the document: `[tenants.NAME.plugins.NAME]` and `[tenants.NAME.secrets.NAME]`.
+//!
+//! Owns the keys of a plugin, and of grants, limits and ceilings, which tenants and host have too. Whether what a plugin
+//! asks for is allowed, and what it names is there, is left to `resolve`.
+
+use std::ops::RangeInclusive;
+
+use super::document::{
+    CeilingsDocument, ConfigDocument, CredentialDocument, GrantsDocument, LimitsDocument, PluginDocument,
+    SecretDocument, SecretReference,
+};
+use super::findings::Findings;
+use super::forms::{component_path, credential_header, origin, secret_path, variable};
+use super::read::{
+    MAX_BYTES, MAX_COUNT, MAX_TIME, NO_BYTES, NO_TIME, SOME_TIME, each_is_there_once, no_help,
+};
+use super::units::ByteSize;
+use super::value::{
+    Spanned, Table, Value, array, boolean, bytes, duration, integer, named, parsed, string, table,
+};
+use super::visible::quoted;
+use crate::capability::http::Origin;
+
+/// Keys and values of one plugin's configuration, in bytes.
+pub const MAX_CONFIG_BYTES: usize = 64 * 1024;
+
+/// The most lines that one call may log, and the most requests that it may send.
+const MAX_OF_A_CALL: u32 = 1_000_000;
+
+/// Origins of one table of grants.
+const MAX_ORIGINS: usize = 1000;
+
+/// Header fields that the host adds to one plugin's requests.
+const MAX_CREDENTIALS: usize = 32;
+
+/// A page of linear memory: less is none. The most is all that 32 bits address.
+const MEMORY: RangeInclusive<ByteSize> = ByteSize(64 * 1024)..=ByteSize(4 * 1024 * 1024 * 1024);
+
+pub(super) fn plugin(
+    name: &Spanned<String>,
+    value: &Value<'_>,
+    findings: &mut Findings,
+) -> Option<PluginDocument> {
+    let read = table(|table: &mut Table<'_>, findings: &mut Findings| {
+        let component = table.required(
+            "component",
+            "`component = \"plugins/NAME.wasm\"`",
+            findings,
+            parsed("a path", "plugins/books.wasm", component_path, no_help),
+        );
+        let before = findings.errors();
+        let grants = table.optional("grants", findings, grants);
+        let has_sound_grants = findings.errors() == before;
+        PluginDocument {
+            component,
+            grants,
+            outbound: table.optional("outbound", findings, credentials).unwrap_or_default(),
+            config: table.optional("config", findings, config).unwrap_or_default(),
+            limits: table.optional("limits", findings, limits),
+            place: name.span.clone(),
+            has_sound_grants,
+        }
+    });
+    read(value, findings)
+}
+
+pub(super) fn grants(value: &Value<'_>, findings: &mut Findings) -> Option<GrantsDocument> {
+    let read = table(|table: &mut Table<'_>, findings: &mut Findings| GrantsDocument {
+        keyvalue: table.optional("keyvalue", findings, boolean),
+        keyvalue_shared: table.optional("keyvalue-shared", findings, boolean),
+        limiter: table.optional("limiter", findings, boolean),
+        http: table.optional("http", findings, origins),
+    });
+    read(value, findings)
+}
+
+fn origins(value: &Value<'_>, findings: &mut Findings) -> Option<Spanned<Vec<Spanned<Origin>>>> {
+    let item = parsed("an origin", "https://api.example.com", origin, no_help);
+    let origins = array("an array of origins", item)(value, findings)?;
+    if origins.value.len() > MAX_ORIGINS {
+        let headline = format!("`http` has more than {MAX_ORIGINS} origins");
+        findings.error(
+            &origins.span,
+            headline,
+            "",
+            "let the plugin ask one server that asks others".to_owned(),
+        );
+        return None;
+    }
+    each_is_there_once("origin", &origins.value, findings);
+    Some(origins)
+}
+
+fn credentials(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<CredentialDocument>> {
+    let credentials = array("an array of tables", credential)(value, findings)?;
+    if credentials.value.len() > MAX_CREDENTIALS {
+        let headline = format!("`outbound` has more than {MAX_CREDENTIALS} entries");
+        findings.error(&credentials.span, headline, "", "divide the plugin in two".to_owned());
+        return None;
+    }
+    Some(credentials.value)
+}
+
+fn credential(value: &Value<'_>, findings: &mut Findings) -> Option<CredentialDocument> {
+    let read = table(|table: &mut Table<'_>, findings: &mut Findings| CredentialDocument {
+        origin: table.required(
+            "origin",
+            "`origin = \"https://api.example.com\"`",
+            findings,
+            parsed("an origin", "https://api.example.com", origin, no_help),
+        ),
+        header: table.required(
+            "header",
+            "`header = \"authorization\"`",
+            findings,
+            parsed("a header name", "authorization", credential_header, no_help),
+        ),
+        secret: table.required("secret", "`secret = \"NAME\"`", findings, string),
+    });
+    read(value, findings)
+}
+
+fn config(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<(Spanned<String>, ConfigDocument)>> {
+    let read = named(|key, value, findings| Some((key.clone(), config_value(value, findings)?)));
+    let config = read(value, findings)?;
+    let sizes = config.iter().map(|(key, value)| {
+        let value = match value {
+            ConfigDocument::Text(text) => text.value.len(),
+            // What it has is known when it is read; only then is the sum.
+            ConfigDocument::Secret(_) => 0,
+        };
+        key.value.len().saturating_add(value)
+    });
+    let size = sizes.fold(0_usize, usize::saturating_add);
+    if size > MAX_CONFIG_BYTES {
+        let headline = format!("`config` has {size} bytes of keys and values; at most 64KiB are taken");
+        let help = "keep data in the key-value store, or in the component itself";
+        findings.error(&value.name_or_span(), headline, "", help.to_owned());
+    }
+    Some(config)
+}
+
+fn config_value(value: &Value<'_>, findings: &mut Findings) -> Option<ConfigDocument> {
+    if !value.is_table() {
+        return string(value, findings).map(ConfigDocument::Text);
+    }
+    let read = table(|table: &mut Table<'_>, findings: &mut Findings| {
+        table.required("secret", "`secret = \"NAME\"`", findings, string)
+    });
+    let secret = read(value, findings)??;
+    Some(ConfigDocument::Secret(SecretReference { secret }))
+}
+
+pub(super) fn secret(
+    name: &Spanned<String>,
+    value: &Value<'_>,
+    findings: &mut Findings,
+) -> Option<SecretDocument> {
+    let before = findings.errors();
+    let read = table(|table: &mut Table<'_>, findings: &mut Findings| SecretDocument {
+        file: table.optional("file", findings, parsed("a path", "secrets/api-token", secret_path, no_help)),
+        env: table.optional("env", findings, parsed("a variable's name", "API_TOKEN", variable, no_help)),
+    });
+    let secret = read(value, findings)?;
+    // A key that is wrong may be the one that is missing.
+    if findings.errors() == before && !findings.is_broken() {
+        match (&secret.file, &secret.env) {
+            (Some(file), Some(env)) => {
+                let headline = format!("the secret {} is in two places", quoted(&name.value));
+                let help = "take `file` or `env` away";
+                let found = findings.source().diagnostic(&env.span, headline, "", Some(help.into()));
+                findings.push(found.with_secondary(&file.span, "the other one"));
+            }
+            (None, None) => {
+                let headline = format!("the secret {} has neither `file` nor `env`", quoted(&name.value));
+                let help =
+                    "say where its value is: `file = \"secrets/NAME\"` or `env = \"VARIABLE\"`".to_owned();
+                findings.error(&name.span, headline, "", help);
+            }
+            _ => {}
+        }
+    }
+    Some(secret)
+}
+
+pub(super) fn ceilings(value: &Value<'_>, findings: &mut Findings) -> Option<CeilingsDocument> {
+    limits(value, findings).map(CeilingsDocument)
+}
+
+fn limits(value: &Value<'_>, findings: &mut Findings) -> Option<LimitsDocument> {
+    let read = table(|table: &mut Table<'_>, findings: &mut Findings| LimitsDocument {
+        cpu: table.optional("cpu", findings, duration(SOME_TIME..=MAX_TIME)),
+        wall: table.optional("wall", findings, duration(SOME_TIME..=MAX_TIME)),
+        stream: table.optional("stream", findings, duration(SOME_TIME..=MAX_TIME)),
+        memory: table.optional("memory", findings, bytes(MEMORY)),
+        request_body: table.optional("request-body", findings, bytes(NO_BYTES..=MAX_BYTES)),
+        response_body: table.optional("response-body", findings, bytes(NO_BYTES..=MAX_BYTES)),
+        outbound: table.optional("outbound", findings, integer(0..=MAX_OF_A_CALL)),
+        outbound_bytes: table.optional("outbound-bytes", findings, bytes(NO_BYTES..=MAX_BYTES)),
+        concurrency: table.optional("concurrency", findings, integer(1..=MAX_COUNT)),
+        queue: table.optional("queue", findings, integer(0..=MAX_COUNT)),
+        queue_wait: table.optional("queue-wait", findings, duration(NO_TIME..=MAX_TIME)),
+        log_lines: table.optional("log-lines", findings, integer(0..=MAX_OF_A_CALL)),
+        log_bytes: table.optional("log-bytes", findings, bytes(NO_BYTES..=MAX_BYTES)),
+    });
+    read(value, findings)
+}

@@ -1,0 +1,82 @@
+//! `[host.outbound]` → the client by which plugins reach the origins that they are granted.
+//!
+//! Made once, at start. What it may connect to, and how, is `capability`'s.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use crate::capability::http::{HttpClient, HttpSettings};
+use crate::config::{Diagnostics, Site};
+
+/// The longest file of certificates, in bytes; all the public authorities take a quarter of a MiB.
+const MAX_CERTIFICATES_BYTES: u64 = 4 * 1024 * 1024;
+
+/// Makes the client that a site's `[host.outbound]` asks for, or says what is wrong with its certificates.
+pub fn http_client(site: &Site) -> Result<HttpClient, Diagnostics> {
+    let settings = &site.host.outbound;
+    let path = settings.certificates.as_deref();
+    let refused = |why: String| {
+        let headline = match path {
+            Some(path) => format!("the certificates in {} cannot be trusted: {why}", path.display()),
+            None => format!("plugins cannot be given a way out: {why}"),
+        };
+        let help =
+            path.map(|_| "write the path of a PEM file that begins with `-----BEGIN CERTIFICATE-----`");
+        let found = site.source.diagnostic(&settings.certificates_span, headline, "", help.map(Into::into));
+        Diagnostics::from(found)
+    };
+    let certificates = path.map(certificates).transpose().map_err(refused)?.unwrap_or_default();
+    HttpClient::new(HttpSettings { allow: settings.allow.clone(), certificates })
+        .map_err(|error| refused(error.to_string()))
+}
+
+/// The certificates of a PEM file, at least one; whatever else it has is passed over.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
+    let mut pem = Vec::new();
+    let most = MAX_CERTIFICATES_BYTES.saturating_add(1);
+    File::open(path)
+        .and_then(|file| file.take(most).read_to_end(&mut pem))
+        .map_err(|error| format!("it cannot be read: {error}"))?;
+    if u64::try_from(pem.len()).unwrap_or(u64::MAX) > MAX_CERTIFICATES_BYTES {
+        return Err("it has more than 4MiB".into());
+    }
+    let certificates: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(&pem).collect();
+    let certificates = certificates.map_err(|error| format!("it is not PEM: {error}"))?;
+    if certificates.is_empty() {
+        return Err("it has none".into());
+    }
+    Ok(certificates)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn certificates_that_cannot_be_read_are_refused_at_their_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let site = |certificates: &str| {
+            let text = format!("[host.outbound]\ncertificates = \"{certificates}\"\n");
+            Site::parse(&folder.path().join("site.toml"), text).unwrap()
+        };
+        let begun = "-----BEGIN CERTIFICATE-----\n";
+        let of_nothing = format!("{begun}AAAA\n-----END CERTIFICATE-----\n");
+        for (name, content, says) in [
+            ("none.pem", None, "it cannot be read"),
+            ("empty.pem", Some(""), "it has none"),
+            ("key.pem", Some("some text\n"), "it has none"),
+            ("half.pem", Some(begun), "it is not PEM"),
+            ("wrong.pem", Some(of_nothing.as_str()), "cannot be trusted"),
+        ] {
+            if let Some(content) = content {
+                std::fs::write(folder.path().join(name), content).unwrap();
+            }
+            let said = http_client(&site(name)).err().unwrap().to_string();
+            assert!(said.contains(says) && said.contains("site.toml:2:16"), "{name}: {said}");
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! An answer whose plugin goes on beside it: the guest in a task of its own, its body here.
+//!
+//! The guest's task holds its permits until the instance is gone and the body has come to an end, of which it
+//! is told by a [`Verdict`]: when the body is whole, the guest may finish what it does within `stream`; when it
+//! is broken off, or dropped because its caller hung up, the guest is stopped.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::header;
+use http_body::{Body, Frame};
+use tokio::sync::oneshot;
+
+use super::call::Running;
+use super::error::{AdmissionError, AnswerError, MessageError, PluginError, RequestError};
+use super::message;
+use super::upload::UploadWatch;
+use crate::observe::PluginLog;
+use crate::sandbox::{Called, GuestBody, Rest};
+use crate::snapshot::{Plugin, Revision};
+
+/// The body of an answer that comes as the plugin writes it.
+pub(super) struct StreamedBody {
+    body: GuestBody,
+    /// Dropped without a word if nobody reads on.
+    verdict: oneshot::Sender<Verdict>,
+    upload: UploadWatch,
+    plugin: Arc<Plugin>,
+    revision_ended: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// What the head stated.
+    stated_bytes: Option<u64>,
+    sent_bytes: u64,
+    /// How the body failed, until that is told. hyper writes what it has when a body makes it wait, and drops it
+    /// when a body fails: so a failure waits once.
+    failed: Option<RequestError>,
+}
+
+/// What became of a body.
+enum Verdict {
+    /// All of it was taken.
+    Whole,
+    /// The plugin failed.
+    Broken(PluginError),
+    /// There is nobody to send it to, as the plugin could not know.
+    Unwanted,
+}
+
+/// The guest and what it holds, dropped in this order.
+struct Going {
+    rest: Rest,
+    running: Running,
+    revision: Arc<Revision>,
+}
+
+impl StreamedBody {
+    /// Lets the guest go on, and gives its body.
+    pub(super) fn begin(
+        (body, rest): (GuestBody, Rest),
+        running: Running,
+        log: PluginLog,
+        revision: &Arc<Revision>,
+        headers: &http::HeaderMap,
+        upload: UploadWatch,
+    ) -> Self {
+        let plugin = running.plugin().clone();
+        let (verdict, told) = oneshot::channel();
+        // It ends by itself: with its guest, or when it is told.
+        drop(tokio::spawn(go_on(Going { rest, running, revision: revision.clone() }, log, told)));
+        let revision = revision.clone();
+        Self {
+            body,
+            verdict,
+            upload,
+            plugin,
+            revision_ended: Box::pin(async move { revision.ended().await }),
+            stated_bytes: headers.get(header::CONTENT_LENGTH).and_then(message::length),
+            sent_bytes: 0,
+            failed: None,
+        }
+    }
+
+    /// Whose it is.
+    pub(super) fn plugin(&self) -> &Plugin {
+        &self.plugin
+    }
+
+    /// Whether there is nothing in it.
+    pub(super) fn is_empty(&self) -> bool {
+        self.body.is_end_stream() || self.stated_bytes == Some(0)
+    }
+
+    /// Whether all that the head stated was given.
+    pub(super) fn has_its_length(&self) -> bool {
+        self.stated_bytes == Some(self.sent_bytes)
+    }
+
+    /// Lets the guest finish what it still does: all of its body was taken.
+    pub(super) fn leave_alone(self) {
+        // A guest that has ended already needs no telling.
+        let _ = self.verdict.send(Verdict::Whole);
+    }
+
+    /// Stops the guest: its answer has no body (`HEAD`, 204, 304).
+    pub(super) fn refuse(self) {
+        let _ = self.verdict.send(Verdict::Unwanted);
+    }
+
+    /// Stops the guest: its answer failed.
+    pub(super) fn break_off(self, error: &RequestError) {
+        // For what is not the plugin's fault the guest is stopped as by a caller who hangs up.
+        if let RequestError::Plugin(error) = error {
+            let _ = self.verdict.send(Verdict::Broken(error.clone()));
+        }
+    }
+
+    /// The next piece of it.
+    pub(super) fn poll_frame(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, RequestError>>> {
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Some(Err(error)));
+        }
+        match self.poll_next(context) {
+            Poll::Ready(Some(Err(error))) => {
+                self.failed = Some(error);
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            frame => frame,
+        }
+    }
+
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestError>>> {
+        if self.revision_ended.as_mut().poll(context).is_ready() {
+            return Poll::Ready(Some(Err(AdmissionError::Draining.into())));
+        }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        let checked = match frame {
+            Some(Ok(frame)) => self.check(&frame).map(|()| Some(message::without_misplaced_trailers(frame))),
+            Some(Err(error)) => Err(PluginError::Call(error)),
+            None => self.check_length().map(|()| None),
+        };
+        let frame = checked.map_err(|error| match self.upload.fault_so_far() {
+            // A plugin that cannot read on what it was asked cannot answer on either.
+            Some(fault) => MessageError::from(fault).into(),
+            None => error.into(),
+        });
+        Poll::Ready(frame.transpose())
+    }
+
+    fn check(&mut self, frame: &Frame<Bytes>) -> Result<(), PluginError> {
+        if let Some(trailers) = frame.trailers_ref() {
+            message::check_fields(trailers).map_err(PluginError::Answer)?;
+        }
+        let Some(data) = frame.data_ref() else { return self.check_length() };
+        let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
+        self.sent_bytes = self.sent_bytes.saturating_add(length);
+        if let Some(limit_bytes) = self.plugin.limits.streamed_response_body
+            && self.sent_bytes > limit_bytes
+        {
+            let bytes = usize::try_from(self.sent_bytes).unwrap_or(usize::MAX);
+            return Err(PluginError::BodyTooLarge { bytes, limit_bytes });
+        }
+        if self.stated_bytes.is_some_and(|stated| self.sent_bytes > stated) {
+            return self.check_length();
+        }
+        Ok(())
+    }
+
+    fn check_length(&self) -> Result<(), PluginError> {
+        match self.stated_bytes {
+            Some(stated) if stated != self.sent_bytes => Err(PluginError::Answer(AnswerError::Length {
+                stated: stated.to_string(),
+                actual: usize::try_from(self.sent_bytes).unwrap_or(usize::MAX),
+            })),
+            _ => Ok(()),
+        }
+    }
+}
+
+async fn go_on(mut going: Going, log: PluginLog, mut told: oneshot::Receiver<Verdict>) {
+    let Going { rest, revision, .. } = &mut going;
+    let (result, verdict) = tokio::select! {
+        result = rest.run() => (result, told.await.ok()),
+        verdict = &mut told => match verdict {
+            Ok(Verdict::Whole) => tokio::select! {
+                result = rest.run() => (result, Some(Verdict::Whole)),
+                () = revision.ended() => (Ok(()), None),
+            },
+            verdict => (Ok(()), verdict.ok()),
+        },
+    };
+    let Going { rest, running, revision: _held_until_here } = going;
+    let cpu = rest.cpu();
+    // The instance goes before its permits do.
+    drop(rest);
+    let ended = match verdict {
+        Some(Verdict::Whole) => running.end(Called { result, cpu }, Ok),
+        Some(Verdict::Unwanted) => running.end(Called { result: Ok(()), cpu }, Ok),
+        // The body tells of it.
+        Some(Verdict::Broken(error)) => {
+            running.end(Called { result: Ok(()), cpu }, |()| Err(error)).or(Ok(()))
+        }
+        None => {
+            running.cancelled(cpu);
+            Ok(())
+        }
+    };
+    // Whoever waited for the body has it, and hears nothing of this.
+    if let Err(error) = ended {
+        log.failed_after_its_answer(&error);
+    }
+}

@@ -1,0 +1,270 @@
+//! `wasi:http` 0.2: what wasmtime's crate leaves to its embedder. Requests to other servers go through the
+//! capability room; why one failed is for the operator's log, and the guest gets the WIT's error code.
+
+use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::time::Duration;
+
+use http::{HeaderName, Request, Response};
+use http_body_util::BodyExt;
+use tokio::time::timeout;
+use wasmtime::component::{Linker, ResourceTable};
+use wasmtime_wasi_http::p2::body::{HostOutgoingBody, StreamContext};
+use wasmtime_wasi_http::{
+    DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx,
+    WasiHttpCtxView, WasiHttpHooks,
+};
+
+use crate::capability::http::{Outbound, OutboundBudget, OutboundError, Timeouts};
+use crate::sandbox::output::Output;
+use crate::sandbox::state::CallState;
+
+/// What one `fields` may hold, in memory: what may be sent, 64 KiB in 256 fields, and what a map takes for it.
+const FIELDS_BYTES: usize = 96 << 10;
+
+/// How much of a body a guest may hand over before the last of it was taken: two pieces of this size.
+const PIECE_BYTES: usize = 64 << 10;
+const PIECES_AHEAD: usize = 1;
+
+/// Fields that are the host's: what a guest is not shown, and may not set.
+static FORBIDDEN: [HeaderName; 9] = DEFAULT_FORBIDDEN_HEADERS;
+
+/// How long a guest may still write the body of a request that is denied. Were it closed at once, its library
+/// would trip over that, and never look at the code that says why.
+const DENIAL_PATIENCE: Duration = Duration::from_millis(10);
+
+pub(super) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
+}
+
+/// A server, or the way to it, failed a guest.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::sandbox) struct UpstreamFailure {
+    pub(in crate::sandbox) is_timeout: bool,
+    /// Whether it came in the middle of an answer's body.
+    pub(in crate::sandbox) is_in_body: bool,
+    /// The code that the guest was given, in `Debug`'s words.
+    code: String,
+}
+
+impl UpstreamFailure {
+    /// Whether a guest that answers with this code hands on what it was given.
+    pub(in crate::sandbox) fn is_handed_on_as(&self, code: &str) -> bool {
+        variant(&self.code) == variant(code)
+    }
+}
+
+/// The name of a code's variant: two types have them, alike but for what they carry.
+fn variant(code: &str) -> &str {
+    let code = code.strip_prefix("ErrorCode::").unwrap_or(code);
+    code.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or(code)
+}
+
+/// `wasi:http` of one call.
+pub(in crate::sandbox) struct HttpState {
+    context: WasiHttpCtx,
+    hooks: Hooks,
+}
+
+impl HttpState {
+    pub(in crate::sandbox) fn new(
+        outbound: Option<Outbound>,
+        budget: Arc<OutboundBudget>,
+        output: Arc<Output>,
+    ) -> Self {
+        let mut context = WasiHttpCtx::new();
+        context.set_field_size_limit(FIELDS_BYTES);
+        Self {
+            context,
+            hooks: Hooks { outbound, budget, failures: Failures { output, last: Arc::default() } },
+        }
+    }
+
+    pub(in crate::sandbox) fn view<'a>(&'a mut self, table: &'a mut ResourceTable) -> WasiHttpCtxView<'a> {
+        WasiHttpCtxView { ctx: &mut self.context, table, hooks: &mut self.hooks }
+    }
+
+    pub(in crate::sandbox) fn failures(&self) -> Failures {
+        self.hooks.failures.clone()
+    }
+}
+
+/// Ends, as broken off, every body that a guest has begun and not finished.
+pub(in crate::sandbox) fn abort_unfinished_bodies(table: &mut ResourceTable) {
+    if table.is_empty() {
+        return;
+    }
+    let bodies = table.iter_mut().filter_map(|entry| {
+        let entry: &mut dyn std::any::Any = entry;
+        entry.downcast_mut::<HostOutgoingBody>()
+    });
+    for body in bodies {
+        let (nothing, _unread) = HostOutgoingBody::new(StreamContext::Response, None, 1, 1);
+        std::mem::replace(body, nothing).abort();
+    }
+}
+
+struct Hooks {
+    outbound: Option<Outbound>,
+    budget: Arc<OutboundBudget>,
+    failures: Failures,
+}
+
+type Sent = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
+
+impl WasiHttpHooks for Hooks {
+    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
+        FORBIDDEN.contains(name)
+    }
+
+    fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
+        static FILTER: LazyLock<ForbiddenHeaderFilter> =
+            LazyLock::new(|| Arc::new(|name| FORBIDDEN.contains(name)));
+        FILTER.clone()
+    }
+
+    fn send_request(
+        &mut self,
+        request: Request<WasiBody>,
+        options: Option<RequestOptions>,
+        _processed: Box<dyn Future<Output = Result<(), Error>> + Send>,
+    ) -> Box<dyn Future<Output = Sent> + Send> {
+        let outbound = match self.allowed(&request) {
+            Ok(outbound) => outbound,
+            Err(error) => {
+                return Box::new(async move {
+                    let _ended_or_not = timeout(DENIAL_PATIENCE, read_to_its_end(request.into_body())).await;
+                    Err(error)
+                });
+            }
+        };
+        let (budget, failures) = (self.budget.clone(), self.failures.clone());
+        let options = options.unwrap_or_default();
+        let timeouts = Timeouts {
+            connect: options.connect_timeout,
+            first_byte: options.first_byte_timeout,
+            between_bytes: options.between_bytes_timeout,
+        };
+        let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+        Box::new(async move {
+            let sent = outbound.send(request, timeouts, &budget).await;
+            let response = sent.map_err(|error| failures.note(&error, false))?;
+            let response =
+                response.map(|body| body.map_err(move |error| failures.note(&error, true)).boxed_unsync());
+            let nothing_left: Box<dyn Future<Output = Result<(), Error>> + Send> =
+                Box::new(std::future::ready(Ok(())));
+            Ok((response, nothing_left))
+        })
+    }
+
+    fn p2_outgoing_body_buffer_chunks(&mut self) -> usize {
+        PIECES_AHEAD
+    }
+
+    fn p2_outgoing_body_chunk_size(&mut self) -> usize {
+        PIECE_BYTES
+    }
+}
+
+impl Hooks {
+    /// The way out for this request.
+    fn allowed(&self, request: &Request<WasiBody>) -> Result<Outbound, Error> {
+        let Some(outbound) = &self.outbound else {
+            self.failures.output.host_call_failed(&no_origin(request));
+            return Err(Error::HttpRequestDenied);
+        };
+        match outbound.allowed(request.method(), request.uri()) {
+            Ok(_origin) => Ok(outbound.clone()),
+            Err(error) => Err(self.failures.note(&error, false)),
+        }
+    }
+}
+
+async fn read_to_its_end(mut body: WasiBody) {
+    while let Some(Ok(_)) = body.frame().await {}
+}
+
+fn no_origin(request: &Request<WasiBody>) -> String {
+    let uri = request.uri();
+    format!(
+        "a request to {}://{} was denied: the plugin has no grant `http`",
+        uri.scheme_str().unwrap_or_default(),
+        uri.authority().map(http::uri::Authority::as_str).unwrap_or_default()
+    )
+}
+
+/// Where failures of requests to other servers are noted; clones share it.
+#[derive(Clone)]
+pub(in crate::sandbox) struct Failures {
+    output: Arc<Output>,
+    last: Arc<Mutex<Option<UpstreamFailure>>>,
+}
+
+impl Failures {
+    /// The full story goes to the log; the guest is told a code.
+    fn note(&self, error: &OutboundError, is_in_body: bool) -> Error {
+        self.output.host_call_failed(&error.to_string());
+        let told = code(error);
+        if error.is_upstreams() {
+            let failure =
+                UpstreamFailure { is_timeout: error.is_timeout(), is_in_body, code: format!("{told:?}") };
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
+        }
+        told
+    }
+
+    /// What became of the last request that failed for no fault of the guest's.
+    pub(in crate::sandbox) fn last(&self) -> Option<UpstreamFailure> {
+        self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// What of it the guest is told: the WIT's code, and nothing of names or addresses.
+fn code(error: &OutboundError) -> Error {
+    match error {
+        OutboundError::Denied { .. } => Error::HttpRequestDenied,
+        OutboundError::UriInvalid(_) => Error::HttpRequestUriInvalid,
+        OutboundError::MethodInvalid { .. } => Error::HttpRequestMethodInvalid,
+        OutboundError::AddressProhibited { .. } => Error::DestinationIpProhibited,
+        OutboundError::DnsError { .. } => Error::DnsError { rcode: None, info_code: None },
+        OutboundError::DnsTimeout { .. } => Error::DnsTimeout,
+        OutboundError::ConnectionRefused { .. } => Error::ConnectionRefused,
+        OutboundError::Unreachable { .. } => Error::DestinationUnavailable,
+        OutboundError::ConnectionTimeout { .. } => Error::ConnectionTimeout,
+        OutboundError::ConnectionLimit { .. } | OutboundError::TooManyRequests { .. } => {
+            Error::ConnectionLimitReached
+        }
+        OutboundError::ConnectionTerminated { .. } => Error::ConnectionTerminated,
+        OutboundError::TlsCertificate { .. } => Error::TlsCertificateError,
+        OutboundError::TlsProtocol { .. } => Error::TlsProtocolError,
+        OutboundError::ResponseTimeout { .. } => Error::HttpResponseTimeout,
+        OutboundError::BetweenBytesTimeout { .. } => Error::ConnectionReadTimeout,
+        OutboundError::HeadInvalid { .. }
+        | OutboundError::HttpProtocol { .. }
+        | OutboundError::RequestBody { .. } => Error::HttpProtocolError,
+        OutboundError::ResponseHeadTooLarge { .. } => Error::HttpResponseHeaderSectionSize(None),
+        OutboundError::TooManyBytes { limit } => Error::HttpResponseBodySize(Some(*limit)),
+        OutboundError::Credential(_) => Error::ConfigurationError,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasmtime_wasi_http::p2::bindings::http::types::{DnsErrorPayload, ErrorCode};
+
+    #[test]
+    fn a_code_is_known_again_whatever_it_carries() {
+        let noted = |error: Error| UpstreamFailure {
+            is_timeout: false,
+            is_in_body: false,
+            code: format!("{error:?}"),
+        };
+        let handed_on = |error: Error, code: ErrorCode| noted(error).is_handed_on_as(&format!("{code:?}"));
+        let payload = DnsErrorPayload { rcode: Some("x".into()), info_code: None };
+        assert!(handed_on(Error::DnsError { rcode: None, info_code: None }, ErrorCode::DnsError(payload)));
+        assert!(handed_on(Error::ConnectionRefused, ErrorCode::ConnectionRefused));
+        assert!(handed_on(Error::HttpResponseTimeout, ErrorCode::HttpResponseTimeout));
+        assert!(!handed_on(Error::ConnectionRefused, ErrorCode::ConnectionTimeout));
+        assert!(!handed_on(Error::ConnectionRefused, ErrorCode::InternalError(None)));
+    }
+}

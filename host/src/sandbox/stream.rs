@@ -1,0 +1,318 @@
+//! A call whose message bodies are streams (`wasi:http/incoming-handler` 0.2): until its answer's head, and
+//! then what the guest still does.
+//!
+//! Most guests are done when the head is there, or have nothing left to do: their answer is whole, and their
+//! instance gone. The others go on beside their answer's body, at most as long as `stream`. However such a
+//! call ends, a body that the guest has not finished ends in an error.
+
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context as TaskContext, Poll, Waker};
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::{HeaderMap, Request, Response};
+use http_body::{Body, Frame};
+use tokio::sync::oneshot;
+use wasmtime::Store;
+use wasmtime::component::Resource;
+use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
+use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
+use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
+use wasmtime_wasi_http::{Error, WasiHttpView};
+
+use super::call::{Call, CallError, Called, Limits, Stop};
+use super::component::Component;
+use super::engine::Sandbox;
+use super::imports::http::Failures;
+use super::meter::{Meter, Metered};
+use super::state::CallState;
+use crate::observe::Plug;
+
+/// Why a request's body ends before its end, in the words of a guest's interface.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BodyFault {
+    /// It is larger than it may be.
+    TooLarge {
+        /// The limit.
+        limit_bytes: u64,
+    },
+    /// It does not come.
+    TimedOut,
+    /// It broke off.
+    BrokenOff,
+}
+
+impl From<BodyFault> for Error {
+    fn from(fault: BodyFault) -> Self {
+        match fault {
+            BodyFault::TooLarge { limit_bytes } => Self::HttpRequestBodySize(Some(limit_bytes)),
+            BodyFault::TimedOut => Self::ConnectionReadTimeout,
+            BodyFault::BrokenOff => Self::ConnectionTerminated,
+        }
+    }
+}
+
+/// An answer, as soon as its head is there.
+pub enum Answer {
+    /// The guest is done.
+    Whole {
+        /// Head and body.
+        response: Response<Bytes>,
+        /// What follows the body.
+        trailers: Option<HeaderMap>,
+    },
+    /// The guest goes on.
+    Streamed(Streamed),
+}
+
+/// An answer whose guest goes on beside it.
+pub struct Streamed {
+    /// Its head, and its body, which comes only while `rest` runs.
+    pub response: Response<GuestBody>,
+    /// What the guest still does.
+    pub rest: Rest,
+}
+
+/// How a call failed after its answer's head: told by whoever ends it, before its body ends.
+#[derive(Clone, Default)]
+struct Fate(Arc<Mutex<Option<CallError>>>);
+
+impl Fate {
+    fn seal(&self, error: CallError) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+    }
+
+    fn error(&self) -> Option<CallError> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+/// A body as a guest writes it. At most two pieces of 64 KiB wait in it to be taken. It ends without an error
+/// only if the guest has finished it.
+pub struct GuestBody {
+    body: HyperOutgoingBody,
+    fate: Fate,
+    failures: Failures,
+}
+
+impl Body for GuestBody {
+    type Data = Bytes;
+    type Error = CallError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut TaskContext<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
+        let Self { body, fate, failures } = &mut *self;
+        let frame = Pin::new(body).poll_frame(context);
+        frame.map_err(|_broken_off| fate.error().unwrap_or_else(|| unfinished(failures)))
+    }
+
+    /// Whether the guest has given its answer no body at all.
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+}
+
+type Guest = dyn Future<Output = Result<(), CallError>> + Send;
+
+/// What a guest still does beside its answer's body. Dropping it ends the guest.
+pub struct Rest {
+    /// None once it has ended.
+    guest: Option<Metered<Guest>>,
+    meter: Arc<Meter>,
+    fate: Fate,
+    limit: Duration,
+}
+
+impl Rest {
+    /// Runs the guest to its end, but no longer than `stream`.
+    pub async fn run(&mut self) -> Result<(), CallError> {
+        let Some(guest) = &mut self.guest else { return Ok(()) };
+        let ended = tokio::time::timeout(self.limit, guest).await;
+        let result = ended.unwrap_or_else(|_elapsed| {
+            let error = CallError::Stream { limit: self.limit };
+            // First, for the body ends with the guest.
+            self.fate.seal(error.clone());
+            Err(error)
+        });
+        self.guest = None;
+        result
+    }
+
+    /// CPU time of the call so far.
+    pub fn cpu(&self) -> Duration {
+        self.meter.used()
+    }
+}
+
+impl Sandbox {
+    /// Calls a handler that streams, until its answer's head is there or `wall` is over.
+    pub async fn answer<B>(
+        &self,
+        component: &Component,
+        call: Call,
+        request: Request<B>,
+        wall: impl Future<Output = ()>,
+    ) -> Called<Answer>
+    where
+        B: Body<Data = Bytes, Error = BodyFault> + Send + 'static,
+    {
+        let limits = call.limits;
+        let meter = Meter::new(limits.cpu);
+        let is_https = call.context.scheme == "https";
+        let mut store = self.store(call, meter.clone());
+        let (sender, mut head) = oneshot::channel();
+        let arguments = match arguments(&mut store, is_https, request, sender) {
+            Ok(arguments) => arguments,
+            Err(error) => {
+                let refused = CallError::Host(format!("its request cannot be made: {error:#}"));
+                return Called { result: Err(refused), cpu: Duration::ZERO };
+            }
+        };
+        let failures = store.data_mut().failures();
+        let fate = Fate::default();
+        let guest: Pin<Box<Guest>> =
+            Box::pin(run(store, component.clone(), arguments, limits, meter.clone(), fate.clone()));
+        let mut guest = Metered::new(meter.clone(), guest);
+        let reached = tokio::select! {
+            biased;
+            result = &mut guest => Reached::End(result),
+            set = &mut head => Reached::Head(set),
+            () = wall => Reached::Wall,
+        };
+        let result = match reached {
+            Reached::Wall => Err(CallError::Wall),
+            // Nothing is sent yet: a call that fails right after its head still gets its caller an answer.
+            Reached::End(Err(error)) => Err(error),
+            Reached::End(Ok(())) => match head.try_recv() {
+                Ok(set) => answered(set, &fate, &failures).and_then(whole),
+                Err(_) => Err(CallError::Unset),
+            },
+            Reached::Head(Err(_)) => Err(CallError::Unset),
+            Reached::Head(Ok(set)) => answered(set, &fate, &failures).map(|response| {
+                meter.begin_streaming();
+                let rest = Rest { guest: Some(guest), meter: meter.clone(), fate, limit: limits.stream };
+                Answer::Streamed(Streamed { response, rest })
+            }),
+        };
+        Called { result, cpu: meter.used() }
+    }
+}
+
+/// What came first.
+enum Reached {
+    End(Result<(), CallError>),
+    Head(Result<Set, oneshot::error::RecvError>),
+    Wall,
+}
+
+type Set = Result<Response<HyperOutgoingBody>, ErrorCode>;
+
+type Arguments = (Resource<HostIncomingRequest>, Resource<HostResponseOutparam>);
+
+fn arguments<B>(
+    store: &mut Store<CallState>,
+    is_https: bool,
+    request: Request<B>,
+    head: oneshot::Sender<Set>,
+) -> wasmtime::Result<Arguments>
+where
+    B: Body<Data = Bytes, Error = BodyFault> + Send + 'static,
+{
+    let scheme = if is_https { Scheme::Https } else { Scheme::Http };
+    let mut view = store.data_mut().http();
+    Ok((view.new_incoming_request(scheme, request)?, view.new_response_outparam(head)?))
+}
+
+/// Runs the guest to its end. Its instance is gone when this has returned.
+async fn run(
+    mut store: Store<CallState>,
+    component: Component,
+    arguments: Arguments,
+    limits: Limits,
+    meter: Arc<Meter>,
+    fate: Fate,
+) -> Result<(), CallError> {
+    let result = handle(&mut store, &component, arguments).await;
+    let result = result.map_err(|stop| stop.explain(&limits, &meter, store.data()));
+    if let Err(error) = &result {
+        // First, for the body ends with the store.
+        fate.seal(error.clone());
+    }
+    drop(store);
+    result
+}
+
+async fn handle(
+    store: &mut Store<CallState>,
+    component: &Component,
+    (request, response): Arguments,
+) -> Result<(), Stop> {
+    let ready = component.ready().ok_or(Stop::NotReady)?;
+    let indices = ready.incoming_handler.as_ref().ok_or(Stop::NotThisPlug(Plug::Handler))?;
+    let instance = ready.instance.instantiate_async(&mut *store).await.map_err(Stop::Start)?;
+    let proxy = indices.load(&mut *store, &instance).map_err(Stop::Start)?;
+    proxy.wasi_http_incoming_handler().call_handle(&mut *store, request, response).await.map_err(Stop::Run)
+}
+
+/// What the guest has set as its answer.
+fn answered(set: Set, fate: &Fate, failures: &Failures) -> Result<Response<GuestBody>, CallError> {
+    match set {
+        Ok(response) => {
+            let (fate, failures) = (fate.clone(), failures.clone());
+            Ok(response.map(|body| GuestBody { body, fate, failures }))
+        }
+        Err(code) => {
+            let code = format!("{code:?}");
+            Err(match failures.last() {
+                Some(failure) if failure.is_handed_on_as(&code) => {
+                    CallError::Upstream { code, is_timeout: failure.is_timeout }
+                }
+                _ => CallError::Returned(code),
+            })
+        }
+    }
+}
+
+/// Why a guest that had not failed left its body unfinished: most likely it had no more of what it was passing
+/// on.
+fn unfinished(failures: &Failures) -> CallError {
+    match failures.last() {
+        Some(failure) if failure.is_in_body => CallError::Upstream {
+            code: "its answer's body was left unfinished".into(),
+            is_timeout: failure.is_timeout,
+        },
+        _ => CallError::Unfinished,
+    }
+}
+
+/// The answer of a guest that is done: all of it waits to be taken.
+fn whole(response: Response<GuestBody>) -> Result<Answer, CallError> {
+    let (head, mut body) = response.into_parts();
+    let mut data: Option<Bytes> = None;
+    let mut trailers = None;
+    let mut context = TaskContext::from_waker(Waker::noop());
+    loop {
+        match Pin::new(&mut body).poll_frame(&mut context) {
+            Poll::Ready(None) => break,
+            Poll::Ready(Some(Err(error))) => return Err(error),
+            Poll::Pending => return Err(unfinished(&body.failures)),
+            Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                Ok(piece) => {
+                    data = Some(match data {
+                        None => piece,
+                        Some(before) => {
+                            let mut both = BytesMut::from(before);
+                            both.extend_from_slice(&piece);
+                            both.freeze()
+                        }
+                    });
+                }
+                Err(frame) => trailers = frame.into_trailers().ok(),
+            },
+        }
+    }
+    Ok(Answer::Whole { response: Response::from_parts(head, data.unwrap_or_default()), trailers })
+}

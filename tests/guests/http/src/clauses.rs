@@ -1,0 +1,52 @@
+//! What the interface forbids, and how it says so.
+
+use guest_support::Query;
+use wasip2::http::types::{Fields, IncomingRequest, OutgoingResponse};
+
+use crate::message::{Reply, refusal};
+
+/// An answer with the field that `name` and `value` ask for, or that it was refused.
+pub(crate) fn header(reply: Reply, query: &Query) {
+    let fields = Fields::new();
+    match fields.append(&query.text("name").unwrap_or_default(), &query.bytes("value")) {
+        Ok(()) => reply.response(OutgoingResponse::new(fields)).write_last(b"header\n"),
+        Err(error) => reply.text(200, &format!("refused: {}\n", refusal(error))),
+    }
+}
+
+/// What comes of changing the request's own fields, and a copy of them.
+pub(crate) fn immutable(reply: Reply, request: &IncomingRequest) {
+    let fields = request.headers();
+    let copy = fields.clone();
+    let said = [
+        ("append", fields.append("x-more", b"1")),
+        ("set", fields.set("x-more", &[b"1".to_vec()])),
+        ("delete", fields.delete("x-request-id")),
+        ("append to a copy", copy.append("x-more", b"1")),
+    ]
+    .map(|(what, outcome)| format!("{what}: {}\n", outcome.map_or_else(refusal, |()| "ok")));
+    reply.text(200, &said.concat());
+}
+
+/// What may be taken once only, taken twice.
+pub(crate) fn once(reply: Reply, request: &IncomingRequest) {
+    let body = request.consume();
+    let stream = body.as_ref().map(|body| (body.stream().is_ok(), body.stream().is_ok()));
+    let response = OutgoingResponse::new(Fields::new());
+    let outgoing = response.body();
+    let writes = outgoing.as_ref().map(|body| (body.write().is_ok(), body.write().is_ok()));
+    let text = format!(
+        "consume: {}, {}\nstream: {stream:?}\nbody: {}, {}\nwrite: {writes:?}\n",
+        body.is_ok(),
+        request.consume().is_ok(),
+        outgoing.is_ok(),
+        response.body().is_ok(),
+    );
+    reply.text(200, &text);
+}
+
+/// Holds so many (`n`) resources at once.
+pub(crate) fn handles(reply: Reply, query: &Query) {
+    let held: Vec<_> = (0..query.number("n", 1usize)).map(|_| Fields::new()).collect();
+    reply.text(200, &format!("handles={}\n", held.len()));
+}

@@ -1,0 +1,123 @@
+//! `jackfield new`: a project is written whole, builds at once, and is served.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use jackfield_tests::{Process, jackfield, raw};
+use tempfile::TempDir;
+
+use crate::commands::expect;
+
+const LANGUAGES: [&str; 6] = ["rust", "rust-wstd", "js", "python", "go", "c"];
+
+fn repository() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."))
+}
+
+/// Every file below a folder, named from there, with its text.
+fn files(folder: &Path) -> BTreeMap<String, String> {
+    let (mut found, mut folders) = (BTreeMap::new(), vec![folder.to_owned()]);
+    while let Some(next) = folders.pop() {
+        for path in fs::read_dir(next).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                let name = path.strip_prefix(folder).unwrap().to_str().unwrap().to_owned();
+                found.insert(name, fs::read_to_string(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+#[test]
+fn every_language_is_written_whole_under_the_name() {
+    let folder = TempDir::new().unwrap();
+    for language in LANGUAGES {
+        let name = format!("my-{language}");
+        let output = jackfield(folder.path(), ["new", &name, "--lang", language]);
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        let written = files(&folder.path().join(&name));
+        assert!(
+            written.contains_key("README.md") && written.contains_key(".gitignore"),
+            "{:?}",
+            written.keys()
+        );
+        for (path, text) in &written {
+            let example = path.replace(&name, "hello");
+            let original =
+                fs::read_to_string(repository().join("examples").join(language).join(&example)).unwrap();
+            let renamed_back = text.replace(&name, "hello").replace(&name.replace('-', "_"), "hello");
+            assert_eq!(renamed_back, original, "{language}: {path}");
+        }
+        assert!(written.values().any(|text| text.contains(&name)), "{language}: the name stands nowhere");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_last_words_are_the_commands_to_type() {
+    let folder = TempDir::new().unwrap();
+    for language in LANGUAGES {
+        expect(
+            &format!("new-{language}"),
+            folder.path(),
+            &["new", &format!("shop-{language}"), "--lang", language],
+        );
+    }
+    expect("new-path", folder.path(), &["new", "shop", "--path", "it's here/shop"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_written_over_and_a_bad_name_is_told() {
+    let folder = TempDir::new().unwrap();
+    fs::create_dir(folder.path().join("taken")).unwrap();
+    fs::write(folder.path().join("taken/mine.txt"), "mine").unwrap();
+    fs::write(folder.path().join("file"), "mine").unwrap();
+    expect("new-taken", folder.path(), &["new", "taken"]);
+    expect("new-file", folder.path(), &["new", "file"]);
+    for (case, name) in [("form", "My_Plugin"), ("reserved", "world"), ("path", "../up")] {
+        expect(&format!("new-bad-{case}"), folder.path(), &["new", name]);
+    }
+    expect("new-bad-language", folder.path(), &["new", "fine", "--lang", "cobol"]);
+    assert_eq!(files(folder.path()).len(), 2, "{:?}", files(folder.path()).keys());
+
+    fs::create_dir(folder.path().join("empty")).unwrap();
+    let output = jackfield(folder.path(), ["new", "empty"]);
+    assert!(output.status.success(), "an empty folder is nobody's");
+}
+
+/// The build needs no network, for all that it takes was fetched for the test guests. What it makes of the packages it
+/// takes is kept in the workspace's target folder: the first run takes half a minute, others a second.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_build_works_and_is_served() {
+    let folder = TempDir::new().unwrap();
+    let output = jackfield(folder.path(), ["new", "first-plugin"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let project = folder.path().join("first-plugin");
+    let target = repository().join("target/new-projects");
+    let built = Command::new(env!("CARGO"))
+        .args(["build", "--release", "--target", "wasm32-wasip2", "--offline"])
+        .current_dir(&project)
+        .env("CARGO_TARGET_DIR", &target)
+        .output()
+        .unwrap();
+    assert!(built.status.success(), "{}", String::from_utf8_lossy(&built.stderr));
+
+    let made = target.join("wasm32-wasip2/release/first_plugin.wasm");
+    let process = Process::start(&project, ["serve", made.to_str().unwrap(), "--listen", "127.0.0.1:0"]);
+    let address = process.address();
+    let body = r#"{"name": "Ada"}"#;
+    let length = body.len();
+    let ask = format!(
+        "POST /json HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}"
+    );
+    let answer = raw(address, ask).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 200 ") && answer.ends_with(r#"{"greeting":"Hello, Ada!"}"#),
+        "{answer}"
+    );
+    let answer = raw(address, "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    assert!(answer.ends_with("Hello from Rust!\n"), "{answer}");
+}
