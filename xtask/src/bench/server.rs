@@ -1,4 +1,4 @@
-//! A server under measurement: a child process, its address and its CPU time.
+//! A server under measurement: a child process, its address, its CPU time and its memory.
 
 use std::collections::VecDeque;
 use std::io::{self, BufRead, BufReader, Read};
@@ -11,6 +11,7 @@ use std::{fs, thread};
 
 use anyhow::{Context, Result, anyhow};
 use serde_json::Value;
+use tempfile::TempDir;
 
 use crate::cargo::{cannot_start, command_line};
 
@@ -27,15 +28,23 @@ const OUTPUT_BUFFER_BYTES: usize = 64 * 1024;
 pub(crate) struct Server {
     child: Child,
     address: SocketAddr,
+    /// The site file's, and what the server keeps beside it.
+    folder: Option<TempDir>,
 }
 
 impl Server {
-    /// The host with a site file. What it logs is read and thrown away, as a log collector would take it.
-    pub(crate) fn jackfield(program: &Path, site: &Path) -> Result<Self> {
+    /// The host with the text of a site file, in a folder of its own. What it logs is read and thrown away, as a
+    /// log collector would take it.
+    pub(crate) fn jackfield(program: &Path, site: &str) -> Result<Self> {
+        let folder = tempfile::tempdir().context("cannot make a folder for the bench's site file")?;
+        let file = folder.path().join("site.toml");
+        fs::write(&file, site).with_context(|| format!("cannot write {}", file.display()))?;
         let mut command = Command::new(program);
-        command.arg("serve").arg("--config").arg(site).args(["--log-format", "json"]);
+        command.arg("serve").arg("--config").arg(file).args(["--log-format", "json"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        Self::start(command, |child| child.stderr.take(), address_in_log)
+        let mut server = Self::start(command, |child| child.stderr.take(), address_in_log)?;
+        server.folder = Some(folder);
+        Ok(server)
     }
 
     /// The bare server, which answers every request with `body`.
@@ -43,6 +52,15 @@ impl Server {
         let mut command = Command::new(program);
         command.args(["bare-hyper", "--body", body]).stdin(Stdio::piped()).stdout(Stdio::piped());
         Self::start(command, |child| child.stdout.take(), |line| line.trim().parse().ok())
+    }
+
+    /// `wasmtime serve` with a component, each instance for at most so many calls.
+    pub(crate) fn wasmtime(program: &Path, component: &Path, calls_an_instance: u32) -> Result<Self> {
+        let mut command = Command::new(program);
+        command.args(["serve", "--addr", "127.0.0.1:0", "--max-instance-reuse-count"]);
+        command.arg(calls_an_instance.to_string()).arg(component);
+        command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        Self::start(command, |child| child.stderr.take(), address_in_url)
     }
 
     /// Starts `command` and waits for the line of its `output` in which `address_in` finds an address.
@@ -55,7 +73,7 @@ impl Server {
         let mut child = command.spawn().with_context(|| cannot_start(what, &command))?;
         let output = output(&mut child);
         // Made before anything can fail, so that whatever fails ends the child.
-        let mut server = Self { child, address: SocketAddr::from(([0, 0, 0, 0], 0)) };
+        let mut server = Self { child, address: SocketAddr::from(([0, 0, 0, 0], 0)), folder: None };
         let output = output.ok_or_else(|| anyhow!("{what} failed: its output cannot be read"))?;
 
         let (found, address) = mpsc::channel();
@@ -82,6 +100,13 @@ impl Server {
         let stat = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
         let ticks = cpu_ticks(&stat).with_context(|| format!("no CPU times in {path}: {stat}"))?;
         Ok(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
+    }
+
+    /// Memory of the process that is in RAM, what it shares with others too.
+    pub(crate) fn resident_bytes(&self) -> Result<u64> {
+        let path = format!("/proc/{}/status", self.child.id());
+        let status = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
+        resident_bytes(&status).with_context(|| format!("no resident memory in {path}: {status}"))
     }
 }
 
@@ -120,6 +145,19 @@ fn address_in_log(line: &str) -> Option<SocketAddr> {
     entry["address"].as_str()?.parse().ok()
 }
 
+/// The address in `Serving HTTP on http://127.0.0.1:8080/`.
+fn address_in_url(line: &str) -> Option<SocketAddr> {
+    let (_, after) = line.split_once("http://")?;
+    after.trim_end().trim_end_matches('/').parse().ok()
+}
+
+/// `VmRSS` of proc_pid_status(5), whose kB are KiB.
+fn resident_bytes(status: &str) -> Option<u64> {
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim_end().parse().ok()?;
+    kibibytes.checked_mul(1024)
+}
+
 /// The sum of utime and stime, fields 14 and 15 of proc_pid_stat(5). Counted from behind the program's name,
 /// which stands in parentheses as field 2 and may hold anything.
 fn cpu_ticks(stat: &str) -> Option<u64> {
@@ -131,7 +169,7 @@ fn cpu_ticks(stat: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{address_in_log, cpu_ticks, read_address};
+    use super::{address_in_log, address_in_url, cpu_ticks, read_address, resident_bytes};
 
     #[test]
     fn cpu_time_is_read_behind_any_program_name() {
@@ -140,6 +178,19 @@ mod tests {
             assert_eq!(cpu_ticks(&stat), Some(1234), "{name}");
         }
         assert_eq!(cpu_ticks("42 (short) S 1"), None);
+    }
+
+    #[test]
+    fn resident_memory_is_read_in_bytes() {
+        assert_eq!(resident_bytes("VmHWM:\t  9000 kB\nVmRSS:\t    12 kB\nThreads:\t3\n"), Some(12 * 1024));
+        assert_eq!(resident_bytes("Name:\tzombie\n"), None);
+    }
+
+    #[test]
+    fn the_address_is_read_from_a_url() {
+        let line = "Serving HTTP on http://127.0.0.1:4321/";
+        assert_eq!(address_in_url(line), Some("127.0.0.1:4321".parse().unwrap()));
+        assert_eq!(address_in_url("Serving nothing"), None);
     }
 
     #[test]
