@@ -7,6 +7,7 @@ mod clients;
 mod commands;
 mod gate;
 mod house;
+mod languages;
 mod life;
 mod limits;
 mod neighbours;

@@ -1,11 +1,13 @@
-//! What people run in this repository: `cargo xtask demo`, `test`, `bench` and `lint`.
+//! What people run in this repository: `cargo xtask demo`, `test`, `examples`, `bench` and `lint`.
 //!
 //! Owns the command line; each command is a file of its own. Only Rust from rustup and a C compiler are
-//! needed beforehand: whatever else a command needs it adds itself, and says so.
+//! needed beforehand: whatever else a command needs it adds itself, and says so; `examples` alone asks for more.
 
 mod bench;
 mod cargo;
+mod deadline;
 mod demo;
+mod examples;
 mod guests;
 mod host;
 mod lint;
@@ -28,6 +30,7 @@ struct Arguments {
 enum Command {
     Demo(demo::Arguments),
     Test(test::Arguments),
+    Examples(examples::Arguments),
     Bench(bench::Arguments),
     /// Check formatting, clippy, documentation, licences and sources.
     ///
@@ -43,6 +46,7 @@ fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
+        Command::Examples(arguments) => examples::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
         Command::Lint => lint::run(),
         Command::BareHyper(arguments) => bench::bare_hyper::run(arguments),
