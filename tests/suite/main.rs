@@ -18,6 +18,7 @@ mod rate_limit;
 mod redirect;
 mod routing;
 mod sandbox;
+mod stream_abuse;
 mod streaming;
 mod swap;
 mod wasi_http;

@@ -1,12 +1,13 @@
 //! One connection: HTTP/1.1 or HTTP/2 by what the client sends first, until it is idle too long, fails,
 //! or the host shuts down.
 
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -21,7 +22,7 @@ use tokio::sync::watch;
 use tokio::time::Instant;
 
 use super::linger::Linger;
-use super::reset::ResetIfBroken;
+use super::socket::{Orders, Socket};
 use super::stall::StallGuard;
 use super::{Settings, Stage, gate};
 use crate::request::{AnswerBody, Requests};
@@ -55,19 +56,20 @@ pub(super) struct Connection {
 struct Life {
     /// Requests begun.
     begun: AtomicU64,
-    /// Of them, those over HTTP/2 that have their answer: a client that opens no window stalls it, and no
-    /// socket tells.
-    answered: AtomicU64,
     /// Of them, those whose answer's last piece was taken, or that were given up.
     ended: AtomicU64,
-    /// Of those, answers whose next piece is waited for: it is the plugin that is slow, not the client.
-    awaited: AtomicU64,
-    /// Pieces of answers that were taken to be written.
-    pieces: AtomicU64,
+    /// Answers over HTTP/2 of which the next piece may be taken, and since when: a client that opens no window
+    /// stalls one, and no socket tells.
+    offered: Mutex<BTreeMap<u64, Instant>>,
     /// Whether the last request has not been read to its end.
     has_unread: Arc<AtomicBool>,
-    /// Whether an answer was broken off that would end with the connection.
-    is_broken: Arc<AtomicBool>,
+    orders: Arc<Orders>,
+}
+
+impl Life {
+    fn offered(&self) -> MutexGuard<'_, BTreeMap<u64, Instant>> {
+        self.offered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Connection {
@@ -84,18 +86,12 @@ impl Connection {
                     let checked = gate::check(&request);
                     let request = request.map(|body| WatchedUpload::new(body, &life));
                     let answer = requests.serve(request, client, checked).await;
-                    life.answered.fetch_add(u64::from(version == Version::HTTP_2), Ordering::Relaxed);
-                    Ok::<_, Infallible>(answer.map(|body| WatchedBody {
-                        body,
-                        under_way,
-                        is_awaited: false,
-                        ends_with_connection: version == Version::HTTP_10,
-                    }))
+                    Ok::<_, Infallible>(answer.map(|body| WatchedBody::new(body, under_way, version)))
                 }
             })
         };
         let builder = builder(settings.head);
-        let stream = ResetIfBroken::new(stream, life.is_broken.clone());
+        let stream = Socket::new(stream, life.orders.clone());
         let stream = StallGuard::new(stream, settings.write, settings.rate_bytes_per_second);
         let taken = stream.taken();
         let stream = TokioIo::new(Linger::new(stream, LINGER, life.has_unread.clone()));
@@ -110,6 +106,7 @@ impl Connection {
                 // hyper has no deadline for a connection's first byte, half an HTTP/2 preface, an HTTP/2
                 // connection without requests, or one whose client opens no window.
                 () = tokio::time::sleep_until(look) => {
+                    life.orders.look.store(true, Ordering::Relaxed);
                     match watch.look(&life, taken.load(Ordering::Relaxed), settings.write) {
                         Seen::Life => {}
                         Seen::Idle if !is_draining => {
@@ -180,24 +177,16 @@ enum Seen {
 struct Watch {
     begun: u64,
     ended: u64,
-    pieces: u64,
     /// Writes of which the client's side took something: the end of an answer outlives its request.
     taken: u64,
-    /// Since when there are answers of which nothing is taken.
-    stalled: Option<Instant>,
 }
 
 impl Watch {
     fn look(&mut self, life: &Life, taken: u64, patience: Duration) -> Seen {
-        let [begun, answered, awaited, ended, pieces] =
-            [&life.begun, &life.answered, &life.awaited, &life.ended, &life.pieces]
-                .map(|count| count.load(Ordering::Relaxed));
+        let [begun, ended] = [&life.begun, &life.ended].map(|count| count.load(Ordering::Relaxed));
         let is_same = (begun, ended, taken) == (self.begun, self.ended, self.taken);
-        let is_offered = begun == answered && begun > ended.saturating_add(awaited);
-        let is_stalled = is_offered && pieces == self.pieces;
-        let stalled = is_stalled.then(|| self.stalled.unwrap_or_else(Instant::now));
-        *self = Self { begun, ended, pieces, taken, stalled };
-        match stalled {
+        *self = Self { begun, ended, taken };
+        match life.offered().values().min() {
             _ if begun == 0 => Seen::Silence,
             _ if begun == ended && is_same => Seen::Idle,
             Some(since) if since.elapsed() >= patience => Seen::Stall,
@@ -207,18 +196,21 @@ impl Watch {
 }
 
 /// Counts a request as ended when it is dropped: with the last piece of its answer, or given up before.
-struct UnderWay(Arc<Life>);
+struct UnderWay {
+    life: Arc<Life>,
+    number: u64,
+}
 
 impl UnderWay {
     fn begin(life: Arc<Life>) -> Self {
-        life.begun.fetch_add(1, Ordering::Relaxed);
-        Self(life)
+        let number = life.begun.fetch_add(1, Ordering::Relaxed);
+        Self { life, number }
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.ended.fetch_add(1, Ordering::Relaxed);
+        self.life.ended.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -263,25 +255,35 @@ impl Body for WatchedUpload {
 struct WatchedBody {
     body: AnswerBody,
     under_way: UnderWay,
-    is_awaited: bool,
-    ends_with_connection: bool,
+    version: Version,
 }
 
 impl WatchedBody {
-    fn set_awaited(&mut self, is_awaited: bool) {
-        let awaited = &self.under_way.0.awaited;
-        match (self.is_awaited, is_awaited) {
-            (false, true) => awaited.fetch_add(1, Ordering::Relaxed),
-            (true, false) => awaited.fetch_sub(1, Ordering::Relaxed),
-            _ => return,
-        };
-        self.is_awaited = is_awaited;
+    fn new(body: AnswerBody, under_way: UnderWay, version: Version) -> Self {
+        let watched = Self { body, under_way, version };
+        if !watched.body.is_end_stream() {
+            watched.offer();
+        }
+        watched
+    }
+
+    /// From now on it is the client that is waited for.
+    fn offer(&self) {
+        if self.version == Version::HTTP_2 {
+            self.under_way.life.offered().insert(self.under_way.number, Instant::now());
+        }
+    }
+
+    fn withdraw(&self) {
+        if self.version == Version::HTTP_2 {
+            self.under_way.life.offered().remove(&self.under_way.number);
+        }
     }
 }
 
 impl Drop for WatchedBody {
     fn drop(&mut self) {
-        self.set_awaited(false);
+        self.withdraw();
     }
 }
 
@@ -294,13 +296,13 @@ impl Body for WatchedBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
         let frame = Pin::new(&mut self.body).poll_frame(context);
-        if frame.is_ready() {
-            self.under_way.0.pieces.fetch_add(1, Ordering::Relaxed);
+        match &frame {
+            Poll::Ready(Some(Ok(_))) => self.offer(),
+            Poll::Ready(Some(Err(_))) if self.version == Version::HTTP_10 => {
+                self.under_way.life.orders.reset.store(true, Ordering::Relaxed);
+            }
+            _ => self.withdraw(),
         }
-        if matches!(frame, Poll::Ready(Some(Err(_)))) && self.ends_with_connection {
-            self.under_way.0.is_broken.store(true, Ordering::Relaxed);
-        }
-        self.set_awaited(frame.is_pending());
         frame
     }
 

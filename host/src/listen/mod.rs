@@ -7,7 +7,7 @@ mod connection;
 mod gate;
 mod linger;
 mod probes;
-mod reset;
+mod socket;
 mod stall;
 
 use std::net::{IpAddr, SocketAddr};

@@ -184,11 +184,11 @@ impl Drop for Account {
 /// and (through the account) its revision.
 pub(super) struct Exchange {
     account: Account,
-    _place: Option<Place>,
+    _place: Option<Arc<Place>>,
 }
 
 impl Exchange {
-    pub(super) fn new(account: Account, place: Option<Place>) -> Self {
+    pub(super) fn new(account: Account, place: Option<Arc<Place>>) -> Self {
         Self { account, _place: place }
     }
 

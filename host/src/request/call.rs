@@ -20,6 +20,12 @@ pub(super) struct Running {
     plug: Plug,
     outcome: Outcome,
     cpu: Duration,
+    /// None once they are given back.
+    permits: Option<Permits>,
+}
+
+/// What a call holds while it runs.
+struct Permits {
     _place: Permit,
     _slot: Permit,
     _in_flight: Held,
@@ -48,9 +54,11 @@ impl Requests {
             plug,
             outcome: Outcome::Cancelled,
             cpu: Duration::ZERO,
-            _place: place,
-            _slot: slot,
-            _in_flight: plugin.metrics.in_flight_guard(),
+            permits: Some(Permits {
+                _place: place,
+                _slot: slot,
+                _in_flight: plugin.metrics.in_flight_guard(),
+            }),
         })
     }
 
@@ -85,6 +93,11 @@ impl Running {
     /// Whose call it is.
     pub(super) fn plugin(&self) -> &Arc<Plugin> {
         &self.plugin
+    }
+
+    /// Its instance is gone; how it ended is still to be told.
+    pub(super) fn release(&mut self) {
+        self.permits = None;
     }
 
     /// The call was cut off, and had used so much by then.

@@ -16,7 +16,7 @@ use super::admit::{Place, deadline};
 use super::body::Content;
 use super::error::{MessageError, PluginError, RequestError};
 use super::message::Asked;
-use super::stream::StreamedBody;
+use super::stream::{Held, StreamedBody};
 use super::upload::Upload;
 use super::{Requests, body, message, respond};
 use crate::observe::Plug;
@@ -33,7 +33,7 @@ pub(super) struct Admitted<'a> {
     /// The head as the next link sees it.
     pub(super) head: RequestHead,
     /// None while a caller's bytes are waited for.
-    pub(super) place: Option<Place>,
+    pub(super) place: Option<Arc<Place>>,
     /// When `wall` of the route's plugin ends.
     pub(super) deadline: Instant,
 }
@@ -157,7 +157,7 @@ impl Requests {
             let body = body::read(body, plugin.limits.request_body, self.settings.body_patience).await;
             request.deadline = request.deadline.checked_add(began.elapsed()).unwrap_or(request.deadline);
             let body = body?;
-            request.place = Some(Place::take(request.revision, request.deadline).await?);
+            request.place = Some(Arc::new(Place::take(request.revision, request.deadline).await?));
             body
         };
         let asked = Asked::by(&request.head);
@@ -216,8 +216,8 @@ impl Requests {
                     }
                 };
                 let log = self.plugin_log(plugin, &request.context);
-                let body =
-                    StreamedBody::begin((body, rest), running, log, request.revision, &head.headers, watch);
+                let held = Held { revision: request.revision.clone(), _place: request.place.clone() };
+                let body = StreamedBody::begin((body, rest), running, log, held, &head.headers, watch);
                 Ok(Response::from_parts(head, body.into()))
             }
         }

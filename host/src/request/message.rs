@@ -361,7 +361,7 @@ fn check_length(status: StatusCode, stated: &HeaderValue, actual: usize) -> Resu
 
 /// Whether an answer of this status never has a body (RFC 9110 §6.4.1).
 pub(super) fn has_no_body(status: StatusCode) -> bool {
-    matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+    matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 #[cfg(test)]

@@ -125,7 +125,7 @@ impl Requests {
         request_id: &Arc<str>,
         gate: Result<Authority, MessageError>,
         account: &mut Account,
-    ) -> Result<(Response<Content>, Option<Place>), RequestError>
+    ) -> Result<(Response<Content>, Option<Arc<Place>>), RequestError>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
@@ -153,7 +153,7 @@ impl Requests {
                 captures: captures.into_pairs(),
             }),
             head: message::request_head(&head, &method),
-            place: Some(place),
+            place: Some(Arc::new(place)),
             deadline,
         };
         let answer = tokio::select! {

@@ -1,6 +1,8 @@
 //! Errors become answers here, and only here: an RFC 9457 problem document. And every answer, whoever gave
 //! it, gets its last fields here.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header};
 use serde::Serialize;
@@ -63,7 +65,7 @@ pub(super) fn finish(
     is_head: bool,
     request_id: &str,
     mut account: Account,
-    place: Option<Place>,
+    place: Option<Arc<Place>>,
 ) -> Response<AnswerBody> {
     let (mut head, mut content) = answer.into_parts();
     if message::has_no_body(head.status) && !content.is_empty() {

@@ -13,6 +13,7 @@ use http::header;
 use http_body::{Body, Frame};
 use tokio::sync::oneshot;
 
+use super::admit::Place;
 use super::call::Running;
 use super::error::{AdmissionError, AnswerError, MessageError, PluginError, RequestError};
 use super::message;
@@ -51,7 +52,15 @@ enum Verdict {
 struct Going {
     rest: Rest,
     running: Running,
-    revision: Arc<Revision>,
+    held: Held,
+}
+
+/// What a stream holds of its tenant: its guest as well as its body, whichever lasts longer.
+pub(super) struct Held {
+    /// So that a guest that goes on drains with its revision.
+    pub(super) revision: Arc<Revision>,
+    /// So that it counts in the tenant's quota.
+    pub(super) _place: Option<Arc<Place>>,
 }
 
 impl StreamedBody {
@@ -60,15 +69,15 @@ impl StreamedBody {
         (body, rest): (GuestBody, Rest),
         running: Running,
         log: PluginLog,
-        revision: &Arc<Revision>,
+        held: Held,
         headers: &http::HeaderMap,
         upload: UploadWatch,
     ) -> Self {
         let plugin = running.plugin().clone();
         let (verdict, told) = oneshot::channel();
         // It ends by itself: with its guest, or when it is told.
-        drop(tokio::spawn(go_on(Going { rest, running, revision: revision.clone() }, log, told)));
-        let revision = revision.clone();
+        let revision = held.revision.clone();
+        drop(tokio::spawn(go_on(Going { rest, running, held }, log, told)));
         Self {
             body,
             verdict,
@@ -182,18 +191,22 @@ impl StreamedBody {
 }
 
 async fn go_on(mut going: Going, log: PluginLog, mut told: oneshot::Receiver<Verdict>) {
-    let Going { rest, revision, .. } = &mut going;
+    let Going { rest, running, held } = &mut going;
     let (result, verdict) = tokio::select! {
-        result = rest.run() => (result, told.await.ok()),
+        result = rest.run() => {
+            // A body that is slowly read to its end is no reason to hold a slot.
+            running.release();
+            (result, told.await.ok())
+        }
         verdict = &mut told => match verdict {
             Ok(Verdict::Whole) => tokio::select! {
                 result = rest.run() => (result, Some(Verdict::Whole)),
-                () = revision.ended() => (Ok(()), None),
+                () = held.revision.ended() => (Ok(()), None),
             },
             verdict => (Ok(()), verdict.ok()),
         },
     };
-    let Going { rest, running, revision: _held_until_here } = going;
+    let Going { rest, running, held: _until_here } = going;
     let cpu = rest.cpu();
     // The instance goes before its permits do.
     drop(rest);

@@ -25,6 +25,12 @@ const FIELDS_BYTES: usize = 96 << 10;
 const PIECE_BYTES: usize = 64 << 10;
 const PIECES_AHEAD: usize = 1;
 
+/// All of that is the host's memory, and a guest has thousands of handles. So it has that much in its first calls
+/// of the interface, which few exceed, and little in later ones: some 60 MiB in all, with every handle full.
+const CALLS_AT_EASE: u32 = 256;
+const FIELDS_BYTES_LATER: usize = 8 << 10;
+const PIECE_BYTES_LATER: usize = 4 << 10;
+
 /// Fields that are the host's: what a guest is not shown, and may not set.
 static FORBIDDEN: [HeaderName; 9] = DEFAULT_FORBIDDEN_HEADERS;
 
@@ -61,6 +67,7 @@ fn variant(code: &str) -> &str {
 
 /// `wasi:http` of one call.
 pub(in crate::sandbox) struct HttpState {
+    calls: u32,
     context: WasiHttpCtx,
     hooks: Hooks,
 }
@@ -73,13 +80,17 @@ impl HttpState {
     ) -> Self {
         let mut context = WasiHttpCtx::new();
         context.set_field_size_limit(FIELDS_BYTES);
-        Self {
-            context,
-            hooks: Hooks { outbound, budget, failures: Failures { output, last: Arc::default() } },
-        }
+        let failures = Failures { output, last: Arc::default() };
+        Self { calls: 0, context, hooks: Hooks { outbound, budget, failures, piece_bytes: PIECE_BYTES } }
     }
 
+    /// For one call of the interface.
     pub(in crate::sandbox) fn view<'a>(&'a mut self, table: &'a mut ResourceTable) -> WasiHttpCtxView<'a> {
+        self.calls = self.calls.saturating_add(1);
+        if self.calls == CALLS_AT_EASE {
+            self.context.set_field_size_limit(FIELDS_BYTES_LATER);
+            self.hooks.piece_bytes = PIECE_BYTES_LATER;
+        }
         WasiHttpCtxView { ctx: &mut self.context, table, hooks: &mut self.hooks }
     }
 
@@ -107,6 +118,7 @@ struct Hooks {
     outbound: Option<Outbound>,
     budget: Arc<OutboundBudget>,
     failures: Failures,
+    piece_bytes: usize,
 }
 
 type Sent = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
@@ -161,7 +173,7 @@ impl WasiHttpHooks for Hooks {
     }
 
     fn p2_outgoing_body_chunk_size(&mut self) -> usize {
-        PIECE_BYTES
+        self.piece_bytes
     }
 }
 

@@ -53,6 +53,7 @@ impl wasip2::exports::http::incoming_handler::Guest for Http {
             "/echo" => uploads::echo(reply, &request),
             "/count" => uploads::count(reply, Upload::of(&request)),
             "/head-first" => uploads::head_first(reply, Upload::of(&request), &query),
+            "/look-away" => uploads::look_away(reply, &Upload::of(&request), &query),
             "/read-some" => uploads::read_some(reply, Upload::of(&request), &query),
             "/early" => uploads::early(reply),
             "/early-then-read" => uploads::early_then_read(reply, Upload::of(&request)),

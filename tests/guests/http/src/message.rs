@@ -125,6 +125,11 @@ impl Upload {
         }
     }
 
+    /// What has come already, without waiting for it.
+    pub(crate) fn look(&self) -> Result<Vec<u8>, StreamError> {
+        self.stream.read(PIECE_BYTES as u64)
+    }
+
     /// Reads to the end; the number of bytes, or what broke it off.
     pub(crate) fn count(&self) -> Result<u64, StreamError> {
         let mut bytes = 0;

@@ -54,6 +54,13 @@ pub(crate) fn head_first(reply: Reply, upload: Upload, query: &Query) {
     }
 }
 
+/// Looks once whether a piece has come, then works on without reading for so many `ms`.
+pub(crate) fn look_away(reply: Reply, upload: &Upload, query: &Query) {
+    let _ = upload.look();
+    wait(Duration::from_millis(query.number("ms", 0)));
+    reply.text(200, "looked away\n");
+}
+
 /// Reads so many `bytes`, lets go of the rest, and answers.
 pub(crate) fn read_some(reply: Reply, upload: Upload, query: &Query) {
     let (wanted, mut got) = (query.number("bytes", 1usize), 0);
