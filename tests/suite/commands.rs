@@ -162,7 +162,7 @@ routes = [{ path = "/", plugin = "half" }, { path = "/gone", plugin = "gone" }]
 #[tokio::test(flavor = "multi_thread")]
 async fn inspect_tells_what_a_component_is() {
     let folder = TempDir::new().unwrap();
-    for plugin in ["bookstore", "rate_limit", "redirect", "guest_hello"] {
+    for plugin in ["bookstore", "rate_limit", "redirect", "guest_hello", "guest_http"] {
         let file = format!("{plugin}.wasm");
         std::fs::copy(guest(&file), folder.path().join(&file)).unwrap();
         expect(&format!("inspect-{plugin}"), folder.path(), &["inspect", &file]);
