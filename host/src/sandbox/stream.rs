@@ -14,6 +14,7 @@ use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame};
 use tokio::sync::oneshot;
+use tokio::time::Instant;
 use wasmtime::Store;
 use wasmtime::component::Resource;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
@@ -124,13 +125,19 @@ pub struct Rest {
     meter: Arc<Meter>,
     fate: Fate,
     limit: Duration,
+    /// When `stream` is over; a limit beyond what the clock can say is none.
+    until: Option<Instant>,
 }
 
 impl Rest {
-    /// Runs the guest to its end, but no longer than `stream`.
+    /// Runs the guest to its end, but no longer than `stream` after its head; may be called again after it was
+    /// left.
     pub async fn run(&mut self) -> Result<(), CallError> {
         let Some(guest) = &mut self.guest else { return Ok(()) };
-        let ended = tokio::time::timeout(self.limit, guest).await;
+        let ended = match self.until {
+            Some(until) => tokio::time::timeout_at(until, guest).await,
+            None => Ok(guest.await),
+        };
         let result = ended.unwrap_or_else(|_elapsed| {
             let error = CallError::Stream { limit: self.limit };
             // First, for the body ends with the guest.
@@ -193,7 +200,8 @@ impl Sandbox {
             Reached::Head(Err(_)) => Err(CallError::Unset),
             Reached::Head(Ok(set)) => answered(set, &fate, &failures).map(|response| {
                 meter.begin_streaming();
-                let rest = Rest { guest: Some(guest), meter: meter.clone(), fate, limit: limits.stream };
+                let (limit, until) = (limits.stream, Instant::now().checked_add(limits.stream));
+                let rest = Rest { guest: Some(guest), meter: meter.clone(), fate, limit, until };
                 Answer::Streamed(Streamed { response, rest })
             }),
         };
