@@ -231,6 +231,17 @@ async fn an_answers_fields_are_bounded() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_guest_has_the_host_keep_in_fields_is_bounded_in_all() {
+    let host = start("").await;
+    for (most, bytes) in [(1000, 4_000), (200, 50_000)] {
+        let answer = host.get(&format!("/hoard?n={most}&bytes={bytes}")).await;
+        assert_eq!(answer.expect(200).text(), format!("held={most}\n"));
+    }
+    // Large ones are for the first calls of the interface.
+    host.get("/hoard?n=300&bytes=50000").await.expect_problem(500, "plugin-failed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_a_guest_prints_is_in_the_log_under_its_request() {
     let host = start("").await;
     let answer = host.get("/log").await;

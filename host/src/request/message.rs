@@ -420,6 +420,12 @@ mod tests {
     }
 
     #[test]
+    fn statuses_that_never_have_a_body_are_known() {
+        let none = (200..=599).filter(|status| has_no_body(StatusCode::from_u16(*status).unwrap()));
+        assert_eq!(none.collect::<Vec<_>>(), [204, 205, 304]);
+    }
+
+    #[test]
     fn changes_are_made_in_their_order() {
         let mut headers = HeaderMap::new();
         headers.insert("x-a", HeaderValue::from_static("0"));

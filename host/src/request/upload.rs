@@ -224,3 +224,30 @@ impl<B> Drop for Upload<B> {
         self.watch.end_waiting();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::Empty;
+
+    use super::*;
+
+    #[test]
+    fn a_client_that_sends_too_little_for_as_long_as_it_is_waited_for_is_too_slow() {
+        let settings = Settings { body_patience: Duration::from_secs(30), rate_bytes_per_second: 240 };
+        for (waited_s, came_before, is_too_slow) in [
+            // However little it is, one piece may take its patience.
+            (30, 0, false),
+            (31, 0, true),
+            (31, 7_400, false),
+            (100, 23_000, true),
+            (100, 24_000, false),
+        ] {
+            let (mut upload, watch) = Upload::new(Empty::new(), u64::MAX, settings).unwrap();
+            upload.taken_bytes = came_before;
+            watch.seen().waited = Duration::from_secs(waited_s);
+            let checked = upload.check(&Frame::data(Bytes::from_static(&[0; 100])));
+            let expected = if is_too_slow { Err(BodyFault::TimedOut) } else { Ok(()) };
+            assert_eq!(checked, expected, "{came_before} bytes in {waited_s} s");
+        }
+    }
+}

@@ -50,3 +50,11 @@ pub(crate) fn handles(reply: Reply, query: &Query) {
     let held: Vec<_> = (0..query.number("n", 1usize)).map(|_| Fields::new()).collect();
     reply.text(200, &format!("handles={}\n", held.len()));
 }
+
+/// Holds so many (`n`) fields with a value of so many `bytes`.
+pub(crate) fn hoard(reply: Reply, query: &Query) {
+    let entry = ("x-filler".to_owned(), vec![b'x'; query.number("bytes", 1)]);
+    let make = |_| Fields::from_list(std::slice::from_ref(&entry)).expect("they are allowed");
+    let held: Vec<_> = (0..query.number("n", 1usize)).map(make).collect();
+    reply.text(200, &format!("held={}\n", held.len()));
+}
