@@ -25,8 +25,8 @@ async fn what_a_server_answers_reaches_the_caller_piece_by_piece() {
     let upstream = Upstream::scripted(move |mut stream, _| {
         let wanted = wanted.clone();
         async move {
-            let head =
-                "HTTP/1.1 201 Created\r\ncontent-type: text/x-pieces\r\ntransfer-encoding: chunked\r\n\r\n";
+            let head = "HTTP/1.1 201 Created\r\ncontent-type: text/x-pieces\r\n\
+                        transfer-encoding: chunked\r\nconnection: close\r\n\r\n";
             stream.write_all(format!("{head}4\r\none\n\r\n").as_bytes()).await?;
             wanted.notified().await;
             stream.write_all(b"4\r\ntwo\n\r\n0\r\n\r\n").await
