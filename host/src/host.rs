@@ -4,6 +4,7 @@
 //! the reverse. Addresses are bound first and served last.
 
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,13 +12,12 @@ use crate::config::{HostSettings, ListenAddress, Site};
 use crate::deploy::{Deployer, Environment, Origin, Parts, StartError, WatchError, Watcher, http_client};
 use crate::listen::{Address, BindError, Bound, Probes, Readiness, Server, Settings};
 use crate::observe::{Log, Metrics};
-use crate::request::{self, Ledger, Requests, Slots};
+use crate::request::{self, Capacity, Ledger, Requests};
 use crate::sandbox::{PoolSettings, Sandbox, SandboxError};
 use crate::store::{Store, StoreError};
-use crate::tenant::{Bounds, Gate};
+use crate::tenant::{Slots, Turns};
 
-/// Calls that may wait for one of the pool's slots, for each slot there is, and how long each may.
-const QUEUE_PER_SLOT: usize = 4;
+/// How long a call may wait for one of the pool's slots.
 const SLOT_WAIT: Duration = Duration::from_secs(1);
 
 /// So many slots have one more beside them, for filters on answers that are streams.
@@ -106,7 +106,7 @@ impl Host {
         let requests = Requests::new(
             deployer.snapshot(),
             sandbox,
-            Slots { calls: slots(settings.concurrency), beside_streams: slots(beside_streams(&settings)) },
+            capacity(&settings),
             ledger.clone(),
             request::Settings {
                 body_patience: settings.timeouts.body,
@@ -187,9 +187,14 @@ pub fn pool(settings: &HostSettings) -> PoolSettings {
     }
 }
 
-fn slots(concurrency: usize) -> Gate {
-    let queue = concurrency.saturating_mul(QUEUE_PER_SLOT);
-    Gate::new(Bounds { concurrency, queue, wait: SLOT_WAIT })
+fn capacity(settings: &HostSettings) -> Capacity {
+    // More guests at once than there are processors would only take turns on them by the kernel's leave.
+    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    Capacity {
+        turns: Turns::new(processors),
+        slots: Slots::new(settings.concurrency, SLOT_WAIT),
+        slots_beside_streams: Slots::new(beside_streams(settings), SLOT_WAIT),
+    }
 }
 
 /// Slots for filters behind streams. They are calls of microseconds, so few will do.

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::site::{ListenAddress, SecretName};
 use super::source::Span;
-use super::units::{ByteRate, ByteSize, TimeSpan};
+use super::units::{ByteRate, ByteSize, CpuRate, TimeSpan};
 use super::value::Spanned;
 use crate::capability::http::Origin;
 use crate::snapshot::{HostPattern, RoutePattern};
@@ -140,6 +140,12 @@ pub(super) struct QuotaDocument {
     /// How long each of them may wait before it is answered 503.
     #[schemars(extend("default" = "1s"))]
     pub(super) queue_wait: Option<Spanned<TimeSpan>>,
+    /// CPU time a second that the tenant's calls may use. One second's worth is saved up, and a call may overdraw it:
+    /// until that is paid back, requests are answered 503, and streams wait. Left out, as much as there is.
+    pub(super) cpu: Option<Spanned<CpuRate>>,
+    /// The tenant's share, beside the others', of the CPU and of the sandbox slots when they are short.
+    #[schemars(range(min = 1, max = 1000), extend("default" = 1))]
+    pub(super) weight: Option<Spanned<u32>>,
     /// What the tenant's plugins may keep in the key-value store.
     pub(super) storage: Option<StorageDocument>,
     /// The grants that the tenant may give its plugins. The table left out allows all but `http`; in a table, what is

@@ -24,10 +24,10 @@ use super::forms::{
 use super::plugin::{ceilings, grants, plugin, secret};
 use super::site::SecretName;
 use super::source::Span;
-use super::units::{ByteRate, ByteSize, TimeSpan};
+use super::units::{ByteRate, ByteSize, CpuRate, TimeSpan};
 use super::value::{
-    Spanned, Table, Value, array, bytes, duration, filled_array, integer, named, parsed, rate, root, string,
-    table,
+    Spanned, Table, Value, array, bytes, cpu_rate, duration, filled_array, integer, named, parsed, rate,
+    root, string, table,
 };
 use super::visible::quoted;
 use crate::snapshot::{HostPattern, PatternError, RoutePattern};
@@ -38,6 +38,9 @@ const MAX_SLOTS: usize = 20_000;
 
 /// The most of what is counted one by one: connections, calls in flight, calls waiting.
 pub(super) const MAX_COUNT: usize = 1_000_000;
+
+/// The most that one tenant's share may be above another's.
+const MAX_WEIGHT: u32 = 1000;
 
 /// The most keys in a store.
 const MAX_KEYS: u64 = 1_000_000_000_000;
@@ -59,6 +62,8 @@ pub(super) const MAX_BYTES: ByteSize = ByteSize(u64::MAX);
 pub(super) const NO_TIME: TimeSpan = TimeSpan(Duration::ZERO);
 pub(super) const SOME_TIME: TimeSpan = TimeSpan(Duration::from_micros(1));
 pub(super) const MAX_TIME: TimeSpan = TimeSpan(Duration::MAX);
+const SOME_CPU: RangeInclusive<CpuRate> =
+    CpuRate(Duration::from_millis(1))..=CpuRate(Duration::from_secs(100_000));
 const ANY_RATE: RangeInclusive<ByteRate> = ByteRate(0)..=ByteRate(u64::MAX);
 
 /// Reads the whole text, whatever is wrong with parts of it.
@@ -285,6 +290,8 @@ fn quota(value: &Value<'_>, findings: &mut Findings) -> Option<QuotaDocument> {
         concurrency: table.optional("concurrency", findings, integer(1..=MAX_COUNT)),
         queue: table.optional("queue", findings, integer(0..=MAX_COUNT)),
         queue_wait: table.optional("queue-wait", findings, duration(NO_TIME..=MAX_TIME)),
+        cpu: table.optional("cpu", findings, cpu_rate(SOME_CPU)),
+        weight: table.optional("weight", findings, integer(1..=MAX_WEIGHT)),
         storage: table.optional("storage", findings, storage),
         grants: table.optional("grants", findings, |value, findings| {
             grants(value, findings).map(|grants| Spanned { value: grants, span: value.span() })

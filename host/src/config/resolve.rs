@@ -4,6 +4,7 @@
 //! they name by `routes`, plugins by `secrets`. Values arrive well-formed from `read`.
 
 use std::collections::{BTreeMap, HashMap};
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::allowance::{Allowance, ceilings_are_below_the_hosts, grants, limits, origins};
@@ -243,6 +244,8 @@ fn resolve_quota(quota: &QuotaDocument) -> Quota {
         concurrency: value(&quota.concurrency).unwrap_or(default.concurrency),
         queue: value(&quota.queue).unwrap_or(default.queue),
         queue_wait: value(&quota.queue_wait).map_or(default.queue_wait, |wait| wait.0),
+        cpu: value(&quota.cpu).map(|cpu| cpu.0),
+        weight: value(&quota.weight).and_then(NonZeroU32::new).unwrap_or(default.weight),
         storage: Storage {
             bytes: bytes.unwrap_or(default.storage.bytes),
             keys: keys.unwrap_or(default.storage.keys),

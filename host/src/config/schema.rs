@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::document::{CeilingsDocument, LimitsDocument, Named, SiteDocument};
 use super::site::{ListenAddress, SecretName};
-use super::units::{ByteRate, ByteSize, TimeSpan};
+use super::units::{ByteRate, ByteSize, CpuRate, TimeSpan};
 use super::value::Spanned;
 use crate::capability::http::Origin;
 use crate::snapshot::{HostPattern, RoutePattern};
@@ -145,6 +145,8 @@ text_schema! {
         "^[0-9]+(us|ms|s|min|h)$", ["50ms", "30s"];
     ByteRate, "Rate", "A whole number of bytes and its unit a second: B/s, KiB/s, MiB/s or GiB/s.",
         "^[0-9]+(B|KiB|MiB|GiB)/s$", ["240B/s", "1KiB/s"];
+    CpuRate, "CpuRate", "CPU time a second: a whole number and its unit, us/s, ms/s or s/s; `2s/s` is two processors.",
+        "^[0-9]+(us|ms|s)/s$", ["500ms/s", "2s/s"];
     TenantName, "TenantName", "1 to 63 of a-z, 0-9 and `-`, beginning and ending with a letter or digit.",
         "^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$", ["shop"];
     PluginName, "PluginName", "1 to 63 of a-z, 0-9 and `-`, beginning and ending with a letter or digit.",

@@ -95,6 +95,8 @@ fn a_whole_site_is_read_as_it_is_written() {
         concurrency: 100,
         queue: 0,
         queue_wait: Duration::from_millis(250),
+        cpu: Some(Duration::from_millis(1500)),
+        weight: 3.try_into().unwrap(),
         storage: Storage { bytes: 1 << 30, keys: 1000 },
     };
     assert_eq!(shop.quota, quota);
@@ -236,7 +238,7 @@ fn a_finding_made_later_points_into_the_file() {
     let site = parse(&golden("whole")).unwrap();
     let books = plugin(tenant(&site, "shop"), "books");
     let found = site.source.diagnostic(&books.component_span, "there is no such file", "named here", None);
-    assert!(found.to_string().contains("/srv/site.toml:42:13"), "{found}");
+    assert!(found.to_string().contains("/srv/site.toml:44:13"), "{found}");
 }
 
 #[test]

@@ -20,6 +20,10 @@ pub(super) struct TimeSpan(pub(super) Duration);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct ByteRate(pub(super) u64);
 
+/// CPU time a second, written `"500ms/s"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct CpuRate(pub(super) Duration);
+
 /// Why a text is no quantity, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}")]
@@ -34,6 +38,9 @@ const MOST_BYTES: u64 = i64::MAX.unsigned_abs();
 
 /// The most that a duration may be, a year: any of them can be added to any instant.
 const MOST_MICROSECONDS: u64 = 8760 * 3_600_000_000;
+
+/// The most CPU time a second: that of a hundred thousand processors.
+const MOST_CPU_MICROSECONDS: u64 = 100_000 * 1_000_000;
 
 struct Scale {
     /// Unit and what it is worth in the smallest one, smallest first.
@@ -96,6 +103,26 @@ const RATE: Scale = Scale {
     most: MOST_BYTES,
     most_written: "8589934591GiB/s",
     example: "240B/s",
+};
+
+const CPU_RATE: Scale = Scale {
+    units: &[("us/s", 1), ("ms/s", 1000), ("s/s", 1_000_000)],
+    aliases: &[
+        ("us", 1, "us/s"),
+        ("µs/s", 1, "us/s"),
+        ("ms", 1, "ms/s"),
+        ("s", 1, "s/s"),
+        ("sec/s", 1, "s/s"),
+        ("%", 10, "ms/s"),
+        ("core", 1, "s/s"),
+        ("cores", 1, "s/s"),
+        ("cpu", 1, "s/s"),
+        ("cpus", 1, "s/s"),
+        ("m", 1, "ms/s"),
+    ],
+    most: MOST_CPU_MICROSECONDS,
+    most_written: "100000s/s",
+    example: "500ms/s",
 };
 
 const TIME: Scale = Scale {
@@ -170,6 +197,19 @@ impl ByteRate {
 impl fmt::Display for ByteRate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         RATE.print(self.0, f)
+    }
+}
+
+impl CpuRate {
+    /// Reads a rate: a whole number and `us/s`, `ms/s` or `s/s`.
+    pub(super) fn parse(text: &str) -> Result<Self, UnitError> {
+        CPU_RATE.parse(text).map(|microseconds| Self(Duration::from_micros(microseconds)))
+    }
+}
+
+impl fmt::Display for CpuRate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        CPU_RATE.print(u64::try_from(self.0.as_micros()).unwrap_or(u64::MAX), f)
     }
 }
 
@@ -317,6 +357,16 @@ mod tests {
             let help = ByteRate::parse(text).unwrap_err().help;
             assert!(help.contains(right), "{text}: {help}");
         }
+        for (text, right) in [
+            ("500ms", "\"500ms/s\""),
+            ("50%", "\"500ms/s\""),
+            ("2 cores", "\"2s/s\""),
+            ("500", "us/s, ms/s, s/s"),
+            ("100001s/s", "100000s/s"),
+        ] {
+            let help = CpuRate::parse(text).unwrap_err().help;
+            assert!(help.contains(right), "{text}: {help}");
+        }
     }
 
     proptest! {
@@ -325,6 +375,8 @@ mod tests {
             let (size, time) = (ByteSize(amount), TimeSpan(Duration::from_micros(amount)));
             let rate = ByteRate(amount);
             prop_assert_eq!(ByteRate::parse(&rate.to_string()), Ok(rate));
+            let cpu = CpuRate(Duration::from_micros(amount.min(MOST_CPU_MICROSECONDS)));
+            prop_assert_eq!(CpuRate::parse(&cpu.to_string()), Ok(cpu));
             prop_assert_eq!(ByteSize::parse(&size.to_string()), Ok(size));
             prop_assert_eq!(TimeSpan::parse(&time.to_string()), Ok(time));
         }

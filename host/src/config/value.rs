@@ -12,7 +12,7 @@ use toml::de::{DeString, DeTable, DeValue};
 use super::findings::Findings;
 use super::similar::did_you_mean;
 use super::source::Span;
-use super::units::{ByteRate, ByteSize, TimeSpan, UnitError};
+use super::units::{ByteRate, ByteSize, CpuRate, TimeSpan, UnitError};
 use super::visible::quoted;
 
 /// A value and where it stands.
@@ -192,6 +192,13 @@ pub(super) fn rate(
     bounds: RangeInclusive<ByteRate>,
 ) -> impl Fn(&Value<'_>, &mut Findings) -> Option<Spanned<ByteRate>> {
     move |value, findings| quantity(value, "a rate", "240B/s", ByteRate::parse, &bounds, findings)
+}
+
+/// CPU time a second within bounds: `"500ms/s"`.
+pub(super) fn cpu_rate(
+    bounds: RangeInclusive<CpuRate>,
+) -> impl Fn(&Value<'_>, &mut Findings) -> Option<Spanned<CpuRate>> {
+    move |value, findings| quantity(value, "CPU time a second", "500ms/s", CpuRate::parse, &bounds, findings)
 }
 
 fn quantity<T: PartialOrd + Display>(

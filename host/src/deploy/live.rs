@@ -17,7 +17,7 @@ use crate::observe::{Entry, Log, Metrics, Reload, TenantMetrics};
 use crate::sandbox::{Abilities, Component, Sandbox};
 use crate::snapshot::{Chain, HostPattern, Plugin, Revision, Routes, Rule, Snapshot};
 use crate::store::{StorageQuota, Store};
-use crate::tenant::{Gate, PluginName, Quota, TenantName};
+use crate::tenant::{Gate, PluginName, Quota, Share, TenantName};
 
 /// Revisions of one tenant that may be draining at once; one more ends the oldest's requests.
 const MAX_DRAINING: usize = 16;
@@ -83,6 +83,7 @@ struct LiveTenant {
     hosts: Vec<HostPattern>,
     quota: Quota,
     gate: Gate,
+    share: Share,
     plugin_gates: BTreeMap<PluginName, Gate>,
     /// Connections to other servers stay through a swap, and so does how many there may be.
     ways_out: BTreeMap<PluginName, WayOut>,
@@ -240,6 +241,7 @@ impl Deployer {
             if tenant.quota != tenant_site.quota {
                 tenant.quota.clone_from(&tenant_site.quota);
                 tenant.gate.set_bounds(tenant_site.quota.bounds());
+                tenant.share.set(tenant_site.quota.weight, tenant_site.quota.cpu);
                 tenant.storage.set(tenant_site.quota.storage);
                 news.push(log.info("quota changed").field("tenant", name));
             }
@@ -273,15 +275,19 @@ impl Deployer {
     }
 
     fn new_tenant(&self, name: &TenantName, site: &TenantSite) -> LiveTenant {
+        let share = Share::new(site.quota.weight, site.quota.cpu);
+        let metrics = self.parts.metrics.tenant(name);
+        metrics.set_share(share.clone());
         LiveTenant {
             hosts: site.hosts.clone(),
             quota: site.quota.clone(),
             gate: Gate::new(site.quota.bounds()),
+            share,
             plugin_gates: BTreeMap::new(),
             ways_out: BTreeMap::new(),
             storage: Arc::new(StorageQuota::new(site.quota.storage)),
             secrets: LiveSecrets::default(),
-            metrics: self.parts.metrics.tenant(name),
+            metrics,
             revision: None,
             components: BTreeMap::new(),
             draining: VecDeque::new(),
@@ -331,8 +337,8 @@ impl Deployer {
             let (log, name) = (self.parts.log.clone(), name.clone());
             move || log.info("revision drained").field("tenant", &name).display("revision", id).send()
         };
-        let revision =
-            Revision::new(name.clone(), id, tenant.gate.clone(), tenant.metrics.clone(), routes, drained);
+        let of_tenant = (tenant.gate.clone(), tenant.share.clone());
+        let revision = Revision::new(name.clone(), id, of_tenant, tenant.metrics.clone(), routes, drained);
         tenant.retire();
         tenant.revision = Some(Arc::new(revision));
         tenant.components = components;
@@ -366,6 +372,7 @@ impl Deployer {
             limits: site.limits.clone(),
             abilities: Arc::new(Abilities { config: site.config.clone(), secrets, keyvalue, limiter, http }),
             gate,
+            share: tenant.share.clone(),
             metrics: self.parts.metrics.plugin(tenant_name, name),
         }
     }

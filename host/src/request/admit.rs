@@ -27,6 +27,11 @@ impl Place {
             AdmissionError::Tenant(refused)
         })?;
         drop(waiting);
+        // After the wait: what ran meanwhile may have used it up.
+        if let Some(wait) = revision.share.overdrawn() {
+            revision.metrics.cpu_rejected();
+            return Err(AdmissionError::Cpu { wait });
+        }
         Ok(Self { _permit: permit, _in_flight: revision.metrics.in_flight_guard() })
     }
 }

@@ -9,9 +9,9 @@ use super::Requests;
 use super::admit::deadline;
 use super::error::{AdmissionError, PluginError, RequestError};
 use crate::observe::{Held, Outcome, Plug, PluginLog};
-use crate::sandbox::{Call, Called, Context, Limits};
+use crate::sandbox::{Call, Called, Context, Limits, Meter};
 use crate::snapshot::Plugin;
-use crate::tenant::{Gate, Permit};
+use crate::tenant::{Permit, Slot, Slots};
 
 /// A call that may run: it holds the plugin's permit and one of the host's slots, and is counted however
 /// it ends, also when its caller leaves.
@@ -27,7 +27,7 @@ pub(super) struct Running {
 /// What a call holds while it runs.
 struct Permits {
     _place: Permit,
-    _slot: Permit,
+    _slot: Slot,
     _in_flight: Held,
 }
 
@@ -39,7 +39,7 @@ impl Requests {
         plugin: &Arc<Plugin>,
         plug: Plug,
         deadline: Instant,
-        slots: &Gate,
+        slots: &Slots,
     ) -> Result<Running, RequestError> {
         let rejected = |error| {
             plugin.metrics.queue_rejected();
@@ -47,7 +47,8 @@ impl Requests {
         };
         let waiting = plugin.metrics.waiting_guard();
         let place = plugin.gate.enter(deadline).await.map_err(|r| rejected(AdmissionError::Plugin(r)))?;
-        let slot = slots.enter(deadline).await.map_err(|r| rejected(AdmissionError::Host(r)))?;
+        let slot =
+            slots.enter(&plugin.share, deadline).await.map_err(|r| rejected(AdmissionError::Host(r)))?;
         drop(waiting);
         Ok(Running {
             plugin: plugin.clone(),
@@ -80,7 +81,18 @@ impl Requests {
             context: context.clone(),
             abilities: plugin.abilities.clone(),
             log: self.plugin_log(plugin, context),
+            meter: Meter::new(limits.cpu),
         }
+    }
+
+    /// Runs a call, its guest in the turns of its tenant.
+    pub(super) async fn in_turns<T>(
+        &self,
+        plugin: &Plugin,
+        meter: Arc<Meter>,
+        call: impl Future<Output = T>,
+    ) -> T {
+        self.capacity.turns.run(&plugin.share, |has_turn| meter.switch(has_turn), call).await
     }
 
     /// The log of a call.

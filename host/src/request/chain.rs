@@ -16,7 +16,7 @@ use super::admit::{Place, deadline};
 use super::body::Content;
 use super::error::{MessageError, PluginError, RequestError};
 use super::message::Asked;
-use super::stream::{Held, StreamedBody};
+use super::stream::{Going, Held, StreamedBody};
 use super::upload::Upload;
 use super::{Requests, body, message, respond};
 use crate::observe::Plug;
@@ -162,9 +162,11 @@ impl Requests {
         };
         let asked = Asked::by(&request.head);
         let message = Request { head: request.take_head(), body };
-        let running = self.begin(plugin, Plug::Handler, request.deadline, &self.slots.calls).await?;
+        let running = self.begin(plugin, Plug::Handler, request.deadline, &self.capacity.slots).await?;
         let call = self.call(plugin, &request.context, request.deadline);
-        let called = self.sandbox.handle(&plugin.component, call, message).await;
+        let meter = call.meter.clone();
+        let called =
+            self.in_turns(plugin, meter, self.sandbox.handle(&plugin.component, call, message)).await;
         let answer = running.end(called, |answer| message::whole_response(&plugin.limits, asked, answer))?;
         Ok(answer.map(Content::from))
     }
@@ -181,13 +183,14 @@ impl Requests {
         let plugin = &request.chain.plugin;
         let (upload, watch) = Upload::new(body, plugin.limits.request_body, self.settings)?;
         let asked = Asked::by(&request.head);
-        let running = self.begin(plugin, Plug::Handler, request.deadline, &self.slots.calls).await?;
+        let running = self.begin(plugin, Plug::Handler, request.deadline, &self.capacity.slots).await?;
         let call = self.call(plugin, &request.context, request.deadline);
-        let wall = call.limits.deadline;
+        let (wall, meter) = (call.limits.deadline, call.meter.clone());
         let message = message::streamed_request(request.take_head(), &request.context, upload)?;
+        let answer = self.sandbox.answer(&plugin.component, call, message, watch.wall(wall));
         let Called { result, cpu } = tokio::select! {
             biased;
-            called = self.sandbox.answer(&plugin.component, call, message, watch.wall(wall)) => called,
+            called = self.in_turns(plugin, meter, answer) => called,
             fault = watch.fault() => return Err(MessageError::from(fault).into()),
         };
         // The plugin was told as well, but what became of the body is the caller's affair.
@@ -217,7 +220,8 @@ impl Requests {
                 };
                 let log = self.plugin_log(plugin, &request.context);
                 let held = Held { revision: request.revision.clone(), _place: request.place.clone() };
-                let body = StreamedBody::begin((body, rest), running, log, held, &head.headers, watch);
+                let going = Going { rest, running, held, turns: self.capacity.turns.clone() };
+                let body = StreamedBody::begin(body, going, log, &head.headers, watch);
                 Ok(Response::from_parts(head, body.into()))
             }
         }
@@ -241,10 +245,12 @@ impl Requests {
             // A stream holds its slot while its filters are called: were theirs of the same kind, streams that
             // have all of them would wait for one another.
             let is_stream = matches!(answer.body(), Content::Streamed(_));
-            let slots = if is_stream { &self.slots.beside_streams } else { &self.slots.calls };
+            let slots = if is_stream { &self.capacity.slots_beside_streams } else { &self.capacity.slots };
             let running = self.begin(filter, Plug::ResponseFilter, deadline, slots).await.map_err(at)?;
             let call = self.call(filter, &request.context, deadline);
-            let called = self.sandbox.on_response(&filter.component, call, &seen, &head).await;
+            let meter = call.meter.clone();
+            let called = self.sandbox.on_response(&filter.component, call, &seen, &head);
+            let called = self.in_turns(filter, meter, called).await;
             let change = |changes| {
                 message::change_response(answer.headers_mut(), changes).map_err(PluginError::Answer)
             };
@@ -254,9 +260,11 @@ impl Requests {
     }
 
     async fn ask(&self, request: &mut Admitted<'_>, filter: &Arc<Plugin>) -> Result<Heeded, RequestError> {
-        let running = self.begin(filter, Plug::RequestFilter, request.deadline, &self.slots.calls).await?;
+        let running = self.begin(filter, Plug::RequestFilter, request.deadline, &self.capacity.slots).await?;
         let call = self.call(filter, &request.context, request.deadline);
-        let called = self.sandbox.on_request(&filter.component, call, &request.head).await;
+        let meter = call.meter.clone();
+        let called = self.sandbox.on_request(&filter.component, call, &request.head);
+        let called = self.in_turns(filter, meter, called).await;
         running.end(called, |verdict| heed(verdict, &mut request.head, &filter.limits))
     }
 

@@ -106,6 +106,12 @@ pub(super) enum AdmissionError {
     /// The host's slots.
     #[error("the host has as many calls in flight as it has slots: {0}")]
     Host(Refused),
+    /// The tenant's quota `cpu`.
+    #[error("the tenant has used up its quota `cpu`, and has some again in {wait:?}")]
+    Cpu {
+        /// Until it has some again.
+        wait: Duration,
+    },
     /// Its revision was replaced, and too many others after it.
     #[error("its revision was replaced, and is too old to go on")]
     Draining,
@@ -187,7 +193,9 @@ impl RequestError {
     pub(super) fn blame(&self) -> Blame {
         match self {
             Self::Message(_) | Self::Routing(_) => Blame::Client,
-            Self::Admission(AdmissionError::Tenant(_) | AdmissionError::Plugin(_)) => Blame::Quota,
+            Self::Admission(
+                AdmissionError::Tenant(_) | AdmissionError::Plugin(_) | AdmissionError::Cpu { .. },
+            ) => Blame::Quota,
             Self::Admission(AdmissionError::Host(_) | AdmissionError::Draining) => Blame::Host,
             Self::Plugin(PluginError::Call(error)) => match error {
                 CallError::Host(_) => Blame::Host,
@@ -253,6 +261,10 @@ impl RequestError {
                 retry_after: Some(RETRY_AFTER),
                 ..problem(StatusCode::SERVICE_UNAVAILABLE, "draining", "The site was changed")
             },
+            Self::Admission(AdmissionError::Cpu { wait }) => Problem {
+                retry_after: Some(*wait),
+                ..problem(StatusCode::SERVICE_UNAVAILABLE, "quota-cpu", "The site has used up its CPU")
+            },
             Self::Admission(refused) if refused.deadline_came() => WALL,
             Self::Admission(_) => Problem {
                 retry_after: Some(RETRY_AFTER),
@@ -309,7 +321,7 @@ impl AdmissionError {
             Self::Tenant(refused) | Self::Plugin(refused) | Self::Host(refused) => {
                 *refused == Refused::Deadline
             }
-            Self::Draining => false,
+            Self::Cpu { .. } | Self::Draining => false,
         }
     }
 }

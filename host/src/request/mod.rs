@@ -41,7 +41,7 @@ use id::RequestIds;
 
 use crate::sandbox::{Context, Sandbox};
 use crate::snapshot::{Captures, Chain, Outcome, RequestPath, Revision, Snapshot};
-use crate::tenant::Gate;
+use crate::tenant::{Slots, Turns};
 
 /// Whom the caller asked for, as the protocol gate read it.
 #[derive(Debug, Clone)]
@@ -61,19 +61,21 @@ pub struct Settings {
     pub rate_bytes_per_second: u64,
 }
 
-/// The pool's slots.
-pub struct Slots {
-    /// For calls.
-    pub calls: Gate,
-    /// For calls of filters on an answer that is a stream, which holds one of the others meanwhile.
-    pub beside_streams: Gate,
+/// What the host has of what calls need, shared by all tenants.
+pub struct Capacity {
+    /// The CPU.
+    pub turns: Turns,
+    /// The pool's slots, for calls.
+    pub slots: Slots,
+    /// Those for calls of filters on an answer that is a stream, which holds one of the others meanwhile.
+    pub slots_beside_streams: Slots,
 }
 
 /// Serves requests on whatever snapshot is live when each is routed.
 pub struct Requests {
     snapshot: Arc<ArcSwap<Snapshot>>,
     sandbox: Arc<Sandbox>,
-    slots: Slots,
+    capacity: Capacity,
     ledger: Ledger,
     ids: RequestIds,
     settings: Settings,
@@ -84,11 +86,11 @@ impl Requests {
     pub fn new(
         snapshot: Arc<ArcSwap<Snapshot>>,
         sandbox: Arc<Sandbox>,
-        slots: Slots,
+        capacity: Capacity,
         ledger: Ledger,
         settings: Settings,
     ) -> Self {
-        Self { snapshot, sandbox, slots, ledger, ids: RequestIds::new(), settings }
+        Self { snapshot, sandbox, capacity, ledger, ids: RequestIds::new(), settings }
     }
 
     /// Answers one request. `gate` is what the protocol gate said of its head.

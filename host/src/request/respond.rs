@@ -2,6 +2,7 @@
 //! it, gets its last fields here.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Response, header};
@@ -42,12 +43,17 @@ pub(super) fn problem(error: &RequestError, request_id: &str) -> Response<Conten
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Some(wait) = problem.retry_after {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from(wait.as_secs()));
+        headers.insert(header::RETRY_AFTER, HeaderValue::from(whole_seconds(wait)));
     }
     if let RequestError::Routing(RoutingError::Method { allow }) = error {
         headers.insert(header::ALLOW, allow.clone());
     }
     response
+}
+
+/// Whoever comes back then is not too early.
+fn whole_seconds(wait: Duration) -> u64 {
+    wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0))
 }
 
 /// The answer to OPTIONS where no route takes it.

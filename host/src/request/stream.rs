@@ -19,8 +19,9 @@ use super::error::{AdmissionError, AnswerError, MessageError, PluginError, Reque
 use super::message;
 use super::upload::UploadWatch;
 use crate::observe::PluginLog;
-use crate::sandbox::{Called, GuestBody, Rest};
+use crate::sandbox::{CallError, Called, GuestBody, Rest};
 use crate::snapshot::{Plugin, Revision};
+use crate::tenant::Turns;
 
 /// The body of an answer that comes as the plugin writes it.
 pub(super) struct StreamedBody {
@@ -49,10 +50,11 @@ enum Verdict {
 }
 
 /// The guest and what it holds, dropped in this order.
-struct Going {
-    rest: Rest,
-    running: Running,
-    held: Held,
+pub(super) struct Going {
+    pub(super) rest: Rest,
+    pub(super) running: Running,
+    pub(super) held: Held,
+    pub(super) turns: Turns,
 }
 
 /// What a stream holds of its tenant: its guest as well as its body, whichever lasts longer.
@@ -66,18 +68,17 @@ pub(super) struct Held {
 impl StreamedBody {
     /// Lets the guest go on, and gives its body.
     pub(super) fn begin(
-        (body, rest): (GuestBody, Rest),
-        running: Running,
+        body: GuestBody,
+        going: Going,
         log: PluginLog,
-        held: Held,
         headers: &http::HeaderMap,
         upload: UploadWatch,
     ) -> Self {
-        let plugin = running.plugin().clone();
+        let plugin = going.running.plugin().clone();
         let (verdict, told) = oneshot::channel();
         // It ends by itself: with its guest, or when it is told.
-        let revision = held.revision.clone();
-        drop(tokio::spawn(go_on(Going { rest, running, held }, log, told)));
+        let revision = going.held.revision.clone();
+        drop(tokio::spawn(go_on(going, log, told)));
         Self {
             body,
             verdict,
@@ -191,23 +192,23 @@ impl StreamedBody {
 }
 
 async fn go_on(mut going: Going, log: PluginLog, mut told: oneshot::Receiver<Verdict>) {
-    let Going { rest, running, held } = &mut going;
+    let Going { rest, running, held, turns } = &mut going;
     let (result, verdict) = tokio::select! {
-        result = rest.run() => {
+        result = run(rest, running.plugin(), turns) => {
             // A body that is slowly read to its end is no reason to hold a slot.
             running.release();
             (result, told.await.ok())
         }
         verdict = &mut told => match verdict {
             Ok(Verdict::Whole) => tokio::select! {
-                result = rest.run() => (result, Some(Verdict::Whole)),
+                result = run(rest, running.plugin(), turns) => (result, Some(Verdict::Whole)),
                 () = held.revision.ended() => (Ok(()), None),
             },
             verdict => (Ok(()), verdict.ok()),
         },
     };
-    let Going { rest, running, held: _until_here } = going;
-    let cpu = rest.cpu();
+    let Going { rest, running, held: _until_here, .. } = going;
+    let cpu = rest.meter().used();
     // The instance goes before its permits do.
     drop(rest);
     let ended = match verdict {
@@ -226,4 +227,11 @@ async fn go_on(mut going: Going, log: PluginLog, mut told: oneshot::Receiver<Ver
     if let Err(error) = ended {
         log.failed_after_its_answer(&error);
     }
+}
+
+/// Runs the guest in the turns of its tenant, whose quota `cpu` paces it: it can wait, unlike a call whose answer
+/// is waited for.
+async fn run(rest: &mut Rest, plugin: &Plugin, turns: &Turns) -> Result<(), CallError> {
+    let meter = rest.meter().clone();
+    turns.run_paced(&plugin.share, |has_turn| meter.switch(has_turn), rest.run()).await
 }

@@ -139,6 +139,8 @@ pub struct Call {
     pub abilities: Arc<Abilities>,
     /// Where its lines go.
     pub log: PluginLog,
+    /// What its CPU is counted on: one for this call alone.
+    pub meter: Arc<Meter>,
 }
 
 impl Sandbox {
@@ -197,7 +199,7 @@ impl Sandbox {
         guest: impl AsyncFnOnce(&mut Store<CallState>, &Ready) -> Result<T, Stop>,
     ) -> Called<T> {
         let limits = call.limits;
-        let meter = Meter::new(limits.cpu);
+        let meter = call.meter.clone();
         let mut store = self.store(call, meter.clone());
         let guest = Box::pin(async {
             let result = match component.ready() {

@@ -18,8 +18,10 @@ use tokio::time::{Instant, Sleep, sleep_until};
 
 /// The account of one call. Written by the thread that polls it, read by whoever reports.
 #[derive(Debug)]
-pub(super) struct Meter {
+pub struct Meter {
     limit_ns: u64,
+    /// Whether the call may compute now.
+    has_turn: AtomicBool,
     used_ns: AtomicU64,
     entered_ns: AtomicU64,
     exceeded: AtomicBool,
@@ -39,8 +41,10 @@ struct Streaming {
 }
 
 impl Meter {
-    pub(super) fn new(limit: Duration) -> Arc<Self> {
+    /// The meter of a call that may use so much until its answer's head, and may compute whenever it is polled.
+    pub fn new(limit: Duration) -> Arc<Self> {
         Arc::new(Self {
+            has_turn: AtomicBool::new(true),
             limit_ns: u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX),
             used_ns: AtomicU64::new(0),
             entered_ns: AtomicU64::new(0),
@@ -49,6 +53,13 @@ impl Meter {
             stretch_from_ns: AtomicU64::new(0),
             streaming: OnceLock::new(),
         })
+    }
+
+    /// Whether the call may compute when it is polled from now on; if not, its deadlines alone are looked at. What
+    /// it has used so far, in nanoseconds.
+    pub fn switch(&self, has_turn: bool) -> u64 {
+        self.has_turn.store(has_turn, Ordering::Relaxed);
+        self.used_ns()
     }
 
     /// A tick, on the thread on which the guest runs: whether it has used up its limit, which is remembered,
@@ -91,7 +102,7 @@ impl Meter {
     }
 
     /// What the call has used, up to the last time it was left.
-    pub(super) fn used(&self) -> Duration {
+    pub fn used(&self) -> Duration {
         Duration::from_nanos(self.used_ns())
     }
 
@@ -118,6 +129,10 @@ impl<F: Future + ?Sized> Future for Metered<F> {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
         let Self { meter, pause, future } = &mut *self;
+        if !meter.has_turn.load(Ordering::Relaxed) {
+            // Whoever takes the turn from it wakes it when it has it again.
+            return Poll::Pending;
+        }
         if pause.is_none() {
             *pause = meter.paused_until().map(|until| Box::pin(sleep_until(until)));
         }

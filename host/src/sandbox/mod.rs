@@ -33,6 +33,7 @@ pub use component::{
 };
 pub use engine::{Sandbox, SandboxError};
 pub use imports::Need;
+pub use meter::Meter;
 pub use pool::{PoolError, PoolSettings};
 pub use state::{Abilities, Context};
 pub use stream::{Answer, BodyFault, GuestBody, Rest, Streamed};

@@ -148,9 +148,9 @@ impl Rest {
         result
     }
 
-    /// CPU time of the call so far.
-    pub fn cpu(&self) -> Duration {
-        self.meter.used()
+    /// What its CPU is counted on.
+    pub fn meter(&self) -> &Arc<Meter> {
+        &self.meter
     }
 }
 
@@ -167,7 +167,7 @@ impl Sandbox {
         B: Body<Data = Bytes, Error = BodyFault> + Send + 'static,
     {
         let limits = call.limits;
-        let meter = Meter::new(limits.cpu);
+        let meter = call.meter.clone();
         let is_https = call.context.scheme == "https";
         let mut store = self.store(call, meter.clone());
         let (sender, mut head) = oneshot::channel();

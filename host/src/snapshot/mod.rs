@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::observe::{Held, PluginMetrics, TenantMetrics};
 use crate::sandbox::{Abilities, Component, Digest};
-use crate::tenant::{Gate, Limits, PluginName, TenantName};
+use crate::tenant::{Gate, Limits, PluginName, Share, TenantName};
 
 pub use explain::{ExplainedOutcome, Explanation, Misfit, Standing};
 pub use host_pattern::HostPattern;
@@ -41,6 +41,8 @@ pub struct Revision {
     pub id: Digest,
     /// Where the tenant's requests in flight are counted, over revisions.
     pub gate: Gate,
+    /// The tenant's share of the host, over revisions.
+    pub share: Share,
     /// The tenant's counters, over revisions.
     pub metrics: Arc<TenantMetrics>,
     routes: Routes<Chain>,
@@ -73,6 +75,8 @@ pub struct Plugin {
     pub abilities: Arc<Abilities>,
     /// Where its calls in flight are counted, over revisions.
     pub gate: Gate,
+    /// Its tenant's share of the host, which its calls are charged to.
+    pub share: Share,
     /// Its counters, over revisions.
     pub metrics: Arc<PluginMetrics>,
 }
@@ -94,7 +98,7 @@ impl Revision {
     pub fn new(
         tenant: TenantName,
         id: Digest,
-        gate: Gate,
+        (gate, share): (Gate, Share),
         metrics: Arc<TenantMetrics>,
         routes: Routes<Chain>,
         when_drained: impl FnOnce() + Send + Sync + 'static,
@@ -103,6 +107,7 @@ impl Revision {
             tenant,
             id,
             gate,
+            share,
             metrics,
             routes,
             ending: CancellationToken::new(),

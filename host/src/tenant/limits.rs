@@ -3,6 +3,7 @@
 //! A limit is a ceiling on one call or one plugin; a quota is a ceiling on one tenant. Names here are
 //! the names in the site file, in metrics and in problem types.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
 use super::Bounds;
@@ -106,6 +107,10 @@ pub struct Quota {
     pub queue: usize,
     /// `queue-wait`: how long each may wait.
     pub queue_wait: Duration,
+    /// `cpu`: CPU time a second; none is as much as there is.
+    pub cpu: Option<Duration>,
+    /// `weight`: its share of CPU and slots, beside others', when they are short.
+    pub weight: NonZeroU32,
     /// `storage`: what the tenant may keep in the store.
     pub storage: Storage,
 }
@@ -116,6 +121,8 @@ impl Default for Quota {
             concurrency: 256,
             queue: 1024,
             queue_wait: Duration::from_secs(1),
+            cpu: None,
+            weight: NonZeroU32::MIN,
             storage: Storage::default(),
         }
     }

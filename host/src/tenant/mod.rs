@@ -1,11 +1,17 @@
-//! Who pays: names, limits, quotas, and the permits that hold calls to them.
+//! Who pays: names, limits, quotas, the permits that hold calls to them, and a fair share of what is short.
 //!
 //! Knows no HTTP, no WebAssembly and no site file.
 
 mod gate;
 mod limits;
 mod name;
+mod share;
+mod slots;
+mod turns;
 
 pub use gate::{Bounds, Gate, Permit, Refused};
 pub use limits::{Ceilings, Limits, Quota, Storage};
 pub use name::{NameError, PluginName, TenantName};
+pub use share::Share;
+pub use slots::{Slot, Slots};
+pub use turns::Turns;

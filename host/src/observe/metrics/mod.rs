@@ -317,6 +317,18 @@ fn encode_tenants(encoder: &mut DescriptorEncoder<'_>, tenants: &[Arc<TenantMetr
     for tenant in tenants {
         encode_counter(&mut family, &labels(tenant), tenant.queue_rejected.get())?;
     }
+    let help = "Requests turned away because the tenant's quota of CPU was used up.";
+    let mut family = encoder.encode_descriptor("tenant_cpu_rejected", help, None, MetricType::Counter)?;
+    for tenant in tenants {
+        encode_counter(&mut family, &labels(tenant), tenant.cpu_rejected.get())?;
+    }
+    let help = "CPU time of the tenant's calls, those under way included.";
+    let unit = Some(&Unit::Seconds);
+    let mut family = encoder.encode_descriptor("tenant_cpu", help, unit, MetricType::Counter)?;
+    for tenant in tenants {
+        let seconds = tenant.cpu().as_secs_f64();
+        family.encode_family(&labels(tenant))?.encode_counter(&seconds, NO_EXEMPLAR)?;
+    }
     let help = "Revisions that are no longer live and still have requests.";
     let mut family = encoder.encode_descriptor("revisions_draining", help, None, MetricType::Gauge)?;
     for tenant in tenants {
@@ -346,8 +358,9 @@ impl Collector for Reloads {
     }
 }
 
+const NO_EXEMPLAR: Option<&Exemplar<NoLabelSet, f64>> = None;
+
 fn encode_counter(family: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, value: u64) -> fmt::Result {
-    const NO_EXEMPLAR: Option<&Exemplar<NoLabelSet, f64>> = None;
     family.encode_family(labels)?.encode_counter(&value, NO_EXEMPLAR)
 }
 

@@ -16,7 +16,7 @@ use super::super::Blame;
 use super::Held;
 use super::histogram::{CPU_BOUNDS, Histogram};
 use super::requests::Requests;
-use crate::tenant::{PluginName, TenantName};
+use crate::tenant::{PluginName, Share, TenantName};
 
 /// What a component was called as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -218,7 +218,9 @@ pub struct TenantMetrics {
     pub(super) in_flight: Gauge,
     pub(super) waiting: Gauge,
     pub(super) queue_rejected: Counter,
+    pub(super) cpu_rejected: Counter,
     pub(super) draining: Gauge,
+    share: Mutex<Option<Share>>,
     live: Mutex<Option<String>>,
 }
 
@@ -230,7 +232,9 @@ impl TenantMetrics {
             in_flight: Gauge::default(),
             waiting: Gauge::default(),
             queue_rejected: Counter::default(),
+            cpu_rejected: Counter::default(),
             draining: Gauge::default(),
+            share: Mutex::default(),
             live: Mutex::default(),
         }
     }
@@ -253,6 +257,22 @@ impl TenantMetrics {
     /// A request found the tenant's queue full, or waited in it too long.
     pub fn queue_rejected(&self) {
         self.queue_rejected.inc();
+    }
+
+    /// A request found the tenant's quota `cpu` used up.
+    pub fn cpu_rejected(&self) {
+        self.cpu_rejected.inc();
+    }
+
+    /// `share` is what the tenant's CPU is charged to from now on.
+    pub fn set_share(&self, share: Share) {
+        *self.share.lock().unwrap_or_else(PoisonError::into_inner) = Some(share);
+    }
+
+    /// What CPU its calls have used in all, those under way included.
+    pub(super) fn cpu(&self) -> Duration {
+        let share = self.share.lock().unwrap_or_else(PoisonError::into_inner);
+        share.as_ref().map_or(Duration::ZERO, Share::used)
     }
 
     /// Counts a revision as draining until the guard is dropped.

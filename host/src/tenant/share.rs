@@ -1,0 +1,217 @@
+//! A tenant's share of the host: its weight, what CPU it has used, and its quota `cpu`.
+//!
+//! A share outlives revisions. Its weight and its quota change in place: calls under way keep their place, and
+//! what was used stays used. Who is next when the CPU is short is `turns.rs`'s, and when slots are, `slots.rs`'s.
+
+use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use super::turns::Place;
+
+const SECOND_NS: u64 = 1_000_000_000;
+
+/// A tenant's share. Clones are the same share.
+#[derive(Debug, Clone)]
+pub struct Share(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    weight: AtomicU32,
+    used_ns: AtomicU64,
+    slots: AtomicUsize,
+    bucket: Mutex<Option<Bucket>>,
+    account: Mutex<Account>,
+}
+
+/// What the queue for the CPU keeps of a tenant. Looked at under the queue's lock alone.
+#[derive(Debug, Default)]
+pub(super) struct Account {
+    /// In which spell of shortage the rest was so.
+    pub(super) spell: u64,
+    /// What the tenant had used by then.
+    pub(super) seen_ns: u64,
+    pub(super) virtual_time: u64,
+    /// Where it waits, if it does.
+    pub(super) place: Option<Place>,
+}
+
+/// The quota `cpu`: what may be used a second, and what of it is left.
+#[derive(Debug)]
+struct Bucket {
+    rate_ns: u64,
+    /// One second's worth at most; a call may overdraw it.
+    left_ns: i64,
+    filled: Instant,
+    /// What the tenant had used by then.
+    seen_ns: u64,
+}
+
+impl Share {
+    /// A share of this weight; `cpu` is CPU time a second, none is as much as there is.
+    pub fn new(weight: NonZeroU32, cpu: Option<Duration>) -> Self {
+        let share = Self(Arc::new(Inner {
+            weight: AtomicU32::new(weight.get()),
+            used_ns: AtomicU64::new(0),
+            slots: AtomicUsize::new(0),
+            bucket: Mutex::new(None),
+            account: Mutex::default(),
+        }));
+        share.set(weight, cpu);
+        share
+    }
+
+    /// Changes weight and quota. What was overdrawn stays overdrawn.
+    pub fn set(&self, weight: NonZeroU32, cpu: Option<Duration>) {
+        self.0.weight.store(weight.get(), Ordering::Relaxed);
+        let now = Instant::now();
+        let seen_ns = self.used_ns();
+        let mut bucket = self.bucket();
+        *bucket = cpu.map(|cpu| {
+            let rate_ns = u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX).max(1);
+            let full_ns = i64::try_from(rate_ns).unwrap_or(i64::MAX);
+            let left_ns = bucket.as_mut().map_or(full_ns, |bucket| bucket.fill(now, seen_ns).min(full_ns));
+            Bucket { rate_ns, left_ns, filled: now, seen_ns }
+        });
+    }
+
+    /// Its weight.
+    pub fn weight(&self) -> u32 {
+        self.0.weight.load(Ordering::Relaxed)
+    }
+
+    /// CPU that its calls have used in all.
+    pub fn used(&self) -> Duration {
+        Duration::from_nanos(self.used_ns())
+    }
+
+    /// Until when the quota `cpu` is used up, if it is.
+    pub fn overdrawn(&self) -> Option<Duration> {
+        self.bucket().as_mut()?.overdrawn(Instant::now(), self.used_ns())
+    }
+
+    /// Calls of its that have a slot of the host.
+    pub fn slots(&self) -> usize {
+        self.0.slots.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn slot_taken(&self) {
+        self.0.slots.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn slot_left(&self) {
+        self.0.slots.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    pub(super) fn charge(&self, ns: u64) {
+        self.0.used_ns.fetch_add(ns, Ordering::Relaxed);
+    }
+
+    pub(super) fn used_ns(&self) -> u64 {
+        self.0.used_ns.load(Ordering::Relaxed)
+    }
+
+    /// A number that no other share has while this one lives.
+    pub(super) fn id(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
+    pub(super) fn account(&self) -> MutexGuard<'_, Account> {
+        self.0.account.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn bucket(&self) -> MutexGuard<'_, Option<Bucket>> {
+        self.0.bucket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Bucket {
+    /// Settles what was used, and then fills up: what is used evenly and below the rate never empties it.
+    fn fill(&mut self, now: Instant, used_ns: u64) -> i64 {
+        let spent_ns = used_ns.saturating_sub(self.seen_ns);
+        let elapsed_ns = u64::try_from(now.saturating_duration_since(self.filled).as_nanos());
+        let earned_ns = u128::from(elapsed_ns.unwrap_or(u64::MAX))
+            .saturating_mul(u128::from(self.rate_ns))
+            .checked_div(u128::from(SECOND_NS))
+            .unwrap_or(0);
+        self.left_ns = self
+            .left_ns
+            .saturating_sub(i64::try_from(spent_ns).unwrap_or(i64::MAX))
+            .saturating_add(i64::try_from(earned_ns).unwrap_or(i64::MAX))
+            .min(i64::try_from(self.rate_ns).unwrap_or(i64::MAX));
+        self.filled = now;
+        self.seen_ns = used_ns;
+        self.left_ns
+    }
+
+    fn overdrawn(&mut self, now: Instant, used_ns: u64) -> Option<Duration> {
+        let left_ns = self.fill(now, used_ns);
+        if left_ns > 0 {
+            return None;
+        }
+        let missing_ns = u128::from(left_ns.unsigned_abs()).saturating_add(1);
+        let wait_ns = missing_ns.saturating_mul(u128::from(SECOND_NS)).div_ceil(u128::from(self.rate_ns));
+        Some(Duration::from_nanos(u64::try_from(wait_ns).unwrap_or(u64::MAX)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MS: u64 = 1_000_000;
+
+    fn bucket(now: Instant, rate_ms: u64) -> Bucket {
+        Bucket {
+            rate_ns: rate_ms * MS,
+            left_ns: i64::try_from(rate_ms * MS).unwrap(),
+            filled: now,
+            seen_ns: 0,
+        }
+    }
+
+    #[test]
+    fn a_call_may_overdraw_the_bucket_and_the_next_ones_wait_until_it_is_paid_back() {
+        let start = Instant::now();
+        let mut bucket = bucket(start, 100);
+        assert_eq!(bucket.overdrawn(start, 99 * MS), None);
+        // 50 ms too much at 100 ms a second.
+        let wait = bucket.overdrawn(start, 150 * MS).unwrap();
+        assert!(wait > Duration::from_millis(500) && wait < Duration::from_millis(501), "{wait:?}");
+        assert!(bucket.overdrawn(start + Duration::from_millis(499), 150 * MS).is_some());
+        assert_eq!(bucket.overdrawn(start + Duration::from_millis(501), 150 * MS), None);
+    }
+
+    #[test]
+    fn what_was_not_used_is_saved_for_one_second_and_no_longer() {
+        let start = Instant::now();
+        let mut bucket = bucket(start, 100);
+        let later = start + Duration::from_secs(3600);
+        assert_eq!(bucket.overdrawn(later, 0), None);
+        assert!(bucket.overdrawn(later, 100 * MS).is_some());
+    }
+
+    #[test]
+    fn who_stays_below_the_rate_is_never_turned_away() {
+        let start = Instant::now();
+        let mut bucket = bucket(start, 100);
+        for second in 1..1000 {
+            assert_eq!(bucket.overdrawn(start + Duration::from_secs(second), second * 99 * MS), None);
+        }
+    }
+
+    #[test]
+    fn a_change_of_the_quota_forgives_nothing_and_holds_at_once() {
+        let one = NonZeroU32::MIN;
+        let share = Share::new(one, Some(Duration::from_millis(10)));
+        share.charge(SECOND_NS);
+        let before = share.overdrawn().unwrap();
+        assert!(before > Duration::from_secs(98), "{before:?}");
+        share.set(one, Some(Duration::from_secs(10)));
+        let after = share.overdrawn().unwrap();
+        assert!(after < Duration::from_secs(1), "{after:?}");
+        share.set(one, None);
+        assert_eq!(share.overdrawn(), None);
+    }
+}

@@ -1,0 +1,129 @@
+//! The host's slots: so many calls at once, and when more want to run, tenants go by weight.
+//!
+//! Who has the fewest slots for its weight is let in next; within a tenant, whoever came first. How many of a
+//! tenant's calls may wait is bounded by its quota `concurrency`, in whose places they wait.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use super::gate::Refused;
+use super::share::Share;
+
+/// The slots of one host. Clones are the same slots.
+#[derive(Debug, Clone)]
+pub struct Slots(Arc<Mutex<State>>);
+
+#[derive(Debug)]
+struct State {
+    slots: usize,
+    taken: usize,
+    wait: Duration,
+    /// Tenants with calls that wait, by their shares' numbers.
+    lanes: BTreeMap<usize, Lane>,
+}
+
+#[derive(Debug)]
+struct Lane {
+    share: Share,
+    waiting: VecDeque<oneshot::Sender<Slot>>,
+}
+
+/// A slot; leaving it is dropping it.
+#[derive(Debug)]
+#[must_use = "a slot that is dropped at once runs nothing"]
+pub struct Slot {
+    slots: Slots,
+    share: Share,
+}
+
+impl Slots {
+    /// So many slots, for each of which one waits so long at most.
+    pub fn new(slots: usize, wait: Duration) -> Self {
+        Self(Arc::new(Mutex::new(State { slots, taken: 0, wait, lanes: BTreeMap::new() })))
+    }
+
+    /// Takes a slot, waiting for it if need be, but never past `deadline`.
+    pub async fn enter(&self, share: &Share, deadline: Instant) -> Result<Slot, Refused> {
+        let (turn, slots, wait) = {
+            let mut state = self.state();
+            if state.taken < state.slots && state.lanes.is_empty() {
+                return Ok(self.take(&mut state, share));
+            }
+            let (sender, turn) = oneshot::channel();
+            let lane = state.lanes.entry(share.id());
+            let lane = lane.or_insert_with(|| Lane { share: share.clone(), waiting: VecDeque::new() });
+            // Who gave up leaves its place behind.
+            lane.waiting.retain(|waiter| !waiter.is_closed());
+            lane.waiting.push_back(sender);
+            (turn, state.slots, state.wait)
+        };
+        let give_up = Instant::now().checked_add(wait).map_or(deadline, |wait| wait.min(deadline));
+        match tokio::time::timeout_at(give_up, turn).await {
+            Ok(Ok(slot)) => Ok(slot),
+            _ if give_up == deadline => Err(Refused::Deadline),
+            _ => Err(Refused::WaitedTooLong { concurrency: slots, wait }),
+        }
+    }
+
+    /// How many are taken.
+    pub fn taken(&self) -> usize {
+        self.state().taken
+    }
+
+    fn take(&self, state: &mut State, share: &Share) -> Slot {
+        state.taken = state.taken.saturating_add(1);
+        share.slot_taken();
+        Slot { slots: self.clone(), share: share.clone() }
+    }
+
+    fn leave(&self, share: &Share) {
+        let mut state = self.state();
+        state.taken = state.taken.saturating_sub(1);
+        share.slot_left();
+        let mut next = Vec::new();
+        while state.taken < state.slots {
+            let Some((waiter, share)) = state.next() else { break };
+            if !waiter.is_closed() {
+                next.push((waiter, self.take(&mut state, &share)));
+            }
+        }
+        drop(state);
+        // Told outside the lock: telling one that has just given up drops its slot, which comes back here.
+        for (waiter, slot) in next {
+            let _ = waiter.send(slot);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Whoever waits and is next.
+    fn next(&mut self) -> Option<(oneshot::Sender<Slot>, Share)> {
+        let fewest = |lane: &Lane| {
+            // In slots for 2^20 of weight: fractions without fractions.
+            let slots = u64::try_from(lane.share.slots()).unwrap_or(u64::MAX).saturating_mul(1 << 20);
+            slots.checked_div(u64::from(lane.share.weight())).unwrap_or(slots)
+        };
+        let id = self.lanes.iter().min_by_key(|(_, lane)| fewest(lane)).map(|(id, _)| *id)?;
+        let lane = self.lanes.get_mut(&id)?;
+        let share = lane.share.clone();
+        let waiter = lane.waiting.pop_front();
+        if lane.waiting.is_empty() {
+            self.lanes.remove(&id);
+        }
+        Some((waiter?, share))
+    }
+}
+
+impl Drop for Slot {
+    fn drop(&mut self) {
+        self.slots.leave(&self.share);
+    }
+}

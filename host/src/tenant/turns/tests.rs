@@ -1,0 +1,185 @@
+use std::num::NonZeroU32;
+use std::sync::atomic::AtomicUsize;
+
+use super::*;
+
+const MS: u64 = 1_000_000;
+
+fn share(weight: u32) -> Share {
+    Share::new(NonZeroU32::new(weight).unwrap(), None)
+}
+
+/// A call that computes for ever, `slice_ns` in each of its turns.
+async fn greedy(turns: Turns, share: Share, slice_ns: u64) {
+    let used_ns = AtomicU64::new(0);
+    let has_turn = std::cell::Cell::new(false);
+    let meter = |turn| {
+        has_turn.set(turn);
+        used_ns.load(Ordering::Relaxed)
+    };
+    let guest = poll_fn::<(), _>(|context| {
+        if has_turn.get() {
+            used_ns.fetch_add(slice_ns, Ordering::Relaxed);
+            // As at the epoch's tick: it goes on as soon as it is polled again.
+            context.waker().wake_by_ref();
+        }
+        Poll::Pending
+    });
+    turns.run(&share, meter, guest).await;
+}
+
+/// What each of these tenants has used in the end, in milliseconds: their weight, how many calls they have at
+/// once, and how long one of their turns is.
+fn used_by(at_once: usize, tenants: &[(u32, usize, u64)]) -> Vec<u64> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    runtime.block_on(async {
+        let turns = Turns::new(at_once);
+        let shares: Vec<_> = tenants.iter().map(|(weight, ..)| share(*weight)).collect();
+        let mut calls = tokio::task::JoinSet::new();
+        // All of them wait before the first has its turn.
+        for _ in 0..at_once {
+            assert!(turns.take_free());
+        }
+        let local = tokio::task::LocalSet::new();
+        for ((_, count, slice_ns), share) in tenants.iter().zip(&shares) {
+            for _ in 0..*count {
+                calls.spawn_local_on(greedy(turns.clone(), share.clone(), *slice_ns), &local);
+            }
+        }
+        local
+            .run_until(async {
+                for _ in 0..100 {
+                    tokio::task::yield_now().await;
+                }
+                for _ in 0..at_once {
+                    turns.give_back(&share(1));
+                }
+                let all = || shares.iter().map(Share::used).sum::<Duration>();
+                while all() < Duration::from_secs(20) {
+                    tokio::task::yield_now().await;
+                }
+            })
+            .await;
+        shares.iter().map(|share| u64::try_from(share.used().as_millis()).unwrap()).collect()
+    })
+}
+
+fn assert_near(actual: u64, expected: f64) {
+    let ratio = f64::from(u32::try_from(actual).unwrap()) / expected;
+    assert!((0.97..1.03).contains(&ratio), "{actual} ms, not {expected} ms");
+}
+
+#[test]
+fn tenants_share_the_cpu_equally_however_many_calls_they_have() {
+    let used = used_by(2, &[(1, 64, MS), (1, 4, MS)]);
+    assert_near(used[0], 10_000.0);
+    assert_near(used[1], 10_000.0);
+}
+
+#[test]
+fn weights_are_kept_even_if_turns_are_not_equally_long() {
+    let used = used_by(2, &[(1, 8, 3 * MS), (3, 8, MS), (6, 8, 2 * MS)]);
+    assert_near(used[0], 2_000.0);
+    assert_near(used[1], 6_000.0);
+    assert_near(used[2], 12_000.0);
+}
+
+#[test]
+fn whoever_was_idle_goes_next_and_has_saved_up_nothing() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let _entered = runtime.enter();
+    let turns = Turns::new(1);
+    let (busy, quiet) = (share(1), share(1));
+    let context = Context::from_waker(Waker::noop());
+    assert!(turns.take_free());
+    let mut waiting: Vec<_> = (0..8).map(|_| turns.take_or_wait(&busy, &context).unwrap()).collect();
+    // The busy one has its turns for a while.
+    for _ in 0..4 {
+        busy.charge(MS);
+        turns.give_back(&busy);
+        assert!(waiting.remove(0).is_granted(&context));
+        waiting.push(turns.take_or_wait(&busy, &context).unwrap());
+    }
+    let asked: Vec<_> = (0..3).map(|_| turns.take_or_wait(&quiet, &context).unwrap()).collect();
+    busy.charge(MS);
+    turns.give_back(&busy);
+    assert!(asked[0].is_granted(&context), "it goes before all that waited longer");
+    quiet.charge(3 * MS);
+    turns.give_back(&quiet);
+    assert!(!asked[1].is_granted(&context), "but what it uses counts from then on");
+    assert!(waiting[0].is_granted(&context));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn never_more_than_so_many_at_once_and_no_turn_is_lost() {
+    static AT_ONCE: AtomicUsize = AtomicUsize::new(0);
+    let turns = Turns::new(3);
+    let shares = [share(1), share(2), share(5)];
+    let mut calls = tokio::task::JoinSet::new();
+    for number in 0..3000_usize {
+        let (turns, share) = (turns.clone(), shares[number % 3].clone());
+        calls.spawn(async move {
+            let has_turn = std::sync::atomic::AtomicBool::new(false);
+            let mut polls = 0;
+            let guest = poll_fn(|context| {
+                if !has_turn.load(Ordering::Relaxed) {
+                    return Poll::Pending;
+                }
+                assert!(AT_ONCE.fetch_add(1, Ordering::SeqCst) < 3);
+                std::hint::spin_loop();
+                AT_ONCE.fetch_sub(1, Ordering::SeqCst);
+                polls += 1;
+                context.waker().wake_by_ref();
+                if polls > 5 { Poll::Ready(()) } else { Poll::Pending }
+            });
+            let meter = |turn| {
+                has_turn.store(turn, Ordering::Relaxed);
+                0
+            };
+            let run = turns.run(&share, meter, guest);
+            // Every fifth leaves before it is done, wherever it stands.
+            if number % 5 == 0 {
+                let _ = tokio::time::timeout(Duration::from_micros(50), run).await;
+            } else {
+                run.await;
+            }
+        });
+    }
+    while let Some(call) = calls.join_next().await {
+        call.unwrap();
+    }
+    assert_eq!(turns.waiting(), 0);
+    for _ in 0..3 {
+        assert!(turns.take_free());
+    }
+    assert!(!turns.take_free());
+}
+
+#[tokio::test]
+async fn a_guest_that_panics_gives_its_turn_back() {
+    let turns = Turns::new(1);
+    let run = {
+        let turns = turns.clone();
+        tokio::spawn(async move { turns.run(&share(1), |_| 0, async { panic!("as it may") }).await })
+    };
+    assert!(run.await.unwrap_err().is_panic());
+    assert!(turns.take_free());
+}
+
+#[tokio::test]
+async fn a_stream_waits_while_its_tenants_quota_is_used_up() {
+    let share = Share::new(NonZeroU32::MIN, Some(Duration::from_millis(500)));
+    share.charge(550 * MS);
+    let turns = Turns::new(1);
+    let has_turn = std::cell::Cell::new(false);
+    let meter = |turn| {
+        has_turn.set(turn);
+        0
+    };
+    let began = Instant::now();
+    turns
+        .run_paced(&share, meter, poll_fn(|_| if has_turn.get() { Poll::Ready(()) } else { Poll::Pending }))
+        .await;
+    assert!(began.elapsed() >= Duration::from_millis(100));
+    assert!(turns.take_free());
+}
