@@ -4,7 +4,6 @@
 //! the reverse. Addresses are bound first and served last.
 
 use std::net::SocketAddr;
-use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -188,10 +187,11 @@ pub fn pool(settings: &HostSettings) -> PoolSettings {
 }
 
 fn capacity(settings: &HostSettings) -> Capacity {
-    // More guests at once than there are processors would only take turns on them by the kernel's leave.
-    let processors = std::thread::available_parallelism().map_or(1, NonZeroUsize::get);
+    // While guests compute on half of the threads, the others serve connections, and find out who else wants to
+    // compute: were there no others, that would be decided in the runtime's queue, first come, first served.
+    let threads = tokio::runtime::Handle::current().metrics().num_workers();
     Capacity {
-        turns: Turns::new(processors),
+        turns: Turns::new(threads.div_euclid(2)),
         slots: Slots::new(settings.concurrency, SLOT_WAIT),
         slots_beside_streams: Slots::new(beside_streams(settings), SLOT_WAIT),
     }

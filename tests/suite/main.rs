@@ -5,6 +5,7 @@ mod capabilities;
 mod chain;
 mod clients;
 mod commands;
+mod fairness;
 mod gate;
 mod house;
 mod languages;

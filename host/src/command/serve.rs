@@ -50,7 +50,8 @@ pub(super) fn run(serve: Serve, environment: Environment) -> Exit {
         Ok(log) => log,
         Err(error) => return refuse(format_args!("cannot start the thread that writes the log: {error}")),
     };
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads()).enable_all().build();
+    let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return refuse(format_args!("cannot start the runtime: {error}")),
     };
@@ -58,6 +59,11 @@ pub(super) fn run(serve: Serve, environment: Environment) -> Exit {
     // What is still under way, such as a compile that a signal came before, is not waited for.
     runtime.shutdown_background();
     exit
+}
+
+/// Two for each processor: one for guests that compute, one for everything else.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(2, |processors| processors.get().saturating_mul(2))
 }
 
 async fn until_told(setup: Setup) -> Exit {

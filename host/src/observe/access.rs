@@ -30,6 +30,8 @@ pub struct AccessLine<'a> {
     pub response_bytes: u64,
     /// From the request's head to the last byte of the response.
     pub duration: Duration,
+    /// CPU time of its plugins' calls, until the response's head; none if it reached no route.
+    pub cpu: Option<Duration>,
     /// Whose hostname it is.
     pub tenant: Option<&'a TenantName>,
     /// The plugin that the route names.
@@ -59,6 +61,7 @@ impl AccessLine<'_> {
             .field("status", self.status)
             .field("response-bytes", self.response_bytes)
             .field("duration-ms", self.duration)
+            .field("cpu-ms", self.cpu)
             .field("tenant", self.tenant)
             .field("plugin", self.plugin)
             .field("route", self.route)
@@ -95,6 +98,7 @@ mod tests {
             status: 404,
             response_bytes: 0,
             duration: Duration::ZERO,
+            cpu: None,
             tenant: None,
             plugin: None,
             route: None,
@@ -119,6 +123,7 @@ mod tests {
             status: 504,
             response_bytes: 120,
             duration: Duration::from_micros(50_250),
+            cpu: Some(Duration::from_micros(50_125)),
             tenant: Some(&tenant),
             plugin: Some(&plugin),
             route: Some("/api/books/{id}"),
@@ -133,7 +138,7 @@ mod tests {
             [json!({
                 "time": "1970-01-01T00:00:00.000Z", "level": "info", "message": "request",
                 "method": "PATCH", "host": "shop.example.com", "path": "/api/books/1\u{1b}", "version": "2",
-                "status": 504, "response-bytes": 120, "duration-ms": 50.25, "tenant": "shop", "plugin": "books",
+                "status": 504, "response-bytes": 120, "duration-ms": 50.25, "cpu-ms": 50.125, "tenant": "shop", "plugin": "books",
                 "route": "/api/books/{id}", "problem": "cpu", "blame": "plugin", "request-id": "r-1", "client": "::1",
             })]
         );

@@ -5,6 +5,7 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 use std::time::{Instant, SystemTime};
 
 use http::{Method, StatusCode, Uri, Version};
@@ -40,6 +41,7 @@ pub(super) struct Account {
     request_id: Arc<str>,
     trace_id: Option<Box<str>>,
     routed: Option<Routed>,
+    cpu: Duration,
     answer: Option<Answered>,
     failure: Option<(&'static str, Blame)>,
     _in_flight: Held,
@@ -78,6 +80,7 @@ impl Account {
             request_id,
             trace_id: trace_id.map(Into::into),
             routed: None,
+            cpu: Duration::ZERO,
             answer: None,
             failure: None,
             _in_flight: ledger.metrics.request_guard(),
@@ -99,6 +102,11 @@ impl Account {
         if let Some(routed) = &mut self.routed {
             routed.target = Some((chain.plugin.clone(), chain.route.clone()));
         }
+    }
+
+    /// CPU time that a call for it has used.
+    pub(super) fn used(&mut self, cpu: Duration) {
+        self.cpu = self.cpu.saturating_add(cpu);
     }
 
     /// Notes a failure, and writes its full story to the log: here the caller's share of it ends. Of
@@ -167,6 +175,7 @@ impl Drop for Account {
             status,
             response_bytes,
             duration,
+            cpu: target.map(|_| self.cpu),
             tenant: self.routed.as_ref().map(|routed| &routed.revision.tenant),
             plugin: target.map(|(plugin, _)| &plugin.name),
             route: target.map(|(_, route)| &**route),

@@ -85,14 +85,17 @@ impl Requests {
         }
     }
 
-    /// Runs a call, its guest in the turns of its tenant.
+    /// Runs a call, its guest in the turns of its tenant. What it used is added to `cpu`.
     pub(super) async fn in_turns<T>(
         &self,
         plugin: &Plugin,
         meter: Arc<Meter>,
-        call: impl Future<Output = T>,
-    ) -> T {
-        self.capacity.turns.run(&plugin.share, |has_turn| meter.switch(has_turn), call).await
+        cpu: &mut Duration,
+        call: impl Future<Output = Called<T>>,
+    ) -> Called<T> {
+        let called = self.capacity.turns.run(&plugin.share, |has_turn| meter.switch(has_turn), call).await;
+        *cpu = cpu.saturating_add(called.cpu);
+        called
     }
 
     /// The log of a call.

@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::Response;
@@ -36,6 +37,8 @@ pub(super) struct Admitted<'a> {
     pub(super) place: Option<Arc<Place>>,
     /// When `wall` of the route's plugin ends.
     pub(super) deadline: Instant,
+    /// What its calls have used.
+    pub(super) cpu: Duration,
 }
 
 impl Admitted<'_> {
@@ -165,8 +168,8 @@ impl Requests {
         let running = self.begin(plugin, Plug::Handler, request.deadline, &self.capacity.slots).await?;
         let call = self.call(plugin, &request.context, request.deadline);
         let meter = call.meter.clone();
-        let called =
-            self.in_turns(plugin, meter, self.sandbox.handle(&plugin.component, call, message)).await;
+        let called = self.sandbox.handle(&plugin.component, call, message);
+        let called = self.in_turns(plugin, meter, &mut request.cpu, called).await;
         let answer = running.end(called, |answer| message::whole_response(&plugin.limits, asked, answer))?;
         Ok(answer.map(Content::from))
     }
@@ -190,7 +193,7 @@ impl Requests {
         let answer = self.sandbox.answer(&plugin.component, call, message, watch.wall(wall));
         let Called { result, cpu } = tokio::select! {
             biased;
-            called = self.in_turns(plugin, meter, answer) => called,
+            called = self.in_turns(plugin, meter, &mut request.cpu, answer) => called,
             fault = watch.fault() => return Err(MessageError::from(fault).into()),
         };
         // The plugin was told as well, but what became of the body is the caller's affair.
@@ -230,7 +233,7 @@ impl Requests {
     /// Takes the answer back through the filters that ran, last first.
     async fn outward<'a>(
         &self,
-        request: &Admitted<'a>,
+        request: &mut Admitted<'a>,
         passed: Vec<Passed<'a>>,
         mut answer: Response<Content>,
     ) -> Result<Response<Content>, Failed<'a>> {
@@ -250,7 +253,7 @@ impl Requests {
             let call = self.call(filter, &request.context, deadline);
             let meter = call.meter.clone();
             let called = self.sandbox.on_response(&filter.component, call, &seen, &head);
-            let called = self.in_turns(filter, meter, called).await;
+            let called = self.in_turns(filter, meter, &mut request.cpu, called).await;
             let change = |changes| {
                 message::change_response(answer.headers_mut(), changes).map_err(PluginError::Answer)
             };
@@ -264,7 +267,7 @@ impl Requests {
         let call = self.call(filter, &request.context, request.deadline);
         let meter = call.meter.clone();
         let called = self.sandbox.on_request(&filter.component, call, &request.head);
-        let called = self.in_turns(filter, meter, called).await;
+        let called = self.in_turns(filter, meter, &mut request.cpu, called).await;
         running.end(called, |verdict| heed(verdict, &mut request.head, &filter.limits))
     }
 

@@ -157,11 +157,13 @@ impl Requests {
             head: message::request_head(&head, &method),
             place: Some(Arc::new(place)),
             deadline,
+            cpu: Duration::ZERO,
         };
         let answer = tokio::select! {
             answer = self.run(&mut admitted, body, account) => answer,
             () = revision.ended() => return Err(AdmissionError::Draining.into()),
         };
+        account.used(admitted.cpu);
         Ok((answer, admitted.place))
     }
 

@@ -4,6 +4,7 @@
 
 pub(crate) mod bare_hyper;
 mod events;
+mod fair;
 mod hello;
 mod http1;
 mod load;
@@ -36,6 +37,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
+    Fair(fair::Arguments),
     Streams(streams::Arguments),
 }
 
@@ -43,6 +45,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     ensure!(cfg!(target_os = "linux"), "the bench reads CPU times from /proc, which only Linux has");
     match &arguments.bench {
         None => hello::run(&arguments.hello),
+        Some(Bench::Fair(arguments)) => fair::run(arguments),
         Some(Bench::Streams(arguments)) => streams::run(arguments),
     }
 }

@@ -1,7 +1,7 @@
 //! A server under measurement: a child process, its address, its CPU time and its memory.
 
 use std::collections::VecDeque;
-use std::io::{self, BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -36,13 +36,31 @@ impl Server {
     /// The host with the text of a site file, in a folder of its own. What it logs is read and thrown away, as a
     /// log collector would take it.
     pub(crate) fn jackfield(program: &Path, site: &str) -> Result<Self> {
+        Self::jackfield_telling(program, site, |_line| ())
+    }
+
+    /// The same, with each line that it logs after it listens.
+    pub(crate) fn jackfield_logging_to(
+        program: &Path,
+        site: &str,
+        lines: mpsc::Sender<String>,
+    ) -> Result<Self> {
+        // Whoever listens no longer has seen enough.
+        Self::jackfield_telling(program, site, move |line| _ = lines.send(line))
+    }
+
+    fn jackfield_telling(
+        program: &Path,
+        site: &str,
+        tell: impl FnMut(String) + Send + 'static,
+    ) -> Result<Self> {
         let folder = tempfile::tempdir().context("cannot make a folder for the bench's site file")?;
         let file = folder.path().join("site.toml");
         fs::write(&file, site).with_context(|| format!("cannot write {}", file.display()))?;
         let mut command = Command::new(program);
         command.arg("serve").arg("--config").arg(file).args(["--log-format", "json"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut server = Self::start(command, |child| child.stderr.take(), address_in_log)?;
+        let mut server = Self::start(command, |child| child.stderr.take(), address_in_log, tell)?;
         server.folder = Some(folder);
         Ok(server)
     }
@@ -51,7 +69,7 @@ impl Server {
     pub(crate) fn bare_hyper(program: &Path, body: &str) -> Result<Self> {
         let mut command = Command::new(program);
         command.args(["bare-hyper", "--body", body]).stdin(Stdio::piped()).stdout(Stdio::piped());
-        Self::start(command, |child| child.stdout.take(), |line| line.trim().parse().ok())
+        Self::start(command, |child| child.stdout.take(), |line| line.trim().parse().ok(), |_line| ())
     }
 
     /// `wasmtime serve` with a component, each instance for at most so many calls.
@@ -60,7 +78,7 @@ impl Server {
         command.args(["serve", "--addr", "127.0.0.1:0", "--max-instance-reuse-count"]);
         command.arg(calls_an_instance.to_string()).arg(component);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        Self::start(command, |child| child.stderr.take(), address_in_url)
+        Self::start(command, |child| child.stderr.take(), address_in_url, |_line| ())
     }
 
     /// Starts `command` and waits for the line of its `output` in which `address_in` finds an address.
@@ -68,6 +86,7 @@ impl Server {
         mut command: Command,
         output: impl FnOnce(&mut Child) -> Option<O>,
         address_in: fn(&str) -> Option<SocketAddr>,
+        tell: impl FnMut(String) + Send + 'static,
     ) -> Result<Self> {
         let what = "starting a server to measure";
         let mut child = command.spawn().with_context(|| cannot_start(what, &command))?;
@@ -80,7 +99,7 @@ impl Server {
         thread::spawn(move || {
             let mut output = BufReader::with_capacity(OUTPUT_BUFFER_BYTES, output);
             let _nobody_waits = found.send(read_address(&mut output, address_in));
-            let _ended = io::copy(&mut output, &mut io::sink());
+            output.lines().map_while(Result::ok).for_each(tell);
         });
         server.address = address
             .recv_timeout(START_DEADLINE)

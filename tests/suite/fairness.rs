@@ -1,0 +1,139 @@
+//! Who gets the CPU and the slots when both are short: tenants by weight, and none more than its quota.
+//!
+//! Shares are told by the CPU clocks of the calls themselves, so that a busy machine changes none of them.
+
+use std::time::{Duration, Instant};
+
+use jackfield_tests::{Host, Options, together};
+
+use crate::streaming::client::{Caller, Version};
+
+/// A tenant whose every path is the misbehaving guest's.
+fn tenant(name: &str, quota: &str, limits: &str) -> String {
+    format!(
+        r#"
+        [tenants.{name}]
+        hosts = ["{name}.example"]
+        quota = {{ {quota} }}
+        [tenants.{name}.plugins.guest]
+        component = "guest_misbehave.wasm"
+        limits = {{ {limits} }}
+        [[tenants.{name}.routes]]
+        path = "/{{*rest}}"
+        plugin = "guest"
+        "#
+    )
+}
+
+fn cpu(host: &Host, tenant: &str) -> f64 {
+    host.metric(&format!(r#"jackfield_tenant_cpu_seconds_total{{tenant="{tenant}"}}"#))
+}
+
+/// So many callers of `/loop`, each again and again, until the tenants have used so many seconds of CPU together.
+async fn loop_until(host: &Host, callers: &[(&str, usize)], seconds: f64) {
+    let all_used = || callers.iter().map(|(tenant, _)| cpu(host, tenant)).sum::<f64>();
+    let end = Instant::now() + Duration::from_secs(30);
+    let callers = callers.iter().flat_map(|(tenant, count)| std::iter::repeat_n(*tenant, *count));
+    together(callers.map(async |tenant| {
+        while all_used() < seconds && Instant::now() < end {
+            let request = host.request("GET", "/loop").header("host", format!("{tenant}.example"));
+            request.send().await.expect_problem(504, "cpu");
+        }
+    }))
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_greedy_tenants_get_as_much_cpu_as_each_other_however_many_calls_they_make() {
+    let limits = r#"cpu = "20ms""#;
+    let host = Host::start(&(tenant("many", "", limits) + &tenant("few", "", limits))).await;
+    loop_until(&host, &[("many", 32), ("few", 8)], 2.0).await;
+    let (many, few) = (cpu(&host, "many"), cpu(&host, "few"));
+    assert!((0.8..1.25).contains(&(many / few)), "32 callers got {many} s, 8 got {few} s");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn weights_share_the_cpu_and_change_in_place() {
+    let limits = r#"cpu = "20ms""#;
+    let site = |weight: u32| {
+        tenant("light", "weight = 1", limits) + &tenant("heavy", &format!("weight = {weight}"), limits)
+    };
+    let host = Host::start(&site(3)).await;
+    loop_until(&host, &[("light", 12), ("heavy", 12)], 2.0).await;
+    let (light, heavy) = (cpu(&host, "light"), cpu(&host, "heavy"));
+    assert!((2.4..3.75).contains(&(heavy / light)), "weights 1:3 got {light} s and {heavy} s");
+
+    host.edit_site(&site(1));
+    host.wait_for_log("the quota's change", |line| line["message"] == "quota changed").await;
+    loop_until(&host, &[("light", 12), ("heavy", 12)], light + heavy + 2.0).await;
+    let (light, heavy) = (cpu(&host, "light") - light, cpu(&host, "heavy") - heavy);
+    assert!((0.8..1.25).contains(&(heavy / light)), "weights 1:1 got {light} s and {heavy} s");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_over_its_quota_of_cpu_is_told_when_to_come_back_and_its_neighbour_is_served() {
+    let site = |quota: &str| tenant("over", quota, r#"cpu = "500ms""#) + &tenant("quiet", "", "");
+    let host = Host::start(&site(r#"cpu = "20ms/s""#)).await;
+    let ask =
+        |tenant: &str, path: &str| host.request("GET", path).header("host", format!("{tenant}.example"));
+    // A call may overdraw: this one is the first, and uses ten seconds' worth.
+    ask("over", "/spin?ms=200").send().await.expect(200);
+    let refused = ask("over", "/ok").send().await;
+    refused.expect_problem(503, "quota-cpu");
+    let wait: u64 = refused.header("retry-after").unwrap().parse().unwrap();
+    assert!((1..=25).contains(&wait), "{wait} s");
+    let lines = host.log_of(refused.request_id());
+    let line = lines.iter().find(|line| line["message"] == "request failed").expect("the log says why");
+    assert_eq!((&line["problem"], &line["blame"]), (&"quota-cpu".into(), &"quota".into()));
+    assert!(host.metric(r#"jackfield_tenant_cpu_rejected_total{tenant="over"}"#) >= 1.0);
+    ask("quiet", "/ok").send().await.expect(200);
+
+    // It is the operator's to change, without a new revision.
+    host.edit_site(&site(""));
+    host.wait_for_log("the quota's change", |line| line["message"] == "quota changed").await;
+    ask("over", "/ok").send().await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_cannot_go_round_its_tenants_quota_of_cpu() {
+    let site = r#"
+        [tenants.over]
+        hosts = ["*"]
+        quota = { cpu = "50ms/s" }
+        [tenants.over.plugins.guest]
+        component = "guest_http.wasm"
+        limits = { cpu = "10s" }
+        [[tenants.over.routes]]
+        path = "/{*rest}"
+        plugin = "guest"
+    "#;
+    let host = Host::start(site).await;
+    let began = Instant::now();
+    // A second of computing, unless it is held back.
+    let path = "/compute-after-head?times=20&ms=50";
+    let mut answer = Caller::connect(&host, Version::Http1).await.get(path).await;
+    assert!(answer.text().await.ends_with("computed 20\n"));
+    let (used, allowed) = (cpu(&host, "over"), 0.05 + 0.05 * began.elapsed().as_secs_f64());
+    assert!(used < allowed + 0.2, "it used {used} s where {allowed} s were its own");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_slots_are_short_the_tenant_with_the_fewest_goes_next() {
+    let site = tenant("crowd", "", r#"cpu = "10s""#) + &tenant("quiet", "", "");
+    let host =
+        Host::start_with(&site, Options { host: "concurrency = 2".into(), ..Default::default() }).await;
+    let crowd = async {
+        let ask = async |_| host.request("GET", "/sleep?ms=100").header("host", "crowd.example").send().await;
+        let answers = together((0..16).map(ask)).await;
+        answers.iter().filter(|answer| answer.status == 200).count()
+    };
+    let quiet = async {
+        let crowded = || host.metric(r#"jackfield_calls_waiting{tenant="crowd",plugin="guest"}"#) >= 8.0;
+        host.wait_until("the crowd waits for slots", async || crowded()).await;
+        host.request("GET", "/ok").header("host", "quiet.example").send().await.expect(200);
+        assert!(crowded(), "the quiet tenant's call did not go before the crowd's");
+    };
+    let (served, ()) = tokio::join!(crowd, quiet);
+    // 16 calls of 100 ms on two slots: those that would have waited a second are turned away.
+    assert!(served >= 8, "{served} of the crowd were served");
+}
