@@ -62,7 +62,7 @@ impl AccessLine<'_> {
             .field("response-bytes", self.response_bytes)
             .field("duration-ms", self.duration)
             .field("cpu-ms", self.cpu)
-            .field("tenant", self.tenant)
+            .tenant(self.tenant)
             .field("plugin", self.plugin)
             .field("route", self.route)
             .field("problem", self.problem)

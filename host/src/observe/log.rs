@@ -2,8 +2,10 @@
 //!
 //! Owns the queue between the two. Who logs formats its own line and appends it under a short lock: no
 //! request ever waits for a terminal or a disk. When the queue is full, lines are dropped and counted, and
-//! a line of the log says how many. What a line looks like is the business of `line`.
+//! a line of the log says how many. A tenant's lines may take as much of it as is left for others, so that no
+//! flood of one drops the lines of another. What a line looks like is the business of `line`.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,6 +15,7 @@ use std::time::{Duration, SystemTime};
 
 use super::capture::{Captured, Memory};
 use super::line::{Format, Level, Line, Value};
+use crate::tenant::TenantName;
 
 /// What may wait to be written. Lines of guests are long, so their bytes are bounded too.
 const QUEUE_LINES: usize = 8_192;
@@ -88,7 +91,7 @@ impl Log {
 
     pub(super) fn entry_at(&self, time: SystemTime, level: Level, message: &str) -> Entry<'_> {
         let line = self.writes(level).then(|| Line::begin(self.format, time, level, message));
-        Entry { log: self, line }
+        Entry { log: self, line, tenant: None }
     }
 
     /// Is a line of `level` written? For what is costly to find out only to be logged.
@@ -129,6 +132,8 @@ pub struct Entry<'a> {
     log: &'a Log,
     /// `None` when the level is not written.
     line: Option<Line>,
+    /// Whose doing it is, if it is a tenant's.
+    tenant: Option<TenantName>,
 }
 
 impl Entry<'_> {
@@ -136,6 +141,15 @@ impl Entry<'_> {
     pub fn field(mut self, name: &'static str, value: impl Value) -> Self {
         if let Some(line) = &mut self.line {
             value.add_to(line, name);
+        }
+        self
+    }
+
+    /// Adds the tenant on whose behalf the line is written, as a field, and counts the line as the tenant's.
+    pub fn tenant<'t>(mut self, tenant: impl Into<Option<&'t TenantName>>) -> Self {
+        self.tenant = tenant.into().cloned();
+        if let (Some(line), Some(tenant)) = (&mut self.line, &self.tenant) {
+            tenant.add_to(line, "tenant");
         }
         self
     }
@@ -157,7 +171,7 @@ impl Entry<'_> {
     pub fn send(self) {
         let Some(line) = self.line else { return };
         match &*self.log.sink {
-            Sink::Thread(queue) => queue.push(&line.finish()),
+            Sink::Thread(queue) => queue.push(&line.finish(), self.tenant),
             Sink::Memory(memory) => memory.push(line.finish()),
         }
     }
@@ -186,6 +200,8 @@ struct Queue {
 struct Waiting {
     text: String,
     lines: usize,
+    /// What of that is whose.
+    tenants: HashMap<TenantName, Held>,
     /// Lines dropped since the writer came last.
     dropped: u64,
     /// All lines ever taken into the queue, and those of them that the writer is done with.
@@ -199,14 +215,40 @@ struct Waiting {
     closed: bool,
 }
 
+/// What of the queue one tenant's lines take.
+#[derive(Default)]
+struct Held {
+    lines: usize,
+    bytes: usize,
+}
+
+impl Waiting {
+    /// Whether a line of so many bytes may wait too; if so, it is counted.
+    fn takes(&mut self, bytes: usize, tenant: Option<TenantName>) -> bool {
+        let lines_left = QUEUE_LINES.saturating_sub(self.lines);
+        let bytes_left = QUEUE_BYTES.saturating_sub(self.text.len());
+        if lines_left == 0 || bytes > bytes_left {
+            return false;
+        }
+        let Some(tenant) = tenant else { return true };
+        let held = self.tenants.entry(tenant).or_default();
+        if held.lines >= lines_left || held.bytes.saturating_add(bytes) > bytes_left {
+            return false;
+        }
+        held.lines = held.lines.saturating_add(1);
+        held.bytes = held.bytes.saturating_add(bytes);
+        true
+    }
+}
+
 impl Queue {
     fn lock(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, line: &str) {
+    fn push(&self, line: &str, tenant: Option<TenantName>) {
         let mut waiting = self.lock();
-        if waiting.lines < QUEUE_LINES && waiting.text.len().saturating_add(line.len()) <= QUEUE_BYTES {
+        if waiting.takes(line.len(), tenant) {
             waiting.text.push_str(line);
             waiting.lines = waiting.lines.saturating_add(1);
             waiting.accepted = waiting.accepted.saturating_add(1);
@@ -244,6 +286,7 @@ impl Queue {
         // Whoever asked for haste so far waits for nothing beyond this batch.
         waiting.hurried = false;
         waiting.lines = 0;
+        waiting.tenants.clear();
         std::mem::swap(&mut waiting.text, batch);
         Some((waiting.accepted.saturating_sub(waiting.done), std::mem::take(&mut waiting.dropped)))
     }
@@ -359,6 +402,27 @@ mod tests {
         assert_eq!(lines.len(), 1 + QUEUE_LINES + 1);
         assert_eq!(lines[QUEUE_LINES]["n"], QUEUE_LINES - 1);
         assert_eq!(lines[QUEUE_LINES + 1]["lines"], 7);
+    }
+
+    #[test]
+    fn a_tenant_that_floods_the_log_drops_its_own_lines_and_nobody_elses() {
+        let (terminal, mut desk) = slow_terminal();
+        let log = Log::new(Format::Json, Level::Info, Box::new(terminal)).unwrap();
+        log.info("first").send();
+        desk.wait_for_a_write();
+        let [one, other, quiet] = ["one", "other", "quiet"].map(|name| TenantName::parse(name).unwrap());
+        for _ in 0..2 * QUEUE_LINES {
+            log.info("flood").tenant(&one).send();
+            log.info("flood").tenant(&other).field("text", "x".repeat(2000).as_str()).send();
+        }
+        let dropped = log.dropped_lines();
+        log.info("still heard").tenant(&quiet).send();
+        log.info("of the host's own").send();
+        assert_eq!(log.dropped_lines(), dropped);
+        desk.let_everything_through();
+        log.flush();
+        let text = desk.text();
+        assert!(text.contains("still heard") && text.contains("of the host's own"));
     }
 
     #[test]

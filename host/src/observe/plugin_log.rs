@@ -44,10 +44,7 @@ impl PluginLog {
     }
 
     fn entry(&self, level: Level, message: &str) -> Entry<'_> {
-        self.log
-            .entry(level, message)
-            .field("tenant", self.metrics.tenant())
-            .field("plugin", self.metrics.plugin())
+        self.log.entry(level, message).tenant(self.metrics.tenant()).field("plugin", self.metrics.plugin())
     }
 
     /// The request's id stands last, where it stands in every line.

@@ -120,7 +120,7 @@ impl Account {
         self.ledger
             .log
             .warn("request failed")
-            .field("tenant", self.routed.as_ref().map(|routed| &routed.revision.tenant))
+            .tenant(self.routed.as_ref().map(|routed| &routed.revision.tenant))
             .field("plugin", plugin)
             .field("problem", problem)
             .field("blame", blame)
@@ -135,7 +135,7 @@ impl Account {
         self.ledger
             .log
             .warn("a body was dropped, for its status has none")
-            .field("tenant", routed.map(|routed| &routed.revision.tenant))
+            .tenant(routed.map(|routed| &routed.revision.tenant))
             .field("plugin", routed.and_then(|routed| Some(&routed.target.as_ref()?.0.name)))
             .field("status", status.as_u16())
             .field("dropped-bytes", bytes.and_then(|bytes| u64::try_from(bytes).ok()))
