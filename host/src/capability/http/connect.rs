@@ -10,6 +10,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -95,7 +96,7 @@ impl Connector {
         let stream = first_to_answer(&origin, &self.checked(&origin, addresses)?, deadline).await?;
         // Small messages go at once; a socket that cannot be told so works all the same.
         let _ = stream.set_nodelay(true);
-        Ok(Socket { stream: TokioIo::new(stream), pause: None, _permit: permit })
+        Ok(Socket { stream: TokioIo::new(stream), pause: None, served: Served::default(), _permit: permit })
     }
 
     /// The addresses of an origin, as its DNS has them.
@@ -241,7 +242,28 @@ pub(super) struct Socket {
     stream: TokioIo<TcpStream>,
     /// Runs while the server takes nothing.
     pause: Option<Pin<Box<Sleep>>>,
+    served: Served,
     _permit: OwnedSemaphorePermit,
+}
+
+/// Whether a connection has brought an answer.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Served(Arc<AtomicBool>);
+
+impl Served {
+    pub(super) fn of(connection: &Connected) -> Option<Self> {
+        let mut extras = http::Extensions::new();
+        connection.get_extras(&mut extras);
+        extras.remove()
+    }
+
+    pub(super) fn set(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_set(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
 }
 
 impl Socket {
@@ -263,7 +285,7 @@ impl Socket {
 
 impl Connection for Socket {
     fn connected(&self) -> Connected {
-        Connected::new()
+        Connected::new().extra(self.served.clone())
     }
 }
 

@@ -14,9 +14,10 @@ use std::time::Duration;
 use http::header::CONTENT_LENGTH;
 use http::uri::PathAndQuery;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode, Uri, Version};
-use http_body_util::BodyExt;
+use http_body::Body;
+use http_body_util::{BodyExt, Empty};
 use hyper::body::Incoming;
-use hyper_util::client::legacy::connect::capture_connection;
+use hyper_util::client::legacy::connect::{CaptureConnection, capture_connection};
 use hyper_util::client::legacy::{Client, Error};
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tokio::sync::Semaphore;
@@ -25,7 +26,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 use super::body::{Exchange, ReceivingBody, RequestBody, ResponseBody, SendingBody};
 use super::budget::OutboundBudget;
 use super::client::HttpClient;
-use super::connect::{Connector, MAX_CONNECT, Secured};
+use super::connect::{Connector, MAX_CONNECT, Secured, Served};
 use super::error::OutboundError;
 use super::fields;
 use super::origin::Origin;
@@ -191,22 +192,54 @@ impl Outbound {
         Ok(Request::from_parts(head, SendingBody::new(body, exchange.clone(), stated)))
     }
 
+    /// Sends it, and once more if the server had closed its connection before it came: a server may close one
+    /// that is idle at any time, and what has no effect may be asked for again (RFC 9112 §9.3.1).
     async fn exchange(
         &self,
         mut request: Request<SendingBody>,
         connect_by: Instant,
         timeouts: Timeouts,
-        exchange: &Exchange,
+        exchange: &Arc<Exchange>,
     ) -> Result<Response<Incoming>, OutboundError> {
+        for _ in 0..MAX_IDLE_CONNECTIONS {
+            let again = Again::of(&request);
+            match (self.attempt(request, connect_by, timeouts, exchange).await, again) {
+                (Err(Failed { was_closed: true, .. }), Some(again)) => request = again.request(exchange),
+                (answered, _) => return answered.map_err(|failed| failed.error),
+            }
+        }
+        // All that were idle were closed.
+        self.attempt(request, connect_by, timeouts, exchange).await.map_err(|failed| failed.error)
+    }
+
+    async fn attempt(
+        &self,
+        mut request: Request<SendingBody>,
+        connect_by: Instant,
+        timeouts: Timeouts,
+        exchange: &Exchange,
+    ) -> Result<Response<Incoming>, Failed> {
         let mut captured = capture_connection(&mut request);
         let mut response = pin!(self.shared.client.request(request));
-        let failure = |error: Error| exchange.failure(&error);
+        let answered = |response: Result<Response<Incoming>, Error>, connection: &CaptureConnection| {
+            let served = connection.connection_metadata().as_ref().and_then(Served::of);
+            match response {
+                Ok(response) => {
+                    served.iter().for_each(Served::set);
+                    Ok(response)
+                }
+                Err(error) => Err(Failed {
+                    was_closed: served.is_some_and(|served| served.is_set()) && was_closed(&error),
+                    error: exchange.failure(&error),
+                }),
+            }
+        };
         tokio::select! {
             biased;
-            response = &mut response => return response.map_err(failure),
+            response = &mut response => return answered(response, &captured),
             () = async { drop(captured.wait_for_connection_metadata().await) } => {}
             () = sleep_until(connect_by) => {
-                return Err(OutboundError::ConnectionTimeout { origin: exchange.origin.clone() });
+                return Err(OutboundError::ConnectionTimeout { origin: exchange.origin.clone() }.into());
             }
         }
         let first_byte = at_most(MAX_FIRST_BYTE, timeouts.first_byte);
@@ -216,21 +249,76 @@ impl Outbound {
             let deadline = since.checked_add(first_byte).unwrap_or(since);
             tokio::select! {
                 biased;
-                response = &mut response => return response.map_err(failure),
+                response = &mut response => return answered(response, &captured),
                 () = sleep_until(deadline) => {}
             }
             if exchange.moved() > since {
                 continue;
             }
             let origin = exchange.origin.clone();
-            return Err(if exchange.waits_for_plugin() {
+            let error = if exchange.waits_for_plugin() {
                 let reason = format!("the plugin gave no more of it for {} ms", first_byte.as_millis());
                 OutboundError::RequestBody { origin, reason }
             } else {
                 OutboundError::ResponseTimeout { origin }
-            });
+            };
+            return Err(error.into());
         }
     }
+}
+
+/// Why a request had no answer.
+struct Failed {
+    error: OutboundError,
+    /// The server closed a connection that had served before, without a word.
+    was_closed: bool,
+}
+
+impl From<OutboundError> for Failed {
+    fn from(error: OutboundError) -> Self {
+        Self { error, was_closed: false }
+    }
+}
+
+/// A request that may be sent again: one that changes nothing, and has no body.
+struct Again {
+    method: Method,
+    uri: Uri,
+    headers: HeaderMap,
+}
+
+impl Again {
+    fn of(request: &Request<SendingBody>) -> Option<Self> {
+        let (method, uri, headers) = (request.method(), request.uri(), request.headers());
+        (method.is_safe() && request.body().is_end_stream()).then(|| Self {
+            method: method.clone(),
+            uri: uri.clone(),
+            headers: headers.clone(),
+        })
+    }
+
+    fn request(self, exchange: &Arc<Exchange>) -> Request<SendingBody> {
+        let nothing = Empty::new().map_err(|never| match never {}).boxed_unsync();
+        let mut request = Request::new(SendingBody::new(nothing, exchange.clone(), None));
+        *request.method_mut() = self.method;
+        *request.uri_mut() = self.uri;
+        *request.headers_mut() = self.headers;
+        request
+    }
+}
+
+/// Whether a connection ended before the first byte of an answer.
+fn was_closed(error: &Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(error) = source {
+        if let Some(error) = error.downcast_ref::<hyper::Error>()
+            && (error.is_incomplete_message() || error.is_canceled() || error.is_closed())
+        {
+            return true;
+        }
+        source = error.source();
+    }
+    false
 }
 
 impl fmt::Debug for Outbound {

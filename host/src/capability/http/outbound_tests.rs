@@ -1,7 +1,7 @@
 //! What a plugin may send, and where: grants, addresses, heads, credentials, budgets, connections.
 
-use std::io::Read;
-use std::net::TcpListener;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -233,6 +233,28 @@ async fn connections_are_kept_for_a_plugin_and_never_shared_with_another() {
         }
         assert_eq!(server.connections(), connections);
     }
+}
+
+#[tokio::test]
+async fn what_changes_nothing_is_asked_again_when_its_connection_was_closed_meanwhile() {
+    // Each connection serves one request, says nothing of closing, and closes at the next.
+    let server = Server::start(|stream, _| {
+        stream.write_all(OK.as_bytes()).unwrap();
+        let _ = stream.read(&mut [0; 1]);
+        let _ = stream.shutdown(Shutdown::Both);
+    });
+    let outbound = server.outbound();
+    for connections in 1..=4 {
+        assert_eq!(read(send(&outbound, get(&server.origin())).await.unwrap()).await.0, "hello");
+        assert_eq!(server.connections(), connections);
+        for _ in 0..32 {
+            tokio::task::yield_now().await;
+        }
+    }
+    // What may have had an effect is not.
+    let post = with_body(Request::post(server.origin()), "x");
+    assert!(send(&outbound, post).await.is_err());
+    assert_eq!(server.connections(), 4);
 }
 
 #[tokio::test]
