@@ -3,11 +3,14 @@
 //! Parts are made in the order in which they need each other, one short step a room, and taken apart in
 //! the reverse. Addresses are bound first and served last.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::{HostSettings, ListenAddress, Site};
+use crate::confine::Needs;
 use crate::deploy::{Deployer, Environment, Origin, Parts, StartError, WatchError, Watcher, http_client};
 use crate::listen::{Address, BindError, Bound, Probes, Readiness, Server, Settings};
 use crate::observe::{Log, Metrics};
@@ -175,6 +178,23 @@ async fn bind(settings: &HostSettings) -> Result<Vec<Bound>, BindError> {
         bound.push(Bound::bind(address).await?);
     }
     Ok(bound)
+}
+
+/// What a host of these settings goes on needing of the system. Its state folder is made, for only what is there can be
+/// kept open to it.
+pub fn needs(settings: &HostSettings) -> Result<Needs, HostError> {
+    Store::prepare_folder(&settings.state)?;
+    let mut socket_folders = BTreeSet::new();
+    let mut tcp_ports: BTreeSet<u16> = settings.probes.iter().map(SocketAddr::port).collect();
+    for address in &settings.listen {
+        match address {
+            ListenAddress::Tcp(address) => {
+                tcp_ports.insert(address.port());
+            }
+            ListenAddress::Unix(path) => socket_folders.extend(path.parent().map(Path::to_owned)),
+        }
+    }
+    Ok(Needs { state: settings.state.clone(), socket_folders, tcp_ports })
 }
 
 /// The pool that these settings ask for.

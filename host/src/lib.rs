@@ -14,6 +14,7 @@
 //! | [`store`] | what survives a crash |
 //! | [`tenant`] | names, limits, quotas, and the gates that hold calls to them |
 //! | [`observe`] | log, access log, metrics |
+//! | [`confine`] | what the process itself gives up of the system |
 //!
 //! `docs/ARCHITECTURE.md` has the arrows between them, the life of a request and of a change, and the
 //! invariants.
@@ -40,6 +41,7 @@
 pub mod capability;
 pub mod command;
 pub mod config;
+pub mod confine;
 pub mod deploy;
 pub mod host;
 pub mod listen;

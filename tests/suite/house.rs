@@ -4,8 +4,9 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each room and those that it may import. A room stands below all that import it, so there is no circle.
-const ARROWS: [(&str, &[&str]); 12] = [
+const ARROWS: [(&str, &[&str]); 13] = [
     ("tenant", &[]),
+    ("confine", &[]),
     ("observe", &["tenant"]),
     ("store", &["tenant"]),
     ("capability", &["store", "tenant"]),
@@ -13,10 +14,10 @@ const ARROWS: [(&str, &[&str]); 12] = [
     ("snapshot", &["observe", "sandbox", "tenant"]),
     ("request", &["observe", "sandbox", "snapshot", "tenant"]),
     ("listen", &["observe", "request"]),
-    ("config", &["capability", "observe", "snapshot", "tenant"]),
+    ("config", &["capability", "confine", "observe", "snapshot", "tenant"]),
     ("deploy", &["capability", "config", "observe", "sandbox", "snapshot", "store", "tenant"]),
-    ("host", &["config", "deploy", "listen", "observe", "request", "sandbox", "store", "tenant"]),
-    ("command", &["config", "deploy", "host", "listen", "observe", "sandbox", "snapshot"]),
+    ("host", &["config", "confine", "deploy", "listen", "observe", "request", "sandbox", "store", "tenant"]),
+    ("command", &["config", "confine", "deploy", "host", "listen", "observe", "sandbox", "snapshot"]),
 ];
 
 #[test]

@@ -5,6 +5,8 @@ mod capabilities;
 mod chain;
 mod clients;
 mod commands;
+#[cfg(target_os = "linux")]
+mod confine;
 mod fairness;
 mod gate;
 mod house;

@@ -3,6 +3,7 @@
 //! Turns arguments into calls of the rooms and prints what they say; decides nothing itself.
 
 mod check;
+mod confinement;
 mod explain;
 mod inspect;
 mod new;
@@ -209,6 +210,22 @@ fn complain(text: impl Display) {
 fn refuse(reason: impl Display) -> Exit {
     complain(format_args!("error: {reason}"));
     Exit::Refused
+}
+
+/// An error and what it came from, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let reason = error.to_string();
+        // Some errors repeat their cause in their own words.
+        if !text.contains(&reason) {
+            text.push_str(": ");
+            text.push_str(&reason);
+        }
+        cause = error.source();
+    }
+    text
 }
 
 /// A JSON answer.

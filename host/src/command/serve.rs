@@ -4,7 +4,8 @@ use std::future::Future;
 
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{Exit, LogFormat, LogLevel, Serve, complain, is_colored, refuse};
+use super::confinement::{self, Outcome};
+use super::{Exit, LogFormat, LogLevel, Serve, complain, is_colored, refuse, with_causes};
 use crate::config::ListenAddress;
 use crate::deploy::{Environment, Origin};
 use crate::host::{Host, HostError, Setup};
@@ -35,6 +36,11 @@ pub(super) fn run(serve: Serve, environment: Environment) -> Exit {
     for warning in &site.warnings {
         complain(warning.render(is_colored()));
     }
+    // Before the first thread, the log's: one that is there already would keep what this one gives up.
+    let confined = match confinement::confine(&site.host) {
+        Ok(confined) => confined,
+        Err(exit) => return exit,
+    };
     let format = match serve.log_format {
         LogFormat::Json => Format::Json,
         LogFormat::Text if is_colored() => Format::ColouredText,
@@ -55,7 +61,7 @@ pub(super) fn run(serve: Serve, environment: Environment) -> Exit {
         Ok(runtime) => runtime,
         Err(error) => return refuse(format_args!("cannot start the runtime: {error}")),
     };
-    let exit = runtime.block_on(until_told(Setup { origin, site, environment, log, store: None }));
+    let exit = runtime.block_on(until_told(Setup { origin, site, environment, log, store: None }, confined));
     // What is still under way, such as a compile that a signal came before, is not waited for.
     runtime.shutdown_background();
     exit
@@ -66,7 +72,7 @@ fn threads() -> usize {
     std::thread::available_parallelism().map_or(2, |processors| processors.get().saturating_mul(2))
 }
 
-async fn until_told(setup: Setup) -> Exit {
+async fn until_told(setup: Setup, confined: Outcome) -> Exit {
     // Asked for before anything else: a signal that comes during start is not lost.
     let signals =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));
@@ -79,6 +85,7 @@ async fn until_told(setup: Setup) -> Exit {
             _ = interrupt.recv() => {}
         }
     };
+    let log = setup.log.clone();
     let start = tokio::spawn(Host::start(setup));
     let host = tokio::select! {
         started = start => match started {
@@ -93,6 +100,7 @@ async fn until_told(setup: Setup) -> Exit {
         },
         () = told_to_stop() => return Exit::Done,
     };
+    confined.tell(&host, &log);
     loop {
         tokio::select! {
             () = told_to_stop() => break,
@@ -108,20 +116,4 @@ async fn unless_told_again(stop: impl Future<Output = ()>, told_again: impl Futu
         () = stop => Exit::Done,
         () = told_again => std::process::exit(1),
     }
-}
-
-/// An error and what it came from, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let reason = error.to_string();
-        // Some errors repeat their cause in their own words.
-        if !text.contains(&reason) {
-            text.push_str(": ");
-            text.push_str(&reason);
-        }
-        cause = error.source();
-    }
-    text
 }

@@ -15,6 +15,7 @@ use super::source::Span;
 use super::units::{ByteRate, ByteSize, CpuRate, TimeSpan};
 use super::value::Spanned;
 use crate::capability::http::Origin;
+use crate::confine::Confinement;
 use crate::snapshot::{HostPattern, RoutePattern};
 use crate::tenant::{PluginName, TenantName};
 
@@ -61,6 +62,14 @@ pub(super) struct HostDocument {
     pub(super) limits: Option<CeilingsDocument>,
     /// How the origins are reached that plugins are granted.
     pub(super) outbound: Option<OutboundDocument>,
+    /// Whether the process gives up what a host never needs of the system (writing outside its state, other programs,
+    /// most of root's rights, system calls): `"best-effort"` as far as the system can, `"required"` all of it or the
+    /// host does not start, `"off"` nothing.
+    #[schemars(
+        with = "Option<String>",
+        extend("enum" = Confinement::NAMED.map(|(name, _)| name), "default" = "best-effort")
+    )]
+    pub(super) confinement: Option<Spanned<Confinement>>,
 }
 
 /// How long clients may take.

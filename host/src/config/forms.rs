@@ -11,6 +11,7 @@ use ipnet::IpNet;
 use super::site::ListenAddress;
 use super::visible::quoted;
 use crate::capability::http::{Origin, OriginError, belongs_to_the_host};
+use crate::confine::Confinement;
 
 pub(super) fn listen_address(text: &str) -> Result<ListenAddress, String> {
     match text.strip_prefix("unix:") {
@@ -72,6 +73,14 @@ pub(super) fn certificates_path(text: &str) -> Result<String, String> {
         return Err("this is a certificate itself: write the path of a PEM file that has it".into());
     }
     plain_path(text).map(str::to_owned)
+}
+
+pub(super) fn confinement(text: &str) -> Result<Confinement, String> {
+    let named = Confinement::NAMED.iter().find(|(name, _)| *name == text);
+    named.map(|(_, confinement)| *confinement).ok_or_else(|| {
+        let names = Confinement::NAMED.map(|(name, _)| format!("\"{name}\"")).join(", ");
+        format!("{} is no degree of confinement: write one of {names}", quoted(text))
+    })
 }
 
 fn plain_path(text: &str) -> Result<&str, String> {

@@ -19,7 +19,7 @@ use super::document::{
 };
 use super::findings::Findings;
 use super::forms::{
-    certificates_path, header_value, listen_address, method, network, socket_address, state_path,
+    certificates_path, confinement, header_value, listen_address, method, network, socket_address, state_path,
 };
 use super::plugin::{ceilings, grants, plugin, secret};
 use super::site::SecretName;
@@ -150,6 +150,11 @@ fn host(value: &Value<'_>, findings: &mut Findings) -> Option<HostDocument> {
         timeouts: table.optional("timeouts", findings, timeouts),
         limits: table.optional("limits", findings, ceilings),
         outbound: table.optional("outbound", findings, outbound),
+        confinement: table.optional(
+            "confinement",
+            findings,
+            parsed("a word", "best-effort", confinement, no_help),
+        ),
     });
     read(value, findings)
 }

@@ -96,6 +96,7 @@ pub(super) fn host_settings(host: &HostDocument, findings: &mut Findings) -> Hos
             log_bytes: value(&limits.log_bytes).map(|bytes| bytes.0),
         },
         outbound: outbound_settings(host, findings),
+        confinement: value(&host.confinement).unwrap_or_default(),
     }
 }
 

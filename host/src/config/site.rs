@@ -16,6 +16,7 @@ use super::diagnostic::Diagnostic;
 use super::source::{Source, Span};
 use crate::capability::Grants;
 use crate::capability::http::Origin;
+use crate::confine::Confinement;
 use crate::snapshot::{HostPattern, RoutePattern};
 use crate::tenant::{Ceilings, Limits, NameError, PluginName, Quota, TenantName};
 
@@ -51,6 +52,8 @@ pub struct HostSettings {
     pub limits: Ceilings,
     /// How granted origins are reached.
     pub outbound: OutboundSettings,
+    /// What the process gives up of the system.
+    pub confinement: Confinement,
 }
 
 /// An address that callers connect to.

@@ -87,6 +87,7 @@ fn a_whole_site_is_read_as_it_is_written() {
             certificates: Some("/srv/ca.pem".into()),
             certificates_span: 0..0,
         },
+        confinement: crate::confine::Confinement::Required,
     };
     assert_eq!(site.host, host);
 

@@ -14,9 +14,14 @@ use super::StoreError;
 /// The database's file in the state folder.
 pub(super) const FILE_NAME: &str = "store.redb";
 
+/// Makes the folder, where it is not there yet.
+pub(super) fn prepare_folder(folder: &Path) -> Result<(), StoreError> {
+    create_folder(folder).map_err(|error| cannot_open(folder, error))
+}
+
 /// Makes the folder and an empty database in it, where they are not there yet, and names the file.
 pub(super) fn prepare(folder: &Path) -> Result<PathBuf, StoreError> {
-    create_folder(folder).map_err(|error| cannot_open(folder, error))?;
+    prepare_folder(folder)?;
     let path = folder.join(FILE_NAME);
     match fs::metadata(&path) {
         // redb would take it for a new one; but nobody leaves an empty file here, so something has been lost.

@@ -124,6 +124,11 @@ struct Inner {
 }
 
 impl Store {
+    /// Makes the folder that [`Store::open`] would, and no store in it.
+    pub fn prepare_folder(folder: &Path) -> Result<(), StoreError> {
+        folder::prepare_folder(folder)
+    }
+
     /// Opens the store in `folder`, which is made, for its owner alone (0700), if it is not there. Blocks on
     /// the disk.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {

@@ -28,7 +28,7 @@ use prometheus_client::registry::{Registry, Unit};
 use super::{Blame, Log};
 use crate::tenant::{PluginName, TenantName};
 pub use owner::{Outcome, Plug, PluginMetrics, TenantMetrics};
-use process::Process;
+use process::{Confinement, Process};
 use requests::Requests;
 
 /// How a reload of the site file ended.
@@ -67,6 +67,7 @@ pub struct Metrics {
     owners: Arc<Owners>,
     connections: Gauge,
     requests_in_flight: Gauge,
+    confinement: Confinement,
     published: Counter,
     unchanged: Counter,
     refused: Counter,
@@ -98,10 +99,12 @@ impl Metrics {
             [("published", &published), ("unchanged", &unchanged), ("refused", &refused)]
                 .map(|(result, counter)| (result, counter.clone())),
         )));
+        let confinement = Confinement::default();
+        registry.register_collector(Box::new(confinement.clone()));
         registry.register_collector(Box::new(Arc::clone(&owners)));
 
         let registry = Arc::new(root);
-        Self { registry, owners, connections, requests_in_flight, published, unchanged, refused }
+        Self { registry, owners, connections, requests_in_flight, confinement, published, unchanged, refused }
     }
 
     /// The metrics of one plugin: those that somebody holds already, or fresh ones.
@@ -144,6 +147,11 @@ impl Metrics {
             Reload::Unchanged => self.unchanged.inc(),
             Reload::Refused => self.refused.inc(),
         };
+    }
+
+    /// Says whether `means`, by its name, confines the process.
+    pub fn confined(&self, means: &'static str, holds: bool) {
+        self.confinement.set(means, holds);
     }
 
     /// Counts the lines that `log` drops. The first log given is the one that is watched.

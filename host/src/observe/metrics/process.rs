@@ -1,7 +1,9 @@
 //! What the operating system says of this process, under the names that every exporter uses.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::fs;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use prometheus_client::collector::Collector;
@@ -32,6 +34,27 @@ impl Collector for Process {
             family.encode_gauge(&bytes)?;
         }
         Ok(())
+    }
+}
+
+/// What confines the process, by its name, and whether it holds. Nothing until somebody says so.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Confinement(Arc<Mutex<BTreeMap<&'static str, bool>>>);
+
+impl Confinement {
+    pub(super) fn set(&self, means: &'static str, holds: bool) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(means, holds);
+    }
+}
+
+impl Collector for Confinement {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "Whether the process is confined by this means of the system.";
+        let mut family = encoder.encode_descriptor("confined", help, None, MetricType::Gauge)?;
+        let means = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        means.iter().try_for_each(|(means, holds)| {
+            family.encode_family(&[("by", *means)])?.encode_gauge(&i64::from(*holds))
+        })
     }
 }
 

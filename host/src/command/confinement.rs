@@ -1,0 +1,63 @@
+//! The confinement of `serve`: how much of it the site file asks for, and what is said of what came of it.
+//!
+//! The process is confined before it has a second thread, and so before it has a log: what is to be said is kept until
+//! the host serves.
+
+use super::{Exit, refuse, with_causes};
+use crate::config::HostSettings;
+use crate::confine::{self, Confined, Confinement, Means};
+use crate::host::{self, Host};
+use crate::observe::Log;
+
+/// What was given up, or that nothing was to be.
+pub(super) struct Outcome(Option<Confined>);
+
+/// Confines this thread, and all that it starts from now on, as these settings ask.
+pub(super) fn confine(settings: &HostSettings) -> Result<Outcome, Exit> {
+    if settings.confinement == Confinement::Off {
+        return Ok(Outcome(None));
+    }
+    let needs = host::needs(settings).map_err(|error| refuse(with_causes(&error)))?;
+    let confined = confine::host(&needs);
+    if settings.confinement == Confinement::Required && !confined.gaps.is_empty() {
+        let help = "serve where there is, or write `confinement = \"best-effort\"` in [host]";
+        let gaps = listed(&confined.gaps);
+        return Err(refuse(format_args!(
+            "confinement is required, and cannot be had in full: {gaps}; {help}"
+        )));
+    }
+    Ok(Outcome(Some(confined)))
+}
+
+impl Outcome {
+    /// Tells the log and the metrics of the host that runs with it.
+    pub(super) fn tell(&self, host: &Host, log: &Log) {
+        if rustix::process::geteuid().is_root() {
+            // Not refused: in most containers everything is root, and from inside nothing tells that root from this one.
+            log.warn("running as root")
+                .field("instead", "a user of its own; ports below 1024 take CAP_NET_BIND_SERVICE alone")
+                .send();
+        }
+        let Some(confined) = &self.0 else {
+            return log.warn("not confined").field("why", "it is switched off in [host]").send();
+        };
+        for means in Means::ALL {
+            host.metrics().confined(means.name(), confined.holds(means));
+        }
+        if !confined.held.is_empty() {
+            log.info("confined").field("by", listed(&confined.held)).send();
+        }
+        if !confined.gaps.is_empty() {
+            log.warn("not confined in full").field("missing", listed(&confined.gaps)).send();
+        }
+    }
+}
+
+fn listed(told: &[(Means, String)]) -> String {
+    let each = told.iter().map(
+        |(means, what)| {
+            if what.is_empty() { means.to_string() } else { format!("{means} ({what})") }
+        },
+    );
+    each.collect::<Vec<_>>().join(", ")
+}
