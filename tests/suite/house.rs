@@ -1,4 +1,5 @@
-//! The house: which room may know which. A new arrow is a decision, made here and in docs/ARCHITECTURE.md.
+//! The house: which room may know which, and that the documents name what is there. A new arrow is a decision, made
+//! here and in docs/ARCHITECTURE.md.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -51,6 +52,88 @@ fn wasmtime_is_named_in_the_sandbox_alone() {
     assert!(named.is_empty(), "{named:?}");
 }
 
+/// A document that names a test says that something was shown: by `module::of_the_suite`, or by the bare name of one
+/// that is beside the code.
+#[test]
+fn every_test_that_a_document_names_is_there() {
+    let suite = functions(&Path::new(env!("CARGO_MANIFEST_DIR")).join("suite"));
+    let modules: BTreeSet<&str> = suite.iter().filter_map(|name| Some(name.split_once("::")?.0)).collect();
+    let beside_the_code: BTreeSet<_> = functions(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/src"))
+        .into_iter()
+        .filter_map(|name| Some(name.rsplit("::").next()?.to_owned()))
+        .collect();
+    let mut named = 0;
+    let mut missing = Vec::new();
+    for (document, text) in documents() {
+        for name in code_spans(&text).filter(|span| is_path_of_names(span)) {
+            let words = name.rsplit("::").next().unwrap_or_default().split('_').count();
+            let is_there = match name.split_once("::") {
+                Some((module, _)) if modules.contains(module) && words >= 3 => suite.contains(name),
+                None if words >= LEAST_WORDS_BESIDE_CODE => beside_the_code.contains(name),
+                _ => continue,
+            };
+            named += 1;
+            if !is_there {
+                missing.push(format!("{document}: {name}"));
+            }
+        }
+    }
+    assert!(named > 50, "only {named} names of tests were found");
+    assert!(missing.is_empty(), "no such test:\n{}", missing.join("\n"));
+}
+
+#[test]
+fn every_source_that_a_document_names_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut missing = Vec::new();
+    for (document, text) in documents() {
+        let named = code_spans(&text).filter(|span| span.starts_with("host/src/"));
+        missing
+            .extend(named.filter(|span| !root.join(span).exists()).map(|span| format!("{document}: {span}")));
+    }
+    assert!(missing.is_empty(), "no such file:\n{}", missing.join("\n"));
+}
+
+/// Shorter words in code's letters are metrics and functions.
+const LEAST_WORDS_BESIDE_CODE: usize = 6;
+
+/// The README and what is in `docs`, by name, with their text.
+fn documents() -> Vec<(String, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let docs = std::fs::read_dir(root.join("docs")).expect("the documents are beside the tests");
+    let mut files: Vec<_> = docs.map(|entry| entry.expect("a folder can be read").path()).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "md"));
+    files.push(root.join("README.md"));
+    let read = |file: PathBuf| {
+        let name = file.file_name().expect("a file has a name").to_string_lossy().into_owned();
+        (name, std::fs::read_to_string(file).expect("a document is text"))
+    };
+    files.into_iter().map(read).collect()
+}
+
+/// What stands between backticks; not in blocks of code.
+fn code_spans(markdown: &str) -> impl Iterator<Item = &str> {
+    let outside_blocks = markdown.split("```").step_by(2);
+    outside_blocks.flat_map(|text| text.split('`').skip(1).step_by(2))
+}
+
+fn is_path_of_names(span: &str) -> bool {
+    span.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "_:".contains(c))
+}
+
+/// Every function of the sources in a folder, as `module::module::name`.
+fn functions(root: &Path) -> BTreeSet<String> {
+    let mut functions = BTreeSet::new();
+    for (file, text) in rust_files(root) {
+        let module = file.with_extension("").to_string_lossy().replace('/', "::");
+        for function in text.split("fn ").skip(1) {
+            let name = function.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).next();
+            functions.insert(format!("{module}::{}", name.unwrap_or_default()));
+        }
+    }
+    functions
+}
+
 /// The room that a file of `host/src` stands in: its first folder, or its own name.
 fn room_of(file: &Path) -> String {
     let first = file.components().next().expect("a file has a name");
@@ -59,20 +142,25 @@ fn room_of(file: &Path) -> String {
 
 /// Every source file of the host, named from `host/src`, with its text.
 fn sources() -> Vec<(PathBuf, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/src");
-    let mut folders = vec![root.clone()];
+    let sources = rust_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/src"));
+    assert!(sources.len() > 50, "only {} sources were found", sources.len());
+    sources
+}
+
+/// Every source file in a folder and those below, named from it, with its text.
+fn rust_files(root: &Path) -> Vec<(PathBuf, String)> {
+    let mut folders = vec![root.to_owned()];
     let mut sources = Vec::new();
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).expect("the host's sources are beside the tests") {
+        for entry in std::fs::read_dir(&folder).expect("the sources are beside the tests") {
             let path = entry.expect("a folder can be read").path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension == "rs") {
                 let text = std::fs::read_to_string(&path).expect("a source is text");
-                sources.push((path.strip_prefix(&root).expect("it is below").to_owned(), text));
+                sources.push((path.strip_prefix(root).expect("it is below").to_owned(), text));
             }
         }
     }
-    assert!(sources.len() > 50, "only {} sources were found", sources.len());
     sources
 }
