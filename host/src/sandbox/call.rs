@@ -13,9 +13,7 @@ use super::component::{Component, Ready};
 use super::engine::Sandbox;
 use super::message::{HeaderChange, Request, RequestHead, Response, ResponseHead, Verdict};
 use super::meter::{Meter, Metered};
-use super::output::Output;
-use super::state::{Abilities, CallState, Context, MAX_HANDLES};
-use crate::capability::LogBudget;
+use super::state::{Abilities, CallState, Context, MAX_HANDLES, PerCall};
 use crate::observe::{Outcome, Plug, PluginLog};
 
 /// Bytes that a guest may pass in one call of the host, or as its answer, beside the body: headers,
@@ -200,7 +198,7 @@ impl Sandbox {
     ) -> Called<T> {
         let limits = call.limits;
         let meter = call.meter.clone();
-        let mut store = self.store(call, meter.clone());
+        let mut store = self.store(call);
         let guest = Box::pin(async {
             let result = match component.ready() {
                 Some(ready) => guest(&mut store, ready).await,
@@ -216,18 +214,17 @@ impl Sandbox {
         Called { result, cpu: meter.used() }
     }
 
-    pub(super) fn store(&self, call: Call, meter: Arc<Meter>) -> Store<CallState> {
+    pub(super) fn store(&self, call: Call) -> Store<CallState> {
         let limits = call.limits;
-        let output = Output::new(call.log, LogBudget::new(limits.log_lines, limits.log_bytes));
-        let state = CallState::new(call.context, call.abilities, &limits, output);
-        let mut store = Store::new(&self.engine, state);
+        let mut store = Store::new(&self.engine, CallState::new(PerCall::new(call), limits.memory_bytes));
         store.limiter(|state| &mut state.memory);
         let message_bytes = limits.response_body_bytes.saturating_add(MESSAGE_BYTES);
         store.set_hostcall_fuel(usize::try_from(message_bytes).unwrap_or(usize::MAX));
         store.set_max_component_handles(MAX_HANDLES);
         store.set_epoch_deadline(1);
-        store.epoch_deadline_callback(move |_| {
-            Ok(if meter.is_exceeded_now() { UpdateDeadline::Interrupt } else { UpdateDeadline::Yield(1) })
+        store.epoch_deadline_callback(|store| {
+            let is_exceeded = store.data().call.meter.is_exceeded_now();
+            Ok(if is_exceeded { UpdateDeadline::Interrupt } else { UpdateDeadline::Yield(1) })
         });
         store
     }

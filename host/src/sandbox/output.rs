@@ -1,7 +1,7 @@
 //! What a call prints and logs: one budget for its streams and its log together, lines as they become
 //! whole, and at the end one word about what was dropped.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::capability::{LineBuffer, LogBudget};
 use crate::observe::{Level, PluginLog};
@@ -79,6 +79,21 @@ impl Output {
 
     fn lines(&self) -> MutexGuard<'_, Lines> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Where what an instance prints goes: to the output of the call that it is in. A guest may keep its standard
+/// streams from one call to the next.
+#[derive(Clone)]
+pub(super) struct Outlet(Arc<Mutex<Arc<Output>>>);
+
+impl Outlet {
+    pub(super) fn new(output: Arc<Output>) -> Self {
+        Self(Arc::new(Mutex::new(output)))
+    }
+
+    pub(super) fn print(&self, stream: Stream, bytes: &[u8]) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).print(stream, bytes);
     }
 }
 

@@ -8,12 +8,13 @@ use wasmtime::component::ResourceTable;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
-use super::call::Limits;
+use super::call::Call;
 use super::imports::http::{Failures, HttpState, abort_unfinished_bodies};
 use super::imports::wasi;
-use super::output::Output;
+use super::meter::Meter;
+use super::output::{Outlet, Output};
 use crate::capability::http::{Outbound, OutboundBudget, Secret};
-use crate::capability::{KeyValue, Limiter};
+use crate::capability::{KeyValue, Limiter, LogBudget};
 
 /// Host resources (streams, pollables, buckets) and component handles that one call may hold.
 pub(super) const MAX_HANDLES: usize = 4096;
@@ -68,62 +69,70 @@ fn revealed(secret: &Secret) -> String {
     String::from_utf8_lossy(&secret.bytes()).into_owned()
 }
 
-/// The data of a store.
+/// The data of a store: what is the call's that it is in, and what is the instance's.
 pub(super) struct CallState {
-    pub(super) context: Arc<Context>,
-    pub(super) abilities: Arc<Abilities>,
+    pub(super) call: PerCall,
     pub(super) memory: MemoryAccount,
     pub(super) table: ResourceTable,
+    /// Made when first asked for: most lean guests never do.
+    wasi: Option<(WasiCtx, Outlet)>,
+}
+
+/// What is one call's: it comes with the call, and nothing of it is left to the next.
+pub(super) struct PerCall {
+    pub(super) context: Arc<Context>,
+    pub(super) abilities: Arc<Abilities>,
+    pub(super) output: Arc<Output>,
+    pub(super) meter: Arc<Meter>,
     /// Bytes of stored values that the guest's handles keep.
     pub(super) held_bytes: usize,
-    pub(super) output: Arc<Output>,
-    /// Made when first asked for: most lean calls never do.
-    wasi: Option<WasiCtx>,
-    /// Likewise.
+    /// Made when first asked for: lean calls never do.
     http: Option<HttpState>,
     /// Requests and bytes that it may exchange with other servers.
     outbound: (u32, u64),
 }
 
-impl CallState {
-    pub(super) fn new(
-        context: Arc<Context>,
-        abilities: Arc<Abilities>,
-        limits: &Limits,
-        output: Output,
-    ) -> Self {
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(MAX_HANDLES);
+impl PerCall {
+    pub(super) fn new(call: Call) -> Self {
+        let Call { limits, context, abilities, log, meter } = call;
+        let output = Output::new(log, LogBudget::new(limits.log_lines, limits.log_bytes));
         Self {
             context,
             abilities,
-            memory: MemoryAccount { limit_bytes: limits.memory_bytes, used_bytes: 0, refused: false },
-            table,
-            held_bytes: 0,
             output: Arc::new(output),
-            wasi: None,
+            meter,
+            held_bytes: 0,
             http: None,
             outbound: (limits.outbound, limits.outbound_bytes),
         }
     }
 
-    /// Where failures of its requests to other servers are noted.
-    pub(super) fn failures(&mut self) -> Failures {
-        self.http_state().0.failures()
-    }
-
-    fn http_state(&mut self) -> (&mut HttpState, &mut ResourceTable) {
-        let Self { http, abilities, output, outbound: (requests, bytes), table, .. } = self;
-        let state = http.get_or_insert_with(|| {
+    fn http_state(&mut self) -> &mut HttpState {
+        let Self { http, abilities, output, outbound: (requests, bytes), .. } = self;
+        http.get_or_insert_with(|| {
             let budget = OutboundBudget::new(*requests, *bytes);
             HttpState::new(abilities.http.clone(), Arc::new(budget), output.clone())
-        });
-        (state, table)
+        })
+    }
+}
+
+impl CallState {
+    /// Of a new instance, for its first call.
+    pub(super) fn new(call: PerCall, memory_bytes: u64) -> Self {
+        let mut table = ResourceTable::new();
+        table.set_max_capacity(MAX_HANDLES);
+        let memory = MemoryAccount { limit_bytes: memory_bytes, used_bytes: 0, refused: false };
+        Self { call, memory, table, wasi: None }
+    }
+
+    /// Where failures of its requests to other servers are noted.
+    pub(super) fn failures(&mut self) -> Failures {
+        self.call.http_state().failures()
     }
 }
 
 /// A body that the guest has not finished is never to be taken for whole: dropped as it is, it would end as
-/// if it were (wasmtime-wasi-http 48). This is the one place that is passed however a call ends.
+/// if it were (wasmtime-wasi-http 48). This is the one place that is passed however an instance ends.
 impl Drop for CallState {
     fn drop(&mut self) {
         abort_unfinished_bodies(&mut self.table);
@@ -132,16 +141,18 @@ impl Drop for CallState {
 
 impl WasiView for CallState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let output = &self.output;
-        let ctx = self.wasi.get_or_insert_with(|| wasi::context(output));
-        WasiCtxView { ctx, table: &mut self.table }
+        let Self { wasi, call, table, .. } = self;
+        let (ctx, _) = wasi.get_or_insert_with(|| {
+            let outlet = Outlet::new(call.output.clone());
+            (wasi::context(&outlet), outlet)
+        });
+        WasiCtxView { ctx, table }
     }
 }
 
 impl WasiHttpView for CallState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        let (state, table) = self.http_state();
-        state.view(table)
+        self.call.http_state().view(&mut self.table)
     }
 }
 

@@ -169,7 +169,7 @@ impl Sandbox {
         let limits = call.limits;
         let meter = call.meter.clone();
         let is_https = call.context.scheme == "https";
-        let mut store = self.store(call, meter.clone());
+        let mut store = self.store(call);
         let (sender, mut head) = oneshot::channel();
         let arguments = match arguments(&mut store, is_https, request, sender) {
             Ok(arguments) => arguments,

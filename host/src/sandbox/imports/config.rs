@@ -7,11 +7,11 @@ macro_rules! config_store {
     ($store:path) => {
         impl $store for CallState {
             fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<String>, Error>> {
-                Ok(Ok(self.abilities.config_value(&key)))
+                Ok(Ok(self.call.abilities.config_value(&key)))
             }
 
             fn get_all(&mut self) -> wasmtime::Result<Result<Vec<(String, String)>, Error>> {
-                Ok(Ok(self.abilities.config_values()))
+                Ok(Ok(self.call.abilities.config_values()))
             }
         }
     };

@@ -50,7 +50,7 @@ impl From<ResourceTableError> for StoreError {
 impl CallState {
     fn open_bucket(&mut self, name: &str) -> Result<Resource<Bucket>, StoreError> {
         let keyvalue =
-            self.abilities.keyvalue.as_ref().ok_or(KeyValueError::AccessDenied { grant: "keyvalue" })?;
+            self.call.abilities.keyvalue.as_ref().ok_or(KeyValueError::AccessDenied { grant: "keyvalue" })?;
         let bucket = keyvalue.open(name)?;
         Ok(self.table.push(bucket)?)
     }
@@ -61,25 +61,25 @@ impl CallState {
 
     /// Keeps a value that was read until the guest lets go of it: outside its memory, so it is counted.
     fn hold(&mut self, cas: Cas) -> Result<Resource<Cas>, StoreError> {
-        let bytes = self.held_bytes.saturating_add(cas.bytes());
+        let bytes = self.call.held_bytes.saturating_add(cas.bytes());
         if bytes > MAX_BATCH_BYTES {
             return Err(KeyValueError::from(EntryError::BatchTooLarge { bytes }).into());
         }
         let held = self.table.push(cas)?;
-        self.held_bytes = bytes;
+        self.call.held_bytes = bytes;
         Ok(held)
     }
 
     fn let_go(&mut self, cas: Resource<Cas>) -> Result<Cas, StoreError> {
         let cas = self.table.delete(cas)?;
-        self.held_bytes = self.held_bytes.saturating_sub(cas.bytes());
+        self.call.held_bytes = self.call.held_bytes.saturating_sub(cas.bytes());
         Ok(cas)
     }
 
     /// Notes for the operator what a guest is told only in general terms.
     fn note(&self, error: &KeyValueError) {
         if let KeyValueError::Other(_) = error {
-            self.output.host_call_failed(&error.to_string());
+            self.call.output.host_call_failed(&error.to_string());
         }
     }
 }
@@ -232,7 +232,7 @@ mod draft2 {
 
         async fn drop(&mut self, cas: Resource<Cas>) -> wasmtime::Result<()> {
             let cas = self.table.delete(cas)?;
-            self.held_bytes = self.held_bytes.saturating_sub(cas.bytes());
+            self.call.held_bytes = self.call.held_bytes.saturating_sub(cas.bytes());
             Ok(())
         }
     }

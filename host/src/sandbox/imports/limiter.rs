@@ -12,7 +12,7 @@ impl limiter::Host for CallState {
         window_ms: u32,
         cost: u32,
     ) -> wasmtime::Result<Result<limiter::Decision, limiter::Error>> {
-        let Some(limiter) = &self.abilities.limiter else {
+        let Some(limiter) = &self.call.abilities.limiter else {
             return Err(wasmtime::Error::msg("the grant `limiter` is missing"));
         };
         Ok(limiter.take(&key, limit, window_ms, cost).map(Into::into).map_err(Into::into))

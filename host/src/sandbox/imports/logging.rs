@@ -16,7 +16,7 @@ impl logging::Host for CallState {
             logging::Level::Error | logging::Level::Critical => Level::Error,
         };
         let end = context.floor_char_boundary(MAX_CONTEXT_BYTES);
-        self.output.line(level, context.get(..end).unwrap_or_default(), &message);
+        self.call.output.line(level, context.get(..end).unwrap_or_default(), &message);
         Ok(())
     }
 }

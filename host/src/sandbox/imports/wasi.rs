@@ -2,7 +2,6 @@
 //! plugin's log; there is no environment, no argument, no file, no network: every such operation answers
 //! with the WIT's own error.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::io::AsyncWrite;
@@ -12,7 +11,7 @@ use wasmtime_wasi::p2::bindings::io;
 use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, async_trait};
 
-use crate::sandbox::output::{Output, Stream};
+use crate::sandbox::output::{Outlet, Stream};
 use crate::sandbox::state::CallState;
 
 /// The step of both clocks: too coarse to time what another tenant does on the same core.
@@ -44,10 +43,10 @@ impl HasData for Io {
 }
 
 /// An empty world, but for what the first lines of this file say.
-pub(in crate::sandbox) fn context(output: &Arc<Output>) -> WasiCtx {
+pub(in crate::sandbox) fn context(outlet: &Outlet) -> WasiCtx {
     WasiCtx::builder()
-        .stdout(Printed { output: output.clone(), stream: Stream::Stdout })
-        .stderr(Printed { output: output.clone(), stream: Stream::Stderr })
+        .stdout(Printed { outlet: outlet.clone(), stream: Stream::Stdout })
+        .stderr(Printed { outlet: outlet.clone(), stream: Stream::Stderr })
         .wall_clock(SteppedWallClock)
         .monotonic_clock(SteppedMonotonicClock { began: Instant::now() })
         .max_random_size(MAX_RANDOM_BYTES)
@@ -97,7 +96,7 @@ fn nanos(time: Duration) -> u64 {
 /// stdout or stderr of a guest: lines for its log. Never waits, for what is over the budget is dropped.
 #[derive(Clone)]
 struct Printed {
-    output: Arc<Output>,
+    outlet: Outlet,
     stream: Stream,
 }
 
@@ -130,7 +129,7 @@ impl OutputStream for Printed {
         if bytes.len() > WRITE_BYTES {
             return Err(StreamError::trap("cannot write more than `check-write` allows"));
         }
-        self.output.print(self.stream, &bytes);
+        self.outlet.print(self.stream, &bytes);
         Ok(())
     }
 
