@@ -9,6 +9,8 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio_util::task::AbortOnDropHandle;
+
 use crate::config::{HostSettings, ListenAddress, Site};
 use crate::confine::Needs;
 use crate::deploy::{Deployer, Environment, Origin, Parts, StartError, WatchError, Watcher, http_client};
@@ -24,6 +26,9 @@ const SLOT_WAIT: Duration = Duration::from_secs(1);
 
 /// So many slots have one more beside them, for filters on answers that are streams.
 const SLOTS_FOR_ONE_BESIDE_STREAMS: usize = 16;
+
+/// So many slots have one more beside them, for an instance that waits for its plugin's next call.
+const SLOTS_FOR_ONE_IDLE: usize = 4;
 
 /// What a host is made from.
 pub struct Setup {
@@ -66,6 +71,7 @@ pub struct Host {
     probes: Option<Probes>,
     watcher: Watcher,
     server: Server,
+    _tending: AbortOnDropHandle<()>,
     readiness: Readiness,
     metrics: Metrics,
     log: Log,
@@ -92,6 +98,8 @@ impl Host {
         };
         let sandbox = Sandbox::new(pool(&settings))?;
         let http = http_client(&site).map_err(StartError::Site)?;
+        let tended = sandbox.clone();
+        let tending = AbortOnDropHandle::new(tokio::spawn(async move { tended.tend().await }));
         let parts = Parts {
             origin,
             sandbox: sandbox.clone(),
@@ -118,7 +126,7 @@ impl Host {
         let server = Server::start(bound, Arc::new(requests), listening(&settings), &ledger);
         readiness.set_ready();
 
-        let host = Self { addresses, probes, watcher, server, readiness, metrics, log };
+        let host = Self { addresses, probes, watcher, server, _tending: tending, readiness, metrics, log };
         host.say_where();
         Ok(host)
     }
@@ -202,6 +210,7 @@ pub fn pool(settings: &HostSettings) -> PoolSettings {
     PoolSettings {
         slots: u32::try_from(settings.concurrency.saturating_add(beside_streams(settings)))
             .unwrap_or(u32::MAX),
+        idle: u32::try_from(settings.concurrency.div_ceil(SLOTS_FOR_ONE_IDLE)).unwrap_or(u32::MAX),
         memory_bytes: settings.limits.memory.unwrap_or(u64::from(u32::MAX)),
     }
 }

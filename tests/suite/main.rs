@@ -19,6 +19,7 @@ mod observe;
 mod outbound;
 mod rate_limit;
 mod redirect;
+mod reuse;
 mod routing;
 mod sandbox;
 mod stream_abuse;

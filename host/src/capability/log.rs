@@ -42,9 +42,10 @@ impl LogBudget {
         false
     }
 
-    /// What was dropped so far; none if nothing was.
-    pub fn dropped(&self) -> Option<DroppedLog> {
-        (self.dropped.lines > 0).then_some(self.dropped)
+    /// What was dropped since this was last asked; none if nothing was.
+    pub fn take_dropped(&mut self) -> Option<DroppedLog> {
+        let dropped = std::mem::take(&mut self.dropped);
+        (dropped.lines > 0).then_some(dropped)
     }
 }
 
@@ -111,15 +112,15 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_dropped_and_counted() {
         let mut budget = LogBudget::new(3, 10);
-        assert_eq!(budget.dropped(), None);
+        assert_eq!(budget.take_dropped(), None);
         assert!(budget.admit(5));
         assert!(!budget.admit(6));
         assert!(budget.admit(5));
         assert!(!budget.admit(1));
-        assert_eq!(budget.dropped(), Some(DroppedLog { lines: 2, bytes: 7 }));
+        assert_eq!(budget.take_dropped(), Some(DroppedLog { lines: 2, bytes: 7 }));
         assert!(budget.admit(0));
         assert!(!budget.admit(0));
-        assert_eq!(budget.dropped(), Some(DroppedLog { lines: 3, bytes: 7 }));
+        assert_eq!(budget.take_dropped(), Some(DroppedLog { lines: 1, bytes: 0 }));
     }
 
     fn lines(pieces: &[&[u8]]) -> Vec<String> {

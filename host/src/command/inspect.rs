@@ -8,7 +8,7 @@ use crate::observe::Plug;
 use crate::sandbox::{Component, Interface, Need, PoolSettings, Sandbox};
 
 /// Nothing is run, so one slot is enough.
-const POOL: PoolSettings = PoolSettings { slots: 1, memory_bytes: 1 << 30 };
+const POOL: PoolSettings = PoolSettings { slots: 1, idle: 0, memory_bytes: 1 << 30 };
 
 pub(super) fn run(inspect: &Inspect) -> Exit {
     let file = inspect.file.display();

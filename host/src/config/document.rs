@@ -214,11 +214,44 @@ pub(super) struct PluginDocument {
     pub(super) config: Vec<(Spanned<String>, ConfigDocument)>,
     /// The ceilings of each call, and of the plugin's calls together.
     pub(super) limits: Option<LimitsDocument>,
+    /// Whether each call gets an instance of its own, in which nothing is left of any other call (`"fresh"`), or one
+    /// that may have served others of this plugin before, one after the other (`"reused"`): what the plugin keeps in
+    /// its memory is then there for later callers.
+    #[schemars(with = "Option<InstancesDocument>", extend("default" = "fresh"))]
+    pub(super) instances: Option<Spanned<InstancesDocument>>,
+    /// How long an instance serves, with `instances = "reused"`. It is dropped sooner if a call of it fails, is cut or
+    /// leaves anything behind, or if its memory grows much.
+    pub(super) reuse: Option<Spanned<ReuseDocument>>,
     #[schemars(skip)]
     pub(super) place: Span,
     /// Whether all of `grants` could be read.
     #[schemars(skip)]
     pub(super) has_sound_grants: bool,
+}
+
+/// Whether instances serve one call or several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(rename = "Instances", rename_all = "kebab-case")]
+pub(super) enum InstancesDocument {
+    /// A new one for each call.
+    Fresh,
+    /// One for several calls, one after the other.
+    Reused,
+}
+
+/// How long an instance serves that is reused.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(rename = "Reuse", rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct ReuseDocument {
+    /// Calls that it serves.
+    #[schemars(range(min = 1, max = 1_000_000_000), extend("default" = 1000))]
+    pub(super) calls: Option<Spanned<u32>>,
+    /// How old it becomes.
+    #[schemars(extend("default" = "10min"))]
+    pub(super) age: Option<Spanned<TimeSpan>>,
+    /// How long it waits for its next call.
+    #[schemars(extend("default" = "10s"))]
+    pub(super) idle: Option<Spanned<TimeSpan>>,
 }
 
 /// A header field that the host sets on each of the plugin's requests to an origin, in place of the plugin's own: the

@@ -43,6 +43,7 @@ impl Site {
             config: BTreeMap::new(),
             config_secrets: BTreeMap::new(),
             limits: Limits::default(),
+            reuse: None,
             span: 0..0,
         };
         let route = |pattern: RoutePattern, plugin: &PluginName| RouteSite {

@@ -17,6 +17,7 @@
 //! | `resolve` | what parts of the file say of one another; defaults |
 //! | `allowance` | grants and limits against what the operator allows |
 //! | `routes` | what routes name, and which of them clash |
+//! | `reuse` | whether a plugin's instances serve one call or several, and how long |
 //! | `secrets` | what plugins name of their tenant's secrets |
 //! | `site` | the result, that other rooms see |
 //! | `load` | the ways to get one |
@@ -40,6 +41,7 @@ mod load;
 mod plugin;
 mod read;
 mod resolve;
+mod reuse;
 mod routes;
 mod schema;
 mod secrets;

@@ -14,6 +14,7 @@ use super::forms::{component_path, credential_header, origin, secret_path, varia
 use super::read::{
     MAX_BYTES, MAX_COUNT, MAX_TIME, NO_BYTES, NO_TIME, SOME_TIME, each_is_there_once, no_help,
 };
+use super::reuse;
 use super::units::ByteSize;
 use super::value::{
     Spanned, Table, Value, array, boolean, bytes, duration, integer, named, parsed, string, table,
@@ -51,12 +52,18 @@ pub(super) fn plugin(
         let before = findings.errors();
         let grants = table.optional("grants", findings, grants);
         let has_sound_grants = findings.errors() == before;
+        let before = findings.errors();
+        let instances = table.optional("instances", findings, reuse::instances);
+        let has_sound_instances = findings.errors() == before;
+        let reuse = table.optional("reuse", findings, reuse::reuse);
         PluginDocument {
             component,
             grants,
             outbound: table.optional("outbound", findings, credentials).unwrap_or_default(),
             config: table.optional("config", findings, config).unwrap_or_default(),
             limits: table.optional("limits", findings, limits),
+            instances,
+            reuse: reuse.filter(|_| has_sound_instances),
             place: name.span.clone(),
             has_sound_grants,
         }

@@ -13,6 +13,7 @@ use super::document::{
     SiteDocument, TenantDocument,
 };
 use super::findings::Findings;
+use super::reuse;
 use super::routes::{routes, unused_plugins_are_told};
 use super::secrets::{Known, config_secrets, credentials, secrets, unused_secrets_are_told};
 use super::site::{HostSettings, ListenAddress, OutboundSettings, PluginSite, TenantSite, Timeouts};
@@ -266,6 +267,7 @@ fn plugin_site(
     let http = origins(plugin.grants.as_ref(), bounds, findings);
     let credentials = credentials(plugin, &http, secrets, findings);
     let config_secrets = config_secrets(plugin, secrets, findings);
+    let reuse = reuse::resolve(plugin, findings);
     let component = plugin.component.as_ref()?;
     let config = plugin.config.iter().filter_map(|(key, value)| match value {
         ConfigDocument::Text(text) => Some((key.value.clone(), text.value.clone())),
@@ -280,6 +282,7 @@ fn plugin_site(
         config: config.collect(),
         config_secrets,
         limits,
+        reuse,
         span: plugin.place.clone(),
     })
 }

@@ -18,7 +18,7 @@ use crate::capability::Grants;
 use crate::capability::http::Origin;
 use crate::confine::Confinement;
 use crate::snapshot::{HostPattern, RoutePattern};
-use crate::tenant::{Ceilings, Limits, NameError, PluginName, Quota, TenantName};
+use crate::tenant::{Ceilings, Limits, NameError, PluginName, Quota, Reuse, TenantName};
 
 /// All that a site file says.
 #[derive(Debug, Clone)]
@@ -127,6 +127,8 @@ pub struct PluginSite {
     pub config_secrets: BTreeMap<String, SecretName>,
     /// Its limits, none above a ceiling.
     pub limits: Limits,
+    /// How long its instances serve; none if each serves one call.
+    pub reuse: Option<Reuse>,
     /// Where the plugin is named.
     pub span: Span,
 }
@@ -198,9 +200,11 @@ impl PartialEq for PluginSite {
             config,
             config_secrets,
             limits,
+            reuse,
             span: _,
         } = self;
         (component, grants, http, limits) == (&other.component, &other.grants, &other.http, &other.limits)
+            && *reuse == other.reuse
             && (credentials, config, config_secrets)
                 == (&other.credentials, &other.config, &other.config_secrets)
     }

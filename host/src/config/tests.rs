@@ -12,7 +12,7 @@ use snapbox::IntoData;
 use super::*;
 use crate::capability::Grants;
 use crate::capability::http::Origin;
-use crate::tenant::{Limits, PluginName, Quota, Storage, TenantName};
+use crate::tenant::{Limits, PluginName, Quota, Reuse, Storage, TenantName};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/testdata");
 const SCHEMA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/site.schema.json");
@@ -119,7 +119,10 @@ fn a_whole_site_is_read_as_it_is_written() {
     };
     let lowered = Limits { wall: Duration::from_secs(10), log_lines: 10, outbound: 8, ..given };
     assert_eq!(books.limits, lowered, "what is left out is lowered to the ceilings");
-    assert_eq!(plugin(shop, "limit").component, Path::new("/opt/rate_limit.wasm"));
+    let limit = plugin(shop, "limit");
+    assert_eq!(limit.component, Path::new("/opt/rate_limit.wasm"));
+    let reuse = Reuse { calls: 50, idle: Duration::from_secs(30), ..Reuse::default() };
+    assert_eq!((limit.reuse, books.reuse), (Some(reuse), None));
 
     let [api_token, salt] = ["api-token", "salt"].map(|name| SecretName::parse(name).unwrap());
     let api: Origin = "https://api.example.com".parse().unwrap();
@@ -187,6 +190,7 @@ fn a_tenant_is_unchanged_when_only_its_place_in_the_file_changes() {
     for (from, to) in [
         ("\"20\"", "\"21\""),
         ("cpu = \"20ms\"", "cpu = \"21ms\""),
+        ("calls = 50", "calls = 51"),
         ("header = \"Authorization\"", "header = \"x-key\""),
         ("{ secret = \"salt\" }", "{ secret = \"api-token\" }"),
         ("\"SALT\"", "\"PEPPER\""),
@@ -326,7 +330,7 @@ fn deep_and_long_files_are_read_in_bounded_stack_and_time() {
 /// The keys that the reader asks for, by table; names are `*`, items of an array the array itself.
 fn keys_of_the_reader() -> BTreeMap<String, BTreeSet<String>> {
     let text = "[host]\ntimeouts = {}\nlimits = {}\noutbound = {}\n[tenants.'*']\nquota = { storage = {}, grants = {}, limits = {} }\n\
-                plugins.'*' = { grants = {}, limits = {}, config = { '*' = {} }, outbound = [{}] }\n\
+                plugins.'*' = { grants = {}, limits = {}, config = { '*' = {} }, outbound = [{}], reuse = {} }\n\
                 secrets.'*' = {}\nroutes = [{}]";
     let mut findings = findings::Findings::new(Source::new(Path::new("site.toml"), text.into()));
     read::document(&mut findings);

@@ -5,12 +5,13 @@
 //! host, whatever the values of its secrets are.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde_json::{Map, Value, json};
 
 use crate::config::{CredentialSite, PluginSite, RouteSite, TenantSite};
 use crate::sandbox::{Component, Digest};
-use crate::tenant::{Limits, PluginName};
+use crate::tenant::{Limits, PluginName, Reuse};
 
 /// The id of `tenant` with these components.
 pub(super) fn id(tenant: &TenantSite, components: &BTreeMap<PluginName, Component>) -> Digest {
@@ -48,12 +49,39 @@ fn plugin(plugin: &PluginSite, digest: Option<Digest>) -> Value {
         "grants": grants,
         "limits": limits(&plugin.limits),
     });
-    if let Some(object) = document.as_object_mut()
-        && !plugin.credentials.is_empty()
-    {
-        object.insert("outbound".into(), credentials(&plugin.credentials));
+    let mut add = |name: &str, value: Value| {
+        if let Some(object) = document.as_object_mut() {
+            object.insert(name.into(), value);
+        }
+    };
+    if !plugin.credentials.is_empty() {
+        add("outbound", credentials(&plugin.credentials));
+    }
+    if let Some(reuse) = &plugin.reuse {
+        add("instances", "reused".into());
+        let reuse = self::reuse(reuse);
+        if !reuse.is_empty() {
+            add("reuse", reuse.into());
+        }
     }
     document
+}
+
+fn reuse(reuse: &Reuse) -> Map<String, Value> {
+    let values = |Reuse { calls, age, idle }: &Reuse| {
+        [("calls", Value::from(*calls)), ("age", nanos(*age)), ("idle", nanos(*idle))]
+    };
+    changed(values(reuse), values(&Reuse::default()))
+}
+
+/// Those that are not the default.
+fn changed<const N: usize>(values: [(&str, Value); N], defaults: [(&str, Value); N]) -> Map<String, Value> {
+    let changed = values.into_iter().filter(|value| !defaults.contains(value));
+    changed.map(|(name, value)| (name.to_owned(), value)).collect()
+}
+
+fn nanos(time: Duration) -> Value {
+    Value::from(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX))
 }
 
 fn credentials(credentials: &[CredentialSite]) -> Value {
@@ -68,8 +96,6 @@ fn credentials(credentials: &[CredentialSite]) -> Value {
 
 fn limits(limits: &Limits) -> Map<String, Value> {
     let values = |limits: &Limits| {
-        let nanos =
-            |time: std::time::Duration| Value::from(u64::try_from(time.as_nanos()).unwrap_or(u64::MAX));
         let Limits {
             cpu,
             wall,
@@ -103,9 +129,7 @@ fn limits(limits: &Limits) -> Map<String, Value> {
             ("log-bytes", (*log_bytes).into()),
         ]
     };
-    let defaults = values(&Limits::default());
-    let changed = values(limits).into_iter().filter(|value| !defaults.contains(value));
-    changed.map(|(name, value)| (name.to_owned(), value)).collect()
+    changed(values(limits), values(&Limits::default()))
 }
 
 fn route(route: &RouteSite) -> Value {
@@ -156,6 +180,7 @@ secrets = { token = { file = "token" }, other = { env = "OTHER" } }
 component = "p.wasm"
 grants = { http = ["https://api.example", "https://pay.example"] }
 config = { key = { secret = "token" } }
+instances = "reused"
 limits = { stream = "1min", outbound = 3, outbound-bytes = "1MiB", response-body = "16MiB" }
 [[tenants.a.plugins.p.outbound]]
 origin = "https://api.example"
@@ -191,6 +216,10 @@ secret = "other"
             ("outbound = 3", "outbound = 4"),
             (r#"outbound-bytes = "1MiB""#, r#"outbound-bytes = "2MiB""#),
             (r#"response-body = "16MiB""#, r#"response-body = "1MiB""#),
+            (r#"instances = "reused""#, ""),
+            (r#"instances = "reused""#, "instances = \"reused\"\nreuse = { calls = 2 }"),
+            (r#"instances = "reused""#, "instances = \"reused\"\nreuse = { age = \"1h\" }"),
+            (r#"instances = "reused""#, "instances = \"reused\"\nreuse = { idle = \"1h\" }"),
             // A streamed answer is bounded only if it is written.
             (r#", response-body = "16MiB""#, ""),
         ] {
@@ -206,6 +235,7 @@ secret = "other"
             (r#"file = "token""#, r#"env = "TOKEN""#),
             (GRANTED, r#"grants = { http = ["https://pay.example", "https://api.example"] }"#),
             ("x-key", "X-Key"),
+            (r#"instances = "reused""#, "instances = \"reused\"\nreuse = { calls = 1000, age = \"10min\" }"),
         ] {
             let changed = SITE.replacen(from, to, 1);
             assert_ne!(changed, SITE, "{from}");

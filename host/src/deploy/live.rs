@@ -14,10 +14,10 @@ use crate::capability::http::{HttpClient, Origin as HttpOrigin, Outbound};
 use crate::capability::{KeyValue, Limiters};
 use crate::config::{CredentialSite, Diagnostics, HostSettings, PluginSite, Site, TenantSite};
 use crate::observe::{Entry, Log, Metrics, Reload, TenantMetrics};
-use crate::sandbox::{Abilities, Component, Sandbox};
+use crate::sandbox::{Abilities, Component, Instances, Reuse, Sandbox};
 use crate::snapshot::{Chain, HostPattern, Plugin, Revision, Routes, Rule, Snapshot};
 use crate::store::{StorageQuota, Store};
-use crate::tenant::{Gate, PluginName, Quota, Share, TenantName};
+use crate::tenant::{self, Gate, PluginName, Quota, Share, TenantName};
 
 /// Revisions of one tenant that may be draining at once; one more ends the oldest's requests.
 const MAX_DRAINING: usize = 16;
@@ -338,7 +338,8 @@ impl Deployer {
             move || log.info("revision drained").field("tenant", &name).display("revision", id).send()
         };
         let of_tenant = (tenant.gate.clone(), tenant.share.clone());
-        let revision = Revision::new(name.clone(), id, of_tenant, tenant.metrics.clone(), routes, drained);
+        let (metrics, plugins) = (tenant.metrics.clone(), plugins.into_values().collect());
+        let revision = Revision::new(name.clone(), id, of_tenant, metrics, routes, plugins, drained);
         tenant.retire();
         tenant.revision = Some(Arc::new(revision));
         tenant.components = components;
@@ -365,15 +366,17 @@ impl Deployer {
         });
         let http = (!site.http.is_empty()).then(|| self.way_out(tenant, name, site));
         let secrets = tenant.secrets.of_config(site);
+        let metrics = self.parts.metrics.plugin(tenant_name, name);
+        let reuse = site.reuse.map(|tenant::Reuse { calls, age, idle }| Reuse { calls, age, idle });
         Plugin {
             tenant: tenant_name.clone(),
             name: name.clone(),
-            component,
+            instances: Instances::new(&self.parts.sandbox, component, reuse, metrics.clone()),
             limits: site.limits.clone(),
             abilities: Arc::new(Abilities { config: site.config.clone(), secrets, keyvalue, limiter, http }),
             gate,
             share: tenant.share.clone(),
-            metrics: self.parts.metrics.plugin(tenant_name, name),
+            metrics,
         }
     }
 }

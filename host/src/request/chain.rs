@@ -107,8 +107,8 @@ impl Requests {
         let chain = request.chain;
         for filter in &chain.filters {
             let at = |error| Failed { error, plugin: filter };
-            let seen = filter.component.is(Plug::ResponseFilter).then(|| request.head.clone());
-            if !filter.component.is(Plug::RequestFilter) {
+            let seen = filter.component().is(Plug::ResponseFilter).then(|| request.head.clone());
+            if !filter.component().is(Plug::RequestFilter) {
                 passed.push(Passed { filter, seen, changes: Vec::new() });
                 continue;
             }
@@ -133,7 +133,7 @@ impl Requests {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
         let plugin = &request.chain.plugin;
-        let answer = if plugin.component.streams() {
+        let answer = if plugin.component().streams() {
             self.handle_streams(request, body).await
         } else {
             self.handle_whole(request, body).await
@@ -168,7 +168,7 @@ impl Requests {
         let running = self.begin(plugin, Plug::Handler, request.deadline, &self.capacity.slots).await?;
         let call = self.call(plugin, &request.context, request.deadline);
         let meter = call.meter.clone();
-        let called = self.sandbox.handle(&plugin.component, call, message);
+        let called = self.sandbox.handle(&plugin.instances, call, message);
         let called = self.in_turns(plugin, meter, &mut request.cpu, called).await;
         let answer = running.end(called, |answer| message::whole_response(&plugin.limits, asked, answer))?;
         Ok(answer.map(Content::from))
@@ -190,7 +190,7 @@ impl Requests {
         let call = self.call(plugin, &request.context, request.deadline);
         let (wall, meter) = (call.limits.deadline, call.meter.clone());
         let message = message::streamed_request(request.take_head(), &request.context, upload)?;
-        let answer = self.sandbox.answer(&plugin.component, call, message, watch.wall(wall));
+        let answer = self.sandbox.answer(&plugin.instances, call, message, watch.wall(wall));
         let Called { result, cpu } = tokio::select! {
             biased;
             called = self.in_turns(plugin, meter, &mut request.cpu, answer) => called,
@@ -252,7 +252,7 @@ impl Requests {
             let running = self.begin(filter, Plug::ResponseFilter, deadline, slots).await.map_err(at)?;
             let call = self.call(filter, &request.context, deadline);
             let meter = call.meter.clone();
-            let called = self.sandbox.on_response(&filter.component, call, &seen, &head);
+            let called = self.sandbox.on_response(&filter.instances, call, &seen, &head);
             let called = self.in_turns(filter, meter, &mut request.cpu, called).await;
             let change = |changes| {
                 message::change_response(answer.headers_mut(), changes).map_err(PluginError::Answer)
@@ -266,7 +266,7 @@ impl Requests {
         let running = self.begin(filter, Plug::RequestFilter, request.deadline, &self.capacity.slots).await?;
         let call = self.call(filter, &request.context, request.deadline);
         let meter = call.meter.clone();
-        let called = self.sandbox.on_request(&filter.component, call, &request.head);
+        let called = self.sandbox.on_request(&filter.instances, call, &request.head);
         let called = self.in_turns(filter, meter, &mut request.cpu, called).await;
         running.end(called, |verdict| heed(verdict, &mut request.head, &filter.limits))
     }

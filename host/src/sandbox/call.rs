@@ -1,4 +1,4 @@
-//! One call: an instance of its own, its limits, its end. A call whose bodies are streams is `stream.rs`'s.
+//! One call: its instance, its limits, its end. A call whose bodies are streams is `stream.rs`'s.
 //!
 //! The wall deadline stands outside the guest's future and drops it, store and all, so it holds in a
 //! start function and in post-return too. The CPU limit is looked at on every tick of the epoch.
@@ -9,8 +9,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 use wasmtime::{Store, UpdateDeadline};
 
-use super::component::{Component, Ready};
 use super::engine::Sandbox;
+use super::instances::{Instance, Instances};
 use super::message::{HeaderChange, Request, RequestHead, Response, ResponseHead, Verdict};
 use super::meter::{Meter, Metered};
 use super::state::{Abilities, CallState, Context, MAX_HANDLES, PerCall};
@@ -143,11 +143,9 @@ pub struct Call {
 
 impl Sandbox {
     /// Calls a handler.
-    pub async fn handle(&self, component: &Component, call: Call, request: Request) -> Called<Response> {
-        self.run(component, call, async move |store, ready| {
-            let indices = ready.handler.as_ref().ok_or(Stop::NotThisPlug(Plug::Handler))?;
-            let instance = ready.instance.instantiate_async(&mut *store).await.map_err(Stop::Start)?;
-            let plug = indices.load(&mut *store, &instance).map_err(Stop::Start)?;
+    pub async fn handle(&self, instances: &Instances, call: Call, request: Request) -> Called<Response> {
+        self.run(instances, call, async move |instance| {
+            let (store, plug) = instance.handler().await?;
             let answer = plug.jackfield_plugin_handler().call_handle(&mut *store, &request).await;
             answer.map_err(Stop::Run)?.map_err(Stop::Returned)
         })
@@ -157,14 +155,12 @@ impl Sandbox {
     /// Calls a request filter.
     pub async fn on_request(
         &self,
-        component: &Component,
+        instances: &Instances,
         call: Call,
         request: &RequestHead,
     ) -> Called<Verdict> {
-        self.run(component, call, async move |store, ready| {
-            let indices = ready.request_filter.as_ref().ok_or(Stop::NotThisPlug(Plug::RequestFilter))?;
-            let instance = ready.instance.instantiate_async(&mut *store).await.map_err(Stop::Start)?;
-            let plug = indices.load(&mut *store, &instance).map_err(Stop::Start)?;
+        self.run(instances, call, async move |instance| {
+            let (store, plug) = instance.request_filter().await?;
             let filter = plug.jackfield_plugin_request_filter();
             filter.call_on_request(&mut *store, request).await.map_err(Stop::Run)
         })
@@ -174,15 +170,13 @@ impl Sandbox {
     /// Calls a response filter.
     pub async fn on_response(
         &self,
-        component: &Component,
+        instances: &Instances,
         call: Call,
         request: &RequestHead,
         response: &ResponseHead,
     ) -> Called<Vec<HeaderChange>> {
-        self.run(component, call, async move |store, ready| {
-            let indices = ready.response_filter.as_ref().ok_or(Stop::NotThisPlug(Plug::ResponseFilter))?;
-            let instance = ready.instance.instantiate_async(&mut *store).await.map_err(Stop::Start)?;
-            let plug = indices.load(&mut *store, &instance).map_err(Stop::Start)?;
+        self.run(instances, call, async move |instance| {
+            let (store, plug) = instance.response_filter().await?;
             let filter = plug.jackfield_plugin_response_filter();
             let changes = filter.call_on_response(&mut *store, request, response).await;
             changes.map_err(Stop::Run)?.map_err(Stop::Returned)
@@ -192,36 +186,35 @@ impl Sandbox {
 
     async fn run<T>(
         &self,
-        component: &Component,
+        instances: &Instances,
         call: Call,
-        guest: impl AsyncFnOnce(&mut Store<CallState>, &Ready) -> Result<T, Stop>,
+        guest: impl AsyncFnOnce(&mut Instance) -> Result<T, Stop>,
     ) -> Called<T> {
         let limits = call.limits;
         let meter = call.meter.clone();
-        let mut store = self.store(call);
+        let mut instance = self.instance(instances, call);
         let guest = Box::pin(async {
-            let result = match component.ready() {
-                Some(ready) => guest(&mut store, ready).await,
-                None => Err(Stop::NotReady),
-            };
-            result.map_err(|stop| stop.explain(&limits, &meter, store.data()))
+            let result = guest(&mut instance).await;
+            result.map_err(|stop| stop.explain(&limits, &meter, instance.state()))
         });
         let guest = Metered::new(meter.clone(), guest);
         let result = match tokio::time::timeout_at(limits.deadline, guest).await {
             Ok(result) => result,
             Err(_elapsed) => Err(CallError::Wall),
         };
+        if result.is_ok() {
+            instance.give_back();
+        }
         Called { result, cpu: meter.used() }
     }
 
-    pub(super) fn store(&self, call: Call) -> Store<CallState> {
-        let limits = call.limits;
-        let mut store = Store::new(&self.engine, CallState::new(PerCall::new(call), limits.memory_bytes));
+    /// The store of a new instance. The limits that it has for good are the plugin's own.
+    pub(super) fn store(&self, call: PerCall, limits: &Limits) -> Store<CallState> {
+        let mut store = Store::new(&self.engine, CallState::new(call, limits.memory_bytes));
         store.limiter(|state| &mut state.memory);
         let message_bytes = limits.response_body_bytes.saturating_add(MESSAGE_BYTES);
         store.set_hostcall_fuel(usize::try_from(message_bytes).unwrap_or(usize::MAX));
         store.set_max_component_handles(MAX_HANDLES);
-        store.set_epoch_deadline(1);
         store.epoch_deadline_callback(|store| {
             let is_exceeded = store.data().call.meter.is_exceeded_now();
             Ok(if is_exceeded { UpdateDeadline::Interrupt } else { UpdateDeadline::Yield(1) })

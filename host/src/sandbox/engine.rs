@@ -11,8 +11,10 @@ use wasmtime::{
     WasmBacktraceDetails,
 };
 
+use super::idle::Idle;
 use super::imports;
-use super::pool::{self, PoolError, PoolSettings};
+use super::instances::Shelf;
+use super::pool::{self, PoolError, PoolLayout, PoolSettings};
 use super::state::CallState;
 
 /// How often a guest that computes is looked at: it gives way to others and its CPU is read.
@@ -51,6 +53,7 @@ pub enum SandboxError {
 pub struct Sandbox {
     pub(super) engine: Engine,
     pub(super) linker: Linker<CallState>,
+    pub(super) idle: Arc<Idle<Shelf>>,
     _ticker: Ticker,
 }
 
@@ -61,25 +64,27 @@ impl Sandbox {
             slots: settings.slots,
             reason: format!("{error:#}"),
         };
-        let engine = Engine::new(&configuration(settings)?).map_err(refused)?;
+        let layout = settings.layout()?;
+        let engine = Engine::new(&configuration(layout)).map_err(refused)?;
         let linker = imports::linker(&engine).map_err(refused)?;
         let ticker = Ticker::start(&engine).map_err(SandboxError::Ticker)?;
-        Ok(Arc::new(Self { engine, linker, _ticker: ticker }))
+        let most = usize::try_from(layout.idle).unwrap_or(usize::MAX);
+        let idle = Arc::new(Idle::new(most, pool::IDLE_MEMORY_BYTES));
+        Ok(Arc::new(Self { engine, linker, idle, _ticker: ticker }))
     }
 }
 
-fn configuration(settings: PoolSettings) -> Result<Config, PoolError> {
-    let layout = settings.layout()?;
+fn configuration(layout: PoolLayout) -> Config {
     let mut pool = PoolingAllocationConfig::new();
-    pool.total_component_instances(settings.slots)
-        .total_core_instances(settings.slots.saturating_mul(pool::CORE_INSTANCES_PER_COMPONENT))
+    pool.total_component_instances(layout.slots)
+        .total_core_instances(layout.slots.saturating_mul(pool::CORE_INSTANCES_PER_COMPONENT))
         .max_core_instances_per_component(pool::CORE_INSTANCES_PER_COMPONENT)
         .total_memories(layout.memories)
         .max_memories_per_component(pool::MEMORIES_PER_COMPONENT)
         .total_tables(layout.memories)
         .max_tables_per_component(pool::MEMORIES_PER_COMPONENT)
         .table_elements(pool::TABLE_ELEMENTS)
-        .total_stacks(settings.slots)
+        .total_stacks(layout.slots)
         .max_memory_size(layout.max_memory_bytes)
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .table_keep_resident(KEEP_RESIDENT_BYTES)
@@ -101,7 +106,7 @@ fn configuration(settings: PoolSettings) -> Result<Config, PoolError> {
         .wasm_relaxed_simd(false)
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(BACKTRACE_FRAMES));
-    Ok(config)
+    config
 }
 
 /// Increments the epoch from a thread of its own: a busy runtime would starve a task.

@@ -8,18 +8,22 @@
 //! | `engine.rs` | the wasmtime engine, the linker, the epoch's ticks |
 //! | `pool.rs` | how many slots the pool has, and how large: pure arithmetic |
 //! | `component.rs` | bytes → a compiled [`Component`]: its plugs, its imports, what it lacks |
-//! | `call.rs` | one call: a fresh instance, its limits, its end |
+//! | `instances.rs` | the instances of one plugin of one revision: made for a call, kept for the next, let go |
+//! | `idle.rs` | the book of those that wait, over the whole host |
+//! | `call.rs` | one call: its instance, its limits, its end |
 //! | `stream.rs` | a call whose message bodies are streams: until its answer's head, and what it does after it |
 //! | `meter.rs` | CPU time of a call, by the thread's clock |
 //! | `output.rs` | what a call prints and logs, under one budget |
-//! | `state.rs` | what one instance may touch: its memory account, context, capabilities |
+//! | `state.rs` | what one instance may touch, and what of it is its call's: memory account, context, capabilities |
 //! | `imports/` | thin bindings from WIT to the capability room |
 
 mod bindings;
 mod call;
 mod component;
 mod engine;
+mod idle;
 mod imports;
+mod instances;
 mod meter;
 mod output;
 mod pool;
@@ -33,6 +37,7 @@ pub use component::{
 };
 pub use engine::{Sandbox, SandboxError};
 pub use imports::Need;
+pub use instances::{Instances, Reuse};
 pub use meter::Meter;
 pub use pool::{PoolError, PoolSettings};
 pub use state::{Abilities, Context};

@@ -1,6 +1,7 @@
 //! What a call prints and logs: one budget for its streams and its log together, lines as they become
 //! whole, and at the end one word about what was dropped.
 
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::capability::{LineBuffer, LogBudget};
@@ -77,6 +78,18 @@ impl Output {
         }
     }
 
+    /// The call has ended: tells what it printed without the end of a line, and what was dropped.
+    pub(super) fn finish(&self) {
+        let mut lines = self.lines();
+        let Lines { budget, stdout, stderr, .. } = &mut *lines;
+        for (stream, buffer) in [(Stream::Stdout, stdout), (Stream::Stderr, stderr)] {
+            buffer.finish(|text| print_line(&self.log, budget, stream, text));
+        }
+        if let Some(dropped) = budget.take_dropped() {
+            self.log.dropped(dropped.lines, dropped.bytes);
+        }
+    }
+
     fn lines(&self) -> MutexGuard<'_, Lines> {
         self.lines.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -85,15 +98,50 @@ impl Output {
 /// Where what an instance prints goes: to the output of the call that it is in. A guest may keep its standard
 /// streams from one call to the next.
 #[derive(Clone)]
-pub(super) struct Outlet(Arc<Mutex<Arc<Output>>>);
+pub(super) struct Outlet(Arc<Current>);
+
+struct Current {
+    output: Mutex<Arc<Output>>,
+    open: AtomicUsize,
+}
+
+/// One of an instance's standard streams, as long as the guest has it.
+pub(super) struct OpenStream(Outlet);
 
 impl Outlet {
     pub(super) fn new(output: Arc<Output>) -> Self {
-        Self(Arc::new(Mutex::new(output)))
+        Self(Arc::new(Current { output: Mutex::new(output), open: AtomicUsize::new(0) }))
     }
 
+    /// What is printed from now on is of another call.
+    pub(super) fn turn_to(&self, output: Arc<Output>) {
+        *self.output() = output;
+    }
+
+    pub(super) fn open(&self) -> OpenStream {
+        self.0.open.fetch_add(1, Ordering::Relaxed);
+        OpenStream(self.clone())
+    }
+
+    /// How many standard streams the guest has.
+    pub(super) fn open_streams(&self) -> usize {
+        self.0.open.load(Ordering::Relaxed)
+    }
+
+    fn output(&self) -> MutexGuard<'_, Arc<Output>> {
+        self.0.output.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl OpenStream {
     pub(super) fn print(&self, stream: Stream, bytes: &[u8]) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).print(stream, bytes);
+        self.0.output().print(stream, bytes);
+    }
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        self.0.0.open.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -105,13 +153,6 @@ fn print_line(log: &PluginLog, budget: &mut LogBudget, stream: Stream, text: &st
 
 impl Drop for Output {
     fn drop(&mut self) {
-        let Lines { budget, stdout, stderr, .. } =
-            self.lines.get_mut().unwrap_or_else(PoisonError::into_inner);
-        for (stream, buffer) in [(Stream::Stdout, stdout), (Stream::Stderr, stderr)] {
-            buffer.finish(|text| print_line(&self.log, budget, stream, text));
-        }
-        if let Some(dropped) = budget.dropped() {
-            self.log.dropped(dropped.lines, dropped.bytes);
-        }
+        self.finish();
     }
 }

@@ -4,20 +4,34 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use wasmtime::component::ResourceTable;
+use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
-use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::{RequestOptions, WasiHttpCtxView, WasiHttpView};
 
 use super::call::Call;
 use super::imports::http::{Failures, HttpState, abort_unfinished_bodies};
 use super::imports::wasi;
 use super::meter::Meter;
-use super::output::{Outlet, Output};
+use super::output::{OpenStream, Outlet, Output};
 use crate::capability::http::{Outbound, OutboundBudget, Secret};
 use crate::capability::{KeyValue, Limiter, LogBudget};
 
 /// Host resources (streams, pollables, buckets) and component handles that one call may hold.
 pub(super) const MAX_HANDLES: usize = 4096;
+
+/// Handles of its standard streams, and of pollables of these, that an instance may keep from call to call.
+/// Toolchains keep one of each.
+const MAX_STANDARD_STREAMS: usize = 16;
+
+/// Options of requests to other servers that may stay with an instance: wasmtime-wasi-http 48 forgets those that a
+/// request was sent with.
+const MAX_REQUEST_OPTIONS: usize = 256;
+
+/// An instance has outgrown its use when its memory is so many times what its first call left, but not while it has
+/// less than `SMALL_BYTES`; or when it has grown to this share of `memory`.
+const GROWTH: u64 = 4;
+const SMALL_BYTES: u64 = 1 << 20;
+const SHARE_OF_LIMIT: u64 = 2;
 
 /// The facts about a request that `jackfield:plugin/context` tells.
 #[derive(Debug, Clone)]
@@ -74,8 +88,19 @@ pub(super) struct CallState {
     pub(super) call: PerCall,
     pub(super) memory: MemoryAccount,
     pub(super) table: ResourceTable,
+    standard: StandardStreams,
     /// Made when first asked for: most lean guests never do.
-    wasi: Option<(WasiCtx, Outlet)>,
+    wasi: Option<WasiCtx>,
+}
+
+/// The standard streams that an instance has been given.
+#[derive(Default)]
+struct StandardStreams {
+    outlet: Option<Outlet>,
+    /// How many.
+    given: usize,
+    /// The first of their handles, as the table knows them.
+    handles: Vec<u32>,
 }
 
 /// What is one call's: it comes with the call, and nothing of it is left to the next.
@@ -122,7 +147,64 @@ impl CallState {
         let mut table = ResourceTable::new();
         table.set_max_capacity(MAX_HANDLES);
         let memory = MemoryAccount { limit_bytes: memory_bytes, used_bytes: 0, refused: false };
-        Self { call, memory, table, wasi: None }
+        Self { call, memory, table, standard: StandardStreams::default(), wasi: None }
+    }
+
+    /// Another call begins; what was the last one's goes.
+    pub(super) fn begin(&mut self, call: PerCall) {
+        if let Some(outlet) = &self.standard.outlet {
+            outlet.turn_to(call.output.clone());
+        }
+        self.call = call;
+    }
+
+    /// Gives the guest one more handle of a standard stream, as `make` has it.
+    pub(super) fn standard_stream<S>(
+        &mut self,
+        make: impl FnOnce(OpenStream) -> S,
+    ) -> wasmtime::Result<Resource<S>>
+    where
+        S: Send + 'static,
+    {
+        let Self { call, table, standard, .. } = self;
+        let StandardStreams { outlet, given, handles } = standard;
+        let outlet = outlet.get_or_insert_with(|| Outlet::new(call.output.clone()));
+        let handle = table.push(make(outlet.open()))?;
+        *given = given.saturating_add(1);
+        if handles.len() < MAX_STANDARD_STREAMS {
+            handles.push(handle.rep());
+        }
+        Ok(handle)
+    }
+
+    /// Whether the guest still holds anything of the host's but its standard streams, which are no call's, pollables
+    /// of these, and options of requests, which are three durations of its own. Other handles could lead to a caller,
+    /// a connection or a budget of the call that they were made in.
+    pub(super) fn has_left_overs(&mut self) -> bool {
+        let StandardStreams { outlet, given, handles } = &self.standard;
+        let open = outlet.as_ref().map_or(0, Outlet::open_streams);
+        let mut known = open;
+        // None of them was dropped yet, so that none of their names in the table is another's by now.
+        if open == *given && open == handles.len() {
+            let children = handles
+                .iter()
+                .filter_map(|handle| self.table.iter_children(&Resource::<()>::new_borrow(*handle)).ok());
+            known = known.saturating_add(children.map(Iterator::count).sum());
+        }
+        let (mut options, mut others) = (0_usize, 0_usize);
+        for entry in self.table.iter_mut() {
+            let entry: &mut dyn std::any::Any = entry;
+            let count = if entry.is::<RequestOptions>() { &mut options } else { &mut others };
+            *count = count.saturating_add(1);
+        }
+        known > MAX_STANDARD_STREAMS || options > MAX_REQUEST_OPTIONS || others > known
+    }
+
+    /// The call ends, and the instance waits for another: what it has printed is told now, and what it had of
+    /// others is let go.
+    pub(super) fn end(&mut self) {
+        self.call.output.finish();
+        self.call.http = None;
     }
 
     /// Where failures of its requests to other servers are noted.
@@ -141,12 +223,7 @@ impl Drop for CallState {
 
 impl WasiView for CallState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        let Self { wasi, call, table, .. } = self;
-        let (ctx, _) = wasi.get_or_insert_with(|| {
-            let outlet = Outlet::new(call.output.clone());
-            (wasi::context(&outlet), outlet)
-        });
-        WasiCtxView { ctx, table }
+        WasiCtxView { ctx: self.wasi.get_or_insert_with(wasi::context), table: &mut self.table }
     }
 }
 
@@ -167,6 +244,18 @@ impl MemoryAccount {
     /// Whether a memory was refused growth: the likely cause of a trap that follows.
     pub(super) fn refused(&self) -> bool {
         self.refused
+    }
+
+    /// What all memories have.
+    pub(super) fn used_bytes(&self) -> u64 {
+        self.used_bytes
+    }
+
+    /// Whether an instance that had so much after its first call has grown too much since to be kept.
+    pub(super) fn has_outgrown(&self, first_bytes: u64) -> bool {
+        let most = first_bytes.saturating_mul(GROWTH).max(SMALL_BYTES);
+        let share = self.limit_bytes.checked_div(SHARE_OF_LIMIT).unwrap_or(0);
+        self.refused || (self.used_bytes > first_bytes && self.used_bytes > most.min(share))
     }
 }
 
@@ -215,6 +304,26 @@ mod tests {
         assert!(!account.memory_growing(0, 50, None).unwrap());
         assert!(account.refused());
         assert!(account.memory_growing(60, 100, None).unwrap());
+    }
+
+    #[test]
+    fn an_instance_outgrows_its_first_call_or_its_limit() {
+        let mib = |mib: f64| (mib * f64::from(1 << 20)) as u64;
+        for (limit, first, used, outgrown) in [
+            (128.0, 1.0, 4.0, false),
+            (128.0, 1.0, 4.1, true),
+            (128.0, 0.1, 1.0, false),
+            (128.0, 0.1, 1.1, true),
+            (128.0, 40.0, 64.0, false),
+            (128.0, 40.0, 64.1, true),
+            // What it has needed from the first call on is no growth.
+            (128.0, 100.0, 100.0, false),
+            (128.0, 100.0, 100.1, true),
+        ] {
+            let account = MemoryAccount { limit_bytes: mib(limit), used_bytes: mib(used), refused: false };
+            assert_eq!(account.has_outgrown(mib(first)), outgrown, "{limit} {first} {used}");
+        }
+        assert!(MemoryAccount { limit_bytes: 9, used_bytes: 1, refused: true }.has_outgrown(1));
     }
 
     #[test]

@@ -15,7 +15,6 @@ use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
-use wasmtime::Store;
 use wasmtime::component::Resource;
 use wasmtime_wasi_http::p2::bindings::http::types::{ErrorCode, Scheme};
 use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
@@ -23,12 +22,11 @@ use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 use wasmtime_wasi_http::{Error, WasiHttpView};
 
 use super::call::{Call, CallError, Called, Limits, Stop};
-use super::component::Component;
 use super::engine::Sandbox;
 use super::imports::http::Failures;
+use super::instances::{Instance, Instances};
 use super::meter::{Meter, Metered};
 use super::state::CallState;
-use crate::observe::Plug;
 
 /// Why a request's body ends before its end, in the words of a guest's interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -116,7 +114,8 @@ impl Body for GuestBody {
     }
 }
 
-type Guest = dyn Future<Output = Result<(), CallError>> + Send;
+/// A guest that has returned gives its instance.
+type Guest = dyn Future<Output = Result<Instance, CallError>> + Send;
 
 /// What a guest still does beside its answer's body. Dropping it ends the guest.
 pub struct Rest {
@@ -145,7 +144,7 @@ impl Rest {
             Err(error)
         });
         self.guest = None;
-        result
+        result.map(Instance::give_back)
     }
 
     /// What its CPU is counted on.
@@ -158,7 +157,7 @@ impl Sandbox {
     /// Calls a handler that streams, until its answer's head is there or `wall` is over.
     pub async fn answer<B>(
         &self,
-        component: &Component,
+        instances: &Instances,
         call: Call,
         request: Request<B>,
         wall: impl Future<Output = ()>,
@@ -169,19 +168,18 @@ impl Sandbox {
         let limits = call.limits;
         let meter = call.meter.clone();
         let is_https = call.context.scheme == "https";
-        let mut store = self.store(call);
+        let mut instance = self.instance(instances, call);
         let (sender, mut head) = oneshot::channel();
-        let arguments = match arguments(&mut store, is_https, request, sender) {
+        let arguments = match arguments(instance.state_mut(), is_https, request, sender) {
             Ok(arguments) => arguments,
             Err(error) => {
                 let refused = CallError::Host(format!("its request cannot be made: {error:#}"));
                 return Called { result: Err(refused), cpu: Duration::ZERO };
             }
         };
-        let failures = store.data_mut().failures();
+        let failures = instance.state_mut().failures();
         let fate = Fate::default();
-        let guest: Pin<Box<Guest>> =
-            Box::pin(run(store, component.clone(), arguments, limits, meter.clone(), fate.clone()));
+        let guest: Pin<Box<Guest>> = Box::pin(run(instance, arguments, limits, meter.clone(), fate.clone()));
         let mut guest = Metered::new(meter.clone(), guest);
         let reached = tokio::select! {
             biased;
@@ -193,10 +191,13 @@ impl Sandbox {
             Reached::Wall => Err(CallError::Wall),
             // Nothing is sent yet: a call that fails right after its head still gets its caller an answer.
             Reached::End(Err(error)) => Err(error),
-            Reached::End(Ok(())) => match head.try_recv() {
-                Ok(set) => answered(set, &fate, &failures).and_then(whole),
-                Err(_) => Err(CallError::Unset),
-            },
+            Reached::End(Ok(instance)) => {
+                let answer = match head.try_recv() {
+                    Ok(set) => answered(set, &fate, &failures).and_then(whole),
+                    Err(_) => Err(CallError::Unset),
+                };
+                answer.inspect(|_| instance.give_back())
+            }
             Reached::Head(Err(_)) => Err(CallError::Unset),
             Reached::Head(Ok(set)) => answered(set, &fate, &failures).map(|response| {
                 meter.begin_streaming();
@@ -211,7 +212,7 @@ impl Sandbox {
 
 /// What came first.
 enum Reached {
-    End(Result<(), CallError>),
+    End(Result<Instance, CallError>),
     Head(Result<Set, oneshot::error::RecvError>),
     Wall,
 }
@@ -221,7 +222,7 @@ type Set = Result<Response<HyperOutgoingBody>, ErrorCode>;
 type Arguments = (Resource<HostIncomingRequest>, Resource<HostResponseOutparam>);
 
 fn arguments<B>(
-    store: &mut Store<CallState>,
+    state: &mut CallState,
     is_https: bool,
     request: Request<B>,
     head: oneshot::Sender<Set>,
@@ -230,38 +231,31 @@ where
     B: Body<Data = Bytes, Error = BodyFault> + Send + 'static,
 {
     let scheme = if is_https { Scheme::Https } else { Scheme::Http };
-    let mut view = store.data_mut().http();
+    let mut view = state.http();
     Ok((view.new_incoming_request(scheme, request)?, view.new_response_outparam(head)?))
 }
 
-/// Runs the guest to its end. Its instance is gone when this has returned.
+/// Runs the guest to its end. The instance of one that failed is gone when this has returned.
 async fn run(
-    mut store: Store<CallState>,
-    component: Component,
+    mut instance: Instance,
     arguments: Arguments,
     limits: Limits,
     meter: Arc<Meter>,
     fate: Fate,
-) -> Result<(), CallError> {
-    let result = handle(&mut store, &component, arguments).await;
-    let result = result.map_err(|stop| stop.explain(&limits, &meter, store.data()));
-    if let Err(error) = &result {
-        // First, for the body ends with the store.
-        fate.seal(error.clone());
+) -> Result<Instance, CallError> {
+    match handle(&mut instance, arguments).await {
+        Ok(()) => Ok(instance),
+        Err(stop) => {
+            let error = stop.explain(&limits, &meter, instance.state());
+            // First, for the body ends with the instance.
+            fate.seal(error.clone());
+            Err(error)
+        }
     }
-    drop(store);
-    result
 }
 
-async fn handle(
-    store: &mut Store<CallState>,
-    component: &Component,
-    (request, response): Arguments,
-) -> Result<(), Stop> {
-    let ready = component.ready().ok_or(Stop::NotReady)?;
-    let indices = ready.incoming_handler.as_ref().ok_or(Stop::NotThisPlug(Plug::Handler))?;
-    let instance = ready.instance.instantiate_async(&mut *store).await.map_err(Stop::Start)?;
-    let proxy = indices.load(&mut *store, &instance).map_err(Stop::Start)?;
+async fn handle(instance: &mut Instance, (request, response): Arguments) -> Result<(), Stop> {
+    let (store, proxy) = instance.incoming_handler().await?;
     proxy.wasi_http_incoming_handler().call_handle(&mut *store, request, response).await.map_err(Stop::Run)
 }
 

@@ -18,7 +18,7 @@ use http::{HeaderMap, Method};
 use tokio_util::sync::CancellationToken;
 
 use crate::observe::{Held, PluginMetrics, TenantMetrics};
-use crate::sandbox::{Abilities, Component, Digest};
+use crate::sandbox::{Abilities, Component, Digest, Instances};
 use crate::tenant::{Gate, Limits, PluginName, Share, TenantName};
 
 pub use explain::{ExplainedOutcome, Explanation, Misfit, Standing};
@@ -46,6 +46,7 @@ pub struct Revision {
     /// The tenant's counters, over revisions.
     pub metrics: Arc<TenantMetrics>,
     routes: Routes<Chain>,
+    plugins: Vec<Arc<Plugin>>,
     ending: CancellationToken,
     draining: OnceLock<Held>,
     _when_drained: WhenDrained,
@@ -67,8 +68,8 @@ pub struct Plugin {
     pub tenant: TenantName,
     /// Its name.
     pub name: PluginName,
-    /// What runs.
-    pub component: Component,
+    /// What runs: no other plugin, and this one in no other revision, has any of them.
+    pub instances: Instances,
     /// The limits of its calls.
     pub limits: Limits,
     /// What it was granted.
@@ -93,14 +94,22 @@ impl Snapshot {
     }
 }
 
+impl Plugin {
+    /// What it runs.
+    pub fn component(&self) -> &Component {
+        self.instances.component()
+    }
+}
+
 impl Revision {
-    /// A revision; `when_drained` is called when nothing runs on it any more.
+    /// A revision of these routes to these plugins; `when_drained` is called when nothing runs on it any more.
     pub fn new(
         tenant: TenantName,
         id: Digest,
         (gate, share): (Gate, Share),
         metrics: Arc<TenantMetrics>,
         routes: Routes<Chain>,
+        plugins: Vec<Arc<Plugin>>,
         when_drained: impl FnOnce() + Send + Sync + 'static,
     ) -> Self {
         Self {
@@ -110,14 +119,17 @@ impl Revision {
             share,
             metrics,
             routes,
+            plugins,
             ending: CancellationToken::new(),
             draining: OnceLock::new(),
             _when_drained: WhenDrained(Some(Box::new(when_drained))),
         }
     }
 
-    /// Another revision is live; this one drains, and is counted as draining until it is drained.
+    /// Another revision is live; this one drains, and is counted as draining until it is drained. None of its
+    /// instances waits any more.
     pub fn retire(&self, counted: Held) {
+        self.plugins.iter().for_each(|plugin| plugin.instances.close());
         // A revision is retired once; were it twice, the first count would do.
         let _ = self.draining.set(counted);
     }

@@ -66,6 +66,23 @@ impl Default for Limits {
     }
 }
 
+/// `reuse`: how long an instance of a plugin serves that has `instances = "reused"`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reuse {
+    /// `calls`: so many calls, one after the other.
+    pub calls: u32,
+    /// `age`: from its start.
+    pub age: Duration,
+    /// `idle`: between two calls.
+    pub idle: Duration,
+}
+
+impl Default for Reuse {
+    fn default() -> Self {
+        Self { calls: 1000, age: Duration::from_secs(10 * 60), idle: Duration::from_secs(10) }
+    }
+}
+
 /// What no plugin's limits may exceed: of the host, or of one tenant. Unset is unbounded, but for
 /// `memory` of the host, which sizes the pool's slots.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -135,22 +135,30 @@ async fn an_origin_that_its_tenant_may_not_grant_is_refused_with_the_site() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_call_asks_so_many_times_and_no_more() {
-    let upstream = Upstream::start("127.0.0.1:0", |_| ok("12345")).await;
-    let host = start(&[LOOPBACK], &[&upstream.origin()], "limits = { outbound = 3 }").await;
-    // Each call has its own budget.
-    for _ in 0..2 {
-        let answer = host.get(&format!("{}&n=5", doing("/fetch-many", &upstream.origin()))).await;
+    for (instances, reused) in [("fresh", 0.0), ("reused", 2.0)] {
+        let upstream = Upstream::start("127.0.0.1:0", |_| ok("12345")).await;
+        let more = format!("instances = \"{instances}\"\nlimits = {{ outbound = 3 }}");
+        let host = start(&[LOOPBACK], &[&upstream.origin()], &more).await;
+        // Each call has its own budget.
+        for _ in 0..2 {
+            let answer = host.get(&format!("{}&n=5", doing("/fetch-many", &upstream.origin()))).await;
+            assert_eq!(
+                answer.expect(200).text(),
+                "200 5\n200 5\n200 5\n".to_owned() + &"connection-limit-reached\n".repeat(2)
+            );
+            let why = reason(&host, &answer);
+            assert!(why.contains("3 outbound requests") && why.contains("limit `outbound`"), "{why}");
+        }
+        assert_eq!(upstream.seen().len(), 6);
+        // What is not sent is not counted either.
+        let denied = host.get(&format!("{}&n=9", doing("/fetch-many", "http://elsewhere.test"))).await;
+        assert_eq!(denied.expect(200).text(), "HTTP-request-denied\n".repeat(9));
         assert_eq!(
-            answer.expect(200).text(),
-            "200 5\n200 5\n200 5\n".to_owned() + &"connection-limit-reached\n".repeat(2)
+            host.metric(r#"jackfield_calls_reused_total{tenant="shop",plugin="guest"}"#),
+            reused,
+            "a request that was answered leaves nothing behind"
         );
-        let why = reason(&host, &answer);
-        assert!(why.contains("3 outbound requests") && why.contains("limit `outbound`"), "{why}");
     }
-    assert_eq!(upstream.seen().len(), 6);
-    // What is not sent is not counted either.
-    let denied = host.get(&format!("{}&n=9", doing("/fetch-many", "http://elsewhere.test"))).await;
-    assert_eq!(denied.expect(200).text(), "HTTP-request-denied\n".repeat(9));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,7 +27,7 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::{Blame, Log};
 use crate::tenant::{PluginName, TenantName};
-pub use owner::{Outcome, Plug, PluginMetrics, TenantMetrics};
+pub use owner::{LetGo, Outcome, Plug, PluginMetrics, TenantMetrics};
 use process::{Confinement, Process};
 use requests::Requests;
 
@@ -301,6 +301,34 @@ fn encode_plugins(encoder: &mut DescriptorEncoder<'_>, plugins: &[Arc<PluginMetr
     let mut family = encoder.encode_descriptor("guest_log_dropped_lines", help, None, MetricType::Counter)?;
     for plugin in plugins {
         encode_counter(&mut family, &labels(plugin), plugin.guest_log_dropped.get())?;
+    }
+    encode_instances(encoder, plugins, labels)
+}
+
+fn encode_instances(
+    encoder: &mut DescriptorEncoder<'_>,
+    plugins: &[Arc<PluginMetrics>],
+    labels: fn(&PluginMetrics) -> [(&str, &str); 2],
+) -> fmt::Result {
+    let help = "Instances started: one a call, or fewer if the plugin reuses them.";
+    let mut family = encoder.encode_descriptor("instances_started", help, None, MetricType::Counter)?;
+    for plugin in plugins {
+        encode_counter(&mut family, &labels(plugin), plugin.instances_started.get())?;
+    }
+    let help = "Calls that got an instance which had served another call.";
+    let mut family = encoder.encode_descriptor("calls_reused", help, None, MetricType::Counter)?;
+    for plugin in plugins {
+        encode_counter(&mut family, &labels(plugin), plugin.calls_reused.get())?;
+    }
+    let help = "Instances that wait for their next call.";
+    let mut family = encoder.encode_descriptor("instances_idle", help, None, MetricType::Gauge)?;
+    for plugin in plugins {
+        encode_gauge(&mut family, &labels(plugin), &plugin.instances_idle)?;
+    }
+    let help = "Instances that had answered a call and were not kept for another, by why.";
+    let mut family = encoder.encode_descriptor("instances_let_go", help, None, MetricType::Counter)?;
+    for plugin in plugins {
+        plugin.encode_let_go(&mut family)?;
     }
     Ok(())
 }

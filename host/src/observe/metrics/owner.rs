@@ -108,6 +108,41 @@ impl Outcome {
     }
 }
 
+/// Why an instance that had answered a call, and could have had another, was not kept for it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum LetGo {
+    /// It had its number of calls.
+    Calls,
+    /// It was too old, or nobody called for too long.
+    TimeOver,
+    /// Its memory had grown too much.
+    Memory,
+    /// It still held something of its call.
+    LeftOvers,
+    /// There was no room for it beside those that wait.
+    NoRoom,
+    /// Its revision was no longer live.
+    Retired,
+}
+
+impl LetGo {
+    /// Every reason there is.
+    pub const ALL: [Self; 6] =
+        [Self::Calls, Self::TimeOver, Self::Memory, Self::LeftOvers, Self::NoRoom, Self::Retired];
+
+    /// The name in metrics.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Calls => "calls",
+            Self::TimeOver => "time",
+            Self::Memory => "memory",
+            Self::LeftOvers => "left-overs",
+            Self::NoRoom => "room",
+            Self::Retired => "retired",
+        }
+    }
+}
+
 /// The counters of one plugin; the same over every revision that has a plugin of this name.
 #[derive(Debug)]
 pub struct PluginMetrics {
@@ -120,6 +155,10 @@ pub struct PluginMetrics {
     pub(super) waiting: Gauge,
     pub(super) queue_rejected: Counter,
     pub(super) guest_log_dropped: Counter,
+    pub(super) instances_started: Counter,
+    pub(super) calls_reused: Counter,
+    pub(super) instances_idle: Gauge,
+    let_go: [AtomicU64; LetGo::ALL.len()],
 }
 
 impl PluginMetrics {
@@ -134,6 +173,10 @@ impl PluginMetrics {
             waiting: Gauge::default(),
             queue_rejected: Counter::default(),
             guest_log_dropped: Counter::default(),
+            instances_started: Counter::default(),
+            calls_reused: Counter::default(),
+            instances_idle: Gauge::default(),
+            let_go: Default::default(),
         }
     }
 
@@ -187,6 +230,45 @@ impl PluginMetrics {
     /// Lines that the plugin printed or logged above its limits.
     pub fn guest_log_dropped(&self, lines: u64) {
         self.guest_log_dropped.inc_by(lines);
+    }
+
+    /// A call gets an instance of its own.
+    pub fn instance_started(&self) {
+        self.instances_started.inc();
+    }
+
+    /// A call gets an instance that has served another.
+    pub fn call_reused(&self) {
+        self.calls_reused.inc();
+    }
+
+    /// Counts an instance as waiting for its next call until the guard is dropped.
+    pub fn idle_guard(&self) -> Held {
+        Held::new(&self.instances_idle)
+    }
+
+    /// An instance that could have had another call was not kept.
+    pub fn instance_let_go(&self, why: LetGo) {
+        let place = LetGo::ALL.iter().position(|each| *each == why);
+        if let Some(counter) = place.and_then(|place| self.let_go.get(place)) {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Writes `instances_let_go_total` for this plugin.
+    pub(super) fn encode_let_go(&self, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
+        for (why, counter) in LetGo::ALL.into_iter().zip(&self.let_go) {
+            let count = counter.load(Ordering::Relaxed);
+            if count > 0 {
+                let labels = [
+                    ("tenant", self.tenant.as_str()),
+                    ("plugin", self.plugin.as_str()),
+                    ("reason", why.as_str()),
+                ];
+                super::encode_counter(encoder, &labels, count)?;
+            }
+        }
+        Ok(())
     }
 
     /// Writes `calls_total` for this plugin.

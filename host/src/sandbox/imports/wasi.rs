@@ -4,14 +4,16 @@
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use tokio::io::AsyncWrite;
-use wasmtime::component::{HasData, Linker, ResourceTable};
-use wasmtime_wasi::cli::{IsTerminal, StdoutStream};
+use bytes::Bytes;
+use wasmtime::component::{HasData, HasSelf, Linker, Resource, ResourceTable};
+use wasmtime_wasi::p2::bindings::cli::{stderr, stdin, stdout};
 use wasmtime_wasi::p2::bindings::io;
-use wasmtime_wasi::p2::{OutputStream, Pollable, StreamError, StreamResult};
+use wasmtime_wasi::p2::{
+    DynInputStream, DynOutputStream, InputStream, OutputStream, Pollable, StreamError, StreamResult,
+};
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, async_trait};
 
-use crate::sandbox::output::{Outlet, Stream};
+use crate::sandbox::output::{OpenStream, Stream};
 use crate::sandbox::state::CallState;
 
 /// The step of both clocks: too coarse to time what another tenant does on the same core.
@@ -26,11 +28,15 @@ const WRITE_BYTES: usize = 4096;
 pub(super) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
     // wasmtime-wasi reaches the table through its context, which a guest that uses streams and polls alone
-    // would have made for nothing: about 1 µs a call.
+    // would have made for nothing: about 1 µs a call. And a guest may keep its standard streams from one call to
+    // the next, of which the context knows nothing.
     linker.allow_shadowing(true);
     io::error::add_to_linker::<_, Io>(linker, |state| &mut state.table)?;
     io::poll::add_to_linker::<_, Io>(linker, |state| &mut state.table)?;
     io::streams::add_to_linker::<_, Io>(linker, |state| &mut state.table)?;
+    stdin::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    stdout::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    stderr::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
     linker.allow_shadowing(false);
     Ok(())
 }
@@ -43,10 +49,8 @@ impl HasData for Io {
 }
 
 /// An empty world, but for what the first lines of this file say.
-pub(in crate::sandbox) fn context(outlet: &Outlet) -> WasiCtx {
+pub(in crate::sandbox) fn context() -> WasiCtx {
     WasiCtx::builder()
-        .stdout(Printed { outlet: outlet.clone(), stream: Stream::Stdout })
-        .stderr(Printed { outlet: outlet.clone(), stream: Stream::Stderr })
         .wall_clock(SteppedWallClock)
         .monotonic_clock(SteppedMonotonicClock { began: Instant::now() })
         .max_random_size(MAX_RANDOM_BYTES)
@@ -93,27 +97,44 @@ fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
+impl stdin::Host for CallState {
+    fn get_stdin(&mut self) -> wasmtime::Result<Resource<DynInputStream>> {
+        self.standard_stream(|open| Box::new(NoInput { _open: open }) as DynInputStream)
+    }
+}
+
+impl stdout::Host for CallState {
+    fn get_stdout(&mut self) -> wasmtime::Result<Resource<DynOutputStream>> {
+        self.standard_stream(|open| Box::new(Printed { open, stream: Stream::Stdout }) as DynOutputStream)
+    }
+}
+
+impl stderr::Host for CallState {
+    fn get_stderr(&mut self) -> wasmtime::Result<Resource<DynOutputStream>> {
+        self.standard_stream(|open| Box::new(Printed { open, stream: Stream::Stderr }) as DynOutputStream)
+    }
+}
+
+/// stdin of a guest: at its end from the beginning.
+struct NoInput {
+    _open: OpenStream,
+}
+
+#[async_trait]
+impl Pollable for NoInput {
+    async fn ready(&mut self) {}
+}
+
+impl InputStream for NoInput {
+    fn read(&mut self, _: usize) -> StreamResult<Bytes> {
+        Err(StreamError::Closed)
+    }
+}
+
 /// stdout or stderr of a guest: lines for its log. Never waits, for what is over the budget is dropped.
-#[derive(Clone)]
 struct Printed {
-    outlet: Outlet,
+    open: OpenStream,
     stream: Stream,
-}
-
-impl IsTerminal for Printed {
-    fn is_terminal(&self) -> bool {
-        false
-    }
-}
-
-impl StdoutStream for Printed {
-    fn async_stream(&self) -> Box<dyn AsyncWrite + Send + Sync> {
-        Box::new(tokio::io::sink())
-    }
-
-    fn p2_stream(&self) -> Box<dyn OutputStream> {
-        Box::new(self.clone())
-    }
 }
 
 #[async_trait]
@@ -123,13 +144,13 @@ impl Pollable for Printed {
 
 #[async_trait]
 impl OutputStream for Printed {
-    fn write(&mut self, bytes: bytes::Bytes) -> StreamResult<()> {
+    fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
         // The WIT has a write of more than `check-write` allowed trap; it would also be megabytes of lines
         // to look at, with no chance to stop the guest in between.
         if bytes.len() > WRITE_BYTES {
             return Err(StreamError::trap("cannot write more than `check-write` allows"));
         }
-        self.outlet.print(self.stream, &bytes);
+        self.open.print(self.stream, &bytes);
         Ok(())
     }
 

@@ -48,21 +48,29 @@ mod without_std {
     /// What one call may allocate: requests of the tests are far smaller.
     const ARENA_BYTES: usize = 256 << 10;
 
-    /// An instance lives for one call, so memory is handed out from a fixed arena and never taken back: the
-    /// linear memory does not grow, which would cost the host two changes of page protection a call.
+    /// Memory is handed out from a fixed arena, and taken back all at once when nothing of it is used, which is
+    /// when a call has ended: the linear memory does not grow, which would cost the host two changes of page
+    /// protection.
     struct Arena {
         bytes: UnsafeCell<[u8; ARENA_BYTES]>,
         used: AtomicUsize,
+        /// Pieces that are handed out.
+        pieces: AtomicUsize,
     }
 
     #[global_allocator]
-    static ALLOCATOR: Arena = Arena { bytes: UnsafeCell::new([0; ARENA_BYTES]), used: AtomicUsize::new(0) };
+    static ALLOCATOR: Arena = Arena {
+        bytes: UnsafeCell::new([0; ARENA_BYTES]),
+        used: AtomicUsize::new(0),
+        pieces: AtomicUsize::new(0),
+    };
 
-    // SAFETY: `used` hands every byte out once, so no two callers share one.
+    // SAFETY: `used` hands every byte out once while any piece is in use, so no two callers share one.
     #[allow(unsafe_code)]
     unsafe impl Sync for Arena {}
 
-    // SAFETY: what is handed out lies inside the arena, is aligned, and is never handed out again.
+    // SAFETY: what is handed out lies inside the arena, is aligned, and is not handed out again before all pieces
+    // were given back.
     #[allow(unsafe_code)]
     unsafe impl GlobalAlloc for Arena {
         unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
@@ -72,13 +80,18 @@ mod without_std {
             match start.checked_add(layout.size()) {
                 Some(end) if end <= ARENA_BYTES => {
                     self.used.store(end, Ordering::Relaxed);
+                    self.pieces.fetch_add(1, Ordering::Relaxed);
                     base.wrapping_add(start)
                 }
                 _ => core::ptr::null_mut(),
             }
         }
 
-        unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
+        unsafe fn dealloc(&self, _: *mut u8, _: Layout) {
+            if self.pieces.fetch_sub(1, Ordering::Relaxed) == 1 {
+                self.used.store(0, Ordering::Relaxed);
+            }
+        }
     }
 
     #[allow(unsafe_code)]

@@ -1,5 +1,7 @@
 //! What the interface forbids, and how it says so.
 
+use std::mem::forget;
+
 use guest_support::Query;
 use wasip2::http::types::{Fields, IncomingRequest, OutgoingResponse};
 
@@ -49,6 +51,24 @@ pub(crate) fn once(reply: Reply, request: &IncomingRequest) {
 pub(crate) fn handles(reply: Reply, query: &Query) {
     let held: Vec<_> = (0..query.number("n", 1usize)).map(|_| Fields::new()).collect();
     reply.text(200, &format!("handles={}\n", held.len()));
+}
+
+/// Answers, and keeps what the query says beyond its call.
+pub(crate) fn keep(reply: Reply, request: IncomingRequest, query: &Query) {
+    match query.text("what").as_deref() {
+        Some("request") => forget(request),
+        Some("body") => forget((request.consume(), request)),
+        Some("fields") => forget(Fields::new()),
+        Some("response") => forget(OutgoingResponse::new(Fields::new())),
+        Some("timer") => forget(wasip2::clocks::monotonic_clock::subscribe_duration(0)),
+        Some("stdout") => forget(wasip2::cli::stdout::get_stdout()),
+        Some("stdout-pollable") => {
+            let stdout = wasip2::cli::stdout::get_stdout();
+            forget((stdout.subscribe(), stdout));
+        }
+        _ => return reply.text(400, "what is to be kept?\n"),
+    }
+    reply.text(200, "kept\n");
 }
 
 /// Holds so many (`n`) fields with a value of so many `bytes`.

@@ -78,6 +78,7 @@ impl wasip2::exports::http::incoming_handler::Guest for Http {
             "/immutable" => clauses::immutable(reply, &request),
             "/once" => clauses::once(reply, &request),
             "/handles" => clauses::handles(reply, &query),
+            "/keep" => clauses::keep(reply, request, &query),
             "/hoard" => clauses::hoard(reply, &query),
 
             "/fetch" => outbound::fetch(reply, &query),

@@ -93,6 +93,10 @@ impl Guest for Misbehave {
                 text(&format!("visits={}\n", VISITS.fetch_add(1, Ordering::Relaxed) + 1))
             }
             "/handles" => text(&format!("handles={}\n", probes::handles(query.number("n", 1)))),
+            "/keep-handle" => {
+                probes::keep_handle();
+                text("kept\n")
+            }
             "/sleep" => {
                 std::thread::sleep(Duration::from_millis(query.number("ms", 1)));
                 text("slept\n")

@@ -1,0 +1,246 @@
+//! The book of instances that wait for a call: how many of a host may, what memory they may hold together, in which
+//! order they go, and when.
+//!
+//! Owns no instance: each is kept by its plugin (`instances.rs`), which is told whom to let go. The pool has slots
+//! for as many as the book has places, beside those of calls. So one that waits is never in the way of a call: every
+//! instance is counted by the permit of a call, by its place here, or as going.
+//!
+//! An owner asks for a place and leaves it while it holds the lock of what it keeps, never the other way round.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use tokio::sync::Notify;
+use tokio::time::{Instant, sleep_until};
+
+/// How many go for one that comes: it pays for them with its own time.
+const MOST_FOR_ONE: usize = 8;
+
+/// How many go in one go for having waited too long.
+const MOST_AT_ONCE: usize = 32;
+
+/// The name of a place. Who came later has the greater one.
+pub(super) type Ticket = u64;
+
+/// The places of one host, for instances that their owners keep.
+pub(super) struct Idle<O> {
+    most: usize,
+    most_bytes: u64,
+    book: Mutex<Book<O>>,
+    bell: Notify,
+}
+
+struct Book<O> {
+    places: BTreeMap<Ticket, Place<O>>,
+    next: Ticket,
+    bytes: u64,
+    /// Instances that have no place any more, and are still there.
+    going: usize,
+    /// When somebody looks for those whose time is over; none if nobody will before the bell.
+    looks_at: Option<Instant>,
+}
+
+struct Place<O> {
+    owner: Weak<O>,
+    bytes: u64,
+    until: Instant,
+}
+
+/// Instances that have to go. Until this is dropped, they are counted.
+#[must_use = "their owners are to let them go before this is dropped"]
+pub(super) struct Leaving<'a, O> {
+    idle: &'a Idle<O>,
+    pub(super) who: Vec<(Arc<O>, Ticket)>,
+    counted: usize,
+}
+
+impl<O> Idle<O> {
+    pub(super) fn new(most: usize, most_bytes: u64) -> Self {
+        let book = Book { places: BTreeMap::new(), next: 0, bytes: 0, going: 0, looks_at: None };
+        Self { most, most_bytes, book: Mutex::new(book), bell: Notify::new() }
+    }
+
+    /// A place for an instance of a call that ends, and who has to go for it before the call's permit does: those
+    /// who have waited longest. None if there is no room for it.
+    pub(super) fn enter(
+        &self,
+        owner: &Arc<O>,
+        bytes: u64,
+        until: Instant,
+    ) -> Option<(Ticket, Leaving<'_, O>)> {
+        let mut book = self.book();
+        let mut oldest = Vec::new();
+        let bytes_left = self.most_bytes.checked_sub(bytes)?;
+        let mut bytes_kept = book.bytes;
+        for (ticket, place) in book.places.iter().take(MOST_FOR_ONE) {
+            if bytes_kept <= bytes_left && book.has_place(self.most, oldest.len()) {
+                break;
+            }
+            bytes_kept = bytes_kept.saturating_sub(place.bytes);
+            oldest.push(*ticket);
+        }
+        if bytes_kept > bytes_left || !book.has_place(self.most, oldest.len()) {
+            return None;
+        }
+        let who = book.remove_all(oldest);
+        // The permit of the call that ends counts one of them: it need not count the instance that stays.
+        let counted = who.len().saturating_sub(1);
+        book.going = book.going.saturating_add(counted);
+        let ticket = book.next;
+        book.next = book.next.saturating_add(1);
+        book.bytes = book.bytes.saturating_add(bytes);
+        book.places.insert(ticket, Place { owner: Arc::downgrade(owner), bytes, until });
+        if book.looks_at.is_none_or(|at| until < at) {
+            book.looks_at = Some(until);
+            self.bell.notify_one();
+        }
+        Some((ticket, Leaving { idle: self, who, counted }))
+    }
+
+    /// A call takes the instance of this place: its permit counts it from now on.
+    pub(super) fn leave(&self, ticket: Ticket) {
+        self.book().remove(ticket);
+    }
+
+    /// These are to go, as far as nobody else has them going.
+    pub(super) fn dismiss(&self, tickets: impl IntoIterator<Item = Ticket>) -> Leaving<'_, O> {
+        self.going(&mut self.book(), tickets)
+    }
+
+    /// Some of those whose time is over, as soon as there are any.
+    pub(super) async fn overdue(&self) -> Leaving<'_, O> {
+        loop {
+            let looks_at = {
+                let mut book = self.book();
+                let now = Instant::now();
+                let overdue = book.places.iter().filter(|(_, place)| place.until <= now);
+                let tickets: Vec<_> = overdue.map(|(ticket, _)| *ticket).take(MOST_AT_ONCE).collect();
+                if !tickets.is_empty() {
+                    return self.going(&mut book, tickets);
+                }
+                book.looks_at = book.places.values().map(|place| place.until).min();
+                book.looks_at
+            };
+            match looks_at {
+                None => self.bell.notified().await,
+                Some(at) => tokio::select! {
+                    () = sleep_until(at) => {}
+                    () = self.bell.notified() => {}
+                },
+            }
+        }
+    }
+
+    fn going<'a>(&'a self, book: &mut Book<O>, tickets: impl IntoIterator<Item = Ticket>) -> Leaving<'a, O> {
+        let who = book.remove_all(tickets);
+        book.going = book.going.saturating_add(who.len());
+        Leaving { idle: self, counted: who.len(), who }
+    }
+
+    fn book(&self) -> MutexGuard<'_, Book<O>> {
+        self.book.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<O> Book<O> {
+    /// Whether there is a place for one more once so many of those here go.
+    fn has_place(&self, most: usize, leaving: usize) -> bool {
+        let counted = self.places.len().saturating_add(self.going);
+        if leaving == 0 { counted < most } else { counted <= most }
+    }
+
+    fn remove(&mut self, ticket: Ticket) -> Option<Place<O>> {
+        let place = self.places.remove(&ticket)?;
+        self.bytes = self.bytes.saturating_sub(place.bytes);
+        Some(place)
+    }
+
+    /// An owner lets go of all that it keeps before it goes itself: those here are alive, and stay so until what is
+    /// theirs is gone.
+    fn remove_all(&mut self, tickets: impl IntoIterator<Item = Ticket>) -> Vec<(Arc<O>, Ticket)> {
+        let removed =
+            tickets.into_iter().filter_map(|ticket| Some((self.remove(ticket)?.owner.upgrade()?, ticket)));
+        removed.collect()
+    }
+}
+
+impl<O> Drop for Leaving<'_, O> {
+    fn drop(&mut self) {
+        let mut book = self.idle.book();
+        book.going = book.going.saturating_sub(self.counted);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::LazyLock;
+    use std::time::Duration;
+
+    use super::*;
+
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    /// An owner that outlives every test.
+    static OWNER: LazyLock<Arc<()>> = LazyLock::new(Arc::default);
+
+    fn enter(idle: &Idle<()>, bytes: u64) -> Option<(Ticket, Vec<Ticket>)> {
+        let (ticket, leaving) = idle.enter(&OWNER, bytes, Instant::now() + MINUTE)?;
+        Some((ticket, leaving.who.iter().map(|(_, ticket)| *ticket).collect()))
+    }
+
+    #[test]
+    fn whoever_waited_longest_goes_for_whoever_comes() {
+        let idle = Idle::new(2, 100);
+        assert_eq!(enter(&idle, 1), Some((0, vec![])));
+        assert_eq!(enter(&idle, 1), Some((1, vec![])));
+        assert_eq!(enter(&idle, 1), Some((2, vec![0])));
+        idle.leave(1);
+        assert_eq!(enter(&idle, 1), Some((3, vec![])));
+        assert_eq!(enter(&idle, 1), Some((4, vec![2])));
+    }
+
+    #[test]
+    fn the_memory_of_all_has_a_bound() {
+        let idle = Idle::new(100, 100);
+        assert_eq!(enter(&idle, 101), None);
+        for ticket in 0..20 {
+            assert_eq!(enter(&idle, 5), Some((ticket, vec![])));
+        }
+        assert_eq!(enter(&idle, 15), Some((20, vec![0, 1, 2])));
+        // More than it may send away.
+        assert_eq!(enter(&idle, 100), None);
+        assert_eq!(enter(&idle, 1), Some((21, vec![3])));
+    }
+
+    #[test]
+    fn who_goes_is_counted_until_it_is_gone() {
+        let idle: Idle<()> = Idle::new(2, 100);
+        let (first, second) = (enter(&idle, 1).unwrap().0, enter(&idle, 1).unwrap().0);
+        let leaving = idle.dismiss([first, second]);
+        assert!(idle.dismiss([first]).who.is_empty(), "it goes once");
+        assert_eq!(enter(&idle, 1), None);
+        drop(leaving);
+        assert!(enter(&idle, 1).is_some());
+        assert_eq!(enter(&Idle::new(0, 100), 1), None);
+    }
+
+    #[tokio::test]
+    async fn those_whose_time_is_over_are_named_when_it_is() {
+        let idle = Idle::new(9, 100);
+        let enter = |until: Instant| idle.enter(&OWNER, 1, until).unwrap().0;
+        let who =
+            |leaving: &Leaving<'_, ()>| leaving.who.iter().map(|(_, ticket)| *ticket).collect::<Vec<_>>();
+        enter(Instant::now() + MINUTE);
+        let soon = enter(Instant::now());
+        assert_eq!(who(&idle.overdue().await), [soon]);
+        // One that comes while somebody sleeps, and has less time than those there.
+        let (named, sooner) = tokio::join!(idle.overdue(), async {
+            tokio::task::yield_now().await;
+            enter(Instant::now() + Duration::from_millis(1))
+        });
+        assert_eq!(who(&named), [sooner]);
+        assert_eq!(idle.book().going, 1);
+        drop(named);
+        assert_eq!(idle.book().going, 0);
+    }
+}

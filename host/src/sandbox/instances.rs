@@ -1,0 +1,304 @@
+//! The instances of one plugin of one revision, each for one call, or kept for the next where the plugin asks for it.
+//!
+//! [`Instances`] owns those that wait: it cannot be cloned, what it keeps cannot be named outside this room, and no
+//! function takes an instance from one and gives it to another. So none can serve two plugins, two revisions or two
+//! tenants. How many wait on the whole host, and who goes first, is for `idle.rs`.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::time::Instant;
+use wasmtime::Store;
+use wasmtime::component::Instance as Started;
+use wasmtime_wasi_http::p2::bindings::Proxy;
+
+use super::bindings::{handler, request_filter, response_filter};
+use super::call::{Call, Stop};
+use super::component::{Component, Ready};
+use super::engine::Sandbox;
+use super::idle::{Idle, Ticket};
+use super::state::{CallState, PerCall};
+use crate::observe::{Held, LetGo, Plug, PluginMetrics};
+
+/// How long an instance serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reuse {
+    /// Calls, one after the other.
+    pub calls: u32,
+    /// From its start.
+    pub age: Duration,
+    /// Between two calls.
+    pub idle: Duration,
+}
+
+/// The instances of a component as one plugin of one revision runs it.
+pub struct Instances(Arc<Shelf>);
+
+impl Instances {
+    /// None yet. Without `reuse` each serves one call.
+    pub fn new(
+        sandbox: &Sandbox,
+        component: Component,
+        reuse: Option<Reuse>,
+        metrics: Arc<PluginMetrics>,
+    ) -> Self {
+        let stock = Mutex::new(Stock { is_closed: false, waiting: Vec::new() });
+        Self(Arc::new(Shelf { component, reuse, metrics, idle: sandbox.idle.clone(), stock }))
+    }
+
+    /// What they are instances of.
+    pub fn component(&self) -> &Component {
+        &self.0.component
+    }
+
+    /// Lets all go that wait, and keeps none from now on.
+    pub fn close(&self) {
+        self.0.close();
+    }
+}
+
+impl Drop for Instances {
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// Where a plugin's instances wait. The calls that run hold it too, so as to bring theirs back.
+pub(super) struct Shelf {
+    component: Component,
+    reuse: Option<Reuse>,
+    metrics: Arc<PluginMetrics>,
+    idle: Arc<Idle<Shelf>>,
+    stock: Mutex<Stock>,
+}
+
+struct Stock {
+    is_closed: bool,
+    /// In the order of their tickets: the one that was used last is taken first, so that the others' time runs out.
+    waiting: Vec<Waiting>,
+}
+
+struct Waiting {
+    ticket: Ticket,
+    until: Instant,
+    live: Live,
+    _counted: Held,
+}
+
+/// An instance between its start and its end.
+struct Live {
+    store: Store<CallState>,
+    started: Option<Started>,
+    plugs: Plugs,
+    born: Instant,
+    calls: u32,
+    /// What its memories had when its first call had ended.
+    first_bytes: u64,
+}
+
+/// What it was called as so far.
+#[derive(Default)]
+struct Plugs {
+    handler: Option<handler::Plug>,
+    incoming_handler: Option<Proxy>,
+    request_filter: Option<request_filter::Plug>,
+    response_filter: Option<response_filter::Plug>,
+}
+
+/// An instance in a call. Dropped, it is gone, and with it all that the call has left.
+pub(super) struct Instance {
+    shelf: Arc<Shelf>,
+    live: Live,
+}
+
+impl Sandbox {
+    /// The instance for a call: the one that waits for the shortest time, or another.
+    pub(super) fn instance(&self, instances: &Instances, call: Call) -> Instance {
+        let shelf = instances.0.clone();
+        let limits = call.limits;
+        let call = PerCall::new(call);
+        let live = match shelf.take() {
+            Some(mut live) => {
+                shelf.metrics.call_reused();
+                live.store.data_mut().begin(call);
+                live
+            }
+            None => {
+                shelf.metrics.instance_started();
+                Live {
+                    store: self.store(call, &limits),
+                    started: None,
+                    plugs: Plugs::default(),
+                    born: Instant::now(),
+                    calls: 0,
+                    first_bytes: 0,
+                }
+            }
+        };
+        let mut instance = Instance { shelf, live };
+        // The next tick is the first that it sees.
+        instance.live.store.set_epoch_deadline(1);
+        instance
+    }
+
+    /// Lets instances go that nobody called for as long as they may wait. Does not end.
+    pub async fn tend(&self) {
+        loop {
+            let leaving = self.idle.overdue().await;
+            for (shelf, ticket) in &leaving.who {
+                shelf.let_go(*ticket, LetGo::TimeOver);
+            }
+            drop(leaving);
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl Shelf {
+    fn take(&self) -> Option<Live> {
+        self.reuse?;
+        let mut stock = self.stock();
+        let Waiting { ticket, until, live, _counted } = stock.waiting.pop()?;
+        self.idle.leave(ticket);
+        drop(stock);
+        if until <= Instant::now() {
+            self.metrics.instance_let_go(LetGo::TimeOver);
+            return None;
+        }
+        Some(live)
+    }
+
+    fn keep(self: &Arc<Self>, reuse: Reuse, live: Live) -> Result<(), LetGo> {
+        let now = Instant::now();
+        // What the clock cannot say does not come.
+        let dies = live.born.checked_add(reuse.age);
+        let until = [now.checked_add(reuse.idle), dies].into_iter().flatten().min();
+        let until = until.unwrap_or_else(|| far_from(now));
+        if until <= now {
+            return Err(LetGo::TimeOver);
+        }
+        let bytes = live.store.data().memory.used_bytes();
+        let mut stock = self.stock();
+        if stock.is_closed {
+            return Err(LetGo::Retired);
+        }
+        let entered = self.idle.enter(self, bytes, until);
+        let (ticket, leaving) = entered.ok_or(LetGo::NoRoom)?;
+        stock.waiting.push(Waiting { ticket, until, live, _counted: self.metrics.idle_guard() });
+        drop(stock);
+        for (shelf, ticket) in &leaving.who {
+            shelf.let_go(*ticket, LetGo::NoRoom);
+        }
+        Ok(())
+    }
+
+    /// Drops the instance of this ticket, unless a call was quicker.
+    fn let_go(&self, ticket: Ticket, why: LetGo) {
+        let found = {
+            let mut stock = self.stock();
+            let place = stock.waiting.binary_search_by_key(&ticket, |waiting| waiting.ticket);
+            place.ok().map(|place| stock.waiting.remove(place))
+        };
+        if found.is_some() {
+            self.metrics.instance_let_go(why);
+        }
+    }
+
+    fn close(&self) {
+        let (gone, leaving) = {
+            let mut stock = self.stock();
+            stock.is_closed = true;
+            let leaving = self.idle.dismiss(stock.waiting.iter().map(|waiting| waiting.ticket));
+            // Those that somebody else has going are theirs to drop.
+            let is_ours =
+                |waiting: &mut Waiting| leaving.who.iter().any(|(_, ticket)| *ticket == waiting.ticket);
+            (stock.waiting.extract_if(.., is_ours).collect::<Vec<_>>(), leaving)
+        };
+        gone.iter().for_each(|_| self.metrics.instance_let_go(LetGo::Retired));
+        drop(gone);
+        drop(leaving);
+    }
+
+    fn stock(&self) -> MutexGuard<'_, Stock> {
+        self.stock.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Beyond every limit that a site file can set.
+fn far_from(now: Instant) -> Instant {
+    now.checked_add(Duration::from_secs(1 << 31)).unwrap_or(now)
+}
+
+/// As this plug: instantiated and looked up when it is first called as one.
+macro_rules! plug {
+    ($name:ident, $plug:ident, $type:ty) => {
+        pub(super) async fn $name(&mut self) -> Result<(&mut Store<CallState>, &$type), Stop> {
+            let Self { shelf, live } = self;
+            let ready = shelf.component.ready().ok_or(Stop::NotReady)?;
+            let indices = ready.$name.as_ref().ok_or(Stop::NotThisPlug(Plug::$plug))?;
+            let started = live.started(ready).await?;
+            let Live { store, plugs, .. } = live;
+            let plug = match &mut plugs.$name {
+                Some(plug) => plug,
+                none => none.insert(indices.load(&mut *store, &started).map_err(Stop::Start)?),
+            };
+            Ok((store, plug))
+        }
+    };
+}
+
+impl Instance {
+    plug!(handler, Handler, handler::Plug);
+    plug!(incoming_handler, Handler, Proxy);
+    plug!(request_filter, RequestFilter, request_filter::Plug);
+    plug!(response_filter, ResponseFilter, response_filter::Plug);
+
+    pub(super) fn state(&self) -> &CallState {
+        self.live.store.data()
+    }
+
+    pub(super) fn state_mut(&mut self) -> &mut CallState {
+        self.live.store.data_mut()
+    }
+
+    /// Its call has succeeded: it is kept for the next, or dropped if it is not to be.
+    pub(super) fn give_back(self) {
+        let Self { shelf, mut live } = self;
+        let Some(reuse) = shelf.reuse else { return };
+        let kept = live.end_call(reuse).and_then(|()| shelf.keep(reuse, live));
+        if let Err(why) = kept {
+            shelf.metrics.instance_let_go(why);
+        }
+    }
+}
+
+impl Live {
+    async fn started(&mut self, ready: &Ready) -> Result<Started, Stop> {
+        if let Some(started) = self.started {
+            return Ok(started);
+        }
+        let started = ready.instance.instantiate_async(&mut self.store).await.map_err(Stop::Start)?;
+        self.started = Some(started);
+        Ok(started)
+    }
+
+    /// Ends its call, of which nothing is to be left; or says why it cannot have another.
+    fn end_call(&mut self, reuse: Reuse) -> Result<(), LetGo> {
+        self.calls = self.calls.saturating_add(1);
+        if self.calls >= reuse.calls {
+            return Err(LetGo::Calls);
+        }
+        let state = self.store.data_mut();
+        if state.has_left_overs() {
+            return Err(LetGo::LeftOvers);
+        }
+        if self.calls == 1 {
+            self.first_bytes = state.memory.used_bytes();
+        }
+        if state.memory.has_outgrown(self.first_bytes) {
+            return Err(LetGo::Memory);
+        }
+        state.end();
+        Ok(())
+    }
+}
