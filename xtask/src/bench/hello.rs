@@ -29,7 +29,15 @@ const HTTP_GUEST: &str = "guest-hello-http";
 const GUESTS_SAY: &str = "hello";
 
 /// Calls that wasmtime gives one instance where it reuses them: as many as it does by itself for WASI 0.3.
-const REUSED: u32 = 128;
+const CALLS_OF_WASMTIME: u32 = 128;
+
+/// Keys of the plugin: an instance a call, and instances that serve as many calls as they do by default.
+const FRESH: &str = r#"instances = "fresh""#;
+const REUSED: &str = r#"instances = "reused""#;
+
+fn reused_for(calls: u32) -> String {
+    format!("{REUSED}\nreuse = {{ calls = {calls} }}")
+}
 
 #[derive(Debug, clap::Args)]
 #[group(skip)]
@@ -50,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     guests::build(&[LEAN_GUEST, HTTP_GUEST])?;
     build_servers()?;
 
-    let lean = jackfield(LEAN_GUEST)?;
+    let lean = jackfield(LEAN_GUEST, FRESH)?;
     let body = load::body(lean.address())?;
     ensure!(
         body.starts_with(GUESTS_SAY.as_bytes()),
@@ -61,12 +69,15 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let mut servers = vec![
         ("bare hyper", bare),
         ("jackfield, lean, fresh instances", lean),
-        ("jackfield, wasi:http, fresh", jackfield(HTTP_GUEST)?),
+        ("jackfield, lean, reused", jackfield(LEAN_GUEST, REUSED)?),
+        ("jackfield, wasi:http, fresh", jackfield(HTTP_GUEST, FRESH)?),
+        ("jackfield, wasi:http, reused", jackfield(HTTP_GUEST, REUSED)?),
+        ("jackfield, wasi:http, 128 calls", jackfield(HTTP_GUEST, &reused_for(CALLS_OF_WASMTIME))?),
     ];
     if let Some(program) = wasmtime {
         let serve = |calls| Server::wasmtime(&program, &guests::component(HTTP_GUEST), calls);
         servers.push(("wasmtime serve, wasi:http, fresh", serve(1)?));
-        servers.push(("wasmtime serve, wasi:http, reused", serve(REUSED)?));
+        servers.push(("wasmtime serve, wasi:http, 128 calls", serve(CALLS_OF_WASMTIME)?));
     }
 
     let load = Load { connections: arguments.connections, body };
@@ -75,8 +86,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// A host of its own for one plugin: no filters, no probes, no limit but the defaults.
-fn jackfield(guest: &str) -> Result<Server> {
+/// A host of its own for one plugin with these keys: no filters, no probes, no limit but the defaults.
+fn jackfield(guest: &str, keys: &str) -> Result<Server> {
     let site = format!(
         r#"[host]
 listen = ["127.0.0.1:0"]
@@ -86,6 +97,7 @@ hosts = ["*"]
 
 [tenants.bench.plugins.hello]
 component = {:?}
+{keys}
 
 [[tenants.bench.routes]]
 path = "/"
@@ -135,7 +147,7 @@ fn report(all: &[Rounds], arguments: &Arguments) -> String {
         let (middle, rate) = (median(cpu), median(&rounds.rates));
         let range = format!("({least:.1} to {most:.1})");
         format!(
-            "{:<34}{middle:>7.1} µs  {range:<18}ratio {:>5.2}{rate:>10.0} requests/s\n",
+            "{:<38}{middle:>7.1} µs  {range:<18}ratio {:>5.2}{rate:>10.0} requests/s\n",
             rounds.name,
             middle / first
         )

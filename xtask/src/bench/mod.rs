@@ -24,8 +24,8 @@ use crate::cargo::{cargo, step, target_folder};
 /// Measure what the host costs beside a bare hyper server: CPU time a request, or of streams.
 ///
 /// Without a subcommand: CPU time a request of the smallest plugins. Builds all in release, then loads them in
-/// turns through keep-alive HTTP/1.1 connections on the loopback. Linux only. By default a run takes some 50
-/// seconds after the build, with wasmtime 80.
+/// turns through keep-alive HTTP/1.1 connections on the loopback. Linux only. By default a run takes some 100
+/// seconds after the build, with wasmtime 130.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
