@@ -14,7 +14,7 @@ const IN_FLIGHT: &str = r#"jackfield_calls_in_flight{tenant="shop",plugin="guest
 const WAITING: &str = r#"jackfield_calls_waiting{tenant="shop",plugin="guest"}"#;
 
 /// A tenant whose every path is the misbehaving guest's, under these limits.
-fn guest_with(limits: &str) -> String {
+pub(crate) fn guest_with(limits: &str) -> String {
     format!(
         r#"
         [tenants.shop]
@@ -31,7 +31,7 @@ fn guest_with(limits: &str) -> String {
 
 /// The line in which the host says why it answered so.
 #[track_caller]
-fn failure(host: &Host, answer: &Answer) -> Value {
+pub(crate) fn failure(host: &Host, answer: &Answer) -> Value {
     let lines = host.log_of(answer.request_id());
     let failed = lines.into_iter().find(|line| line["message"] == "request failed");
     failed.unwrap_or_else(|| panic!("the log does not say why\n{answer}"))
@@ -58,7 +58,7 @@ impl HeldOpen {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_that_computes_past_its_cpu_is_stopped() {
-    let host = Host::start(&guest_with(r#"cpu = "20ms""#)).await;
+    let host = Host::start(&guest_with(r#"cpu = "20ms", random = "1GiB""#)).await;
     for path in ["/loop", "/random-loop", "/loop-after-log", "/spin?ms=5000"] {
         let answer = host.get(path).await;
         answer.expect_problem(504, "cpu");
@@ -592,6 +592,13 @@ async fn a_limit_above_its_ceiling_is_refused_at_load() {
         ("memory", "\"16MiB\"", "\"17MiB\""),
         ("request-body", "\"1KiB\"", "\"2KiB\""),
         ("response-body", "\"1KiB\"", "\"2KiB\""),
+        ("stream", "\"1s\"", "\"2s\""),
+        ("outbound", "5", "6"),
+        ("outbound-bytes", "\"1KiB\"", "\"2KiB\""),
+        ("handles", "50", "51"),
+        ("tables", "5", "6"),
+        ("fields", "\"1KiB\"", "\"2KiB\""),
+        ("random", "\"1KiB\"", "\"2KiB\""),
         ("concurrency", "5", "6"),
         ("queue", "5", "6"),
         ("queue-wait", "\"1s\"", "\"2s\""),

@@ -1,6 +1,7 @@
 //! The suite: what Jackfield promises, in its users' words, through a real socket.
 
 mod bookstore;
+mod bounds;
 mod capabilities;
 mod chain;
 mod clients;

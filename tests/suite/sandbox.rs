@@ -126,6 +126,25 @@ pub(crate) fn handler_with_memories(a: &str, b: &str, module: &str, body: &str) 
     handler_beside(&beside, with, &(imports.concat() + module), body)
 }
 
+/// A handler with two tables of so many elements: the functions `$grow-a` and `$grow-b` grow them, and give what they
+/// had before or −1.
+pub(crate) fn handler_with_tables(elements: u32, body: &str) -> Vec<u8> {
+    let holder = |name: &str| {
+        format!(
+            r#"
+            (core module ${name}-module
+                (table {elements} funcref)
+                (func (export "grow") (param i32) (result i32) (table.grow (ref.null func) (local.get 0))))
+            (core instance ${name} (instantiate ${name}-module))
+            "#
+        )
+    };
+    let imports = ["a", "b"]
+        .map(|name| format!(r#"(import "{name}" "grow" (func $grow-{name} (param i32) (result i32)))"#));
+    let with = r#"(with "a" (instance $a)) (with "b" (instance $b))"#;
+    handler_beside(&(holder("a") + &holder("b")), with, &imports.concat(), body)
+}
+
 fn handler_beside(beside: &str, with: &str, module: &str, body: &str) -> Vec<u8> {
     component(
         (beside, with),
@@ -539,18 +558,6 @@ async fn clocks_move_in_steps_random_differs_and_sleep_sleeps() {
     let began = std::time::Instant::now();
     host.get("/sleep?ms=50").await.expect(200);
     assert!(began.elapsed() >= std::time::Duration::from_millis(50));
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn handles_and_random_bytes_have_a_most_and_one_more_traps() {
-    let site = GUEST.replace("[[", "limits = { cpu = \"5s\" }\n[[");
-    let host = Host::start(&site).await;
-    assert_eq!(host.get("/handles?n=1000").await.expect(200).text(), "handles=1000\n");
-    assert!(host.get("/random?bytes=65536").await.expect(200).text().starts_with("bytes=65536 "));
-    for path in ["/handles?n=5000", "/random?bytes=65537", "/random?bytes=18446744073709551615"] {
-        let answer = host.get(path).await;
-        expect_silence(&answer, 500, "plugin-failed");
-    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -138,6 +138,10 @@ pub(super) fn limits(given: &LimitsDocument, bounds: &Allowance<'_>, findings: &
             found,
         )
         .0,
+        handles: limit("handles", |l| l.handles.as_ref(), default.handles, given, bounds, found),
+        tables: limit("tables", |l| l.tables.as_ref(), default.tables, given, bounds, found),
+        fields: limit("fields", |l| l.fields.as_ref(), ByteSize(default.fields), given, bounds, found).0,
+        random: limit("random", |l| l.random.as_ref(), ByteSize(default.random), given, bounds, found).0,
         concurrency: limit(
             "concurrency",
             |l| l.concurrency.as_ref(),
@@ -253,6 +257,10 @@ pub(super) fn ceilings_are_below_the_hosts(
     check("response-body", &limits.response_body, &host.response_body, findings);
     check("outbound", &limits.outbound, &host.outbound, findings);
     check("outbound-bytes", &limits.outbound_bytes, &host.outbound_bytes, findings);
+    check("handles", &limits.handles, &host.handles, findings);
+    check("tables", &limits.tables, &host.tables, findings);
+    check("fields", &limits.fields, &host.fields, findings);
+    check("random", &limits.random, &host.random, findings);
     check("concurrency", &limits.concurrency, &host.concurrency, findings);
     check("queue", &limits.queue, &host.queue, findings);
     check("queue-wait", &limits.queue_wait, &host.queue_wait, findings);

@@ -336,6 +336,19 @@ pub(super) struct LimitsDocument {
     /// Size of the bodies of those requests and of their answers, all together; more is an error to the plugin.
     #[schemars(extend("default" = "256MiB"))]
     pub(super) outbound_bytes: Option<Spanned<ByteSize>>,
+    /// Handles and host resources that one call may hold at once; one more traps.
+    #[schemars(range(min = 16, max = 65_536), extend("default" = 4096))]
+    pub(super) handles: Option<Spanned<usize>>,
+    /// Elements of the tables of one instance, all its tables together. They cannot grow beyond this.
+    #[schemars(range(max = 100_000), extend("default" = 100_000))]
+    pub(super) tables: Option<Spanned<usize>>,
+    /// Size of the header fields that one call has the host build through `wasi:http/types`: names, values and 72 bytes
+    /// for each, of copies too, kept or not. More traps.
+    #[schemars(extend("default" = "256KiB"))]
+    pub(super) fields: Option<Spanned<ByteSize>>,
+    /// Random bytes that one call is given, all of them together; more traps.
+    #[schemars(extend("default" = "64KiB"))]
+    pub(super) random: Option<Spanned<ByteSize>>,
     /// Calls of the plugin in flight.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 64))]
     pub(super) concurrency: Option<Spanned<usize>>,

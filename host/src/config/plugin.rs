@@ -21,6 +21,7 @@ use super::value::{
 };
 use super::visible::quoted;
 use crate::capability::http::Origin;
+use crate::tenant::MAX_TABLE_ELEMENTS;
 
 /// Keys and values of one plugin's configuration, in bytes.
 pub const MAX_CONFIG_BYTES: usize = 64 * 1024;
@@ -36,6 +37,9 @@ const MAX_CREDENTIALS: usize = 32;
 
 /// A page of linear memory: less is none. The most is all that 32 bits address.
 const MEMORY: RangeInclusive<ByteSize> = ByteSize(64 * 1024)..=ByteSize(4 * 1024 * 1024 * 1024);
+
+/// What a small guest needs at least; and what may still be refused before it has taken long to hand out.
+const HANDLES: RangeInclusive<usize> = 16..=65_536;
 
 pub(super) fn plugin(
     name: &Spanned<String>,
@@ -204,6 +208,10 @@ fn limits(value: &Value<'_>, findings: &mut Findings) -> Option<LimitsDocument> 
         response_body: table.optional("response-body", findings, bytes(NO_BYTES..=MAX_BYTES)),
         outbound: table.optional("outbound", findings, integer(0..=MAX_OF_A_CALL)),
         outbound_bytes: table.optional("outbound-bytes", findings, bytes(NO_BYTES..=MAX_BYTES)),
+        handles: table.optional("handles", findings, integer(HANDLES)),
+        tables: table.optional("tables", findings, integer(0..=MAX_TABLE_ELEMENTS)),
+        fields: table.optional("fields", findings, bytes(NO_BYTES..=MAX_BYTES)),
+        random: table.optional("random", findings, bytes(NO_BYTES..=MAX_BYTES)),
         concurrency: table.optional("concurrency", findings, integer(1..=MAX_COUNT)),
         queue: table.optional("queue", findings, integer(0..=MAX_COUNT)),
         queue_wait: table.optional("queue-wait", findings, duration(NO_TIME..=MAX_TIME)),

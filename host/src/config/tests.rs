@@ -396,7 +396,7 @@ fn the_schema_states_the_defaults_that_hold() {
         of("Quota", 3),
         of("Storage", 2),
         of("Grants", 4),
-        of("Limits", 12),
+        of("Limits", 16),
     ));
     let stated = stated.unwrap_or_else(|found| panic!("{found}"));
     let left_out = parse("[tenants.a]\nhosts = ['*']\nplugins.p = { component = 'p' }").unwrap();

@@ -204,6 +204,7 @@ impl RequestError {
                 | CallError::Wall
                 | CallError::Stream { .. }
                 | CallError::Memory { .. }
+                | CallError::Beyond { .. }
                 | CallError::Trap(_)
                 | CallError::Exit(_)
                 | CallError::Returned(_)
@@ -289,6 +290,7 @@ impl RequestError {
                     problem(status, "upstream", "A server that the plugin asked failed")
                 }
                 CallError::Memory { .. }
+                | CallError::Beyond { .. }
                 | CallError::Trap(_)
                 | CallError::Exit(_)
                 | CallError::Unset

@@ -7,13 +7,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use wasmtime::component::ResourceTableError;
 use wasmtime::{Store, UpdateDeadline};
 
 use super::engine::Sandbox;
 use super::instances::{Instance, Instances};
 use super::message::{HeaderChange, Request, RequestHead, Response, ResponseHead, Verdict};
 use super::meter::{Meter, Metered};
-use super::state::{Abilities, CallState, Context, MAX_HANDLES, PerCall};
+use super::state::{Abilities, CallState, Context, PerCall};
+use super::totals::{Beyond, CallLimit};
 use crate::observe::{Outcome, Plug, PluginLog};
 
 /// Bytes that a guest may pass in one call of the host, or as its answer, beside the body: headers,
@@ -37,6 +39,14 @@ pub struct Limits {
     pub outbound: u32,
     /// Bytes of their bodies, in both directions together.
     pub outbound_bytes: u64,
+    /// Handles and host resources held at once.
+    pub handles: usize,
+    /// Elements of its tables.
+    pub table_elements: usize,
+    /// Bytes of header fields that the host builds for it.
+    pub fields_bytes: u64,
+    /// Random bytes.
+    pub random_bytes: u64,
     /// Lines it may print or log.
     pub log_lines: u32,
     /// Bytes it may print or log.
@@ -66,6 +76,16 @@ pub enum CallError {
     Memory {
         /// The limit.
         limit_bytes: u64,
+        /// The trap.
+        reason: String,
+    },
+    /// It trapped for being beyond another limit, or after more was refused to it.
+    #[error("it trapped, beyond its limit `{limit}` of {most}: {reason}")]
+    Beyond {
+        /// Which.
+        limit: CallLimit,
+        /// What it is.
+        most: u64,
         /// The trap.
         reason: String,
     },
@@ -108,6 +128,7 @@ impl CallError {
             Self::Wall => Outcome::Wall,
             Self::Stream { .. } => Outcome::Stream,
             Self::Memory { .. } => Outcome::Memory,
+            Self::Beyond { limit, .. } => limit.outcome(),
             Self::Trap(_) | Self::Exit(_) => Outcome::Trap,
             Self::Returned(_) | Self::Unset => Outcome::Error,
             Self::Upstream { .. } => Outcome::Upstream,
@@ -210,11 +231,11 @@ impl Sandbox {
 
     /// The store of a new instance. The limits that it has for good are the plugin's own.
     pub(super) fn store(&self, call: PerCall, limits: &Limits) -> Store<CallState> {
-        let mut store = Store::new(&self.engine, CallState::new(call, limits.memory_bytes));
+        let mut store = Store::new(&self.engine, CallState::new(call, limits));
         store.limiter(|state| &mut state.memory);
         let message_bytes = limits.response_body_bytes.saturating_add(MESSAGE_BYTES);
         store.set_hostcall_fuel(usize::try_from(message_bytes).unwrap_or(usize::MAX));
-        store.set_max_component_handles(MAX_HANDLES);
+        store.set_max_component_handles(limits.handles);
         store.epoch_deadline_callback(|store| {
             let is_exceeded = store.data().call.meter.is_exceeded_now();
             Ok(if is_exceeded { UpdateDeadline::Interrupt } else { UpdateDeadline::Yield(1) })
@@ -250,6 +271,8 @@ impl Stop {
             CallError::Cpu { limit: limits.cpu }
         } else if error.is::<wasmtime_wasi::I32Exit>() {
             CallError::Exit(reason)
+        } else if let Some((limit, most)) = beyond(&error, &reason, limits, state) {
+            CallError::Beyond { limit, most, reason }
         } else if state.memory.refused() {
             CallError::Memory { limit_bytes: limits.memory_bytes, reason }
         // wasmtime 48 keeps the type of this error to itself; the suite notices if its words change.
@@ -259,4 +282,24 @@ impl Stop {
             CallError::Trap(reason)
         }
     }
+}
+
+/// The limit that a trap is due to, and what it is.
+fn beyond(
+    error: &wasmtime::Error,
+    reason: &str,
+    limits: &Limits,
+    state: &CallState,
+) -> Option<(CallLimit, u64)> {
+    let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    if let Some(Beyond { limit, most, .. }) = error.downcast_ref() {
+        return Some((*limit, *most));
+    }
+    let is_full = matches!(error.downcast_ref(), Some(ResourceTableError::Full));
+    // wasmtime 48 has no type for its own count of handles; the suite notices if its words change.
+    if is_full || reason.contains("store handle limit exceeded") {
+        return Some((CallLimit::Handles, count(limits.handles)));
+    }
+    let is_refused = state.memory.tables.refused() && !state.memory.refused();
+    is_refused.then(|| (CallLimit::Tables, count(limits.table_elements)))
 }

@@ -14,6 +14,7 @@
 //! | `stream.rs` | a call whose message bodies are streams: until its answer's head, and what it does after it |
 //! | `meter.rs` | CPU time of a call, by the thread's clock |
 //! | `output.rs` | what a call prints and logs, under one budget |
+//! | `totals.rs` | what one call may use up: header bytes, random bytes, table elements |
 //! | `state.rs` | what one instance may touch, and what of it is its call's: memory account, context, capabilities |
 //! | `imports/` | thin bindings from WIT to the capability room |
 
@@ -29,6 +30,7 @@ mod output;
 mod pool;
 mod state;
 mod stream;
+mod totals;
 
 pub use bindings::message;
 pub use call::{Call, CallError, Called, Limits};
@@ -42,3 +44,4 @@ pub use meter::Meter;
 pub use pool::{PoolError, PoolSettings};
 pub use state::{Abilities, Context};
 pub use stream::{Answer, BodyFault, GuestBody, Rest, Streamed};
+pub use totals::CallLimit;

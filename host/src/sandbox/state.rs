@@ -8,16 +8,14 @@ use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{RequestOptions, WasiHttpCtxView, WasiHttpView};
 
-use super::call::Call;
+use super::call::{Call, Limits};
 use super::imports::http::{Failures, HttpState, abort_unfinished_bodies};
 use super::imports::wasi;
 use super::meter::Meter;
 use super::output::{OpenStream, Outlet, Output};
+use super::totals::{TableAccount, Totals};
 use crate::capability::http::{Outbound, OutboundBudget, Secret};
 use crate::capability::{KeyValue, Limiter, LogBudget};
-
-/// Host resources (streams, pollables, buckets) and component handles that one call may hold.
-pub(super) const MAX_HANDLES: usize = 4096;
 
 /// Handles of its standard streams, and of pollables of these, that an instance may keep from call to call.
 /// Toolchains keep one of each.
@@ -111,6 +109,7 @@ pub(super) struct PerCall {
     pub(super) meter: Arc<Meter>,
     /// Bytes of stored values that the guest's handles keep.
     pub(super) held_bytes: usize,
+    pub(super) totals: Totals,
     /// Made when first asked for: lean calls never do.
     http: Option<HttpState>,
     /// Requests and bytes that it may exchange with other servers.
@@ -124,6 +123,7 @@ impl PerCall {
         Self {
             context,
             abilities,
+            totals: Totals::new(&limits),
             output: Arc::new(output),
             meter,
             held_bytes: 0,
@@ -143,10 +143,10 @@ impl PerCall {
 
 impl CallState {
     /// Of a new instance, for its first call.
-    pub(super) fn new(call: PerCall, memory_bytes: u64) -> Self {
+    pub(super) fn new(call: PerCall, limits: &Limits) -> Self {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(MAX_HANDLES);
-        let memory = MemoryAccount { limit_bytes: memory_bytes, used_bytes: 0, refused: false };
+        table.set_max_capacity(limits.handles);
+        let memory = MemoryAccount::new(limits.memory_bytes, limits.table_elements);
         Self { call, memory, table, standard: StandardStreams::default(), wasi: None }
     }
 
@@ -233,14 +233,19 @@ impl WasiHttpView for CallState {
     }
 }
 
-/// `memory`: the linear memories of one instance, counted together.
+/// `memory`: the linear memories of one instance, counted together; `tables` beside it.
 pub(super) struct MemoryAccount {
     limit_bytes: u64,
     used_bytes: u64,
     refused: bool,
+    pub(super) tables: TableAccount,
 }
 
 impl MemoryAccount {
+    fn new(limit_bytes: u64, table_elements: usize) -> Self {
+        Self { limit_bytes, used_bytes: 0, refused: false, tables: TableAccount::new(table_elements) }
+    }
+
     /// Whether a memory was refused growth: the likely cause of a trap that follows.
     pub(super) fn refused(&self) -> bool {
         self.refused
@@ -255,7 +260,9 @@ impl MemoryAccount {
     pub(super) fn has_outgrown(&self, first_bytes: u64) -> bool {
         let most = first_bytes.saturating_mul(GROWTH).max(SMALL_BYTES);
         let share = self.limit_bytes.checked_div(SHARE_OF_LIMIT).unwrap_or(0);
-        self.refused || (self.used_bytes > first_bytes && self.used_bytes > most.min(share))
+        self.refused
+            || self.tables.refused()
+            || (self.used_bytes > first_bytes && self.used_bytes > most.min(share))
     }
 }
 
@@ -284,11 +291,11 @@ impl wasmtime::ResourceLimiter for MemoryAccount {
 
     fn table_growing(
         &mut self,
-        _current: usize,
+        current: usize,
         desired: usize,
-        _maximum: Option<usize>,
+        maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        Ok(desired <= super::pool::TABLE_ELEMENTS)
+        Ok(self.tables.grow(current, desired, maximum))
     }
 }
 
@@ -299,7 +306,7 @@ mod tests {
 
     #[test]
     fn all_memories_of_an_instance_share_one_limit() {
-        let mut account = MemoryAccount { limit_bytes: 100, used_bytes: 0, refused: false };
+        let mut account = MemoryAccount::new(100, 0);
         assert!(account.memory_growing(0, 60, None).unwrap());
         assert!(!account.memory_growing(0, 50, None).unwrap());
         assert!(account.refused());
@@ -320,15 +327,15 @@ mod tests {
             (128.0, 100.0, 100.0, false),
             (128.0, 100.0, 100.1, true),
         ] {
-            let account = MemoryAccount { limit_bytes: mib(limit), used_bytes: mib(used), refused: false };
+            let account = MemoryAccount { used_bytes: mib(used), ..MemoryAccount::new(mib(limit), 0) };
             assert_eq!(account.has_outgrown(mib(first)), outgrown, "{limit} {first} {used}");
         }
-        assert!(MemoryAccount { limit_bytes: 9, used_bytes: 1, refused: true }.has_outgrown(1));
+        assert!(MemoryAccount { refused: true, ..MemoryAccount::new(9, 0) }.has_outgrown(1));
     }
 
     #[test]
     fn a_growth_above_the_memorys_own_maximum_is_not_counted() {
-        let mut account = MemoryAccount { limit_bytes: 100, used_bytes: 0, refused: false };
+        let mut account = MemoryAccount::new(100, 0);
         assert!(!account.memory_growing(0, 60, Some(50)).unwrap());
         assert!(!account.refused());
         assert!(account.memory_growing(0, 100, None).unwrap());

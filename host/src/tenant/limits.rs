@@ -11,6 +11,9 @@ use super::Bounds;
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
+/// The most that `tables` may be: what a slot of the sandbox has room for.
+pub const MAX_TABLE_ELEMENTS: usize = 100_000;
+
 /// The limits of one plugin.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Limits {
@@ -33,6 +36,15 @@ pub struct Limits {
     pub outbound: u32,
     /// `outbound-bytes`: bytes of the bodies of one call's outbound requests, both ways.
     pub outbound_bytes: u64,
+    /// `handles`: handles and host resources that one call holds at once.
+    pub handles: usize,
+    /// `tables`: elements of the tables of one instance, all its tables together.
+    pub tables: usize,
+    /// `fields`: bytes of header fields that one call has the host build, all of them together, whether it keeps
+    /// them or not.
+    pub fields: u64,
+    /// `random`: random bytes that one call is given, all of them together.
+    pub random: u64,
     /// `concurrency`: calls of the plugin in flight.
     pub concurrency: usize,
     /// `queue`: calls waiting for one of those to end.
@@ -57,6 +69,11 @@ impl Default for Limits {
             streamed_response_body: None,
             outbound: 16,
             outbound_bytes: 256 * MIB,
+            handles: 4096,
+            tables: MAX_TABLE_ELEMENTS,
+            // A request's largest head and an answer's largest one, each copied whole, take 146 KiB.
+            fields: 256 * KIB,
+            random: 64 * KIB,
             concurrency: 64,
             queue: 256,
             queue_wait: Duration::from_secs(1),
@@ -103,6 +120,14 @@ pub struct Ceilings {
     pub outbound: Option<u32>,
     /// Ceiling of `outbound-bytes`.
     pub outbound_bytes: Option<u64>,
+    /// Ceiling of `handles`.
+    pub handles: Option<usize>,
+    /// Ceiling of `tables`.
+    pub tables: Option<usize>,
+    /// Ceiling of `fields`.
+    pub fields: Option<u64>,
+    /// Ceiling of `random`.
+    pub random: Option<u64>,
     /// Ceiling of `concurrency`.
     pub concurrency: Option<usize>,
     /// Ceiling of `queue`.

@@ -10,7 +10,7 @@ mod slots;
 mod turns;
 
 pub use gate::{Bounds, Gate, Permit, Refused};
-pub use limits::{Ceilings, Limits, Quota, Reuse, Storage};
+pub use limits::{Ceilings, Limits, MAX_TABLE_ELEMENTS, Quota, Reuse, Storage};
 pub use name::{NameError, PluginName, TenantName};
 pub use share::Share;
 pub use slots::{Slot, Slots};

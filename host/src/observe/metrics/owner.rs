@@ -62,6 +62,14 @@ pub enum Outcome {
     Stream,
     /// It trapped after a grow over its limit `memory` had been refused.
     Memory,
+    /// It trapped, beyond its limit `handles`.
+    Handles,
+    /// It trapped after a grow over its limit `tables` had been refused.
+    Tables,
+    /// It trapped, beyond its limit `fields`.
+    Fields,
+    /// It trapped, beyond its limit `random`.
+    Random,
     /// The answer was over the limit `response-body`.
     ResponseBody,
     /// A server that it asked failed it.
@@ -74,7 +82,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// Every outcome there is.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 16] = [
         Self::Ok,
         Self::Error,
         Self::Trap,
@@ -83,6 +91,10 @@ impl Outcome {
         Self::Wall,
         Self::Stream,
         Self::Memory,
+        Self::Handles,
+        Self::Tables,
+        Self::Fields,
+        Self::Random,
         Self::ResponseBody,
         Self::Upstream,
         Self::Cancelled,
@@ -100,6 +112,10 @@ impl Outcome {
             Self::Wall => "wall",
             Self::Stream => "stream",
             Self::Memory => "memory",
+            Self::Handles => "handles",
+            Self::Tables => "tables",
+            Self::Fields => "fields",
+            Self::Random => "random",
             Self::ResponseBody => "response-body",
             Self::Upstream => "upstream",
             Self::Cancelled => "cancelled",

@@ -14,21 +14,18 @@ use wasmtime_wasi_http::{
     WasiHttpCtxView, WasiHttpHooks,
 };
 
+use super::fields;
 use crate::capability::http::{Outbound, OutboundBudget, OutboundError, Timeouts};
 use crate::sandbox::output::Output;
 use crate::sandbox::state::CallState;
-
-/// What one `fields` may hold, in memory: what may be sent, 64 KiB in 256 fields, and what a map takes for it.
-const FIELDS_BYTES: usize = 96 << 10;
 
 /// How much of a body a guest may hand over before the last of it was taken: two pieces of this size.
 const PIECE_BYTES: usize = 64 << 10;
 const PIECES_AHEAD: usize = 1;
 
 /// All of that is the host's memory, and a guest has thousands of handles. So it has that much in its first calls
-/// of the interface, which few exceed, and little in later ones: some 60 MiB in all, with every handle full.
+/// of the interface, which few exceed, and little in later ones: some 40 MiB in all, with every handle full.
 const CALLS_AT_EASE: u32 = 256;
-const FIELDS_BYTES_LATER: usize = 8 << 10;
 const PIECE_BYTES_LATER: usize = 4 << 10;
 
 /// Fields that are the host's: what a guest is not shown, and may not set.
@@ -39,7 +36,11 @@ static FORBIDDEN: [HeaderName; 9] = DEFAULT_FORBIDDEN_HEADERS;
 const DENIAL_PATIENCE: Duration = Duration::from_millis(10);
 
 pub(super) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
+    linker.allow_shadowing(true);
+    fields::add_to_linker(linker)?;
+    linker.allow_shadowing(false);
+    Ok(())
 }
 
 /// A server, or the way to it, failed a guest.
@@ -79,7 +80,8 @@ impl HttpState {
         output: Arc<Output>,
     ) -> Self {
         let mut context = WasiHttpCtx::new();
-        context.set_field_size_limit(FIELDS_BYTES);
+        // All fields together are counted, by `fields`: one of them alone needs no limit of its own.
+        context.set_field_size_limit(usize::MAX);
         let failures = Failures { output, last: Arc::default() };
         Self { calls: 0, context, hooks: Hooks { outbound, budget, failures, piece_bytes: PIECE_BYTES } }
     }
@@ -88,7 +90,6 @@ impl HttpState {
     pub(in crate::sandbox) fn view<'a>(&'a mut self, table: &'a mut ResourceTable) -> WasiHttpCtxView<'a> {
         self.calls = self.calls.saturating_add(1);
         if self.calls == CALLS_AT_EASE {
-            self.context.set_field_size_limit(FIELDS_BYTES_LATER);
             self.hooks.piece_bytes = PIECE_BYTES_LATER;
         }
         WasiHttpCtxView { ctx: &mut self.context, table, hooks: &mut self.hooks }

@@ -2,10 +2,12 @@
 
 pub(super) mod config;
 pub(super) mod context;
+pub(super) mod fields;
 pub(super) mod http;
 pub(super) mod keyvalue;
 pub(super) mod limiter;
 pub(super) mod logging;
+pub(super) mod random;
 pub(super) mod wasi;
 
 use wasmtime::Engine;

@@ -13,23 +13,21 @@ use wasmtime_wasi::p2::{
 };
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, async_trait};
 
+use super::random::{self, RANDOM_BYTES_AT_ONCE};
 use crate::sandbox::output::{OpenStream, Stream};
 use crate::sandbox::state::CallState;
 
 /// The step of both clocks: too coarse to time what another tenant does on the same core.
 const CLOCK_STEP: Duration = Duration::from_micros(100);
 
-/// Random bytes that one call of `wasi:random` gives.
-const MAX_RANDOM_BYTES: u64 = 64 << 10;
-
 /// Bytes that a guest may hand over in one write to stdout or stderr.
 const WRITE_BYTES: usize = 4096;
 
 pub(super) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    // wasmtime-wasi reaches the table through its context, which a guest that uses streams and polls alone
-    // would have made for nothing: about 1 µs a call. And a guest may keep its standard streams from one call to
-    // the next, of which the context knows nothing.
+    // Random bytes are counted. wasmtime-wasi reaches the table through its context, which a guest that uses streams
+    // and polls alone would have made for nothing: about 1 µs a call. And a guest may keep its standard streams from
+    // one call to the next, of which the context knows nothing.
     linker.allow_shadowing(true);
     io::error::add_to_linker::<_, Io>(linker, |state| &mut state.table)?;
     io::poll::add_to_linker::<_, Io>(linker, |state| &mut state.table)?;
@@ -37,6 +35,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<
     stdin::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
     stdout::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
     stderr::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
+    random::add_to_linker(linker)?;
     linker.allow_shadowing(false);
     Ok(())
 }
@@ -53,7 +52,7 @@ pub(in crate::sandbox) fn context() -> WasiCtx {
     WasiCtx::builder()
         .wall_clock(SteppedWallClock)
         .monotonic_clock(SteppedMonotonicClock { began: Instant::now() })
-        .max_random_size(MAX_RANDOM_BYTES)
+        .max_random_size(RANDOM_BYTES_AT_ONCE)
         .allow_tcp(false)
         .allow_udp(false)
         .allow_ip_name_lookup(false)

@@ -3,7 +3,7 @@
 use std::mem::forget;
 
 use guest_support::Query;
-use wasip2::http::types::{Fields, IncomingRequest, OutgoingResponse};
+use wasip2::http::types::{Fields, IncomingRequest, Method, OutgoingRequest, OutgoingResponse};
 
 use crate::message::{Reply, refusal};
 
@@ -77,4 +77,23 @@ pub(crate) fn hoard(reply: Reply, query: &Query) {
     let make = |_| Fields::from_list(std::slice::from_ref(&entry)).expect("they are allowed");
     let held: Vec<_> = (0..query.number("n", 1usize)).map(make).collect();
     reply.text(200, &format!("held={}\n", held.len()));
+}
+
+/// Makes so many (`n`) copies of the request's fields, one after the other, and keeps none.
+pub(crate) fn copies(reply: Reply, request: &IncomingRequest, query: &Query) {
+    let fields = request.headers();
+    let wanted = query.number("n", 1u32);
+    (0..wanted).for_each(|_| drop(fields.clone()));
+    reply.text(200, &format!("copies={wanted}\n"));
+}
+
+/// Holds so many (`n`) requests to nowhere whose method has so many `bytes`.
+pub(crate) fn methods(reply: Reply, query: &Query) {
+    let method = Method::Other("X".repeat(query.number("bytes", 1)));
+    let make = |_| {
+        let request = OutgoingRequest::new(Fields::new());
+        request.set_method(&method).map(|()| request)
+    };
+    let held: Result<Vec<_>, ()> = (0..query.number("n", 1usize)).map(make).collect();
+    reply.text(200, &format!("methods={:?}\n", held.map(|held| held.len())));
 }

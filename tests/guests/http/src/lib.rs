@@ -79,6 +79,8 @@ impl wasip2::exports::http::incoming_handler::Guest for Http {
             "/once" => clauses::once(reply, &request),
             "/handles" => clauses::handles(reply, &query),
             "/keep" => clauses::keep(reply, request, &query),
+            "/copies" => clauses::copies(reply, &request, &query),
+            "/methods" => clauses::methods(reply, &query),
             "/hoard" => clauses::hoard(reply, &query),
 
             "/fetch" => outbound::fetch(reply, &query),

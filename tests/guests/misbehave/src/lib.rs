@@ -29,10 +29,12 @@ mod bindings {
                 import wasi:logging/logging@0.1.0-draft;
                 import wasi:clocks/monotonic-clock@0.2.1;
                 import wasi:random/random@0.2.1;
+                import wasi:random/insecure@0.2.1;
             }
             package wasi:io@0.2.1 {
                 interface poll {
                     resource pollable;
+                    poll: func(in: list<borrow<pollable>>) -> list<u32>;
                 }
             }
             package wasi:clocks@0.2.1 {
@@ -46,6 +48,11 @@ mod bindings {
             package wasi:random@0.2.1 {
                 interface random {
                     get-random-bytes: func(len: u64) -> list<u8>;
+                    get-random-u64: func() -> u64;
+                }
+                interface insecure {
+                    get-insecure-random-bytes: func(len: u64) -> list<u8>;
+                    get-insecure-random-u64: func() -> u64;
                 }
             }
         ",
@@ -97,6 +104,8 @@ impl Guest for Misbehave {
                 probes::keep_handle();
                 text("kept\n")
             }
+            "/sleep-on-many" => text(&format!("woken={}\n", probes::sleep_on_many(query.number("n", 1)))),
+            "/poll-list" => text(&format!("ready={}\n", probes::poll_list(query.number("n", 1)))),
             "/sleep" => {
                 std::thread::sleep(Duration::from_millis(query.number("ms", 1)));
                 text("slept\n")
@@ -152,6 +161,7 @@ impl Guest for Misbehave {
             path if path.starts_with("/echo") => text_bytes(probes::echo(&request)),
             path if path.starts_with("/context") => text(&probes::context(&query)),
             "/random" => text(&probes::random(query.number("bytes", 16))),
+            "/random-in-all" => text(&format!("times={}\n", probes::random_in_all(&query))),
             "/clock" => text(&probes::clock()),
             "/env" => text(&probes::environment()),
             "/fs" => text(&probes::file_system()),

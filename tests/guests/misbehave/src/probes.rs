@@ -9,7 +9,7 @@ use guest_support::Query;
 
 use crate::bindings::exports::jackfield::plugin::handler::Request;
 use crate::bindings::jackfield::plugin::context as facts;
-use crate::bindings::wasi::{clocks::monotonic_clock, random::random as host_random};
+use crate::bindings::wasi::{clocks::monotonic_clock, io::poll::poll, random};
 
 /// The request: method, path, query and header fields, one a line, the body's length, the body.
 pub(crate) fn echo(request: &Request) -> Vec<u8> {
@@ -41,7 +41,7 @@ pub(crate) fn context(query: &Query) -> String {
 
 /// So many random bytes, in hexadecimal; of more than 64 only the number.
 pub(crate) fn random(bytes: u64) -> String {
-    let got = host_random::get_random_bytes(bytes);
+    let got = random::random::get_random_bytes(bytes);
     let shown = got.iter().take(64).fold(String::new(), |text, byte| format!("{text}{byte:02x}"));
     format!("bytes={} {shown}\n", got.len())
 }
@@ -54,6 +54,35 @@ pub(crate) fn handles(wanted: usize) -> usize {
 /// Takes a handle of the host's, and never gives it back.
 pub(crate) fn keep_handle() {
     std::mem::forget(monotonic_clock::subscribe_instant(0));
+}
+
+/// Sleeps on so many handles at once, until the first of them is ready: a millisecond from now.
+pub(crate) fn sleep_on_many(wanted: u64) -> usize {
+    let soon = monotonic_clock::now() + 1_000_000;
+    let held: Vec<_> = (0..wanted).map(|_| monotonic_clock::subscribe_instant(soon)).collect();
+    poll(&held.iter().collect::<Vec<_>>()).len()
+}
+
+/// Polls a list that has one handle so many times over.
+pub(crate) fn poll_list(entries: usize) -> usize {
+    let ready = monotonic_clock::subscribe_instant(0);
+    poll(&vec![&ready; entries]).len()
+}
+
+/// Asks so many `times` for random bytes, by the function that `by` names; for so many `bytes`, where it takes a number.
+pub(crate) fn random_in_all(query: &Query) -> u32 {
+    let bytes = query.number("bytes", 1);
+    let by = query.text("by").unwrap_or_default();
+    let times = query.number("times", 1);
+    for _ in 0..times {
+        match by.as_str() {
+            "word" => _ = random::random::get_random_u64(),
+            "insecure" => _ = random::insecure::get_insecure_random_bytes(bytes),
+            "insecure-word" => _ = random::insecure::get_insecure_random_u64(),
+            _ => _ = random::random::get_random_bytes(bytes),
+        }
+    }
+    times
 }
 
 /// Eight readings of the monotonic clock in nanoseconds, one a line, with some work in between.
