@@ -225,20 +225,7 @@ async fn an_answers_fields_are_bounded() {
     host.get("/big-headers?n=300&bytes=1").await.expect_problem(502, "plugin-answer");
     host.get("/big-headers?n=70&bytes=1000").await.expect_problem(502, "plugin-answer");
     // Far more than can be sent cannot even be made.
-    let answer = host.get("/big-headers?n=1000&bytes=1000000").await;
-    assert!([500, 502].contains(&answer.status.as_u16()), "{answer}");
-    assert_eq!(failure(&host, &answer)["blame"], "plugin");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn what_a_guest_has_the_host_keep_in_fields_is_bounded_in_all() {
-    let host = start("").await;
-    for (most, bytes) in [(1000, 4_000), (200, 50_000)] {
-        let answer = host.get(&format!("/hoard?n={most}&bytes={bytes}")).await;
-        assert_eq!(answer.expect(200).text(), format!("held={most}\n"));
-    }
-    // Large ones are for the first calls of the interface.
-    host.get("/hoard?n=300&bytes=50000").await.expect_problem(500, "plugin-failed");
+    host.get("/big-headers?n=1000&bytes=1000000").await.expect_problem(500, "plugin-failed");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -329,7 +316,8 @@ async fn an_answer_may_come_before_its_requests_body_was_read() {
     for version in BOTH {
         // The caller has not ended its body, and need not.
         let (pieces, answer) = Caller::connect(&host, version).await.post("/early");
-        assert!(pieces.send("some").await);
+        // Whether it was still wanted: the answer may have come before.
+        let _ = pieces.send("some").await;
         let mut answer = answer.await;
         assert_eq!((answer.status(), answer.text().await.as_str()), (401, "who are you?\n"), "{version:?}");
     }
