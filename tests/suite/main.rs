@@ -4,6 +4,7 @@ mod bookstore;
 mod bounds;
 mod capabilities;
 mod chain;
+mod changes;
 mod clients;
 mod commands;
 #[cfg(target_os = "linux")]

@@ -200,3 +200,43 @@ pub fn read_component(path: &Path) -> std::io::Result<Vec<u8>> {
     file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sandbox::PoolSettings;
+
+    /// The smallest component there is.
+    const EMPTY: &[u8] = b"\0asm\x0d\0\x01\0";
+
+    #[test]
+    fn a_change_of_limits_or_of_the_files_name_compiles_nothing() {
+        let folder = tempfile::TempDir::new().unwrap();
+        for name in ["empty.wasm", "copy.wasm"] {
+            std::fs::write(folder.path().join(name), EMPTY).unwrap();
+        }
+        let sandbox = Sandbox::new(PoolSettings { slots: 1, memory_bytes: 1 << 20 }).unwrap();
+        let loaded = |component: &str, limits: &str, known: Vec<Component>| {
+            let text = format!(
+                "[tenants.a]\nhosts = ['*']\nplugins.p = {{ component = '{component}', limits = {{ {limits} }} }}"
+            );
+            let site = Site::parse(&folder.path().join("site.toml"), text).unwrap();
+            let environment = Environment::default();
+            let mut loaded = load(site, &sandbox, &environment, known);
+            let tenant = loaded.tenants.pop_first().unwrap().1.unwrap();
+            tenant.components.into_values().next().unwrap()
+        };
+        let first = loaded("empty.wasm", "", Vec::new());
+        for (component, limits) in [
+            ("empty.wasm", "cpu = '1s', memory = '1MiB', handles = 16, fields = '1KiB'"),
+            ("copy.wasm", "concurrency = 1, log-lines = 0"),
+        ] {
+            let again = loaded(component, limits, vec![first.clone()]);
+            assert!(again.is_the_same_code_as(&first), "{component}, {limits}");
+        }
+        assert!(
+            !loaded("empty.wasm", "", Vec::new()).is_the_same_code_as(&first),
+            "without it there is none"
+        );
+    }
+}
