@@ -15,6 +15,7 @@
 //! | [`tenant`] | names, limits, quotas, and the gates that hold calls to them |
 //! | [`observe`] | log, access log, metrics |
 //! | [`confine`] | what the process itself gives up of the system |
+//! | [`reference`](mod@reference) | `docs/limits.md`: every limit and bound, as the code has it |
 //!
 //! `docs/ARCHITECTURE.md` has the arrows between them, the life of a request and of a change, and the
 //! invariants.
@@ -46,6 +47,7 @@ pub mod deploy;
 pub mod host;
 pub mod listen;
 pub mod observe;
+pub mod reference;
 pub mod request;
 pub mod sandbox;
 pub mod snapshot;

@@ -174,3 +174,38 @@ async fn a_line_longer_than_4_kib_is_several_lines() {
     let said = lines.iter().filter(|line| line["message"] == "plugin says").count();
     assert_eq!(said, 3, "{answer}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_passes_between_a_plugin_and_its_store_is_bounded() {
+    const MIB: usize = 1 << 20;
+    let site = guest_with(r#"request-body = "4MiB", memory = "256MiB", cpu = "5s""#)
+        .replace("guest_misbehave.wasm", "guest_keyvalue.wasm")
+        .replace("limits =", "grants = { keyvalue = true }\nlimits =");
+    let host = Host::start(&site).await;
+    let set = |key: &str, bytes: usize| {
+        host.request("PUT", &format!("/set?key={key}")).body(vec![b'x'; bytes]).send()
+    };
+    set("a", MIB).await.expect(200);
+    set(&"k".repeat(1024), 1).await.expect(200);
+    let some = |count: usize| "a,".repeat(count);
+    host.get(&format!("/get-many?keys={}", some(7))).await.expect(200);
+    let refused = [
+        (set("b", MIB + 1).await, "value too long: it has 1048577 bytes"),
+        (set(&"k".repeat(1025), 1).await, "key too long: it has 1025 bytes"),
+        (host.get(&format!("/get-many?keys={}", some(9))).await, "too much at once: "),
+        (host.get(&format!("/get-many?keys={}", some(1001))).await, "too many keys at once: 1001"),
+        (
+            host.request("POST", &format!("/delete-many?keys={}", some(1001))).send().await,
+            "too many keys at once: 1001",
+        ),
+        (
+            host.request("POST", &format!("/set-many?pairs={}", "a:1,".repeat(1001))).send().await,
+            "too many keys at once: 1001",
+        ),
+    ];
+    for (answer, why) in refused {
+        assert!(answer.expect(503).text().contains(why), "{answer}");
+    }
+    host.get("/get?key=b").await.expect(404);
+    assert_eq!(host.get("/get?key=a").await.expect(200).body.len(), MIB, "nothing was deleted or replaced");
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each room and those that it may import. A room stands below all that import it, so there is no circle.
-const ARROWS: [(&str, &[&str]); 13] = [
+const ARROWS: [(&str, &[&str]); 14] = [
     ("tenant", &[]),
     ("confine", &[]),
     ("observe", &["tenant"]),
@@ -18,6 +18,7 @@ const ARROWS: [(&str, &[&str]); 13] = [
     ("config", &["capability", "confine", "observe", "snapshot", "tenant"]),
     ("deploy", &["capability", "config", "observe", "sandbox", "snapshot", "store", "tenant"]),
     ("host", &["config", "confine", "deploy", "listen", "observe", "request", "sandbox", "store", "tenant"]),
+    ("reference", &["capability", "config", "listen", "request", "sandbox", "store", "tenant"]),
     ("command", &["config", "confine", "deploy", "host", "listen", "observe", "sandbox", "snapshot"]),
 ];
 
@@ -135,20 +136,20 @@ fn functions(root: &Path) -> BTreeSet<String> {
 }
 
 /// The room that a file of `host/src` stands in: its first folder, or its own name.
-fn room_of(file: &Path) -> String {
+pub(crate) fn room_of(file: &Path) -> String {
     let first = file.components().next().expect("a file has a name");
     first.as_os_str().to_string_lossy().trim_end_matches(".rs").to_owned()
 }
 
 /// Every source file of the host, named from `host/src`, with its text.
-fn sources() -> Vec<(PathBuf, String)> {
+pub(crate) fn sources() -> Vec<(PathBuf, String)> {
     let sources = rust_files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("../host/src"));
     assert!(sources.len() > 50, "only {} sources were found", sources.len());
     sources
 }
 
 /// Every source file in a folder and those below, named from it, with its text.
-fn rust_files(root: &Path) -> Vec<(PathBuf, String)> {
+pub(crate) fn rust_files(root: &Path) -> Vec<(PathBuf, String)> {
     let mut folders = vec![root.to_owned()];
     let mut sources = Vec::new();
     while let Some(folder) = folders.pop() {

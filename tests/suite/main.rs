@@ -21,6 +21,7 @@ mod observe;
 mod outbound;
 mod rate_limit;
 mod redirect;
+mod reference;
 mod reuse;
 mod routing;
 mod sandbox;

@@ -8,7 +8,7 @@ pub mod log;
 
 pub use keyvalue::{Bucket, KeyValue, KeyValueError};
 pub use limiter::{Limiter, Limiters};
-pub use log::{LineBuffer, LogBudget};
+pub use log::{LineBuffer, LogBudget, MAX_LINE_BYTES};
 
 /// How a compare-and-swap ended, why an operation did not, and how much one may hold: words of the store that
 /// pass through unchanged.

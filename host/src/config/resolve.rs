@@ -24,6 +24,9 @@ use super::visible::quoted;
 use crate::snapshot::HostPattern;
 use crate::tenant::{Ceilings, Quota, Storage, TenantName};
 
+/// Calls in flight of all tenants together, unless the file says otherwise.
+pub const DEFAULT_CONCURRENCY: usize = 1000;
+
 /// The ceiling of `memory` of the host, unless the file names another.
 const MEMORY_CEILING: ByteSize = ByteSize(1024 * 1024 * 1024);
 
@@ -72,7 +75,7 @@ pub(super) fn host_settings(host: &HostDocument, findings: &mut Findings) -> Hos
         listen: listen_addresses(host, findings),
         probes: probes(host, findings),
         state: folder.join(host.state.as_ref().map_or(".jackfield", |state| &state.value)),
-        concurrency: value(&host.concurrency).unwrap_or(1000),
+        concurrency: value(&host.concurrency).unwrap_or(DEFAULT_CONCURRENCY),
         connections: value(&host.connections).unwrap_or(10_000),
         timeouts: Timeouts {
             head: seconds(&timeouts.head, 10),

@@ -174,6 +174,16 @@ impl fmt::Display for ByteSize {
     }
 }
 
+/// Bytes as the site file writes them: `64MiB`.
+pub fn written_size(bytes: u64) -> String {
+    ByteSize(bytes).to_string()
+}
+
+/// A time as the site file writes it: `50ms`.
+pub fn written_time(time: Duration) -> String {
+    TimeSpan(time).to_string()
+}
+
 impl TimeSpan {
     /// Reads a duration: a whole number and `us`, `ms`, `s`, `min` or `h`.
     pub(super) fn parse(text: &str) -> Result<Self, UnitError> {

@@ -215,7 +215,7 @@ mod tests {
         for name in ["empty.wasm", "copy.wasm"] {
             std::fs::write(folder.path().join(name), EMPTY).unwrap();
         }
-        let sandbox = Sandbox::new(PoolSettings { slots: 1, memory_bytes: 1 << 20 }).unwrap();
+        let sandbox = Sandbox::new(PoolSettings { slots: 1, memory_bytes: 1 << 20, idle: 0 }).unwrap();
         let loaded = |component: &str, limits: &str, known: Vec<Component>| {
             let text = format!(
                 "[tenants.a]\nhosts = ['*']\nplugins.p = {{ component = '{component}', limits = {{ {limits} }} }}"

@@ -27,9 +27,11 @@ use super::stall::StallGuard;
 use super::{Settings, Stage, gate};
 use crate::request::{AnswerBody, Requests};
 
-/// The largest request head, and the most fields in it.
-const MAX_HEAD_BYTES: usize = 64 << 10;
-const MAX_HEAD_FIELDS: usize = 128;
+/// The largest request head.
+pub const MAX_HEAD_BYTES: usize = 64 << 10;
+
+/// The most fields in it.
+pub const MAX_HEAD_FIELDS: usize = 128;
 
 /// Requests at once on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 100;

@@ -13,7 +13,7 @@ use http::{Method, Request, Version};
 use crate::request::{Authority, MessageError};
 
 /// The longest target, path and query together.
-const MAX_TARGET_BYTES: usize = 8 << 10;
+pub const MAX_TARGET_BYTES: usize = 8 << 10;
 
 /// Whom a request is for, or why it is refused.
 pub(super) fn check<B>(request: &Request<B>) -> Result<Authority, MessageError> {

@@ -25,6 +25,12 @@ use crate::request::{Ledger, Requests};
 
 pub use probes::{Probes, Readiness};
 
+/// What is the same for every connection.
+pub mod bounds {
+    pub use super::connection::{MAX_HEAD_BYTES, MAX_HEAD_FIELDS};
+    pub use super::gate::MAX_TARGET_BYTES;
+}
+
 /// How long accepting rests after it failed for want of descriptors or memory.
 const REST_AFTER_FAILURE: Duration = Duration::from_millis(50);
 

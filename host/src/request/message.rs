@@ -17,12 +17,14 @@ use crate::sandbox::Context;
 use crate::sandbox::message::{HeaderChange, RequestHead, Response as PluginResponse, ResponseHead};
 use crate::tenant::Limits;
 
-/// The most header fields of an answer, and bytes of their names and values together.
-const MAX_FIELDS: usize = 256;
-const MAX_FIELD_BYTES: usize = 64 << 10;
+/// The most header fields of an answer.
+pub const MAX_FIELDS: usize = 256;
+
+/// The most bytes of their names and values together.
+pub const MAX_FIELD_BYTES: usize = 64 << 10;
 
 /// The most changes that one filter makes at once: each looks at every field.
-const MAX_CHANGES: usize = 2 * MAX_FIELDS;
+pub const MAX_CHANGES: usize = 2 * MAX_FIELDS;
 
 /// Fields that speak of one connection, not of the message (RFC 9110 §7.6.1), in either direction.
 const CONNECTION_FIELDS: [HeaderName; 7] = [

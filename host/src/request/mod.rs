@@ -32,6 +32,11 @@ pub use account::Ledger;
 pub use body::AnswerBody;
 pub use error::MessageError;
 
+/// What is the same for every message.
+pub mod bounds {
+    pub use super::message::{MAX_CHANGES, MAX_FIELD_BYTES, MAX_FIELDS};
+}
+
 use account::Account;
 use admit::Place;
 use body::Content;

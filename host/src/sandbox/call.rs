@@ -20,7 +20,7 @@ use crate::observe::{Outcome, Plug, PluginLog};
 
 /// Bytes that a guest may pass in one call of the host, or as its answer, beside the body: headers,
 /// keys, log lines, a batch of values.
-const MESSAGE_BYTES: u64 = 9 << 20;
+pub const MESSAGE_BYTES: u64 = 9 << 20;
 
 /// The limits of one call.
 #[derive(Debug, Clone, Copy)]

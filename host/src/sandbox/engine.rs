@@ -22,7 +22,9 @@ const TICK: Duration = Duration::from_millis(1);
 
 /// The stack of one call. `WASM_STACK_BYTES` of it are the guest's; the rest is for host functions.
 const STACK_BYTES: usize = 2 << 20;
-const WASM_STACK_BYTES: usize = 512 << 10;
+
+/// The stack of a guest's own functions.
+pub const WASM_STACK_BYTES: usize = 512 << 10;
 
 /// What a freed slot keeps resident for the next instance, so that small guests cost no page faults.
 const KEEP_RESIDENT_BYTES: usize = 256 << 10;
@@ -82,7 +84,7 @@ fn configuration(layout: PoolLayout) -> Config {
         .total_memories(layout.memories)
         .max_memories_per_component(pool::MEMORIES_PER_COMPONENT)
         .total_tables(layout.memories)
-        .max_tables_per_component(pool::MEMORIES_PER_COMPONENT)
+        .max_tables_per_component(pool::TABLES_PER_COMPONENT)
         .table_elements(pool::TABLE_ELEMENTS)
         .total_stacks(layout.slots)
         .max_memory_size(layout.max_memory_bytes)

@@ -45,3 +45,15 @@ pub use pool::{PoolError, PoolSettings};
 pub use state::{Abilities, Context};
 pub use stream::{Answer, BodyFault, GuestBody, Rest, Streamed};
 pub use totals::CallLimit;
+
+/// What is the same for every component and every call.
+pub mod bounds {
+    pub use super::call::MESSAGE_BYTES;
+    pub use super::engine::WASM_STACK_BYTES;
+    pub use super::imports::{
+        CALLS_AT_EASE, FIELD_BYTES, PIECE_BYTES, PIECE_BYTES_LATER, RANDOM_BYTES_AT_ONCE,
+    };
+    pub use super::pool::{
+        CORE_INSTANCES_PER_COMPONENT, MEMORIES_PER_COMPONENT, TABLE_ELEMENTS, TABLES_PER_COMPONENT,
+    };
+}

@@ -14,15 +14,18 @@ const FULL_RESERVATION_BYTES: u64 = 4 << 30;
 /// into an access without a check.
 const GUARD_BYTES: u64 = 32 << 20;
 
-/// Linear memories and tables that one component may have. Components of one core module have one of
+/// Linear memories that one component may have, and as many tables. Components of one core module have one of
 /// each; those that a linker composed have a few.
-pub(super) const MEMORIES_PER_COMPONENT: u32 = 4;
+pub const MEMORIES_PER_COMPONENT: u32 = 4;
+
+/// Tables that one component may have.
+pub const TABLES_PER_COMPONENT: u32 = MEMORIES_PER_COMPONENT;
 
 /// Core instances of one component: an interpreter that links its libraries as modules has dozens.
-pub(super) const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
+pub const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 
 /// Elements of one table. The pool commits what a table uses, not this.
-pub(super) const TABLE_ELEMENTS: usize = 100_000;
+pub const TABLE_ELEMENTS: usize = 100_000;
 
 /// Linear memory of all instances together that wait for their next call.
 pub(super) const IDLE_MEMORY_BYTES: u64 = 1 << 30;

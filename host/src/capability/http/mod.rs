@@ -37,6 +37,7 @@ pub use error::OutboundError;
 pub use fields::belongs_to_the_host;
 pub use origin::{MAX_NAME_BYTES, Origin, OriginError, OriginHost, Scheme};
 pub use outbound::{
-    MAX_BETWEEN_BYTES, MAX_FIRST_BYTE, MAX_RESPONSE_FIELDS, MAX_RESPONSE_HEAD_BYTES, Outbound, Timeouts,
+    MAX_BETWEEN_BYTES, MAX_BUSY_CONNECTIONS, MAX_FIRST_BYTE, MAX_RESPONSE_FIELDS, MAX_RESPONSE_HEAD_BYTES,
+    Outbound, Timeouts,
 };
 pub use secret::{Credential, CredentialError, Secret};

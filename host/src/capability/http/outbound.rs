@@ -49,7 +49,7 @@ pub const MAX_RESPONSE_FIELDS: usize = 128;
 const MAX_REQUESTS: usize = 256;
 
 /// Connections that one plugin may have beside idle ones: HTTP/1.1 requests at once.
-const MAX_BUSY_CONNECTIONS: usize = 64;
+pub const MAX_BUSY_CONNECTIONS: usize = 64;
 
 /// Connections to one origin that wait for its next request, and how long.
 const MAX_IDLE_CONNECTIONS: usize = 8;

@@ -20,13 +20,14 @@ use crate::sandbox::output::Output;
 use crate::sandbox::state::CallState;
 
 /// How much of a body a guest may hand over before the last of it was taken: two pieces of this size.
-const PIECE_BYTES: usize = 64 << 10;
+pub const PIECE_BYTES: usize = 64 << 10;
 const PIECES_AHEAD: usize = 1;
 
 /// All of that is the host's memory, and a guest has thousands of handles. So it has that much in its first calls
 /// of the interface, which few exceed, and little in later ones: some 40 MiB in all, with every handle full.
-const CALLS_AT_EASE: u32 = 256;
-const PIECE_BYTES_LATER: usize = 4 << 10;
+pub const CALLS_AT_EASE: u32 = 256;
+/// The size of a piece from then on.
+pub const PIECE_BYTES_LATER: usize = 4 << 10;
 
 /// Fields that are the host's: what a guest is not shown, and may not set.
 static FORBIDDEN: [HeaderName; 9] = DEFAULT_FORBIDDEN_HEADERS;

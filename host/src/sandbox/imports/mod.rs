@@ -10,6 +10,10 @@ pub(super) mod logging;
 pub(super) mod random;
 pub(super) mod wasi;
 
+pub use fields::FIELD_BYTES;
+pub use http::{CALLS_AT_EASE, PIECE_BYTES, PIECE_BYTES_LATER};
+pub use random::RANDOM_BYTES_AT_ONCE;
+
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};
 
