@@ -11,6 +11,7 @@ mod commands;
 mod confine;
 mod fairness;
 mod gate;
+mod hostile;
 mod house;
 mod languages;
 mod life;

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use guest_support::Query;
-use wasip2::http::types::{DnsErrorPayload, ErrorCode};
+use wasip2::http::types::{DnsErrorPayload, ErrorCode, Fields};
 use wasip2::io::streams::StreamError;
 
 use crate::message::{Body, Reply, name, wait, why};
@@ -96,6 +96,45 @@ pub(crate) fn spin() -> ! {
     let mut turns = 0u64;
     loop {
         turns = black_box(turns.wrapping_add(1));
+    }
+}
+
+/// Part of an answer is sent, with its whole length stated if there is one (`length`); then the guest does what `then`
+/// says.
+pub(crate) fn after_head(reply: Reply, query: &Query) {
+    let length = query.text("length");
+    let stated: Vec<_> = length.iter().map(|length| ("content-length", length.as_str())).collect();
+    let body = reply.head(200, &stated);
+    let _ = send(&body, b"half of it\n");
+    match query.text("then").as_deref() {
+        Some("trap") => std::process::abort(),
+        Some("panic") => panic!("secret inside text"),
+        Some("exit") => std::process::exit(0),
+        Some("fail") => std::process::exit(1),
+        Some("loop") => spin(),
+        Some("sleep") => wait(Duration::from_secs(1 << 30)),
+        Some("recurse") => _ = black_box(deeper(u64::MAX)),
+        Some("hoard") => hoard(),
+        Some("keep") => std::mem::forget(body),
+        Some("keep-handles") => loop {
+            std::mem::forget(Fields::new());
+        },
+        // Dropped, and not finished.
+        _ => {}
+    }
+}
+
+/// Recurses `depth` deep, or until there is no stack left.
+fn deeper(depth: u64) -> u64 {
+    let frame = black_box([depth; 8]);
+    if depth == 0 { 0 } else { deeper(depth - 1).wrapping_add(frame[0]) }
+}
+
+/// Takes memory until there is none left.
+fn hoard() {
+    let mut held: Vec<Vec<u8>> = Vec::new();
+    loop {
+        held.push(black_box(Vec::with_capacity(1 << 20)));
     }
 }
 

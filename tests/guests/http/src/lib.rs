@@ -49,6 +49,8 @@ impl wasip2::exports::http::incoming_handler::Guest for Http {
             "/sse" => streams::events(reply, &query),
             "/sse-forever" => streams::events_forever(reply, &query),
             "/trailers" => streams::trailers(reply, &query),
+            "/many-trailers" => streams::many_trailers(reply, &query),
+            "/pieces" => streams::pieces(reply, &query),
 
             "/echo" => uploads::echo(reply, &request),
             "/count" => uploads::count(reply, Upload::of(&request)),
@@ -64,7 +66,7 @@ impl wasip2::exports::http::incoming_handler::Guest for Http {
             "/trap-mid-body" => broken::trap_mid_body(reply, &query),
             "/trap-after-finish" => broken::trap_after_finish(reply, &query),
             "/never-set" => drop(reply),
-            "/exit" => std::process::exit(3),
+            "/exit" => std::process::exit(query.number("code", 3)),
             "/no-finish" => broken::no_finish(reply, &query),
             "/drop-body" => broken::drop_body(reply, &query),
             "/short" => broken::sized(reply, 10, b"five\n", &query),
@@ -72,6 +74,7 @@ impl wasip2::exports::http::incoming_handler::Guest for Http {
             "/error-code" => broken::error_code(reply, &query),
             "/loop-before-head" => broken::spin(),
             "/loop-after-head" => broken::loop_after_head(reply),
+            "/after-head" => broken::after_head(reply, &query),
             "/compute-after-head" => broken::compute_after_head(reply, &query),
 
             "/header" => clauses::header(reply, &query),

@@ -112,6 +112,30 @@ pub(crate) fn trailers(reply: Reply, query: &Query) {
     let _ = body.finish(Some(trailers));
 }
 
+/// So many (`n`) trailers.
+pub(crate) fn many_trailers(reply: Reply, query: &Query) {
+    let trailers = Fields::new();
+    for number in 0..query.number("n", 1u32) {
+        if let Err(error) = trailers.append(&format!("x-filler-{number}"), b"1") {
+            return reply.text(200, &format!("refused after {number}: {}\n", refusal(error)));
+        }
+    }
+    let body = reply.head(200, &[]);
+    let _ = body.write_through(b"trailing\n");
+    let _ = body.finish(Some(trailers));
+}
+
+/// So many `bytes`, each in a piece of its own.
+pub(crate) fn pieces(reply: Reply, query: &Query) {
+    let body = reply.head(200, &[]);
+    for _ in 0..query.number("bytes", 1u32) {
+        if body.write_through(b"x").is_err() {
+            return;
+        }
+    }
+    let _ = body.finish(None);
+}
+
 /// What is left of a download.
 pub(crate) struct Pattern {
     period: Vec<u8>,

@@ -6,6 +6,7 @@
 mod probes;
 
 use std::hint::black_box;
+use std::io::Write;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
@@ -80,7 +81,7 @@ impl Guest for Misbehave {
             },
             "/trap" => std::process::abort(),
             "/panic" => panic!("secret inside text"),
-            "/exit" => std::process::exit(3),
+            "/exit" => std::process::exit(query.number("code", 3)),
             "/error" => return Err("secret inside text".to_owned()),
             "/deep" => text(&format!("{}\n", deeper(query.number("depth", u64::MAX)))),
             "/memory" => {
@@ -131,6 +132,14 @@ impl Guest for Misbehave {
                 (0..query.number("lines", 1u32)).for_each(|_| println!("{line}"));
                 text("logged\n")
             }
+            "/half-line" => {
+                print!("{}", "x".repeat(query.number("bytes", 1)));
+                let _ = std::io::stdout().flush();
+                std::process::abort()
+            }
+            "/log-endless" => loop {
+                println!("a line that nobody wants to read");
+            },
             "/log-escape" => {
                 // Colours, a forged line, a bell, an 8-bit control, and text turned to run right to left.
                 println!("\x1b[31mred\x1b[0m first\nsecond\rthird\x07\u{9b}2J\u{202e}txt.exe\u{2066}\0end");

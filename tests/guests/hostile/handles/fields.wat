@@ -1,0 +1,7 @@
+;; Makes header fields and keeps them all.
+;; promised: 500 plugin-failed
+;; counted: trap
+;; logged: it trapped
+;; limits: cpu = "2s"
+;; form: http
+(func $attack (loop $on (drop (call $fields)) (br $on)))
