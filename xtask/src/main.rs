@@ -1,10 +1,11 @@
-//! What people run in this repository: `cargo xtask demo`, `test`, `examples`, `bench` and `lint`.
+//! What people run in this repository: `cargo xtask demo`, `test`, `examples`, `bench`, `compare` and `lint`.
 //!
 //! Owns the command line; each command is a file of its own. Only Rust from rustup and a C compiler are
 //! needed beforehand: whatever else a command needs it adds itself, and says so; `examples` alone asks for more.
 
 mod bench;
 mod cargo;
+mod compare;
 mod deadline;
 mod demo;
 mod examples;
@@ -32,6 +33,7 @@ enum Command {
     Test(test::Arguments),
     Examples(examples::Arguments),
     Bench(bench::Arguments),
+    Compare(compare::Arguments),
     /// Check formatting, clippy, documentation, licences and sources.
     ///
     /// Every check runs, also after one has failed. Adds rustfmt and clippy through rustup if they are missing,
@@ -48,6 +50,7 @@ fn main() -> ExitCode {
         Command::Test(arguments) => test::run(&arguments),
         Command::Examples(arguments) => examples::run(&arguments),
         Command::Bench(arguments) => bench::run(&arguments),
+        Command::Compare(arguments) => compare::run(&arguments),
         Command::Lint => lint::run(),
         Command::BareHyper(arguments) => bench::bare_hyper::run(arguments),
     };

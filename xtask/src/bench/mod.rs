@@ -9,10 +9,10 @@ mod hello;
 mod http1;
 mod load;
 mod resident;
-mod server;
+pub(crate) mod server;
 mod streams;
 mod transfer;
-mod wasmtime;
+pub(crate) mod wasmtime;
 
 use std::path::PathBuf;
 

@@ -74,9 +74,14 @@ impl Server {
 
     /// `wasmtime serve` with a component, each instance for at most so many calls.
     pub(crate) fn wasmtime(program: &Path, component: &Path, calls_an_instance: u32) -> Result<Self> {
+        let calls = calls_an_instance.to_string();
+        Self::wasmtime_with(program, component, &["--max-instance-reuse-count", &calls])
+    }
+
+    /// The same with these further arguments, and otherwise as it is by itself.
+    pub(crate) fn wasmtime_with(program: &Path, component: &Path, arguments: &[&str]) -> Result<Self> {
         let mut command = Command::new(program);
-        command.args(["serve", "--addr", "127.0.0.1:0", "--max-instance-reuse-count"]);
-        command.arg(calls_an_instance.to_string()).arg(component);
+        command.args(["serve", "--addr", "127.0.0.1:0"]).args(arguments).arg(component);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         Self::start(command, |child| child.stderr.take(), address_in_url, |_line| ())
     }

@@ -12,7 +12,7 @@ use anyhow::{Context, Result};
 use crate::cargo::{cargo, step, target_folder};
 
 /// The release of the wasmtime that the host is built with.
-const VERSION: &str = "48.0.8";
+pub(crate) const VERSION: &str = "48.0.8";
 
 /// What `wasmtime serve` needs for a component of WASI 0.2, and to be as fast as it can: without the pool
 /// every instance maps its memory anew.
