@@ -214,18 +214,22 @@ impl Sandbox {
         let limits = call.limits;
         let meter = call.meter.clone();
         let mut instance = self.instance(instances, call);
-        let guest = Box::pin(async {
-            let result = guest(&mut instance).await;
-            result.map_err(|stop| stop.explain(&limits, &meter, instance.state()))
+        let guest = Box::pin({
+            let meter = meter.clone();
+            async move {
+                let result = guest(&mut instance).await;
+                let result = result.map_err(|stop| stop.explain(&limits, &meter, instance.state()));
+                if result.is_ok() {
+                    instance.give_back();
+                }
+                result
+            }
         });
         let guest = Metered::new(meter.clone(), guest);
         let result = match tokio::time::timeout_at(limits.deadline, guest).await {
             Ok(result) => result,
             Err(_elapsed) => Err(CallError::Wall),
         };
-        if result.is_ok() {
-            instance.give_back();
-        }
         Called { result, cpu: meter.used() }
     }
 

@@ -106,21 +106,38 @@ impl Meter {
         Duration::from_nanos(self.used_ns())
     }
 
+    /// Bills what is done for the call when its guest is not polled: its end, which clears its memory.
+    pub(super) fn bill<T>(&self, work: impl FnOnce() -> T) -> T {
+        let began_ns = thread_cpu_ns();
+        let done = work();
+        self.used_ns.fetch_add(thread_cpu_ns().saturating_sub(began_ns), Ordering::Relaxed);
+        done
+    }
+
     fn used_ns(&self) -> u64 {
         self.used_ns.load(Ordering::Relaxed)
     }
 }
 
-/// A future whose polls are billed to a meter.
+/// A future whose polls are billed to a meter, and its end too.
 pub(super) struct Metered<F: ?Sized> {
     meter: Arc<Meter>,
     pause: Option<Pin<Box<Sleep>>>,
-    future: Pin<Box<F>>,
+    /// None once it is done.
+    future: Option<Pin<Box<F>>>,
 }
 
 impl<F: ?Sized> Metered<F> {
     pub(super) fn new(meter: Arc<Meter>, future: Pin<Box<F>>) -> Self {
-        Self { meter, pause: None, future }
+        Self { meter, pause: None, future: Some(future) }
+    }
+}
+
+impl<F: ?Sized> Drop for Metered<F> {
+    fn drop(&mut self) {
+        if let Some(future) = self.future.take() {
+            self.meter.bill(|| drop(future));
+        }
     }
 }
 
@@ -140,9 +157,13 @@ impl<F: Future + ?Sized> Future for Metered<F> {
             ready!(paused.as_mut().poll(context));
             *pause = None;
         }
+        let Some(running) = future else { return Poll::Pending };
         let entered_ns = thread_cpu_ns();
         meter.entered_ns.store(entered_ns, Ordering::Relaxed);
-        let poll = future.as_mut().poll(context);
+        let poll = running.as_mut().poll(context);
+        if poll.is_ready() {
+            *future = None;
+        }
         let ran_ns = thread_cpu_ns().saturating_sub(entered_ns);
         let before_ns = meter.used_ns.fetch_add(ran_ns, Ordering::Relaxed);
         if !meter.yields.swap(false, Ordering::Relaxed) {
@@ -186,6 +207,30 @@ mod tests {
         let Poll::Ready(exceeded) = poll(&mut metered) else { panic!("it never waits") };
         assert_eq!(exceeded, (false, true));
         assert!(meter.used() >= Duration::from_millis(2) && meter.used() < Duration::from_millis(20));
+    }
+
+    #[test]
+    fn what_it_takes_to_end_a_call_is_billed_whether_or_not_it_is_done() {
+        struct Memory;
+        impl Drop for Memory {
+            fn drop(&mut self) {
+                burn(2);
+            }
+        }
+        for is_done in [true, false] {
+            let meter = Meter::new(Duration::from_millis(1));
+            let memory = Memory;
+            let future = Box::pin(async move {
+                let _held = memory;
+                if !is_done {
+                    std::future::pending::<()>().await;
+                }
+            });
+            let mut metered = Box::pin(Metered::new(meter.clone(), future));
+            assert_eq!(poll(&mut metered).is_ready(), is_done);
+            drop(metered);
+            assert!(meter.used() >= Duration::from_millis(2), "done: {is_done}");
+        }
     }
 
     #[test]

@@ -144,7 +144,7 @@ impl Rest {
             Err(error)
         });
         self.guest = None;
-        result.map(Instance::give_back)
+        self.meter.bill(|| result.map(Instance::give_back))
     }
 
     /// What its CPU is counted on.
@@ -196,7 +196,11 @@ impl Sandbox {
                     Ok(set) => answered(set, &fate, &failures).and_then(whole),
                     Err(_) => Err(CallError::Unset),
                 };
-                answer.inspect(|_| instance.give_back())
+                meter.bill(|| match &answer {
+                    Ok(_) => instance.give_back(),
+                    Err(_) => drop(instance),
+                });
+                answer
             }
             Reached::Head(Err(_)) => Err(CallError::Unset),
             Reached::Head(Ok(set)) => answered(set, &fate, &failures).map(|response| {

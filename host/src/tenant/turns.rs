@@ -277,7 +277,7 @@ impl Waiter {
 }
 
 /// A guest as the turns see it.
-struct Guest<'a, M> {
+struct Guest<'a, M: Fn(bool) -> u64> {
     turns: &'a Turns,
     share: &'a Share,
     meter: M,
@@ -364,8 +364,10 @@ impl<'a, M: Fn(bool) -> u64> Guest<'a, M> {
     }
 }
 
-impl<M> Drop for Guest<'_, M> {
+impl<M: Fn(bool) -> u64> Drop for Guest<'_, M> {
     fn drop(&mut self) {
+        // What the end of a call took that was cut off: its future is dropped by now.
+        self.share.charge((self.meter)(false).saturating_sub(self.charged_ns));
         if let Some(waiter) = &self.waiter {
             self.turns.give_up(self.share, waiter);
         }

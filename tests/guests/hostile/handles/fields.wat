@@ -1,6 +1,6 @@
 ;; Makes header fields and keeps them all.
 ;; promised: 500 plugin-failed
-;; counted: trap
+;; counted: handles
 ;; logged: it trapped
 ;; limits: cpu = "2s"
 ;; form: http

@@ -1,6 +1,6 @@
 ;; Makes answers, takes the body of each, and keeps them all.
 ;; promised: 500 plugin-failed
-;; counted: trap
+;; counted: handles
 ;; logged: it trapped
 ;; limits: cpu = "2s"
 ;; form: http

@@ -1,6 +1,6 @@
 ;; Opens its key-value store over and over, and lets no handle go.
 ;; promised: 500 plugin-failed
-;; counted: trap
+;; counted: handles
 ;; logged: it trapped
 ;; form: lean
 ;; limits: cpu = "2s"

@@ -23,7 +23,7 @@ pub const CUTS: [Cut; 11] = [
     cut("sleep", "Sleeps for years.", "stream", "stream"),
     cut("recurse", "Calls itself until there is no stack left.", "plugin-failed", "trap"),
     cut("hoard", "Takes memory until there is none left.", "plugin-failed", "memory"),
-    cut("keep-handles", "Makes host resources and keeps them all.", "plugin-failed", "trap"),
+    cut("keep-handles", "Makes host resources and keeps them all.", "plugin-failed", "handles"),
     cut("keep", "Returns, its body neither finished nor dropped.", "plugin-answer", "answer"),
     cut("drop", "Drops its body without finishing it.", "plugin-answer", "answer"),
 ];
