@@ -5,24 +5,29 @@
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::config::{HostSettings, ListenAddress, Site};
+use crate::config::{HostSettings, IntakeSettings, ListenAddress, Site};
 use crate::confine::Needs;
 use crate::deploy::{Deployer, Environment, Origin, Parts, StartError, WatchError, Watcher, http_client};
 use crate::listen::{Address, BindError, Bound, Probes, Readiness, Server, Settings};
 use crate::observe::{Log, Metrics};
 use crate::request::{self, Capacity, Ledger, Requests};
-use crate::sandbox::{PoolSettings, Sandbox, SandboxError};
+use crate::sandbox::{
+    Compiler, CompilerProgram, CompilerSettings, IntakeLimits, PoolSettings, Sandbox, SandboxError,
+};
 use crate::store::{Store, StoreError};
 use crate::tenant::{Slots, Turns};
 
 /// How long a call may wait for one of the pool's slots.
 const SLOT_WAIT: Duration = Duration::from_secs(1);
+
+/// The folder of compiled code in the state folder.
+const COMPILED: &str = "compiled";
 
 /// So many slots have one more beside them, for filters on answers that are streams.
 const SLOTS_FOR_ONE_BESIDE_STREAMS: usize = 16;
@@ -42,6 +47,10 @@ pub struct Setup {
     pub log: Log,
     /// The store; none is the embedded one in the site's `state` folder.
     pub store: Option<Store>,
+    /// The program that compiles components: this one, unless it has no such command.
+    pub compiler: CompilerProgram,
+    /// Where compiled code is kept; none is `compiled` in the site's `state` folder.
+    pub compiled: Option<PathBuf>,
 }
 
 /// Why a host did not start.
@@ -59,6 +68,9 @@ pub enum HostError {
     /// The site's components cannot run.
     #[error(transparent)]
     Site(#[from] StartError),
+    /// No pipe to tell the compiler's processes by.
+    #[error("cannot set up the compiler")]
+    Compiler(#[source] std::io::Error),
     /// No thread to watch files.
     #[error(transparent)]
     Watch(#[from] WatchError),
@@ -80,7 +92,7 @@ pub struct Host {
 impl Host {
     /// Makes every part and begins to serve.
     pub async fn start(setup: Setup) -> Result<Self, HostError> {
-        let Setup { origin, site, environment, log, store } = setup;
+        let Setup { origin, site, environment, log, store, compiler, compiled } = setup;
         let settings = site.host.clone();
         let bound = bind(&settings).await?;
         let addresses = bound.iter().map(|bound| bound.address().clone()).collect();
@@ -100,16 +112,25 @@ impl Host {
         let http = http_client(&site).map_err(StartError::Site)?;
         let tended = sandbox.clone();
         let tending = AbortOnDropHandle::new(tokio::spawn(async move { tended.tend().await }));
+        let compiler = Compiler::new(
+            sandbox.clone(),
+            CompilerSettings {
+                program: compiler,
+                limits: intake(&settings),
+                cache: Some(compiled.unwrap_or_else(|| settings.state.join(COMPILED))),
+                log: log.clone(),
+            },
+        );
         let parts = Parts {
             origin,
-            sandbox: sandbox.clone(),
+            compiler: Arc::new(compiler.map_err(HostError::Compiler)?),
             store,
             http,
             environment,
             log: log.clone(),
             metrics: metrics.clone(),
         };
-        // Compiling takes every core for a while; probes answer meanwhile.
+        // Compiling takes a while; probes answer meanwhile.
         let deployer = tokio::task::block_in_place(|| Deployer::start(parts, site))?;
         let deployer = Arc::new(deployer);
         let watcher = Watcher::start(deployer.clone(), log.clone())?;
@@ -213,6 +234,12 @@ pub fn pool(settings: &HostSettings) -> PoolSettings {
         idle: u32::try_from(settings.concurrency.div_ceil(SLOTS_FOR_ONE_IDLE)).unwrap_or(u32::MAX),
         memory_bytes: settings.limits.memory.unwrap_or(u64::from(u32::MAX)),
     }
+}
+
+/// What one component may cost before it runs, by these settings.
+pub fn intake(settings: &HostSettings) -> IntakeLimits {
+    let IntakeSettings { artifact_bytes, compile_time, compile_memory_bytes } = settings.intake;
+    IntakeLimits { artifact_bytes, compile_time, compile_memory_bytes }
 }
 
 fn capacity(settings: &HostSettings) -> Capacity {

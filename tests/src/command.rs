@@ -18,7 +18,7 @@ pub fn jackfield<S: AsRef<std::ffi::OsStr>>(folder: &Path, arguments: impl IntoI
     output.expect("jackfield starts")
 }
 
-fn program() -> PathBuf {
+pub(crate) fn program() -> PathBuf {
     let path = crate::target_folder().join("debug").join("jackfield");
     assert!(path.exists(), "{} is not there: `cargo xtask test` builds it", path.display());
     path

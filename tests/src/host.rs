@@ -8,6 +8,7 @@ use jackfield::deploy::{Environment, Origin};
 use jackfield::host::Setup;
 use jackfield::listen::Address;
 use jackfield::observe::{Captured, Log};
+use jackfield::sandbox::CompilerProgram;
 use jackfield::store::Store;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -23,6 +24,8 @@ pub struct Options {
     pub host: String,
     /// The store, if it is to be another than the embedded one.
     pub store: Option<Store>,
+    /// The folder of compiled code, if it is to be another than the one that tests share.
+    pub compiled: Option<PathBuf>,
 }
 
 /// A running host.
@@ -32,6 +35,7 @@ pub struct Host {
     log: Log,
     captured: Captured,
     address: SocketAddr,
+    compiled: Option<PathBuf>,
 }
 
 /// Tests run side by side; each pool takes address space, and few calls are under way at once.
@@ -64,9 +68,10 @@ impl Host {
         write_site(&path, site, &options.host);
         copy_guests(folder.path(), site);
         let (log, captured) = Log::capture();
-        let host = start(path, &log, options.store).await?;
+        let compiled = options.compiled;
+        let host = start(path, &log, options.store, compiled.clone()).await?;
         let address = tcp(&host);
-        Ok(Self { host: Some(host), folder, log, captured, address })
+        Ok(Self { host: Some(host), folder, log, captured, address, compiled })
     }
 
     /// Stops it, and starts another in the same folder: the site as it stands there, the state as it was
@@ -76,7 +81,7 @@ impl Host {
     /// If it does not start.
     pub async fn restart(&mut self) {
         self.stop().await;
-        match start(self.file("site.toml"), &self.log, None).await {
+        match start(self.file("site.toml"), &self.log, None, self.compiled.clone()).await {
             Ok(host) => {
                 self.address = tcp(&host);
                 self.host = Some(host);
@@ -242,13 +247,32 @@ pub fn site_folder(site: &str) -> TempDir {
     folder
 }
 
-async fn start(site_file: PathBuf, log: &Log, store: Option<Store>) -> Result<jackfield::host::Host, String> {
+async fn start(
+    site_file: PathBuf,
+    log: &Log,
+    store: Option<Store>,
+    compiled: Option<PathBuf>,
+) -> Result<jackfield::host::Host, String> {
     let origin = Origin::SiteFile(site_file);
     let site = origin.read().map_err(|diagnostics| diagnostics.render(false))?;
-    let setup = Setup { origin, site, environment: Environment::default(), log: log.clone(), store };
+    let shared = setup(origin, site, log.clone());
+    let setup = Setup { store, compiled: compiled.or(shared.compiled.clone()), ..shared };
     // A task of its own, so that compiling may block its thread.
     let started = tokio::spawn(jackfield::host::Host::start(setup)).await;
     started.expect("starting does not panic").map_err(|error| error.to_string())
+}
+
+/// What a host in a test's process is made from: it compiles with the built program, and tests share what was compiled.
+pub fn setup(origin: Origin, site: jackfield::config::Site, log: Log) -> Setup {
+    Setup {
+        origin,
+        site,
+        environment: Environment::default(),
+        log,
+        store: None,
+        compiler: CompilerProgram::at(crate::command::program()),
+        compiled: Some(crate::target_folder().join("compiled-by-tests")),
+    }
 }
 
 fn tcp(host: &jackfield::host::Host) -> SocketAddr {

@@ -31,7 +31,7 @@ mod together;
 pub use alone::alone;
 pub use answer::Answer;
 pub use command::{Process, jackfield};
-pub use host::{Host, Options, raw, site_folder};
+pub use host::{Host, Options, raw, setup, site_folder};
 pub use request::RequestBuilder;
 pub use together::together;
 

@@ -151,7 +151,7 @@ async fn tour(example: Example) {
     let deaf = TcpSocket::new_v4().unwrap();
     deaf.bind("127.0.0.1:0".parse().unwrap()).unwrap();
     let nobody = format!("http://{}", deaf.local_addr().unwrap());
-    let options = Options { host: "[host.outbound]\nallow = [\"127.0.0.0/8\"]".into(), store: None };
+    let options = Options { host: "[host.outbound]\nallow = [\"127.0.0.0/8\"]".into(), ..Options::default() };
     let host = Host::start_with(&site(&component, &[upstream.origin(), nobody.clone()]), options).await;
 
     for way in [PLAIN, FILTERED] {

@@ -13,6 +13,7 @@ mod fairness;
 mod gate;
 mod hostile;
 mod house;
+mod intake;
 mod languages;
 mod life;
 mod limits;

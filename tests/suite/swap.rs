@@ -11,10 +11,9 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Empty};
 use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
-use jackfield::deploy::{Environment, Origin};
-use jackfield::host::Setup;
+use jackfield::deploy::Origin;
 use jackfield::observe::Log;
-use jackfield_tests::{Host, PATIENCE, Process, guest, hello_version, replace, site_folder};
+use jackfield_tests::{Host, PATIENCE, Process, guest, hello_version, replace, setup, site_folder};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
@@ -202,8 +201,7 @@ async fn an_edit_that_comes_while_the_host_starts_is_not_lost() {
     let edited = site.source.text().replace("path = \"/\"", "path = \"/new\"");
     std::fs::write(folder.path().join("site.toml"), edited).unwrap();
     let (log, captured) = Log::capture();
-    let setup = Setup { origin, site, environment: Environment::default(), log, store: None };
-    let host = tokio::spawn(jackfield::host::Host::start(setup)).await.unwrap().unwrap();
+    let host = tokio::spawn(jackfield::host::Host::start(setup(origin, site, log))).await.unwrap().unwrap();
     let lives = |line: &Value| line["message"] == "revision live";
     let first = captured.wait_for(PATIENCE, lives).unwrap();
     let second = captured.wait_for(PATIENCE, |line| lives(line) && line["revision"] != first["revision"]);

@@ -1,23 +1,25 @@
 //! `jackfield check`: everything that `serve` would refuse, without serving.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
-use super::{Check, Exit, complain, is_colored, refuse, say, say_json};
+use super::{Check, Exit, compiler, complain, is_colored, refuse, say, say_json};
 use crate::config::{Diagnostics, Site};
-use crate::deploy::{Environment, http_client, load};
-use crate::host::pool;
-use crate::sandbox::Sandbox;
+use crate::deploy::{Environment, Loader, http_client};
+use crate::host::{intake, pool};
+use crate::observe::Metrics;
 
 pub(super) fn run(check: &Check, environment: &Environment) -> Exit {
     let site = match Site::load(&check.file) {
         Ok(site) => site,
         Err(diagnostics) => return report(check, diagnostics),
     };
-    let sandbox = match Sandbox::new(pool(&site.host)) {
-        Ok(sandbox) => sandbox,
-        Err(error) => return refuse(error),
+    let compiler = match compiler(pool(&site.host), intake(&site.host)) {
+        Ok(compiler) => compiler,
+        Err(reason) => return refuse(reason),
     };
-    let loaded = load(site, &sandbox, environment, []);
+    let loaded = Loader::new(Arc::new(compiler), environment.clone(), Metrics::new()).load(site);
     let of_host = http_client(&loaded.site).err();
     let errors: Vec<_> = loaded.diagnostics().chain(of_host.iter().flat_map(Diagnostics::iter)).collect();
     let findings: Vec<_> = loaded.site.warnings.iter().chain(errors.iter().copied()).cloned().collect();

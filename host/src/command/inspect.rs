@@ -2,24 +2,24 @@
 
 use serde_json::json;
 
-use super::{Exit, Inspect, refuse, say, say_json};
+use super::{Exit, Inspect, compiler, refuse, say, say_json};
 use crate::deploy::read_component;
 use crate::observe::Plug;
-use crate::sandbox::{Component, Interface, Need, PoolSettings, Sandbox};
+use crate::sandbox::{Component, IntakeLimits, Interface, Need, PoolSettings};
 
 /// Nothing is run, so one slot is enough.
 const POOL: PoolSettings = PoolSettings { slots: 1, idle: 0, memory_bytes: 1 << 30 };
 
 pub(super) fn run(inspect: &Inspect) -> Exit {
     let file = inspect.file.display();
-    let bytes = match read_component(&inspect.file) {
+    let limits = IntakeLimits::default();
+    let bytes = match read_component(&inspect.file, limits.artifact_bytes) {
         Ok(bytes) => bytes,
         Err(error) => return refuse(format_args!("cannot read {file}: {error}")),
     };
-    let component = Sandbox::new(POOL).map_err(|error| error.to_string()).and_then(|sandbox| {
-        sandbox
-            .compile(&bytes)
-            .map_err(|error| format!("{file} is not a component that can run here: {error}"))
+    let component = compiler(POOL, limits).and_then(|compiler| {
+        let loaded = compiler.load(&bytes).map(|(component, _)| component);
+        loaded.map_err(|error| format!("{file} is not a component that can run here: {error}"))
     });
     let component = match component {
         Ok(component) => component,

@@ -19,6 +19,11 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::deploy::Environment;
+use crate::observe::{Format, Level, Log};
+use crate::sandbox::{
+    Compiler, CompilerProgram, CompilerSettings, IntakeLimits, PoolSettings, Sandbox, Task,
+    compile_standard_input,
+};
 
 /// How a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +69,9 @@ enum Command {
     Explain(Explain),
     /// Write a first plugin, ready to be built, served and changed.
     New(New),
+    /// Compile a component from standard input to standard output, for a host that started this process.
+    #[command(hide = true)]
+    Compile(Compile),
 }
 
 #[derive(Debug, Args)]
@@ -134,6 +142,18 @@ struct New {
     path: Option<PathBuf>,
 }
 
+#[derive(Debug, Args)]
+struct Compile {
+    /// Slots of the host's pool.
+    slots: u32,
+    /// Bytes of a memory in it, at most.
+    pool_memory: u64,
+    /// Milliseconds of CPU that compiling may take.
+    time: u64,
+    /// Bytes of address space that compiling may take.
+    memory: u64,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Language {
     /// A lean handler: whole requests and answers, the least work a call.
@@ -191,8 +211,26 @@ pub fn run(
         Command::Inspect(inspect) => inspect::run(&inspect),
         Command::Explain(explain) => explain::run(&explain),
         Command::New(new) => new::run(&new),
+        Command::Compile(compile) => {
+            let Compile { slots, pool_memory, time, memory } = compile;
+            match compile_standard_input(Task::from_arguments(slots, pool_memory, time, memory)) {
+                Ok(()) => Exit::Done,
+                Err(error) => refuse(error),
+            }
+        }
     };
     exit.into()
+}
+
+/// What `check` and `inspect` compile with: they keep nothing.
+fn compiler(pool: PoolSettings, limits: IntakeLimits) -> Result<Compiler, String> {
+    let sandbox = Sandbox::new(pool).map_err(|error| error.to_string())?;
+    let program = CompilerProgram::this();
+    let program = program.map_err(|error| format!("cannot tell which program this is: {error}"))?;
+    let log = Log::new(Format::Text, Level::Warn, Box::new(std::io::stderr()));
+    let log = log.map_err(|error| format!("cannot start the thread that writes the log: {error}"))?;
+    let settings = CompilerSettings { program, limits, cache: None, log };
+    Compiler::new(sandbox, settings).map_err(|error| format!("cannot set up the compiler: {error}"))
 }
 
 /// One line (or a few) of an answer.

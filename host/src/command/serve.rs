@@ -10,6 +10,7 @@ use crate::config::ListenAddress;
 use crate::deploy::{Environment, Origin};
 use crate::host::{Host, HostError, Setup};
 use crate::observe::{Format, Level, Log};
+use crate::sandbox::CompilerProgram;
 
 pub(super) fn run(serve: Serve, environment: Environment) -> Exit {
     let origin = match serve.component {
@@ -61,7 +62,12 @@ pub(super) fn run(serve: Serve, environment: Environment) -> Exit {
         Ok(runtime) => runtime,
         Err(error) => return refuse(format_args!("cannot start the runtime: {error}")),
     };
-    let exit = runtime.block_on(until_told(Setup { origin, site, environment, log, store: None }, confined));
+    let compiler = match CompilerProgram::this() {
+        Ok(compiler) => compiler,
+        Err(error) => return refuse(format_args!("cannot tell which program this is: {error}")),
+    };
+    let setup = Setup { origin, site, environment, log, store: None, compiler, compiled: None };
+    let exit = runtime.block_on(until_told(setup, confined));
     // What is still under way, such as a compile that a signal came before, is not waited for.
     runtime.shutdown_background();
     exit

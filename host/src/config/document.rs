@@ -70,6 +70,8 @@ pub(super) struct HostDocument {
         extend("enum" = Confinement::NAMED.map(|(name, _)| name), "default" = "best-effort")
     )]
     pub(super) confinement: Option<Spanned<Confinement>>,
+    /// What one component may cost before it runs: it is compiled in a process of its own.
+    pub(super) intake: Option<IntakeDocument>,
 }
 
 /// How long clients may take.
@@ -112,6 +114,21 @@ pub(super) struct OutboundDocument {
     pub(super) allow: Option<Vec<Spanned<IpNet>>>,
     /// A PEM file of certificate authorities that are trusted for granted origins, beside the public ones.
     pub(super) certificates: Option<Spanned<String>>,
+}
+
+/// What one component may cost before it runs.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(rename = "Intake", rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct IntakeDocument {
+    /// Size of its file.
+    #[schemars(extend("default" = "64MiB"))]
+    pub(super) artifact: Option<Spanned<ByteSize>>,
+    /// CPU time of compiling it, of all cores together; `"1s"` at least, and whole seconds, rounded up.
+    #[schemars(extend("default" = "30s"))]
+    pub(super) compile_time: Option<Spanned<TimeSpan>>,
+    /// Address space of the process that compiles it; `"512MiB"` at least.
+    #[schemars(extend("default" = "2GiB"))]
+    pub(super) compile_memory: Option<Spanned<ByteSize>>,
 }
 
 /// An owner: hostnames, a quota, plugins and routes.

@@ -59,8 +59,8 @@ pub use plugin::MAX_CONFIG_BYTES;
 pub use resolve::DEFAULT_CONCURRENCY;
 pub use schema::json_schema;
 pub use site::{
-    CredentialSite, HostSettings, ListenAddress, OutboundSettings, PluginSite, RouteSite, SecretName,
-    SecretSite, SecretSource, Site, TenantSite, Timeouts,
+    CredentialSite, HostSettings, IntakeSettings, ListenAddress, OutboundSettings, PluginSite, RouteSite,
+    SecretName, SecretSite, SecretSource, Site, TenantSite, Timeouts,
 };
 pub use source::{Source, Span};
 pub use units::{written_size, written_time};

@@ -14,7 +14,7 @@ use ipnet::IpNet;
 use toml::de::DeTable;
 
 use super::document::{
-    Entry, HostDocument, Named, OutboundDocument, QuotaDocument, RouteDocument, SiteDocument,
+    Entry, HostDocument, IntakeDocument, Named, OutboundDocument, QuotaDocument, RouteDocument, SiteDocument,
     StorageDocument, TenantDocument, TimeoutsDocument,
 };
 use super::findings::Findings;
@@ -44,6 +44,13 @@ const MAX_WEIGHT: u32 = 1000;
 
 /// The most keys in a store.
 const MAX_KEYS: u64 = 1_000_000_000_000;
+
+/// The largest artifact that can be allowed: no compiler takes more.
+const MAX_ARTIFACT: ByteSize = ByteSize(1 << 30);
+
+/// With less than these not even an empty component is compiled.
+const LEAST_COMPILE_TIME: TimeSpan = TimeSpan(Duration::from_secs(1));
+const LEAST_COMPILE_MEMORY: ByteSize = ByteSize(512 << 20);
 
 /// Host patterns of one tenant or route.
 const MAX_HOSTS: usize = 1000;
@@ -155,6 +162,16 @@ fn host(value: &Value<'_>, findings: &mut Findings) -> Option<HostDocument> {
             findings,
             parsed("a word", "best-effort", confinement, no_help),
         ),
+        intake: table.optional("intake", findings, intake),
+    });
+    read(value, findings)
+}
+
+fn intake(value: &Value<'_>, findings: &mut Findings) -> Option<IntakeDocument> {
+    let read = table(|table: &mut Table<'_>, findings: &mut Findings| IntakeDocument {
+        artifact: table.optional("artifact", findings, bytes(NO_BYTES..=MAX_ARTIFACT)),
+        compile_time: table.optional("compile-time", findings, duration(LEAST_COMPILE_TIME..=MAX_TIME)),
+        compile_memory: table.optional("compile-memory", findings, bytes(LEAST_COMPILE_MEMORY..=MAX_BYTES)),
     });
     read(value, findings)
 }

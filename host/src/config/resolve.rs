@@ -16,7 +16,9 @@ use super::findings::Findings;
 use super::reuse;
 use super::routes::{routes, unused_plugins_are_told};
 use super::secrets::{Known, config_secrets, credentials, secrets, unused_secrets_are_told};
-use super::site::{HostSettings, ListenAddress, OutboundSettings, PluginSite, TenantSite, Timeouts};
+use super::site::{
+    HostSettings, IntakeSettings, ListenAddress, OutboundSettings, PluginSite, TenantSite, Timeouts,
+};
 use super::source::Span;
 use super::units::{ByteRate, ByteSize, TimeSpan};
 use super::value::Spanned;
@@ -105,6 +107,18 @@ pub(super) fn host_settings(host: &HostDocument, findings: &mut Findings) -> Hos
         },
         outbound: outbound_settings(host, findings),
         confinement: value(&host.confinement).unwrap_or_default(),
+        intake: intake_settings(host),
+    }
+}
+
+fn intake_settings(host: &HostDocument) -> IntakeSettings {
+    let default = IntakeSettings::default();
+    let Some(intake) = &host.intake else { return default };
+    IntakeSettings {
+        artifact_bytes: value(&intake.artifact).map_or(default.artifact_bytes, |size| size.0),
+        compile_time: value(&intake.compile_time).map_or(default.compile_time, |time| time.0),
+        compile_memory_bytes: value(&intake.compile_memory)
+            .map_or(default.compile_memory_bytes, |size| size.0),
     }
 }
 

@@ -54,6 +54,8 @@ pub struct HostSettings {
     pub outbound: OutboundSettings,
     /// What the process gives up of the system.
     pub confinement: Confinement,
+    /// What one component may cost before it runs.
+    pub intake: IntakeSettings,
 }
 
 /// An address that callers connect to.
@@ -78,6 +80,27 @@ pub struct Timeouts {
     pub grace: Duration,
     /// The least of a body that a client must send, or take, each second on average; zero is no bound.
     pub rate_bytes_per_second: u64,
+}
+
+/// What one component may cost before it runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IntakeSettings {
+    /// Size of its file.
+    pub artifact_bytes: u64,
+    /// CPU time of compiling it: a second at least.
+    pub compile_time: Duration,
+    /// Address space of the process that compiles it.
+    pub compile_memory_bytes: u64,
+}
+
+impl Default for IntakeSettings {
+    fn default() -> Self {
+        Self {
+            artifact_bytes: 64 << 20,
+            compile_time: Duration::from_secs(30),
+            compile_memory_bytes: 2 << 30,
+        }
+    }
 }
 
 /// How granted origins are reached. Equal whatever its spans are.

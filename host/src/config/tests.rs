@@ -88,6 +88,11 @@ fn a_whole_site_is_read_as_it_is_written() {
             certificates_span: 0..0,
         },
         confinement: crate::confine::Confinement::Required,
+        intake: IntakeSettings {
+            artifact_bytes: 32 << 20,
+            compile_time: Duration::from_secs(60),
+            compile_memory_bytes: 4 << 30,
+        },
     };
     assert_eq!(site.host, host);
 
@@ -157,6 +162,7 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(plugin(tenant(&site, "a"), "p").grants, Grants::default());
     assert_eq!(site.host.timeouts.rate_bytes_per_second, 240);
     assert_eq!(site.host.outbound, OutboundSettings::default());
+    assert_eq!(site.host.intake, IntakeSettings::default());
     assert!(plugin(tenant(&site, "a"), "p").http.is_empty());
 }
 
@@ -243,7 +249,7 @@ fn a_finding_made_later_points_into_the_file() {
     let site = parse(&golden("whole")).unwrap();
     let books = plugin(tenant(&site, "shop"), "books");
     let found = site.source.diagnostic(&books.component_span, "there is no such file", "named here", None);
-    assert!(found.to_string().contains("/srv/site.toml:45:13"), "{found}");
+    assert!(found.to_string().contains("/srv/site.toml:50:13"), "{found}");
 }
 
 #[test]
@@ -329,7 +335,7 @@ fn deep_and_long_files_are_read_in_bounded_stack_and_time() {
 
 /// The keys that the reader asks for, by table; names are `*`, items of an array the array itself.
 fn keys_of_the_reader() -> BTreeMap<String, BTreeSet<String>> {
-    let text = "[host]\ntimeouts = {}\nlimits = {}\noutbound = {}\n[tenants.'*']\nquota = { storage = {}, grants = {}, limits = {} }\n\
+    let text = "[host]\ntimeouts = {}\nlimits = {}\noutbound = {}\nintake = {}\n[tenants.'*']\nquota = { storage = {}, grants = {}, limits = {} }\n\
                 plugins.'*' = { grants = {}, limits = {}, config = { '*' = {} }, outbound = [{}], reuse = {} }\n\
                 secrets.'*' = {}\nroutes = [{}]";
     let mut findings = findings::Findings::new(Source::new(Path::new("site.toml"), text.into()));

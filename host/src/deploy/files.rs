@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use super::Origin;
-use crate::config::{SecretSource, Site};
+use crate::config::{SecretSource, Site, TenantSite};
 
 /// Some files and their stamps.
 pub(super) struct Files(BTreeMap<PathBuf, Stamp>);
@@ -55,14 +55,17 @@ impl Files {
 /// Every file that a site is made from: where it comes from, its components and its secrets.
 pub(super) fn paths(origin: &Origin, site: &Site) -> Vec<PathBuf> {
     let (Origin::SiteFile(path) | Origin::Component(path)) = origin;
-    let plugins = site.tenants.values().flat_map(|tenant| tenant.plugins.values());
-    let components = plugins.map(|plugin| plugin.component.clone());
-    let secrets = site.tenants.values().flat_map(|tenant| tenant.secrets.values());
-    let secrets = secrets.filter_map(|secret| match &secret.source {
+    site.tenants.values().flat_map(tenant_paths).chain([path.clone()]).collect()
+}
+
+/// Those that a tenant is made from.
+pub(super) fn tenant_paths(tenant: &TenantSite) -> Vec<PathBuf> {
+    let components = tenant.plugins.values().map(|plugin| plugin.component.clone());
+    let secrets = tenant.secrets.values().filter_map(|secret| match &secret.source {
         SecretSource::File(path) => Some(path.clone()),
         SecretSource::Variable(_) => None,
     });
-    components.chain(secrets).chain([path.clone()]).collect()
+    components.chain(secrets).collect()
 }
 
 impl Stamp {

@@ -2,19 +2,22 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::ArcSwap;
 
-use super::files::{Files, paths};
-use super::load::{Loaded, LoadedTenant, load};
+use super::files::{Files, paths, tenant_paths};
+use super::load::{Loaded, LoadedTenant, Loader, TenantLoad, no_thread};
 use super::secrets::{Environment, LiveSecrets};
 use super::{Origin, document};
 use crate::capability::http::{HttpClient, Origin as HttpOrigin, Outbound};
 use crate::capability::{KeyValue, Limiters};
-use crate::config::{CredentialSite, Diagnostics, HostSettings, PluginSite, Site, TenantSite};
+use crate::config::{
+    CredentialSite, Diagnostic, Diagnostics, HostSettings, PluginSite, Site, Source, TenantSite,
+};
 use crate::observe::{Entry, Log, Metrics, Reload, TenantMetrics};
-use crate::sandbox::{Abilities, Component, Instances, Reuse, Sandbox};
+use crate::sandbox::{Abilities, Compiler, Component, Instances, Reuse};
 use crate::snapshot::{Chain, HostPattern, Plugin, Revision, Routes, Rule, Snapshot};
 use crate::store::{StorageQuota, Store};
 use crate::tenant::{self, Gate, PluginName, Quota, Share, TenantName};
@@ -27,7 +30,7 @@ pub struct Parts {
     /// Where the site comes from.
     pub origin: Origin,
     /// Compiles components.
-    pub sandbox: Arc<Sandbox>,
+    pub compiler: Arc<Compiler>,
     /// Under `wasi:keyvalue`.
     pub store: Store,
     /// Under `wasi:http/outgoing-handler`.
@@ -48,34 +51,53 @@ pub enum StartError {
     Site(Diagnostics),
 }
 
-/// What became of a reload.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Reloaded {
-    /// At least one tenant runs on something else now.
-    Published,
-    /// There was nothing to change.
-    Unchanged,
-    /// All or part of it was refused; what that part ran on is still live.
-    Refused,
-}
-
 /// Publishes what the site file says, now and whenever it says something else.
 pub struct Deployer {
     parts: Parts,
+    loader: Loader,
     limiters: Limiters,
     snapshot: Arc<ArcSwap<Snapshot>>,
     live: Mutex<Live>,
 }
 
-/// One owner for all that is live: reloads take turns.
+/// One owner for all that is live.
 struct Live {
     /// `[host]` as it was at start, and as it was read last: what was told once is not told again.
     host: HostSettings,
     seen_host: HostSettings,
     seen_warnings: Vec<String>,
+    /// The tenants of the site as it was read last.
+    wanted: BTreeSet<TenantName>,
     tenants: BTreeMap<TenantName, LiveTenant>,
+    loading: BTreeMap<TenantName, Loading>,
+    /// How often anything began to be loaded.
+    loads: u64,
     /// Every file that the last reload read, or should have.
     files: Files,
+}
+
+/// A tenant that is being loaded: it goes on unless something else is wanted.
+struct Loading {
+    number: u64,
+    site: TenantSite,
+    files: Files,
+}
+
+/// A reload that is under way; counted when the last of its tenants is done with.
+struct UnderWay {
+    metrics: Metrics,
+    was_published: AtomicBool,
+    was_refused: AtomicBool,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.metrics.reload(match (*self.was_refused.get_mut(), *self.was_published.get_mut()) {
+            (true, _) => Reload::Refused,
+            (false, true) => Reload::Published,
+            (false, false) => Reload::Unchanged,
+        });
+    }
 }
 
 /// What a tenant keeps over its revisions.
@@ -92,7 +114,6 @@ struct LiveTenant {
     metrics: Arc<TenantMetrics>,
     /// None while its first revision has yet to be valid.
     revision: Option<Arc<Revision>>,
-    components: BTreeMap<PluginName, Component>,
     draining: VecDeque<Weak<Revision>>,
 }
 
@@ -108,13 +129,16 @@ impl Deployer {
         }
         let host = site.host.clone();
         let warnings = site.warnings.iter().map(|warning| warning.render(false)).collect();
-        let loaded = load(site, &parts.sandbox, &parts.environment, []);
+        let loader = Loader::new(parts.compiler.clone(), parts.environment.clone(), parts.metrics.clone());
+        let loaded = loader.load(site);
         let faults: Vec<_> = loaded.diagnostics().cloned().collect();
         if !faults.is_empty() {
             return Err(StartError::Site(faults.into()));
         }
+        let Loaded { site, tenants } = loaded;
         let deployer = Self {
             parts,
+            loader,
             limiters: Limiters::default(),
             snapshot: Arc::new(ArcSwap::from_pointee(Snapshot::new([]))),
             live: Mutex::new(Live {
@@ -122,12 +146,21 @@ impl Deployer {
                 host,
                 // The caller has told them.
                 seen_warnings: warnings,
+                wanted: BTreeSet::new(),
                 tenants: BTreeMap::new(),
+                loading: BTreeMap::new(),
+                loads: 0,
                 files,
             }),
         };
-        let mut live = deployer.live.lock().unwrap_or_else(PoisonError::into_inner);
-        deployer.publish(&mut live, loaded);
+        let mut live = deployer.live();
+        let mut news = deployer.take_tenants_over(&mut live, &site);
+        for (name, loaded) in tenants {
+            if let (Some(tenant), Ok(loaded)) = (site.tenants.get(&name), loaded) {
+                news.extend(deployer.renew(&mut live, &name, tenant, loaded));
+            }
+        }
+        deployer.publish(&mut live, news);
         drop(live);
         Ok(deployer)
     }
@@ -139,22 +172,28 @@ impl Deployer {
 
     /// The files that the site is made from.
     pub(super) fn files(&self) -> Vec<PathBuf> {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner).files.paths()
+        self.live().files.paths()
     }
 
     /// Whether one of them looks other than when it was last read.
     pub(super) fn has_changed(&self) -> bool {
-        self.live.lock().unwrap_or_else(PoisonError::into_inner).files.have_changed()
+        self.live().files.have_changed()
     }
 
-    /// Reads everything again, and publishes what is different and valid.
-    pub fn reload(&self) -> Reloaded {
-        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+    /// Reads the site again. What is the operator's holds at once; a tenant's own change is published when it is
+    /// loaded, whatever becomes of the others.
+    pub fn reload(self: &Arc<Self>) {
+        let mut live = self.live();
+        let under_way = UnderWay {
+            metrics: self.parts.metrics.clone(),
+            was_published: AtomicBool::new(false),
+            was_refused: AtomicBool::new(false),
+        };
         let looked = live.files.look_again();
-        let reloaded = match self.parts.origin.read().and_then(not_half_written) {
+        match self.parts.origin.read().and_then(not_half_written) {
             Ok(site) => {
                 live.files = looked.instead(paths(&self.parts.origin, &site));
-                self.take_over(&mut live, site)
+                self.take_over(&mut live, site, Arc::new(under_way));
             }
             Err(diagnostics) => {
                 live.files = looked;
@@ -163,18 +202,21 @@ impl Deployer {
                     .error("a change of the site file was refused; what was live stays live")
                     .block("diagnostics", &diagnostics.render(false))
                     .send();
-                Reloaded::Refused
+                under_way.was_refused.store(true, Ordering::Relaxed);
             }
-        };
-        self.parts.metrics.reload(match reloaded {
-            Reloaded::Published => Reload::Published,
-            Reloaded::Unchanged => Reload::Unchanged,
-            Reloaded::Refused => Reload::Refused,
-        });
-        reloaded
+        }
     }
 
-    fn take_over(&self, live: &mut Live, site: Site) -> Reloaded {
+    /// Ends what is being loaded, for good.
+    pub(super) fn stop(&self) {
+        self.loader.stop();
+    }
+
+    fn live(&self) -> MutexGuard<'_, Live> {
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take_over(self: &Arc<Self>, live: &mut Live, site: Site, under_way: Arc<UnderWay>) {
         // Of a component, `[host]` is what the command line said.
         let is_told = std::mem::replace(&mut live.seen_host, site.host.clone()) == site.host;
         if site.host != live.host && !is_told && matches!(self.parts.origin, Origin::SiteFile(_)) {
@@ -188,22 +230,100 @@ impl Deployer {
             self.parts.log.warn("the site file has a warning").block("diagnostic", warning).send();
         }
         live.seen_warnings = warnings;
-        let known: Vec<_> =
-            live.tenants.values().flat_map(|tenant| tenant.components.values().cloned()).collect();
-        let loaded = load(site, &self.parts.sandbox, &self.parts.environment, known);
-        let mut was_refused = false;
-        for (name, tenant) in &loaded.tenants {
-            if let Err(faults) = tenant {
-                was_refused = true;
-                let revision = live.tenants.get(name).and_then(|tenant| tenant.revision.as_ref());
-                self.refused(name, revision, &faults.clone().into());
+        let news = self.take_tenants_over(live, &site);
+        // Before what is gone may go: it may have to wait for one of these.
+        for (name, tenant) in site.tenants {
+            let is_loading = live.loading.get(&name);
+            if is_loading.is_none_or(|loading| loading.site != tenant || loading.files.have_changed()) {
+                self.begin(live, name, tenant, &site.source, &under_way);
             }
         }
-        let was_published = self.publish(live, loaded);
-        match (was_refused, was_published) {
-            (true, _) => Reloaded::Refused,
-            (false, true) => Reloaded::Published,
-            (false, false) => Reloaded::Unchanged,
+        if self.publish(live, news) {
+            under_way.was_published.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// What is the operator's to say of tenants: who there is, their hosts and quotas. It holds at once, whatever
+    /// becomes of their revisions.
+    fn take_tenants_over(&self, live: &mut Live, site: &Site) -> Vec<Entry<'_>> {
+        let log = &self.parts.log;
+        let mut news = Vec::new();
+        live.wanted = site.tenants.keys().cloned().collect();
+        live.loading.retain(|name, _| site.tenants.contains_key(name));
+        for (name, tenant_site) in &site.tenants {
+            let tenant =
+                live.tenants.entry(name.clone()).or_insert_with(|| self.new_tenant(name, tenant_site));
+            if tenant.quota != tenant_site.quota {
+                tenant.quota.clone_from(&tenant_site.quota);
+                tenant.gate.set_bounds(tenant_site.quota.bounds());
+                tenant.share.set(tenant_site.quota.weight, tenant_site.quota.cpu);
+                tenant.storage.set(tenant_site.quota.storage);
+                news.push(log.info("quota changed").field("tenant", name));
+            }
+            if tenant.hosts != tenant_site.hosts {
+                tenant.hosts.clone_from(&tenant_site.hosts);
+                news.push(log.info("hosts changed").field("tenant", name));
+            }
+        }
+        news
+    }
+
+    /// Begins to load a tenant, in place of what of it is being loaded.
+    fn begin(
+        self: &Arc<Self>,
+        live: &mut Live,
+        name: TenantName,
+        site: TenantSite,
+        source: &Arc<Source>,
+        under_way: &Arc<UnderWay>,
+    ) {
+        live.loads = live.loads.wrapping_add(1);
+        let number = live.loads;
+        // Looked at before they are read: one that changes while it is read has changed since.
+        let files = Files::look(tenant_paths(&site));
+        live.loading.insert(name.clone(), Loading { number, site: site.clone(), files });
+        let load = TenantLoad::new(source, site);
+        let (of, tenant) = (Arc::downgrade(self), name.clone());
+        let is_wanted =
+            move || of.upgrade().is_some_and(|deployer| deployer.live().loads_as(&tenant, number));
+        let (of, tenant, under_way_too) = (Arc::downgrade(self), name.clone(), under_way.clone());
+        let take = move |loaded| {
+            if let Some(deployer) = of.upgrade() {
+                deployer.loaded(&tenant, number, loaded, &under_way_too);
+            }
+        };
+        if let Err(error) = self.loader.begin(name.clone(), load, is_wanted, take) {
+            live.loading.remove(&name);
+            let revision = live.tenants.get(&name).and_then(|tenant| tenant.revision.as_ref());
+            self.refused(&name, revision, &no_thread(source, &error).into());
+            under_way.was_refused.store(true, Ordering::Relaxed);
+        }
+    }
+
+    /// A tenant was loaded, or found faulty.
+    fn loaded(
+        &self,
+        name: &TenantName,
+        number: u64,
+        loaded: Result<LoadedTenant, Vec<Diagnostic>>,
+        under_way: &UnderWay,
+    ) {
+        let mut live = self.live();
+        if !live.loads_as(name, number) {
+            return;
+        }
+        let Some(Loading { site, .. }) = live.loading.remove(name) else { return };
+        let news = match loaded {
+            Ok(loaded) => self.renew(&mut live, name, &site, loaded),
+            Err(faults) => {
+                under_way.was_refused.store(true, Ordering::Relaxed);
+                let revision = live.tenants.get(name).and_then(|tenant| tenant.revision.as_ref());
+                self.refused(name, revision, &faults.into());
+                Vec::new()
+            }
+        };
+        if self.publish(&mut live, news) {
+            under_way.was_published.store(true, Ordering::Relaxed);
         }
     }
 
@@ -221,40 +341,33 @@ impl Deployer {
             .send();
     }
 
-    /// Makes revisions of what can run, and swaps the pointer if anything is different. Each change is
-    /// told to the log once it is live.
-    fn publish(&self, live: &mut Live, loaded: Loaded) -> bool {
-        let Loaded { site, mut tenants } = loaded;
-        let log = &self.parts.log;
-        let mut news = Vec::new();
-        let gone = live.tenants.iter_mut().filter(|(name, _)| !site.tenants.contains_key(*name));
-        for (name, tenant) in gone {
+    /// Gives a tenant what was loaded for it, and what is to be told of it.
+    fn renew(
+        &self,
+        live: &mut Live,
+        name: &TenantName,
+        site: &TenantSite,
+        loaded: LoadedTenant,
+    ) -> Vec<Entry<'_>> {
+        let Some(tenant) = live.tenants.get_mut(name) else { return Vec::new() };
+        let LoadedTenant { components, secrets } = loaded;
+        let changed = tenant.secrets.renew(secrets).into_iter().map(|secret| {
+            let entry = self.parts.log.info("secret changed").field("tenant", name);
+            entry.field("secret", secret.as_str())
+        });
+        let mut news: Vec<_> = changed.collect();
+        news.extend(self.revise(name, tenant, site, &components));
+        news
+    }
+
+    /// Swaps the pointer if anything is different, and lets go of whom the site has no longer. Each change is told to
+    /// the log once it is live. Whether there was one.
+    fn publish<'a>(&'a self, live: &mut Live, mut news: Vec<Entry<'a>>) -> bool {
+        for name in live.gone() {
+            let Some(tenant) = live.tenants.get_mut(&name) else { continue };
             // What still runs of it keeps its gates; it is forgotten when that is drained.
             if tenant.leave() {
-                news.push(log.info("tenant removed").field("tenant", name));
-            }
-        }
-        for (name, tenant_site) in &site.tenants {
-            let tenant =
-                live.tenants.entry(name.clone()).or_insert_with(|| self.new_tenant(name, tenant_site));
-            // Hosts and quota are the operator's: they hold at once, whatever becomes of the revision.
-            if tenant.quota != tenant_site.quota {
-                tenant.quota.clone_from(&tenant_site.quota);
-                tenant.gate.set_bounds(tenant_site.quota.bounds());
-                tenant.share.set(tenant_site.quota.weight, tenant_site.quota.cpu);
-                tenant.storage.set(tenant_site.quota.storage);
-                news.push(log.info("quota changed").field("tenant", name));
-            }
-            if tenant.hosts != tenant_site.hosts {
-                tenant.hosts.clone_from(&tenant_site.hosts);
-                news.push(log.info("hosts changed").field("tenant", name));
-            }
-            if let Some(Ok(LoadedTenant { components, secrets })) = tenants.remove(name) {
-                for secret in tenant.secrets.renew(secrets) {
-                    let entry = log.info("secret changed").field("tenant", name);
-                    news.push(entry.field("secret", secret.as_str()));
-                }
-                news.extend(self.revise(name, tenant, tenant_site, components));
+                news.push(self.parts.log.info("tenant removed").field("tenant", &name));
             }
         }
         let is_changed = !news.is_empty();
@@ -270,7 +383,10 @@ impl Deployer {
             drop(previous);
         }
         live.tenants.values_mut().for_each(LiveTenant::end_oldest);
-        live.tenants.retain(|name, tenant| site.tenants.contains_key(name) || !tenant.draining.is_empty());
+        let wanted = &live.wanted;
+        live.tenants.retain(|name, tenant| {
+            wanted.contains(name) || !tenant.draining.is_empty() || tenant.revision.is_some()
+        });
         is_changed
     }
 
@@ -289,7 +405,6 @@ impl Deployer {
             secrets: LiveSecrets::default(),
             metrics,
             revision: None,
-            components: BTreeMap::new(),
             draining: VecDeque::new(),
         }
     }
@@ -300,9 +415,9 @@ impl Deployer {
         name: &TenantName,
         tenant: &mut LiveTenant,
         site: &TenantSite,
-        components: BTreeMap<PluginName, Component>,
+        components: &BTreeMap<PluginName, Component>,
     ) -> Option<Entry<'_>> {
-        let id = document::id(site, &components);
+        let id = document::id(site, components);
         if tenant.revision.as_ref().is_some_and(|revision| revision.id == id) {
             return None;
         }
@@ -342,7 +457,6 @@ impl Deployer {
         let revision = Revision::new(name.clone(), id, of_tenant, metrics, routes, plugins, drained);
         tenant.retire();
         tenant.revision = Some(Arc::new(revision));
-        tenant.components = components;
         tenant.metrics.set_live_revision(id.to_string());
         Some(self.parts.log.info("revision live").field("tenant", name).display("revision", id))
     }
@@ -405,11 +519,32 @@ struct WayOut {
     outbound: Outbound,
 }
 
+impl Live {
+    /// Whether that is what of a tenant is being loaded.
+    fn loads_as(&self, name: &TenantName, number: u64) -> bool {
+        self.loading.get(name).is_some_and(|loading| loading.number == number)
+    }
+
+    /// Tenants that the site has no longer. One whose host is to be that of a tenant that is still being loaded for the
+    /// first time serves until that is done: a tenant can be given another name, and no caller notices.
+    fn gone(&self) -> Vec<TenantName> {
+        let coming = self
+            .loading
+            .iter()
+            .filter(|(name, _)| self.tenants.get(*name).is_none_or(|tenant| tenant.revision.is_none()));
+        let awaited: BTreeSet<_> = coming.flat_map(|(_, loading)| &loading.site.hosts).collect();
+        let is_gone = |name: &TenantName, tenant: &LiveTenant| {
+            !self.wanted.contains(name) && !tenant.hosts.iter().any(|host| awaited.contains(host))
+        };
+        let gone = self.tenants.iter().filter(|(name, tenant)| is_gone(name, tenant));
+        gone.map(|(name, _)| name.clone()).collect()
+    }
+}
+
 impl LiveTenant {
     /// The site has it no longer. Whether it was there until now.
     fn leave(&mut self) -> bool {
         self.retire();
-        self.components.clear();
         self.ways_out.clear();
         !std::mem::take(&mut self.hosts).is_empty()
     }

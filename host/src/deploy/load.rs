@@ -1,14 +1,16 @@
-//! A site → compiled plugins and their secrets, or everything that is wrong with it, by tenant.
+//! A site → compiled plugins and their secrets, or everything that is wrong with it, tenant by tenant.
 
-use std::collections::BTreeMap;
-use std::io::Read;
+use std::collections::{BTreeMap, VecDeque};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::mpsc::channel;
 
 use super::secrets::{Environment, Secrets, read_secrets};
+use super::turns::{Progress, Turns};
 use crate::config::{Diagnostic, PluginSite, Site, Source, TenantSite};
-use crate::observe::Plug;
-use crate::sandbox::{Component, Digest, Interface, MAX_ARTIFACT_BYTES, Sandbox};
+use crate::observe::{Compile, Metrics, Plug};
+use crate::sandbox::{Compiler, Component, Interface, Provenance};
 use crate::tenant::{PluginName, TenantName};
 
 /// A site with its components.
@@ -33,26 +35,89 @@ impl Loaded {
     }
 }
 
-/// Compiles what `site` names. What is among `known` is not compiled again. Takes seconds: not for an
-/// async worker.
-pub fn load(
-    site: Site,
-    sandbox: &Sandbox,
-    environment: &Environment,
-    known: impl IntoIterator<Item = Component>,
-) -> Loaded {
-    let known = known.into_iter().map(|component| (component.digest(), component)).collect();
-    let source = site.source.clone();
-    let mut loader = Loader { source, sandbox, environment, known, read: BTreeMap::new() };
-    let tenants = site.tenants.iter().map(|(name, tenant)| (name.clone(), loader.tenant(tenant))).collect();
-    Loaded { site, tenants }
+/// Loads tenants, each at its own pace; clones share their turns.
+#[derive(Clone)]
+pub struct Loader {
+    compiler: Arc<Compiler>,
+    environment: Environment,
+    metrics: Metrics,
+    turns: Turns,
 }
 
-struct Loader<'a> {
+impl Loader {
+    /// One that has this compile, finds secrets in this environment, and counts what it loads here.
+    pub fn new(compiler: Arc<Compiler>, environment: Environment, metrics: Metrics) -> Self {
+        Self { compiler, environment, metrics, turns: Turns::new() }
+    }
+
+    /// Loads a whole site, to its last tenant. Takes seconds: not for an async worker.
+    pub fn load(&self, site: Site) -> Loaded {
+        let (done, ended) = channel();
+        for (name, tenant) in &site.tenants {
+            let (tell, of) = (done.clone(), name.clone());
+            let take = move |loaded| {
+                // Somebody hears: the other end waits for everybody who has this one.
+                let _ = tell.send((of, loaded));
+            };
+            let load = TenantLoad::new(&site.source, tenant.clone());
+            if let Err(error) = self.begin(name.clone(), load, || true, take) {
+                let _ = done.send((name.clone(), Err(vec![no_thread(&site.source, &error)])));
+            }
+        }
+        drop(done);
+        Loaded { tenants: ended.into_iter().collect(), site }
+    }
+
+    /// Begins to load a tenant, in place of what it is loading. `take` is given what comes of it, unless other work
+    /// replaces this, or it is not wanted any more when its turn comes.
+    ///
+    /// # Errors
+    /// If there is no thread to do it.
+    pub(super) fn begin(
+        &self,
+        name: TenantName,
+        load: TenantLoad,
+        is_wanted: impl Fn() -> bool + Send + 'static,
+        take: impl FnOnce(Result<LoadedTenant, Vec<Diagnostic>>) + Send + 'static,
+    ) -> io::Result<()> {
+        let loader = self.clone();
+        let mut under_way = Some((load, take));
+        let step = move || {
+            if let Some((load, _)) = &mut under_way
+                && is_wanted()
+                && load.step(&loader) == Progress::More
+            {
+                return Progress::More;
+            }
+            if let Some((load, take)) = under_way.take()
+                && is_wanted()
+            {
+                take(load.end(&loader));
+            }
+            Progress::Done
+        };
+        self.turns.give(name, Box::new(step))
+    }
+
+    /// Ends what is under way, for good.
+    pub(super) fn stop(&self) {
+        self.compiler.stop();
+    }
+}
+
+/// What is said of a tenant for which there is no thread.
+pub(super) fn no_thread(source: &Arc<Source>, error: &io::Error) -> Diagnostic {
+    let headline = format!("a tenant cannot be loaded: the system gives no thread: {error}");
+    source.diagnostic(&(0..0), headline, "", Some("reload when it is less busy".into()))
+}
+
+/// One tenant that is being loaded.
+pub(super) struct TenantLoad {
     source: Arc<Source>,
-    sandbox: &'a Sandbox,
-    environment: &'a Environment,
-    known: BTreeMap<Digest, Component>,
+    tenant: TenantSite,
+    left: VecDeque<PluginName>,
+    components: BTreeMap<PluginName, Component>,
+    faults: Vec<Diagnostic>,
     /// Files of this load: two plugins of one file run the same bytes, even if it changes in between.
     read: BTreeMap<PathBuf, Result<Component, Fault>>,
 }
@@ -65,17 +130,31 @@ struct Fault {
     help: Option<String>,
 }
 
-impl Loader<'_> {
-    fn tenant(&mut self, tenant: &TenantSite) -> Result<LoadedTenant, Vec<Diagnostic>> {
-        let mut components = BTreeMap::new();
-        let mut faults = Vec::new();
-        for (name, plugin) in &tenant.plugins {
-            match self.component(&plugin.component) {
+impl TenantLoad {
+    pub(super) fn new(source: &Arc<Source>, tenant: TenantSite) -> Self {
+        Self {
+            source: source.clone(),
+            left: tenant.plugins.keys().cloned().collect(),
+            tenant,
+            components: BTreeMap::new(),
+            faults: Vec::new(),
+            read: BTreeMap::new(),
+        }
+    }
+
+    /// Loads the next plugin's component.
+    fn step(&mut self, loader: &Loader) -> Progress {
+        let plugin = self.left.pop_front().and_then(|name| {
+            let plugin = self.tenant.plugins.get(&name)?.clone();
+            Some((name, plugin))
+        });
+        if let Some((name, plugin)) = plugin {
+            match self.component(&plugin.component, loader) {
                 Ok(component) => {
-                    self.check_imports(name, plugin, &component, &mut faults);
-                    components.insert(name.clone(), component);
+                    self.check_imports(&name, &plugin, &component);
+                    self.components.insert(name, component);
                 }
-                Err(fault) => faults.push(self.source.diagnostic(
+                Err(fault) => self.faults.push(self.source.diagnostic(
                     &plugin.component_span,
                     format!("plugin `{name}`: {}", fault.headline),
                     fault.label,
@@ -83,36 +162,44 @@ impl Loader<'_> {
                 )),
             }
         }
-        self.check_places(tenant, &components, &mut faults);
-        let secrets = read_secrets(tenant, self.environment, &self.source, &mut faults);
+        if self.left.is_empty() { Progress::Done } else { Progress::More }
+    }
+
+    /// What came of it.
+    fn end(mut self, loader: &Loader) -> Result<LoadedTenant, Vec<Diagnostic>> {
+        self.check_places();
+        let secrets = read_secrets(&self.tenant, &loader.environment, &self.source, &mut self.faults);
+        let Self { components, faults, .. } = self;
         if faults.is_empty() { Ok(LoadedTenant { components, secrets }) } else { Err(faults) }
     }
 
-    fn component(&mut self, path: &Path) -> Result<Component, Fault> {
+    fn component(&mut self, path: &Path, loader: &Loader) -> Result<Component, Fault> {
         if let Some(read) = self.read.get(path) {
             return read.clone();
         }
-        let component = self.compile(path);
+        let component = self.load(path, loader);
         self.read.insert(path.to_owned(), component.clone());
         component
     }
 
-    fn compile(&mut self, path: &Path) -> Result<Component, Fault> {
-        let bytes = read_component(path).map_err(|error| Fault {
+    fn load(&self, path: &Path, loader: &Loader) -> Result<Component, Fault> {
+        let bytes = read_component(path, loader.compiler.most_artifact_bytes()).map_err(|error| Fault {
             headline: format!("cannot read its component {}", path.display()),
             label: error.to_string(),
-            help: (error.kind() == std::io::ErrorKind::NotFound).then(|| self.where_to_look().into()),
+            help: (error.kind() == io::ErrorKind::NotFound).then(|| self.where_to_look().into()),
         })?;
-        if let Some(component) = self.known.get(&Digest::of(&bytes)) {
-            return Ok(component.clone());
+        let loaded = loader.compiler.load(&bytes);
+        match &loaded {
+            Ok((_, Provenance::Live)) => {}
+            Ok((_, Provenance::Cached)) => loader.metrics.compile(Compile::Cached),
+            Ok((_, Provenance::Compiled)) => loader.metrics.compile(Compile::Compiled),
+            Err(_) => loader.metrics.compile(Compile::Refused),
         }
-        let component = self.sandbox.compile(&bytes).map_err(|error| Fault {
+        loaded.map(|(component, _)| component).map_err(|error| Fault {
             headline: format!("{} is not a component that can run here", path.display()),
             label: error.to_string(),
             help: None,
-        })?;
-        self.known.insert(component.digest(), component.clone());
-        Ok(component)
+        })
     }
 
     fn where_to_look(&self) -> &'static str {
@@ -128,16 +215,10 @@ impl Loader<'_> {
         !self.source.text().is_empty()
     }
 
-    fn check_imports(
-        &self,
-        name: &PluginName,
-        plugin: &PluginSite,
-        component: &Component,
-        faults: &mut Vec<Diagnostic>,
-    ) {
+    fn check_imports(&mut self, name: &PluginName, plugin: &PluginSite, component: &Component) {
         for refused in component.refused_imports(plugin.grants) {
             let help = refused.grant().map(|grant| format!("grant it: `grants = {{ {grant} = true }}`"));
-            faults.push(self.source.diagnostic(
+            self.faults.push(self.source.diagnostic(
                 &plugin.component_span,
                 format!("plugin `{name}` cannot run: {refused}"),
                 "this component",
@@ -147,21 +228,16 @@ impl Loader<'_> {
     }
 
     /// A component's place in a route must be one that it can take.
-    fn check_places(
-        &self,
-        tenant: &TenantSite,
-        components: &BTreeMap<PluginName, Component>,
-        faults: &mut Vec<Diagnostic>,
-    ) {
+    fn check_places(&mut self) {
         const FILTERS: &[Plug] = &[Plug::RequestFilter, Plug::ResponseFilter];
         // The routes of one component without a site file would all say the same.
         let told = if self.has_site_file() { usize::MAX } else { 1 };
-        for route in tenant.routes.iter().take(told) {
+        for route in self.tenant.routes.iter().take(told) {
             let filters =
                 route.filters.iter().zip(&route.filter_spans).map(|(name, span)| (name, span, FILTERS));
             let plugin = (&route.plugin, &route.plugin_span, &[Plug::Handler][..]);
             for (name, span, wanted) in filters.chain([plugin]) {
-                let Some(component) = components.get(name) else { continue };
+                let Some(component) = self.components.get(name) else { continue };
                 if wanted.iter().any(|plug| component.is(*plug)) {
                     continue;
                 }
@@ -174,7 +250,7 @@ impl Loader<'_> {
                 let is = if is.is_empty() { "nothing that a route can use".into() } else { is.join(" and ") };
                 let help = (!self.has_site_file() && FILTERS.iter().any(|plug| component.is(*plug)))
                     .then(|| "a filter stands before a plugin: name both in a route of a site file".into());
-                faults.push(self.source.diagnostic(
+                self.faults.push(self.source.diagnostic(
                     span,
                     format!(
                         "`{name}` cannot be the {place} of a route: it does not export {}",
@@ -188,16 +264,15 @@ impl Loader<'_> {
     }
 }
 
-/// Reads a component's file, but no more of it than the sandbox would look at.
-pub fn read_component(path: &Path) -> std::io::Result<Vec<u8>> {
+/// Reads a component's file, but no more of it than a compiler would look at, and one byte: so that it sees and says
+/// that it is too large.
+pub fn read_component(path: &Path, most_bytes: u64) -> io::Result<Vec<u8>> {
     let file = std::fs::File::open(path)?;
     if file.metadata()?.is_dir() {
-        return Err(std::io::ErrorKind::IsADirectory.into());
+        return Err(io::ErrorKind::IsADirectory.into());
     }
     let mut bytes = Vec::new();
-    // One byte more than is allowed, so that the sandbox sees and says that it is too large.
-    let most = u64::try_from(MAX_ARTIFACT_BYTES).unwrap_or(u64::MAX);
-    file.take(most.saturating_add(1)).read_to_end(&mut bytes)?;
+    file.take(most_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok(bytes)
 }
 

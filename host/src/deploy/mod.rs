@@ -1,13 +1,15 @@
 //! From a document to a live snapshot, and again at every change.
 //!
-//! A change is read, checked and compiled beside what runs (`load.rs`); only then is one pointer swapped.
+//! A change is read, checked and compiled beside what runs (`load.rs`), each tenant at its own pace; only then is one
+//! pointer swapped.
 //! What is broken changes nothing: a site file with a fault leaves everything as it is, a component with
 //! one leaves its own tenant as it is. Gates, counters, limiters, quotas and secrets belong to tenants and plugins,
 //! not to revisions, and stay through a swap.
 //!
 //! | file | owns |
 //! |---|---|
-//! | `load.rs` | a site → compiled plugins, or everything that is wrong with it |
+//! | `load.rs` | a site → compiled plugins, or everything that is wrong with it, tenant by tenant |
+//! | `turns.rs` | whose turn it is to load |
 //! | `document.rs` | the id of a revision |
 //! | `live.rs` | what is live, and how the next takes its place |
 //! | `secrets.rs` | the values of secrets, and the cells that keep them over revisions |
@@ -21,10 +23,11 @@ mod live;
 mod load;
 mod outbound;
 mod secrets;
+mod turns;
 mod watch;
 
-pub use live::{Deployer, Parts, Reloaded, StartError};
-pub use load::{Loaded, LoadedTenant, load, read_component};
+pub use live::{Deployer, Parts, StartError};
+pub use load::{Loaded, LoadedTenant, Loader, read_component};
 pub use outbound::http_client;
 pub use secrets::Environment;
 pub use watch::{WatchError, Watcher};

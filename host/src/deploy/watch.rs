@@ -23,8 +23,7 @@ const QUIET: Duration = Duration::from_millis(50);
 /// The longest that the quiet is waited for.
 const MAX_UNREST: Duration = Duration::from_secs(1);
 
-/// How long the end of a reload that is under way is waited for. Compiling cannot be cut short, and a host
-/// that stops has no use for what comes of it.
+/// How long the end of a reload that is under way is waited for: it reads files, which a slow disk may delay.
 const LAST_RELOAD: Duration = Duration::from_secs(1);
 
 /// Why files cannot be watched.
@@ -35,6 +34,7 @@ pub struct WatchError(#[source] std::io::Error);
 /// Reloads when told to, and when a file changes.
 pub struct Watcher {
     bell: Arc<Bell>,
+    deployer: Arc<Deployer>,
 }
 
 /// What the thread is woken for. Ringing it twice is ringing it once, so nothing piles up while it is busy.
@@ -61,14 +61,14 @@ impl Watcher {
     pub fn start(deployer: Arc<Deployer>, log: Log) -> Result<Self, WatchError> {
         let bell = Arc::new(Bell::default());
         let run = {
-            let bell = bell.clone();
+            let (bell, deployer) = (bell.clone(), deployer.clone());
             move || {
                 Watch { folders: Folders::new(bell.clone(), &log), deployer }.run(&bell);
                 bell.ring(|asked| asked.has_ended = true);
             }
         };
         std::thread::Builder::new().name("deploy".into()).spawn(run).map_err(WatchError)?;
-        Ok(Self { bell })
+        Ok(Self { bell, deployer })
     }
 
     /// Reloads now, whether or not a file has changed.
@@ -80,6 +80,8 @@ impl Watcher {
 impl Drop for Watcher {
     fn drop(&mut self) {
         self.bell.ring(|asked| asked.to_stop = true);
+        // A host that stops has no use for what is being compiled.
+        self.deployer.stop();
         // Either it has ended, or it is left behind.
         self.bell.wait(LAST_RELOAD, |asked| asked.has_ended);
     }

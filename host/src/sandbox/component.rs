@@ -1,7 +1,10 @@
-//! Bytes → a compiled component: which plugs it is, what it imports, and what it lacks to run here.
+//! A compiled component: which plugs it is, what it imports, and what it lacks to run here; and why bytes are none.
+//!
+//! How bytes are compiled is for `compiler/`.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use sha2::{Digest as _, Sha256};
 use wasmtime::component::types::ComponentItem;
@@ -11,12 +14,10 @@ use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 use super::bindings::{handler, request_filter, response_filter};
 use super::engine::Sandbox;
 use super::imports::{self, Need};
+use super::intake;
 use super::state::CallState;
 use crate::capability::Grants;
 use crate::observe::Plug;
-
-/// The largest artifact that is read at all.
-pub const MAX_ARTIFACT_BYTES: usize = 64 << 20;
 
 /// The name of an artifact: the SHA-256 of its bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -29,10 +30,22 @@ impl Digest {
     }
 }
 
+impl From<[u8; 32]> for Digest {
+    fn from(sum: [u8; 32]) -> Self {
+        Self(sum)
+    }
+}
+
+/// Its digits alone.
+impl fmt::LowerHex for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 impl fmt::Display for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("sha256:")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        write!(f, "sha256:{self:x}")
     }
 }
 
@@ -123,14 +136,14 @@ impl ImportRefused {
     }
 }
 
-/// Why bytes are no component that can be used here.
-#[derive(Debug, thiserror::Error)]
+/// Why bytes are no component that can be used here. What is of a limit names it as `[host.intake]` does.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ComponentError {
     /// Too many bytes.
-    #[error("it is {bytes} bytes long, and {MAX_ARTIFACT_BYTES} are the most")]
+    #[error("it is longer than {most}, the most that `artifact` of [host.intake] allows")]
     TooLarge {
-        /// Its size.
-        bytes: usize,
+        /// The limit.
+        most: Size,
     },
     /// Not WebAssembly.
     #[error("it does not begin as WebAssembly does; is it really a component file?")]
@@ -138,12 +151,80 @@ pub enum ComponentError {
     /// A core module.
     #[error("it is a core module, not a component: {0}")]
     CoreModule(CoreModule),
-    /// Broken, or using what is turned off here.
+    /// Intake did not let it through to the compiler.
+    #[error("it is not compiled: {0}")]
+    NotTaken(String),
+    /// It passed intake, and yet the compiler refuses it.
     #[error("it does not compile: {0}")]
     Invalid(String),
+    /// Compiling it took too much CPU.
+    #[error(
+        "it takes more than {most:?} of CPU to compile, the most that `compile-time` of [host.intake] allows"
+    )]
+    CompileTime {
+        /// The limit.
+        most: Duration,
+    },
+    /// Compiling it took too long by the clock on the wall.
+    #[error(
+        "it was not compiled after {wall:?}, on a machine too busy to give it the {most:?} of CPU that \
+         `compile-time` of [host.intake] allows"
+    )]
+    CompileWall {
+        /// The limit.
+        most: Duration,
+        /// How long it was waited for.
+        wall: Duration,
+    },
+    /// Compiling it took too much memory.
+    #[error(
+        "it takes more than {most} of memory to compile, the most that `compile-memory` of \
+         [host.intake] allows"
+    )]
+    CompileMemory {
+        /// The limit.
+        most: Size,
+    },
+    /// The compiler did not survive it.
+    #[error("the compiler failed over it: {0}")]
+    Crashed(String),
+    /// There is no compiler.
+    #[error("the compiler's process cannot be run: {0}")]
+    NoCompiler(String),
+    /// The host is stopping.
+    #[error("it was not compiled: the host is stopping")]
+    Stopped,
     /// An interface has the right name and another shape.
     #[error("an import does not fit this host: {0}")]
     Mismatch(String),
+}
+
+/// Bytes, as the site file writes them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Size(pub u64);
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
+        let whole = units.into_iter().find(|(_, bits)| self.0.trailing_zeros() >= *bits && self.0 > 0);
+        match whole {
+            Some((unit, bits)) => write!(f, "{}{unit}", self.0.wrapping_shr(bits)),
+            None => write!(f, "{}B", self.0),
+        }
+    }
+}
+
+impl ComponentError {
+    /// Whether the same bytes would be refused again, at the same cost.
+    pub(super) fn is_final(&self) -> bool {
+        match self {
+            Self::NotTaken(_) | Self::Invalid(_) | Self::Mismatch(_) => true,
+            Self::CompileTime { .. } | Self::CompileMemory { .. } | Self::Crashed(_) => true,
+            // Looking at these again costs nothing.
+            Self::TooLarge { .. } | Self::NotWasm | Self::CoreModule(_) => false,
+            Self::CompileWall { .. } | Self::NoCompiler(_) | Self::Stopped => false,
+        }
+    }
 }
 
 /// What kind of a core module somebody has, and so how it becomes a component.
@@ -204,6 +285,19 @@ impl fmt::Display for CoreModule {
 #[derive(Clone)]
 pub struct Component(Arc<Inner>);
 
+/// A component that is kept by others, or gone.
+pub(super) struct WeakComponent(Weak<Inner>);
+
+impl WeakComponent {
+    pub(super) fn upgrade(&self) -> Option<Component> {
+        self.0.upgrade().map(Component)
+    }
+
+    pub(super) fn is_live(&self) -> bool {
+        self.0.strong_count() > 0
+    }
+}
+
 struct Inner {
     digest: Digest,
     bytes: usize,
@@ -222,11 +316,23 @@ pub(super) struct Ready {
 }
 
 impl Sandbox {
-    /// Compiles `bytes`. Takes from milliseconds to seconds of every core: not for an async worker.
-    pub fn compile(&self, bytes: &[u8]) -> Result<Component, ComponentError> {
+    /// Compiles `bytes` in this process, whatever time and memory that takes: for bytes of one's own, and for tests.
+    /// Those of strangers go through a [`Compiler`](super::Compiler).
+    pub fn compile_here(&self, bytes: &[u8]) -> Result<Component, ComponentError> {
         check_preamble(bytes)?;
-        let invalid = |error: wasmtime::Error| ComponentError::Invalid(format!("{error:#}"));
-        let compiled = WasmComponent::new(&self.engine, bytes).map_err(invalid)?;
+        intake::check(bytes).map_err(|error| ComponentError::NotTaken(error.to_string()))?;
+        let compiled = WasmComponent::new(&self.engine, bytes);
+        let compiled = compiled.map_err(|error| ComponentError::Invalid(format!("{error:#}")))?;
+        self.component(&compiled, Digest::of(bytes), bytes.len())
+    }
+
+    /// What compiled code is; `digest` and `bytes` are the artifact's.
+    pub(super) fn component(
+        &self,
+        compiled: &WasmComponent,
+        digest: Digest,
+        bytes: usize,
+    ) -> Result<Component, ComponentError> {
         let kind = compiled.component_type();
         let mut imports: Vec<Import> = Vec::new();
         for (name, import) in kind.imports(&self.engine) {
@@ -236,19 +342,13 @@ impl Sandbox {
             });
         }
         let interfaces: Vec<_> =
-            Interface::ALL.into_iter().filter(|interface| interface.is_exported_by(&compiled)).collect();
+            Interface::ALL.into_iter().filter(|interface| interface.is_exported_by(compiled)).collect();
         let ready = if imports.iter().any(|import| import.need == Need::Unknown) {
             None
         } else {
-            Some(self.prepare(&compiled, &interfaces)?)
+            Some(self.prepare(compiled, &interfaces)?)
         };
-        Ok(Component(Arc::new(Inner {
-            digest: Digest::of(bytes),
-            bytes: bytes.len(),
-            imports,
-            interfaces,
-            ready,
-        })))
+        Ok(Component(Arc::new(Inner { digest, bytes, imports, interfaces, ready })))
     }
 
     fn prepare(&self, compiled: &WasmComponent, interfaces: &[Interface]) -> Result<Ready, ComponentError> {
@@ -338,6 +438,10 @@ impl Component {
         Arc::ptr_eq(&self.0, &other.0)
     }
 
+    pub(super) fn downgrade(&self) -> WeakComponent {
+        WeakComponent(Arc::downgrade(&self.0))
+    }
+
     pub(super) fn ready(&self) -> Option<&Ready> {
         self.0.ready.as_ref()
     }
@@ -355,10 +459,7 @@ fn is_types_only(item: &ComponentItem, engine: &wasmtime::Engine) -> bool {
 }
 
 /// Tells the usual mix-ups apart before the compiler says something obscure about them.
-fn check_preamble(bytes: &[u8]) -> Result<(), ComponentError> {
-    if bytes.len() > MAX_ARTIFACT_BYTES {
-        return Err(ComponentError::TooLarge { bytes: bytes.len() });
-    }
+pub(super) fn check_preamble(bytes: &[u8]) -> Result<(), ComponentError> {
     match bytes {
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(ComponentError::CoreModule(CoreModule::of(bytes))),
         [0, b'a', b's', b'm', ..] => Ok(()),

@@ -14,6 +14,7 @@ use wasmtime::{
 use super::idle::Idle;
 use super::imports;
 use super::instances::Shelf;
+use super::intake;
 use super::pool::{self, PoolError, PoolLayout, PoolSettings};
 use super::state::CallState;
 
@@ -56,6 +57,7 @@ pub struct Sandbox {
     pub(super) engine: Engine,
     pub(super) linker: Linker<CallState>,
     pub(super) idle: Arc<Idle<Shelf>>,
+    pub(super) settings: PoolSettings,
     _ticker: Ticker,
 }
 
@@ -67,16 +69,23 @@ impl Sandbox {
             reason: format!("{error:#}"),
         };
         let layout = settings.layout()?;
-        let engine = Engine::new(&configuration(layout)).map_err(refused)?;
+        let engine = Engine::new(&with_pool(configuration(layout), layout)).map_err(refused)?;
         let linker = imports::linker(&engine).map_err(refused)?;
         let ticker = Ticker::start(&engine).map_err(SandboxError::Ticker)?;
         let most = usize::try_from(layout.idle).unwrap_or(usize::MAX);
         let idle = Arc::new(Idle::new(most, pool::IDLE_MEMORY_BYTES));
-        Ok(Arc::new(Self { engine, linker, idle, _ticker: ticker }))
+        Ok(Arc::new(Self { engine, linker, idle, settings, _ticker: ticker }))
     }
 }
 
-fn configuration(layout: PoolLayout) -> Config {
+/// An engine whose code runs in the pool of these settings, and which has none itself: for a process that compiles
+/// and runs nothing, whose address space has a limit.
+pub(super) fn compiling_engine(settings: PoolSettings) -> Result<Engine, SandboxError> {
+    Engine::new(&configuration(settings.layout()?))
+        .map_err(|error| SandboxError::Engine { slots: settings.slots, reason: format!("{error:#}") })
+}
+
+fn with_pool(mut config: Config, layout: PoolLayout) -> Config {
     let mut pool = PoolingAllocationConfig::new();
     pool.total_component_instances(layout.slots)
         .total_core_instances(layout.slots.saturating_mul(pool::CORE_INSTANCES_PER_COMPONENT))
@@ -91,10 +100,14 @@ fn configuration(layout: PoolLayout) -> Config {
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
         .table_keep_resident(KEEP_RESIDENT_BYTES)
         .pagemap_scan(Enabled::Auto);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
 
+/// All that decides what compiled code looks like.
+fn configuration(layout: PoolLayout) -> Config {
     let mut config = Config::new();
     config
-        .allocation_strategy(InstanceAllocationStrategy::Pooling(pool))
         .memory_reservation(layout.reservation_bytes)
         .memory_guard_size(layout.guard_bytes)
         .epoch_interruption(true)
@@ -104,8 +117,7 @@ fn configuration(layout: PoolLayout) -> Config {
         // Costs every fresh call about 15 µs and serves only WASI 0.3, which has no plug here.
         .concurrency_support(false)
         // What no plug needs is attack surface.
-        .wasm_memory64(false)
-        .wasm_relaxed_simd(false)
+        .wasm_features(!intake::PROPOSALS, false)
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(BACKTRACE_FRAMES));
     config

@@ -7,7 +7,9 @@
 //! |---|---|
 //! | `engine.rs` | the wasmtime engine, the linker, the epoch's ticks |
 //! | `pool.rs` | how many slots the pool has, and how large: pure arithmetic |
-//! | `component.rs` | bytes → a compiled [`Component`]: its plugs, its imports, what it lacks |
+//! | `intake.rs` | what may be compiled at all: proposals, and bounds on what a component is made of |
+//! | `compiler/` | bytes → a [`Component`], in a child process with limits, or from the cache |
+//! | `component.rs` | what a [`Component`] is: its plugs, its imports, what it lacks |
 //! | `instances.rs` | the instances of one plugin of one revision: made for a call, kept for the next, let go |
 //! | `idle.rs` | the book of those that wait, over the whole host |
 //! | `call.rs` | one call: its instance, its limits, its end |
@@ -20,11 +22,13 @@
 
 mod bindings;
 mod call;
+mod compiler;
 mod component;
 mod engine;
 mod idle;
 mod imports;
 mod instances;
+pub mod intake;
 mod meter;
 mod output;
 mod pool;
@@ -34,9 +38,11 @@ mod totals;
 
 pub use bindings::message;
 pub use call::{Call, CallError, Called, Limits};
-pub use component::{
-    Component, ComponentError, CoreModule, Digest, Import, ImportRefused, Interface, MAX_ARTIFACT_BYTES,
+pub use compiler::{
+    CacheError, Compiler, CompilerProgram, CompilerSettings, IntakeLimits, Provenance, Task,
+    compile_standard_input,
 };
+pub use component::{Component, ComponentError, CoreModule, Digest, Import, ImportRefused, Interface};
 pub use engine::{Sandbox, SandboxError};
 pub use imports::Need;
 pub use instances::{Instances, Reuse};

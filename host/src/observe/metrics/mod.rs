@@ -42,6 +42,27 @@ pub enum Reload {
     Refused,
 }
 
+/// How a component was come by that was not live already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Compile {
+    /// It was compiled.
+    Compiled,
+    /// Its compiled code was kept from an earlier time.
+    Cached,
+    /// It was refused.
+    Refused,
+}
+
+impl Compile {
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Compiled => "compiled",
+            Self::Cached => "cached",
+            Self::Refused => "refused",
+        }
+    }
+}
+
 /// Counts itself in a gauge until it is dropped.
 #[derive(Debug)]
 #[must_use = "it counts for as long as it is held"]
@@ -71,6 +92,7 @@ pub struct Metrics {
     published: Counter,
     unchanged: Counter,
     refused: Counter,
+    compiles: [(Compile, Counter); 3],
 }
 
 impl Metrics {
@@ -95,16 +117,35 @@ impl Metrics {
             "Requests between their head and the last byte of their response",
             requests_in_flight.clone(),
         );
-        registry.register_collector(Box::new(Reloads(
-            [("published", &published), ("unchanged", &unchanged), ("refused", &refused)]
+        registry.register_collector(Box::new(Results {
+            name: "reloads",
+            help: "Reloads of the site file and its components.",
+            results: [("published", &published), ("unchanged", &unchanged), ("refused", &refused)]
                 .map(|(result, counter)| (result, counter.clone())),
-        )));
+        }));
+        let compiles = [Compile::Compiled, Compile::Cached, Compile::Refused]
+            .map(|compile| (compile, Counter::default()));
+        registry.register_collector(Box::new(Results {
+            name: "compiles",
+            help: "Components that were not live already, by how they were come by.",
+            results: compiles.each_ref().map(|(compile, counter)| (compile.as_str(), counter.clone())),
+        }));
         let confinement = Confinement::default();
         registry.register_collector(Box::new(confinement.clone()));
         registry.register_collector(Box::new(Arc::clone(&owners)));
 
         let registry = Arc::new(root);
-        Self { registry, owners, connections, requests_in_flight, confinement, published, unchanged, refused }
+        Self {
+            registry,
+            owners,
+            connections,
+            requests_in_flight,
+            confinement,
+            published,
+            unchanged,
+            refused,
+            compiles,
+        }
     }
 
     /// The metrics of one plugin: those that somebody holds already, or fresh ones.
@@ -152,6 +193,13 @@ impl Metrics {
     /// Says whether `means`, by its name, confines the process.
     pub fn confined(&self, means: &'static str, holds: bool) {
         self.confinement.set(means, holds);
+    }
+
+    /// A component was come by that was not live already, or refused.
+    pub fn compile(&self, how: Compile) {
+        for (_, counter) in self.compiles.iter().filter(|(compile, _)| *compile == how) {
+            counter.inc();
+        }
     }
 
     /// Counts the lines that `log` drops. The first log given is the one that is watched.
@@ -380,15 +428,18 @@ fn encode_tenants(encoder: &mut DescriptorEncoder<'_>, tenants: &[Arc<TenantMetr
     Ok(())
 }
 
-/// The counter of reloads, with a series for each result from the start.
+/// A counter with a series for each of three results from the start.
 #[derive(Debug)]
-struct Reloads([(&'static str, Counter); 3]);
+struct Results {
+    name: &'static str,
+    help: &'static str,
+    results: [(&'static str, Counter); 3],
+}
 
-impl Collector for Reloads {
+impl Collector for Results {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Reloads of the site file and its components.";
-        let mut family = encoder.encode_descriptor("reloads", help, None, MetricType::Counter)?;
-        self.0.iter().try_for_each(|(result, counter)| {
+        let mut family = encoder.encode_descriptor(self.name, self.help, None, MetricType::Counter)?;
+        self.results.iter().try_for_each(|(result, counter)| {
             encode_counter(&mut family, &[("result", *result)], counter.get())
         })
     }

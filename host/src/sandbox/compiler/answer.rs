@@ -1,0 +1,118 @@
+//! What the child process answers: one frame, that says what it is and how long.
+//!
+//! `magic, kind, length (u64, little-endian), as many bytes`, and nothing behind them. Whoever reads it believes none of
+//! it: a frame that is cut, or longer than it says, is no answer.
+
+use std::io::{self, Write};
+
+const MAGIC: [u8; 4] = *b"JFC1";
+
+/// The bytes before the payload.
+const HEAD_BYTES: usize = MAGIC.len() + 1 + size_of::<u64>();
+
+/// The longest refusal; a longer one is cut.
+const MAX_REFUSAL_BYTES: usize = 4096;
+
+/// What the child came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Answer<'a> {
+    /// Compiled code.
+    Code(&'a [u8]),
+    /// Intake did not let it through.
+    NotTaken(&'a str),
+    /// It does not compile.
+    Invalid(&'a str),
+    /// There was too little memory to compile it.
+    OutOfMemory,
+}
+
+impl<'a> Answer<'a> {
+    /// Writes the frame.
+    pub(super) fn write(&self, to: &mut impl Write) -> io::Result<()> {
+        let (kind, payload) = match self {
+            Self::Code(code) => (b'C', *code),
+            Self::NotTaken(why) => (b'N', cut(why)),
+            Self::Invalid(why) => (b'I', cut(why)),
+            Self::OutOfMemory => (b'M', &[][..]),
+        };
+        to.write_all(&MAGIC)?;
+        to.write_all(&[kind])?;
+        to.write_all(&u64::try_from(payload.len()).unwrap_or(u64::MAX).to_le_bytes())?;
+        to.write_all(payload)?;
+        to.flush()
+    }
+
+    /// Reads a whole frame; none if it is not one.
+    pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
+        let (head, payload) = bytes.split_at_checked(HEAD_BYTES)?;
+        let rest = head.strip_prefix(&MAGIC)?;
+        let (kind, length) = rest.split_first()?;
+        let length = u64::from_le_bytes(length.try_into().ok()?);
+        if u64::try_from(payload.len()).ok()? != length {
+            return None;
+        }
+        let words = || (payload.len() <= MAX_REFUSAL_BYTES).then(|| std::str::from_utf8(payload).ok())?;
+        match kind {
+            b'C' => Some(Self::Code(payload)),
+            b'N' => Some(Self::NotTaken(words()?)),
+            b'I' => Some(Self::Invalid(words()?)),
+            b'M' if payload.is_empty() => Some(Self::OutOfMemory),
+            _ => None,
+        }
+    }
+
+    /// The longest frame around code of this length.
+    pub(super) fn most_bytes(code: usize) -> usize {
+        code.max(MAX_REFUSAL_BYTES).saturating_add(HEAD_BYTES)
+    }
+}
+
+/// At most so much of a text, in whole characters.
+fn cut(text: &str) -> &[u8] {
+    let end = text.floor_char_boundary(MAX_REFUSAL_BYTES);
+    text.as_bytes().get(..end).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn frame(answer: &Answer<'_>) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        answer.write(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn what_is_written_is_read_and_nothing_that_is_cut_or_longer() {
+        for answer in [
+            Answer::Code(b"\x7fELF"),
+            Answer::NotTaken("it nests"),
+            Answer::Invalid("bad"),
+            Answer::OutOfMemory,
+        ] {
+            let bytes = frame(&answer);
+            assert_eq!(Answer::read(&bytes).as_ref(), Some(&answer));
+            for cut in 0..bytes.len() {
+                assert_eq!(Answer::read(&bytes[..cut]), None);
+            }
+            assert_eq!(Answer::read(&[&bytes[..], b"!"].concat()), None);
+        }
+    }
+
+    #[test]
+    fn a_long_refusal_is_cut_between_characters() {
+        let long = format!("x{}", "é".repeat(5000));
+        let bytes = frame(&Answer::Invalid(&long));
+        assert!(matches!(Answer::read(&bytes), Some(Answer::Invalid(text)) if long.starts_with(text)));
+    }
+
+    proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
+            let _ = Answer::read(&[&MAGIC[..], &bytes].concat());
+            let _ = Answer::read(&bytes);
+        }
+    }
+}

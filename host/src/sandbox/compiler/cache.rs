@@ -1,0 +1,385 @@
+//! Compiled code on disk, by what it was compiled from and for which engine.
+//!
+//! Whoever can write here can have the host run any machine code. So the folder must be the host's own and closed to
+//! everybody else; it is held open, and files in it are reached through it alone, without following links. A file is
+//! written under another name first and never again once it has its own, which says the sum of its bytes: the sum is
+//! checked on the very bytes that are used. What is wrong with a file is told by throwing it away.
+
+use std::fs::File;
+use std::io::{self, Read, Write};
+use std::os::fd::OwnedFd;
+use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{AtFlags, Dir, Mode, OFlags, Stat, fstat, openat, renameat, statat, unlinkat};
+
+use super::MAX_CODE_BYTES;
+use crate::sandbox::component::Digest;
+
+/// The most that all files have together, in bytes. One more, and those that were used longest ago go.
+const MOST_BYTES: u64 = 2 << 30;
+
+/// How a file begins that is not whole yet.
+const DRAFT: &str = "new-";
+
+/// A draft that is older was left behind.
+const DRAFT_AGE: Duration = Duration::from_secs(60 * 60);
+
+/// What others may not have on the folder, or do to a file in it.
+const OTHERS: u32 = 0o077;
+
+/// A folder of compiled code.
+pub(super) struct Cache {
+    folder: OwnedFd,
+    most_bytes: u64,
+    drafts: AtomicU64,
+}
+
+/// Why a folder is no cache.
+#[derive(Debug, thiserror::Error)]
+pub enum CacheError {
+    /// It is not there and cannot be made, or not be opened.
+    #[error("it cannot be opened: {0}")]
+    Open(#[source] io::Error),
+    /// Others could put code into it.
+    #[error("{0}, so what is in it could be anybody's")]
+    Distrusted(&'static str),
+}
+
+/// What is looked for: code that was compiled from this artifact for this engine.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Key {
+    pub(super) artifact: Digest,
+    pub(super) engine: Digest,
+}
+
+/// What was found.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found {
+    /// Code, whole.
+    Code(Vec<u8>),
+    /// Nothing.
+    Nothing,
+    /// A file that was not what its name says, or not ours, and is there no longer.
+    Damaged,
+}
+
+impl Key {
+    /// How the names of its files begin.
+    fn prefix(&self) -> String {
+        format!("{:x}-{:x}-", self.artifact, self.engine)
+    }
+
+    fn name(&self, code: &[u8]) -> String {
+        format!("{}{:x}", self.prefix(), Digest::of(code))
+    }
+}
+
+impl Cache {
+    /// Opens a folder, and makes it if it is not there.
+    pub(super) fn open(path: &Path) -> Result<Self, CacheError> {
+        Self::open_with(path, MOST_BYTES)
+    }
+
+    fn open_with(path: &Path, most_bytes: u64) -> Result<Self, CacheError> {
+        create(path).map_err(CacheError::Open)?;
+        let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let folder = rustix::fs::open(path, flags, Mode::empty());
+        let folder = folder.map_err(|error| CacheError::Open(error.into()))?;
+        let stat = fstat(&folder).map_err(|error| CacheError::Open(error.into()))?;
+        if stat.st_uid != rustix::process::geteuid().as_raw() {
+            return Err(CacheError::Distrusted("it belongs to another user"));
+        }
+        if u32::from(stat.st_mode) & OTHERS != 0 {
+            return Err(CacheError::Distrusted("other users have a right to it"));
+        }
+        let cache = Self { folder, most_bytes, drafts: AtomicU64::new(0) };
+        cache.sweep().map_err(CacheError::Open)?;
+        Ok(cache)
+    }
+
+    /// Finds code, and notes that it was used.
+    pub(super) fn find(&self, key: &Key) -> io::Result<Found> {
+        let prefix = key.prefix();
+        let mut found = Found::Nothing;
+        for entry in self.entries()?.into_iter().filter(|entry| entry.name.starts_with(&prefix)) {
+            if let Some(code) = self.read(&entry.name)?.filter(|code| key.name(code) == entry.name) {
+                return Ok(Found::Code(code));
+            }
+            self.remove(&entry.name)?;
+            found = Found::Damaged;
+        }
+        Ok(found)
+    }
+
+    /// Keeps code. What was used longest ago makes room for it.
+    pub(super) fn keep(&self, key: &Key, code: &[u8]) -> io::Result<()> {
+        let length = u64::try_from(code.len()).unwrap_or(u64::MAX);
+        self.make_room(self.most_bytes.saturating_sub(length))?;
+        let number = self.drafts.fetch_add(1, Ordering::Relaxed);
+        let draft = format!("{DRAFT}{}-{number}", std::process::id());
+        let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+        let file = openat(&self.folder, &draft, flags, Mode::RUSR | Mode::WUSR)?;
+        let written = File::from(file).write_all(code);
+        let kept = written.and_then(|()| Ok(renameat(&self.folder, &draft, &self.folder, key.name(code))?));
+        if kept.is_err() {
+            // The failure that counts is the first one.
+            let _ = self.remove(&draft);
+        }
+        kept
+    }
+
+    /// Throws away what has turned out not to be of use.
+    pub(super) fn forget(&self, key: &Key) -> io::Result<()> {
+        let prefix = key.prefix();
+        self.entries()?
+            .into_iter()
+            .filter(|entry| entry.name.starts_with(&prefix))
+            .try_for_each(|entry| self.remove(&entry.name))
+    }
+
+    /// A file's content, if it is a plain file of ours that no name elsewhere leads to.
+    fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
+        // Without `NONBLOCK` somebody's pipe would be waited for.
+        let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+        let file = match openat(&self.folder, name, flags, Mode::empty()) {
+            Ok(file) => File::from(file),
+            Err(rustix::io::Errno::LOOP | rustix::io::Errno::NXIO | rustix::io::Errno::NOENT) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let stat = fstat(&file)?;
+        let length = usize::try_from(stat.st_size).unwrap_or(usize::MAX);
+        if !is_ours(&stat) || length > MAX_CODE_BYTES {
+            return Ok(None);
+        }
+        let mut code = Vec::with_capacity(length);
+        let most = u64::try_from(MAX_CODE_BYTES).unwrap_or(u64::MAX);
+        (&file).take(most).read_to_end(&mut code)?;
+        // Who may not set the time keeps the file a little shorter.
+        let _ = file.set_modified(SystemTime::now());
+        Ok(Some(code))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        match unlinkat(&self.folder, name, AtFlags::empty()) {
+            // Another host that shares the folder was first.
+            Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
+            Err(rustix::io::Errno::ISDIR) => Ok(unlinkat(&self.folder, name, AtFlags::REMOVEDIR)?),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Removes drafts that nobody writes any more.
+    fn sweep(&self) -> io::Result<()> {
+        let long_ago = SystemTime::now().checked_sub(DRAFT_AGE).unwrap_or(SystemTime::UNIX_EPOCH);
+        let drafts = self.entries()?.into_iter().filter(|entry| entry.name.starts_with(DRAFT));
+        drafts.filter(|draft| draft.used < long_ago).try_for_each(|draft| self.remove(&draft.name))
+    }
+
+    /// Removes what was used longest ago until no more than this is left.
+    fn make_room(&self, most_bytes: u64) -> io::Result<()> {
+        let mut entries = self.entries()?;
+        entries.sort_by_key(|entry| entry.used);
+        let mut total = entries.iter().fold(0_u64, |total, entry| total.saturating_add(entry.bytes));
+        for entry in entries {
+            if total <= most_bytes {
+                break;
+            }
+            self.remove(&entry.name)?;
+            total = total.saturating_sub(entry.bytes);
+        }
+        Ok(())
+    }
+
+    fn entries(&self) -> io::Result<Vec<Entry>> {
+        let mut entries = Vec::new();
+        for each in Dir::read_from(&self.folder)? {
+            let each = each?;
+            let Ok(name) = each.file_name().to_str() else { continue };
+            if name == "." || name == ".." {
+                continue;
+            }
+            // It may be gone by now.
+            let Ok(stat) = statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+            entries.push(Entry {
+                name: name.to_owned(),
+                bytes: u64::try_from(stat.st_size).unwrap_or_default(),
+                used: modified(&stat),
+            });
+        }
+        Ok(entries)
+    }
+}
+
+/// A file in the folder.
+struct Entry {
+    name: String,
+    bytes: u64,
+    used: SystemTime,
+}
+
+fn create(path: &Path) -> io::Result<()> {
+    use std::os::unix::fs::DirBuilderExt;
+    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
+fn is_ours(stat: &Stat) -> bool {
+    let mode = u32::from(stat.st_mode);
+    let is_plain = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
+    is_plain
+        && stat.st_uid == rustix::process::geteuid().as_raw()
+        && mode & OTHERS == 0
+        // By another name it could be opened to be written.
+        && stat.st_nlink == 1
+}
+
+fn modified(stat: &Stat) -> SystemTime {
+    let seconds = u64::try_from(stat.st_mtime).unwrap_or_default();
+    let nanoseconds = u32::try_from(stat.st_mtime_nsec).unwrap_or_default();
+    let since = Duration::new(seconds, nanoseconds);
+    SystemTime::UNIX_EPOCH.checked_add(since).unwrap_or(SystemTime::UNIX_EPOCH)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt, symlink};
+    use std::path::PathBuf;
+
+    use super::*;
+
+    const CODE: &[u8] = b"compiled";
+
+    /// A cache in a folder of its own.
+    struct Place(tempfile::TempDir);
+
+    impl Place {
+        fn new() -> Self {
+            Self(tempfile::tempdir().unwrap())
+        }
+
+        fn path(&self) -> PathBuf {
+            self.0.path().join("compiled")
+        }
+
+        fn cache(&self) -> Cache {
+            Cache::open(&self.path()).unwrap()
+        }
+
+        fn file(&self, key: &Key) -> PathBuf {
+            self.path().join(key.name(CODE))
+        }
+
+        fn files(&self) -> usize {
+            fs::read_dir(self.path()).unwrap().count()
+        }
+    }
+
+    fn key(artifact: &str) -> Key {
+        Key { artifact: Digest::of(artifact.as_bytes()), engine: Digest::of(b"engine") }
+    }
+
+    #[test]
+    fn what_is_kept_is_found_by_the_next_that_opens_the_folder() {
+        let place = Place::new();
+        assert_eq!(place.cache().find(&key("a")).unwrap(), Found::Nothing);
+        place.cache().keep(&key("a"), CODE).unwrap();
+        assert_eq!(place.cache().find(&key("a")).unwrap(), Found::Code(CODE.to_vec()));
+        assert_eq!(place.cache().find(&key("b")).unwrap(), Found::Nothing);
+        let other_engine = Key { engine: Digest::of(b"another"), ..key("a") };
+        assert_eq!(place.cache().find(&other_engine).unwrap(), Found::Nothing);
+        assert_eq!(fs::metadata(place.path()).unwrap().permissions().mode() & 0o777, 0o700);
+        assert_eq!(fs::metadata(place.file(&key("a"))).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn what_is_not_as_it_was_written_is_thrown_away() {
+        type Break = fn(&Path);
+        let breaks: [(&str, Break); 8] = [
+            ("changed", |file| fs::write(file, b"Compiled").unwrap()),
+            ("cut", |file| fs::write(file, &CODE[..4]).unwrap()),
+            ("longer", |file| fs::write(file, [CODE, b"!"].concat()).unwrap()),
+            ("empty", |file| fs::write(file, b"").unwrap()),
+            ("another's to write", |file| {
+                fs::set_permissions(file, fs::Permissions::from_mode(0o666)).unwrap();
+            }),
+            ("known by another name", |file| fs::hard_link(file, file.with_extension("too")).unwrap()),
+            ("a link", |file| {
+                fs::rename(file, file.with_file_name("elsewhere")).unwrap();
+                symlink("elsewhere", file).unwrap();
+            }),
+            ("a folder", |file| {
+                fs::remove_file(file).unwrap();
+                fs::create_dir(file).unwrap();
+            }),
+        ];
+        for (what, damage) in breaks {
+            let place = Place::new();
+            let cache = place.cache();
+            cache.keep(&key("a"), CODE).unwrap();
+            damage(&place.file(&key("a")));
+            assert_eq!(cache.find(&key("a")).unwrap(), Found::Damaged, "{what}");
+            assert!(!place.file(&key("a")).exists(), "{what}");
+            cache.keep(&key("a"), CODE).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_folder_that_others_can_use_is_none() {
+        for mode in [0o701, 0o710, 0o770, 0o755, 0o777] {
+            let place = Place::new();
+            drop(place.cache());
+            fs::set_permissions(place.path(), fs::Permissions::from_mode(mode)).unwrap();
+            let refused = Cache::open(&place.path()).err().unwrap().to_string();
+            assert!(refused.contains("other users"), "{mode:o}: {refused}");
+        }
+        let place = Place::new();
+        fs::create_dir(place.0.path().join("elsewhere")).unwrap();
+        symlink("elsewhere", place.path()).unwrap();
+        assert!(matches!(Cache::open(&place.path()), Err(CacheError::Open(_))));
+    }
+
+    #[test]
+    fn a_folder_of_another_user_is_none() {
+        let place = Place::new();
+        drop(place.cache());
+        // Only root can give it away; everybody else cannot even open what they would have been given.
+        if std::os::unix::fs::chown(place.path(), Some(65_534), None).is_ok() {
+            let refused = Cache::open(&place.path()).err().unwrap().to_string();
+            assert!(refused.contains("another user"), "{refused}");
+        }
+    }
+
+    #[test]
+    fn what_was_used_longest_ago_makes_room() {
+        let place = Place::new();
+        drop(place.cache());
+        let cache = Cache::open_with(&place.path(), 3 * CODE.len() as u64).unwrap();
+        for (age, artifact) in [(30, "a"), (20, "b"), (10, "c")] {
+            cache.keep(&key(artifact), CODE).unwrap();
+            let file = File::open(place.file(&key(artifact))).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
+        }
+        assert_eq!(cache.find(&key("a")).unwrap(), Found::Code(CODE.to_vec()));
+        cache.keep(&key("d"), CODE).unwrap();
+        assert_eq!(cache.find(&key("b")).unwrap(), Found::Nothing);
+        for artifact in ["a", "c", "d"] {
+            assert_eq!(cache.find(&key(artifact)).unwrap(), Found::Code(CODE.to_vec()), "{artifact}");
+        }
+    }
+
+    #[test]
+    fn drafts_that_were_left_behind_are_swept_away() {
+        let place = Place::new();
+        drop(place.cache());
+        for (name, age) in [("new-1-0", 2 * 60 * 60), ("new-1-1", 0)] {
+            let file = File::create(place.path().join(name)).unwrap();
+            file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
+        }
+        drop(place.cache());
+        assert_eq!(place.files(), 1);
+    }
+}

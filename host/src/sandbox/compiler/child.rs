@@ -1,0 +1,118 @@
+//! The child process: a component on standard input, compiled code or a refusal on standard output.
+//!
+//! Owns what the process takes from itself before it reads a byte: memory, CPU, files, priority. Runs nothing of what
+//! it compiles. It is this same program, so that both agree on how code is made; the command that starts it is hidden.
+
+use std::io::{self, Read};
+use std::time::Duration;
+
+use rustix::process::{Resource, Rlimit, nice, setrlimit};
+
+use super::answer::Answer;
+use super::descriptors::close_inherited;
+use super::{MAX_CODE_BYTES, Task};
+use crate::sandbox::engine::compiling_engine;
+use crate::sandbox::intake;
+
+/// Descriptors: the three that it is given, and what starting threads takes for a moment.
+const DESCRIPTORS: u64 = 16;
+
+/// Below every process that answers somebody, and above those that only run on idle machines.
+const NICENESS: i32 = 5;
+
+/// Compiles what comes on standard input, and writes what came of it to standard output.
+///
+/// # Errors
+/// If the process cannot be confined, or nobody takes the answer.
+pub fn compile_standard_input(task: Task) -> io::Result<()> {
+    confine(&task)?;
+    let mut bytes = Vec::new();
+    io::stdin().lock().read_to_end(&mut bytes)?;
+    let mut stdout = io::stdout().lock();
+    match compile(&task, &bytes) {
+        Ok(code) => Answer::Code(&code).write(&mut stdout),
+        Err(Refusal::NotTaken(why)) => Answer::NotTaken(&why).write(&mut stdout),
+        Err(Refusal::Invalid(why)) => Answer::Invalid(&why).write(&mut stdout),
+        Err(Refusal::OutOfMemory) => Answer::OutOfMemory.write(&mut stdout),
+    }
+}
+
+enum Refusal {
+    NotTaken(String),
+    Invalid(String),
+    OutOfMemory,
+}
+
+fn compile(task: &Task, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
+    intake::check(bytes).map_err(|error| Refusal::NotTaken(error.to_string()))?;
+    let invalid = |error: wasmtime::Error| {
+        if error.is::<wasmtime::OutOfMemory>() || is_out_of_memory(&error) {
+            Refusal::OutOfMemory
+        } else {
+            Refusal::Invalid(format!("{error:#}"))
+        }
+    };
+    let engine = compiling_engine(task.pool).map_err(|error| Refusal::Invalid(error.to_string()))?;
+    let code = engine.precompile_component(bytes).map_err(invalid)?;
+    if code.len() > MAX_CODE_BYTES {
+        let most = MAX_CODE_BYTES >> 20;
+        return Err(Refusal::NotTaken(format!("its compiled code has more than {most} MiB")));
+    }
+    Ok(code)
+}
+
+fn is_out_of_memory(error: &wasmtime::Error) -> bool {
+    let of_system = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
+    of_system.is_some_and(|error| error.kind() == io::ErrorKind::OutOfMemory)
+}
+
+/// Takes from this process what a compiler does not need, for good.
+fn confine(task: &Task) -> io::Result<()> {
+    close_inherited()?;
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Signal, set_parent_process_death_signal};
+        // The thread that started this process waits for it: if that is gone, so is the host.
+        set_parent_process_death_signal(Some(Signal::KILL))?;
+    }
+    nice(NICENESS)?;
+    let seconds = task.time.as_secs().saturating_add(u64::from(task.time.subsec_nanos() > 0));
+    for (resource, most) in [
+        (Resource::Core, 0),
+        (Resource::Fsize, 0),
+        (Resource::Nofile, DESCRIPTORS),
+        (Resource::As, task.memory_bytes),
+    ] {
+        limit(resource, most, most)?;
+    }
+    // At the first a process is told, at the second killed.
+    limit(Resource::Cpu, seconds, seconds.saturating_add(1))
+}
+
+/// Lowers a limit; one that is lower already stays.
+fn limit(resource: Resource, current: u64, maximum: u64) -> io::Result<()> {
+    let lowest = |has: Option<u64>, wanted: u64| Some(has.map_or(wanted, |has| has.min(wanted)));
+    let now = rustix::process::getrlimit(resource);
+    let maximum = lowest(now.maximum, maximum);
+    let limit = Rlimit { current: lowest(maximum, current), maximum };
+    Ok(setrlimit(resource, limit)?)
+}
+
+/// How a task is written on the command line of the child.
+impl Task {
+    /// Its arguments, for [`Task::from_arguments`].
+    pub(super) fn to_arguments(self) -> [String; 4] {
+        [
+            self.pool.slots.to_string(),
+            self.pool.memory_bytes.to_string(),
+            self.time.as_millis().to_string(),
+            self.memory_bytes.to_string(),
+        ]
+    }
+
+    /// Reads them back.
+    pub fn from_arguments(slots: u32, pool_memory_bytes: u64, time_ms: u64, memory_bytes: u64) -> Self {
+        let pool = super::PoolSettings { slots, memory_bytes: pool_memory_bytes };
+        Self { pool, time: Duration::from_millis(time_ms), memory_bytes }
+    }
+}

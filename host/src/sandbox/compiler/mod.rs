@@ -1,0 +1,388 @@
+//! Bytes of strangers → a component that can run, at nobody's cost but their owner's.
+//!
+//! What compiles is a child process of this same program with limits of its own (`child.rs`, started and watched by
+//! `process.rs`); what it made is kept for the next start (`cache.rs`). What is live already, or was refused already, is
+//! not looked at again. Knows no tenants: how many may compile at once, and whose turn it is, is for whoever asks.
+
+mod answer;
+mod cache;
+mod child;
+mod code;
+mod descriptors;
+mod process;
+
+pub use cache::CacheError;
+pub use child::compile_standard_input;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::hash::{Hash, Hasher};
+use std::io;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use sha2::{Digest as _, Sha256};
+
+use self::answer::Answer;
+use self::cache::{Cache, Found, Key};
+use self::code::Code;
+use self::process::{Bounds, Ended, How, Stop};
+use super::component::{Component, ComponentError, Digest, Size, WeakComponent, check_preamble};
+use super::engine::Sandbox;
+use super::intake::Rule;
+use super::pool::PoolSettings;
+use crate::observe::Log;
+
+/// The longest compiled code. CPython's 19 MB component becomes 62 MB.
+const MAX_CODE_BYTES: usize = 512 << 20;
+
+/// A busy machine gives the child less than a core: so much longer may it take by the clock on the wall.
+const WALL_FOR_CPU: u32 = 4;
+
+/// Threads of one child. More hardly hasten it, and each takes memory that has a limit.
+const MOST_THREADS: usize = 4;
+
+/// Refusals that are remembered, so that a bomb costs its time once and not at each change of the site.
+const REMEMBERED_REFUSALS: usize = 256;
+
+/// What one upload may cost: `[host.intake]`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct IntakeLimits {
+    /// Its own size.
+    pub artifact_bytes: u64,
+    /// CPU time of compiling it, on all cores together; whole seconds, rounded up.
+    pub compile_time: Duration,
+    /// Address space of the process that does it.
+    pub compile_memory_bytes: u64,
+}
+
+impl Default for IntakeLimits {
+    fn default() -> Self {
+        Self {
+            artifact_bytes: 64 << 20,
+            compile_time: Duration::from_secs(30),
+            compile_memory_bytes: 2 << 30,
+        }
+    }
+}
+
+/// What a child is to do, and with how much.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Task {
+    pool: PoolSettings,
+    time: Duration,
+    memory_bytes: u64,
+}
+
+/// The program that is started to compile: one whose command `compile` is [`compile_standard_input`].
+#[derive(Debug, Clone)]
+pub struct CompilerProgram(PathBuf);
+
+impl CompilerProgram {
+    /// The running program itself.
+    ///
+    /// # Errors
+    /// If the system does not say which that is.
+    pub fn this() -> io::Result<Self> {
+        // Whatever has become of its file since: a replaced one could be another compiler.
+        let running = Path::new("/proc/self/exe");
+        if cfg!(target_os = "linux") && running.exists() {
+            return Ok(Self(running.to_owned()));
+        }
+        std::env::current_exe().map(Self)
+    }
+
+    /// The program in this file.
+    pub fn at(path: PathBuf) -> Self {
+        Self(path)
+    }
+}
+
+/// What a compiler is made from.
+pub struct CompilerSettings {
+    /// What compiles.
+    pub program: CompilerProgram,
+    /// With how much.
+    pub limits: IntakeLimits,
+    /// Where compiled code is kept: a folder of nobody's but the host's own. None: nowhere.
+    pub cache: Option<PathBuf>,
+    /// Where trouble with that is told.
+    pub log: Log,
+}
+
+/// How a component was come by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Provenance {
+    /// It was live already.
+    Live,
+    /// Its code was in the cache.
+    Cached,
+    /// It was compiled.
+    Compiled,
+}
+
+/// Loads components into a sandbox. Shared by everybody who does.
+pub struct Compiler {
+    sandbox: Arc<Sandbox>,
+    program: CompilerProgram,
+    limits: IntakeLimits,
+    engine: Digest,
+    cache: Option<Cache>,
+    stop: Stop,
+    log: Log,
+    known: Mutex<Known>,
+    /// Rung when a digest is not under way any more.
+    landed: Condvar,
+}
+
+/// What need not be compiled, or not now.
+#[derive(Default)]
+struct Known {
+    live: BTreeMap<Digest, WeakComponent>,
+    refused: VecDeque<(Digest, ComponentError)>,
+    under_way: BTreeSet<Digest>,
+}
+
+impl Compiler {
+    /// Makes one. Without a folder that can be trusted it has no cache, which the log is told.
+    ///
+    /// # Errors
+    /// If the system gives no pipe.
+    pub fn new(sandbox: Arc<Sandbox>, settings: CompilerSettings) -> io::Result<Self> {
+        let CompilerSettings { program, limits, cache, log } = settings;
+        let cache = cache.and_then(|path| match Cache::open(&path) {
+            Ok(cache) => Some(cache),
+            Err(error) => {
+                log.warn("compiled code is not kept: every start compiles anew")
+                    .display("folder", path.display())
+                    .display("reason", &error)
+                    .send();
+                None
+            }
+        });
+        let engine = fingerprint(&sandbox);
+        let stop = Stop::new()?;
+        let (known, landed) = (Mutex::default(), Condvar::new());
+        Ok(Self { sandbox, program, limits, engine, cache, stop, log, known, landed })
+    }
+
+    /// The largest artifact that it takes.
+    pub fn most_artifact_bytes(&self) -> u64 {
+        self.limits.artifact_bytes
+    }
+
+    /// Ends what is under way; from now on nothing is compiled.
+    pub fn stop(&self) {
+        self.stop.stop();
+    }
+
+    /// Turns an artifact into a component, without compiling it where that can be avoided. Takes up to what the limits
+    /// say, mostly waiting: not for an async worker.
+    pub fn load(&self, bytes: &[u8]) -> Result<(Component, Provenance), ComponentError> {
+        if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > self.limits.artifact_bytes {
+            return Err(ComponentError::TooLarge { most: Size(self.limits.artifact_bytes) });
+        }
+        check_preamble(bytes)?;
+        let digest = Digest::of(bytes);
+        let _under_way = match self.take(digest)? {
+            Taken::Live(component) => return Ok((component, Provenance::Live)),
+            Taken::ToDo(under_way) => under_way,
+        };
+        let loaded = self.load_anew(bytes, digest);
+        let mut known = self.known();
+        match &loaded {
+            Ok((component, _)) => {
+                known.live.retain(|_, component| component.is_live());
+                known.live.insert(digest, component.downgrade());
+            }
+            Err(error) if error.is_final() => {
+                known.refused.push_back((digest, error.clone()));
+                if known.refused.len() > REMEMBERED_REFUSALS {
+                    known.refused.pop_front();
+                }
+            }
+            Err(_) => {}
+        }
+        loaded
+    }
+
+    /// What is known of a digest; waits while another thread is finding it out.
+    fn take(&self, digest: Digest) -> Result<Taken<'_>, ComponentError> {
+        let known = self.known();
+        let is_under_way = |known: &mut Known| known.under_way.contains(&digest);
+        let mut known = self.landed.wait_while(known, is_under_way).unwrap_or_else(PoisonError::into_inner);
+        if let Some(component) = known.live.get(&digest).and_then(WeakComponent::upgrade) {
+            return Ok(Taken::Live(component));
+        }
+        if let Some((_, error)) = known.refused.iter().find(|(refused, _)| *refused == digest) {
+            return Err(error.clone());
+        }
+        known.under_way.insert(digest);
+        Ok(Taken::ToDo(UnderWay { compiler: self, digest }))
+    }
+
+    fn load_anew(&self, bytes: &[u8], digest: Digest) -> Result<(Component, Provenance), ComponentError> {
+        let key = Key { artifact: digest, engine: self.engine };
+        if let Some(component) = self.from_cache(&key, bytes.len()) {
+            return Ok((component, Provenance::Cached));
+        }
+        let output = self.compile(bytes)?;
+        let code = match Answer::read(&output) {
+            Some(Answer::Code(code)) => code,
+            Some(Answer::NotTaken(why)) => return Err(ComponentError::NotTaken(why.to_owned())),
+            Some(Answer::Invalid(why)) => return Err(ComponentError::Invalid(why.to_owned())),
+            Some(Answer::OutOfMemory) => return Err(self.too_much_memory()),
+            None => return Err(ComponentError::Crashed("it answered nothing that makes sense".into())),
+        };
+        let component = self.component(code, digest, bytes.len())?;
+        if let Some(cache) = &self.cache
+            && let Err(error) = cache.keep(&key, code)
+        {
+            let entry = self.log.warn("compiled code was not kept: the next start compiles it anew");
+            entry.display("artifact", digest).display("reason", error).send();
+        }
+        Ok((component, Provenance::Compiled))
+    }
+
+    /// A component whose code is in the cache. What is there and of no use is thrown away.
+    fn from_cache(&self, key: &Key, bytes: usize) -> Option<Component> {
+        let cache = self.cache.as_ref()?;
+        let wrong = match cache.find(key) {
+            Ok(Found::Nothing) => return None,
+            Ok(Found::Code(code)) => match self.component(&code, key.artifact, bytes) {
+                Ok(component) => return Some(component),
+                Err(error) => {
+                    let forgotten = cache.forget(key).err().map(|error| format!("; {error}"));
+                    format!("{error}{}", forgotten.unwrap_or_default())
+                }
+            },
+            Ok(Found::Damaged) => "it was not as it was written".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        let entry = self.log.warn("compiled code that was kept is of no use: it is compiled anew");
+        entry.display("artifact", key.artifact).field("reason", wrong.as_str()).send();
+        None
+    }
+
+    fn component(&self, code: &[u8], digest: Digest, bytes: usize) -> Result<Component, ComponentError> {
+        let compiled = Code(code).load(&self.sandbox.engine);
+        let compiled = compiled.map_err(|error| ComponentError::Crashed(format!("{error:#}")))?;
+        self.sandbox.component(&compiled, digest, bytes)
+    }
+
+    /// Has a child compile it: what that wrote.
+    fn compile(&self, bytes: &[u8]) -> Result<Vec<u8>, ComponentError> {
+        let IntakeLimits { compile_time: time, compile_memory_bytes: memory_bytes, .. } = self.limits;
+        let task = Task { pool: self.sandbox.settings, time, memory_bytes };
+        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
+        let mut command = Command::new(&self.program.0);
+        command
+            .arg0("jackfield")
+            .arg("compile")
+            .args(task.to_arguments())
+            .env_clear()
+            // Cranelift's threads are rayon's, which looks nowhere else.
+            .env("RAYON_NUM_THREADS", threads.to_string())
+            // An allocator that reserves gigabytes in advance would use up the address space for nothing.
+            .env("MIMALLOC_ARENA_RESERVE", "32MiB")
+            .current_dir("/")
+            // What a terminal sends to the host is not for it.
+            .process_group(0);
+        let bounds = Bounds {
+            time: time.saturating_mul(WALL_FOR_CPU),
+            output_bytes: Answer::most_bytes(MAX_CODE_BYTES),
+        };
+        let ended = process::run(&mut command, bytes, bounds, &self.stop)
+            .map_err(|error| ComponentError::NoCompiler(error.to_string()))?;
+        self.explain(ended)
+    }
+
+    /// What a child wrote, or which limit it came to its end by.
+    fn explain(&self, ended: Ended) -> Result<Vec<u8>, ComponentError> {
+        let Ended { how, output, complaint } = ended;
+        match how {
+            How::Exited(status) if status.success() => Ok(output),
+            How::Exited(status) => Err(self.explain_status(status, &complaint)),
+            How::TimeIsOver => Err(ComponentError::CompileWall {
+                most: self.limits.compile_time,
+                wall: self.limits.compile_time.saturating_mul(WALL_FOR_CPU),
+            }),
+            How::WroteTooMuch => Err(ComponentError::Crashed("it answered without end".into())),
+            How::Stopped => Err(ComponentError::Stopped),
+        }
+    }
+
+    fn explain_status(&self, status: ExitStatus, complaint: &str) -> ComponentError {
+        use rustix::process::Signal;
+        let signal = status.signal();
+        if signal == Some(Signal::XCPU.as_raw()) {
+            return ComponentError::CompileTime { most: self.limits.compile_time };
+        }
+        // What Rust says before it aborts, what the system says of a map or a thread that there is no memory for.
+        let is_of_memory = ["memory allocation of", "Cannot allocate memory", "out of memory", "WouldBlock"]
+            .iter()
+            .any(|words| complaint.contains(words));
+        if is_of_memory {
+            return self.too_much_memory();
+        }
+        let last_line = complaint.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
+        ComponentError::Crashed(match (signal, last_line) {
+            (Some(signal), "") => format!("it was ended by signal {signal}"),
+            (Some(signal), said) => format!("it was ended by signal {signal}: {said}"),
+            (None, said) => format!("{status}: {said}"),
+        })
+    }
+
+    fn too_much_memory(&self) -> ComponentError {
+        ComponentError::CompileMemory { most: Size(self.limits.compile_memory_bytes) }
+    }
+
+    fn known(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+enum Taken<'a> {
+    Live(Component),
+    ToDo(UnderWay<'a>),
+}
+
+/// Others who want the same wait until this is dropped.
+struct UnderWay<'a> {
+    compiler: &'a Compiler,
+    digest: Digest,
+}
+
+impl Drop for UnderWay<'_> {
+    fn drop(&mut self) {
+        self.compiler.known().under_way.remove(&self.digest);
+        self.compiler.landed.notify_all();
+    }
+}
+
+/// All that decides whether kept code is what compiling would give: the engine, and what intake lets through.
+fn fingerprint(sandbox: &Sandbox) -> Digest {
+    let mut sum = Sum(Sha256::new());
+    sandbox.engine.precompile_compatibility_hash().hash(&mut sum);
+    env!("CARGO_PKG_VERSION").hash(&mut sum);
+    Rule::ALL.map(|rule| (rule, rule.most())).hash(&mut sum);
+    Digest::from(<[u8; 32]>::from(sum.0.finalize()))
+}
+
+/// SHA-256 as std's traits feed it; what it comes to is asked of it itself.
+struct Sum(Sha256);
+
+impl Hasher for Sum {
+    fn write(&mut self, bytes: &[u8]) {
+        self.0.update(bytes);
+    }
+
+    fn finish(&self) -> u64 {
+        0
+    }
+}
+
+#[cfg(test)]
+mod tests;

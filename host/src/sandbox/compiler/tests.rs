@@ -1,0 +1,17 @@
+use super::*;
+use crate::sandbox::engine::compiling_engine;
+
+#[test]
+fn the_child_makes_code_for_the_very_engine_that_runs_it() {
+    let settings = PoolSettings { slots: 2, memory_bytes: 1 << 30 };
+    let sandbox = Sandbox::new(settings).unwrap();
+    let sum = |engine: &wasmtime::Engine| {
+        let mut sum = Sum(Sha256::new());
+        engine.precompile_compatibility_hash().hash(&mut sum);
+        <[u8; 32]>::from(sum.0.finalize())
+    };
+    assert_eq!(sum(&sandbox.engine), sum(&compiling_engine(settings).unwrap()));
+    let component = b"\0asm\x0d\0\x01\0";
+    let code = compiling_engine(settings).unwrap().precompile_component(component).unwrap();
+    assert!(Code(&code).load(&sandbox.engine).is_ok());
+}

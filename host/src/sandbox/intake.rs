@@ -1,0 +1,438 @@
+//! Intake: may these bytes be compiled at all?
+//!
+//! Owns the proposals that plugs may use and the bounds on what a component may be made of, each far above what the
+//! largest honest components have and below what costs seconds or gigabytes to compile. Reads the bytes once, in their
+//! order, and validates them as it goes; each part is counted before it is looked into. What passes may still be
+//! expensive: time and memory of compiling are bounded by whoever compiles.
+
+use std::fmt;
+
+use wasmparser::{
+    ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, ComponentType,
+    ComponentTypeDeclaration, ComponentTypeRef, CompositeInnerType, Encoding, FuncValidatorAllocations,
+    FunctionBody, Instance, InstanceTypeDeclaration, OperatorsReader, Parser, Payload, RecGroup,
+    ValidPayload, Validator, WasmFeatures,
+};
+
+/// What a component may use. Everything else is refused here and turned off in the engine: what no plug needs is attack
+/// surface. Tail calls are QuickJS's; several memories are what calls between composed components need.
+pub(super) const PROPOSALS: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
+    .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
+    .union(WasmFeatures::SIGN_EXTENSION)
+    .union(WasmFeatures::REFERENCE_TYPES)
+    .union(WasmFeatures::MULTI_VALUE)
+    .union(WasmFeatures::BULK_MEMORY)
+    .union(WasmFeatures::SIMD)
+    .union(WasmFeatures::TAIL_CALL)
+    .union(WasmFeatures::FLOATS)
+    .union(WasmFeatures::MULTI_MEMORY)
+    .union(WasmFeatures::EXTENDED_CONST)
+    .union(WasmFeatures::COMPONENT_MODEL);
+
+/// What of a component is bounded. Each is of the whole file, unless it says otherwise.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Rule {
+    /// Components and modules inside one another.
+    Nesting,
+    /// Components, nested ones.
+    Components,
+    /// Core modules.
+    Modules,
+    /// Everything in a component, and again for each time that it is instantiated.
+    Expansion,
+    /// Instances of components and of modules.
+    Instances,
+    /// What instances are given and made from.
+    Arguments,
+    /// Aliases.
+    Aliases,
+    /// Functions lifted or lowered, and the component model's own.
+    Canonicals,
+    /// Types of components, their fields, cases and declarations.
+    Types,
+    /// Types of core modules.
+    CoreTypes,
+    /// Parameters and results of one core function or block.
+    Signature,
+    /// Imports of components.
+    Imports,
+    /// Exports of components.
+    Exports,
+    /// Imports of core modules.
+    CoreImports,
+    /// Exports of core modules.
+    CoreExports,
+    /// Functions of core modules.
+    Functions,
+    /// Globals of core modules.
+    Globals,
+    /// Memories and tables of core modules.
+    Memories,
+    /// Data and element segments of core modules.
+    Segments,
+    /// Bytes of one function.
+    Body,
+    /// Locals of one function, its parameters among them.
+    Locals,
+    /// Values that one function has on its stack at once.
+    Operands,
+    /// Blocks of one function inside one another.
+    Blocks,
+}
+
+impl Rule {
+    /// Every rule there is.
+    pub const ALL: [Self; 23] = [
+        Self::Nesting,
+        Self::Components,
+        Self::Modules,
+        Self::Expansion,
+        Self::Instances,
+        Self::Arguments,
+        Self::Aliases,
+        Self::Canonicals,
+        Self::Types,
+        Self::CoreTypes,
+        Self::Signature,
+        Self::Imports,
+        Self::Exports,
+        Self::CoreImports,
+        Self::CoreExports,
+        Self::Functions,
+        Self::Globals,
+        Self::Memories,
+        Self::Segments,
+        Self::Body,
+        Self::Locals,
+        Self::Operands,
+        Self::Blocks,
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        self.row().0
+    }
+
+    /// The most that is let through. Behind each: what CPython (componentize-py), StarlingMonkey (componentize-js),
+    /// QuickJS, TinyGo and Rust make of it, whichever has most.
+    pub fn most(self) -> u64 {
+        self.row().1
+    }
+
+    fn row(self) -> (&'static str, u64) {
+        match self {
+            Self::Nesting => ("nesting", 16),              // 3
+            Self::Components => ("components", 256),       // 4; one costs the compiler 200 KiB
+            Self::Modules => ("modules", 256),             // 14
+            Self::Expansion => ("expansion", 100_000),     // 4,000
+            Self::Instances => ("instances", 1000),        // 72
+            Self::Arguments => ("arguments", 50_000),      // 1,541
+            Self::Aliases => ("aliases", 50_000),          // 1,468
+            Self::Canonicals => ("canonicals", 10_000),    // 203
+            Self::Types => ("types", 50_000),              // 1,630
+            Self::CoreTypes => ("core-types", 50_000),     // 1,121
+            Self::Signature => ("signature", 100),         // 31
+            Self::Imports => ("imports", 1000),            // 49
+            Self::Exports => ("exports", 1000),            // 22
+            Self::CoreImports => ("core-imports", 50_000), // 2,372
+            Self::CoreExports => ("core-exports", 50_000), // 4,227
+            Self::Functions => ("functions", 150_000),     // 13,457; one costs the compiler 60 µs and 7 KiB
+            Self::Globals => ("globals", 50_000),          // 874
+            Self::Memories => ("memories", 100),           // 4
+            Self::Segments => ("segments", 200_000),       // 67,575
+            Self::Body => ("body", 2 << 20),               // 426,843
+            Self::Locals => ("locals", 10_000),            // 271; 20,000 that live at once cost 13 s
+            Self::Operands => ("operands", 1000),          // 64; 20,000 cost 15 s
+            Self::Blocks => ("blocks", 10_000),            // 782; 60,000 cost 5 s
+        }
+    }
+}
+
+impl fmt::Display for Rule {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Why bytes are not compiled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum IntakeError {
+    /// More of something than any honest component has.
+    #[error("it has {found} of `{rule}`, and {} are the most that is compiled", rule.most())]
+    TooMuch {
+        /// Of what.
+        rule: Rule,
+        /// How much; of what is counted part by part, what was counted when it became too much.
+        found: u64,
+    },
+    /// Broken, or of a proposal that is turned off.
+    #[error("{0}")]
+    Invalid(String),
+    /// A component that is not known before it is instantiated can be anything, and any number of times.
+    #[error("it takes a component or module as an import or from an instance, which no host provides")]
+    ComponentAsValue,
+}
+
+impl From<wasmparser::BinaryReaderError> for IntakeError {
+    fn from(error: wasmparser::BinaryReaderError) -> Self {
+        Self::Invalid(error.to_string())
+    }
+}
+
+/// Looks at the bytes of a component from its first to its last.
+pub fn check(bytes: &[u8]) -> Result<(), IntakeError> {
+    let mut intake = Intake::default();
+    let mut validator = Validator::new_with_features(PROPOSALS);
+    let mut allocations = FuncValidatorAllocations::default();
+    for payload in Parser::new(0).parse_all(bytes) {
+        let payload = payload?;
+        intake.count(&payload)?;
+        if let ValidPayload::Func(function, body) = validator.payload(&payload)? {
+            let mut function = function.into_validator(std::mem::take(&mut allocations));
+            check_function(&mut function, &body)?;
+            allocations = function.into_allocations();
+        }
+    }
+    Ok(())
+}
+
+type FuncValidator = wasmparser::FuncValidator<wasmparser::ValidatorResources>;
+
+fn check_function(function: &mut FuncValidator, body: &FunctionBody<'_>) -> Result<(), IntakeError> {
+    within(Rule::Body, body.as_bytes().len())?;
+    let mut reader = body.get_binary_reader();
+    function.read_locals(&mut reader)?;
+    within(Rule::Locals, function.len_locals())?;
+    let mut operators = OperatorsReader::new(reader);
+    while !operators.eof() {
+        let offset = operators.original_position();
+        operators.visit_operator(&mut function.visitor(offset))??;
+        within(Rule::Operands, function.operand_stack_height())?;
+        within(Rule::Blocks, function.control_stack_height())?;
+    }
+    operators.finish()?;
+    Ok(())
+}
+
+fn within(rule: Rule, found: impl TryInto<u64>) -> Result<(), IntakeError> {
+    let found = found.try_into().unwrap_or(u64::MAX);
+    if found > rule.most() { Err(IntakeError::TooMuch { rule, found }) } else { Ok(()) }
+}
+
+/// What was counted so far.
+#[derive(Default)]
+struct Intake {
+    /// By the rules' places in [`Rule::ALL`].
+    counts: [u64; Rule::ALL.len()],
+    /// The components and modules that are being read, each inside the one before.
+    open: Vec<Open>,
+}
+
+/// A component or module that is being read.
+struct Open {
+    encoding: Encoding,
+    /// How much it is, with all that it instantiates.
+    expansion: u64,
+    /// That of each component that it can instantiate, by index.
+    components: Vec<u64>,
+}
+
+impl Intake {
+    fn add(&mut self, rule: Rule, more: impl TryInto<u64>) -> Result<(), IntakeError> {
+        let more = more.try_into().unwrap_or(u64::MAX);
+        let place = Rule::ALL.iter().position(|each| *each == rule).unwrap_or_default();
+        let Some(count) = self.counts.get_mut(place) else { return Ok(()) };
+        *count = count.saturating_add(more);
+        within(rule, *count)
+    }
+
+    /// Adds to a rule of components, and to what the one that is being read comes to.
+    fn add_part(&mut self, rule: Rule, more: impl TryInto<u64>) -> Result<(), IntakeError> {
+        let more = more.try_into().unwrap_or(u64::MAX);
+        self.expand(more)?;
+        self.add(rule, more)
+    }
+
+    fn expand(&mut self, more: u64) -> Result<(), IntakeError> {
+        let Some(open) = self.open.last_mut() else { return Ok(()) };
+        open.expansion = open.expansion.saturating_add(more);
+        within(Rule::Expansion, open.expansion)
+    }
+
+    fn count(&mut self, payload: &Payload<'_>) -> Result<(), IntakeError> {
+        match payload {
+            Payload::Version { encoding, .. } => {
+                self.open.push(Open { encoding: *encoding, expansion: 1, components: Vec::new() });
+                within(Rule::Nesting, self.open.len())
+            }
+            Payload::End(_) => {
+                let closed = self.open.pop();
+                if let (Some(closed), Some(around)) = (closed, self.open.last_mut())
+                    && closed.encoding == Encoding::Component
+                {
+                    around.components.push(closed.expansion);
+                }
+                Ok(())
+            }
+            Payload::ModuleSection { .. } => self.add_part(Rule::Modules, 1_u64),
+            Payload::ComponentSection { .. } => self.add_part(Rule::Components, 1_u64),
+            Payload::InstanceSection(section) => {
+                self.add_part(Rule::Instances, section.count())?;
+                for instance in section.clone() {
+                    self.add_part(
+                        Rule::Arguments,
+                        match instance? {
+                            Instance::Instantiate { args, .. } => args.len(),
+                            Instance::FromExports(exports) => exports.len(),
+                        },
+                    )?;
+                }
+                Ok(())
+            }
+            Payload::ComponentInstanceSection(section) => {
+                self.add_part(Rule::Instances, section.count())?;
+                for instance in section.clone() {
+                    self.component_instance(&instance?)?;
+                }
+                Ok(())
+            }
+            Payload::ComponentAliasSection(section) => {
+                self.add_part(Rule::Aliases, section.count())?;
+                for alias in section.clone() {
+                    self.alias(&alias?)?;
+                }
+                Ok(())
+            }
+            Payload::ComponentImportSection(section) => {
+                self.add_part(Rule::Imports, section.count())?;
+                for import in section.clone() {
+                    if let ComponentTypeRef::Component(_) | ComponentTypeRef::Module(_) = import?.ty {
+                        return Err(IntakeError::ComponentAsValue);
+                    }
+                }
+                Ok(())
+            }
+            Payload::ComponentExportSection(section) => {
+                self.add_part(Rule::Exports, section.count())?;
+                for export in section.clone() {
+                    // An export is one more item of its kind.
+                    let export = export?;
+                    if export.kind == ComponentExternalKind::Component {
+                        self.again(0, export.index);
+                    }
+                }
+                Ok(())
+            }
+            Payload::ComponentCanonicalSection(section) => self.add_part(Rule::Canonicals, section.count()),
+            Payload::ComponentTypeSection(section) => {
+                self.add_part(Rule::Types, section.count())?;
+                for each in section.clone() {
+                    self.add(Rule::Types, parts(&each?))?;
+                }
+                Ok(())
+            }
+            Payload::CoreTypeSection(section) => self.add_part(Rule::CoreTypes, section.count()),
+            Payload::TypeSection(section) => {
+                self.add(Rule::CoreTypes, section.count())?;
+                for group in section.clone() {
+                    signatures(&group?)?;
+                }
+                Ok(())
+            }
+            Payload::ImportSection(section) => self.add(Rule::CoreImports, section.count()),
+            Payload::ExportSection(section) => self.add(Rule::CoreExports, section.count()),
+            Payload::FunctionSection(section) => self.add(Rule::Functions, section.count()),
+            Payload::GlobalSection(section) => self.add(Rule::Globals, section.count()),
+            Payload::TableSection(section) => self.add(Rule::Memories, section.count()),
+            Payload::MemorySection(section) => self.add(Rule::Memories, section.count()),
+            Payload::DataSection(section) => self.add(Rule::Segments, section.count()),
+            Payload::ElementSection(section) => self.add(Rule::Segments, section.count()),
+            _ => Ok(()),
+        }
+    }
+
+    fn component_instance(&mut self, instance: &ComponentInstance<'_>) -> Result<(), IntakeError> {
+        match instance {
+            ComponentInstance::Instantiate { component_index, args } => {
+                let expansion = self.expansion(0, *component_index);
+                self.expand(expansion)?;
+                self.add_part(Rule::Arguments, args.len())
+            }
+            ComponentInstance::FromExports(exports) => self.add_part(Rule::Arguments, exports.len()),
+        }
+    }
+
+    fn alias(&mut self, alias: &ComponentAlias<'_>) -> Result<(), IntakeError> {
+        match alias {
+            ComponentAlias::InstanceExport {
+                kind: ComponentExternalKind::Component | ComponentExternalKind::Module,
+                ..
+            } => Err(IntakeError::ComponentAsValue),
+            ComponentAlias::Outer { kind: ComponentOuterAliasKind::Component, count, index } => {
+                self.again(*count, *index);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// A component by another index.
+    fn again(&mut self, outward: u32, index: u32) {
+        let expansion = self.expansion(outward, index);
+        if let Some(open) = self.open.last_mut() {
+            open.components.push(expansion);
+        }
+    }
+
+    /// What a component comes to that is named from the one that is being read. Of an index that does not exist, which
+    /// the validator refuses in a moment, nothing.
+    fn expansion(&self, outward: u32, index: u32) -> u64 {
+        let around = usize::try_from(outward).ok().and_then(|outward| self.open.iter().nth_back(outward));
+        let index = usize::try_from(index).unwrap_or(usize::MAX);
+        around.and_then(|open| open.components.get(index)).copied().unwrap_or_default()
+    }
+}
+
+/// The fields, cases and declarations of a type, those inside it included.
+fn parts(of: &ComponentType<'_>) -> usize {
+    use wasmparser::ComponentDefinedType::{Enum, Flags, Record, Tuple, Variant};
+    let mut parts: usize = 0;
+    // Types stand inside one another at most as deep as the parser reads them.
+    let mut waiting = vec![of];
+    while let Some(each) = waiting.pop() {
+        let own = match each {
+            ComponentType::Component(declarations) => {
+                waiting.extend(declarations.iter().filter_map(|declaration| match declaration {
+                    ComponentTypeDeclaration::Type(inner) => Some(inner),
+                    _ => None,
+                }));
+                declarations.len()
+            }
+            ComponentType::Instance(declarations) => {
+                waiting.extend(declarations.iter().filter_map(|declaration| match declaration {
+                    InstanceTypeDeclaration::Type(inner) => Some(inner),
+                    _ => None,
+                }));
+                declarations.len()
+            }
+            ComponentType::Func(function) => function.params.len(),
+            ComponentType::Defined(Record(fields)) => fields.len(),
+            ComponentType::Defined(Variant(cases)) => cases.len(),
+            ComponentType::Defined(Tuple(types)) => types.len(),
+            ComponentType::Defined(Flags(names) | Enum(names)) => names.len(),
+            ComponentType::Defined(_) | ComponentType::Resource { .. } => 0,
+        };
+        parts = parts.saturating_add(own);
+    }
+    parts
+}
+
+/// A call or branch costs the compiler each value that it passes, and the file a few bytes.
+fn signatures(group: &RecGroup) -> Result<(), IntakeError> {
+    for each in group.types() {
+        if let CompositeInnerType::Func(function) = &each.composite_type.inner {
+            within(Rule::Signature, function.params().len().saturating_add(function.results().len()))?;
+        }
+    }
+    Ok(())
+}
