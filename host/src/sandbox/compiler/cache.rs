@@ -27,7 +27,7 @@ const DRAFT: &str = "new-";
 const DRAFT_AGE: Duration = Duration::from_secs(60 * 60);
 
 /// What others may not have on the folder, or do to a file in it.
-const OTHERS: u32 = 0o077;
+const OTHERS: Mode = Mode::RWXG.union(Mode::RWXO);
 
 /// A folder of compiled code.
 pub(super) struct Cache {
@@ -91,7 +91,7 @@ impl Cache {
         if stat.st_uid != rustix::process::geteuid().as_raw() {
             return Err(CacheError::Distrusted("it belongs to another user"));
         }
-        if u32::from(stat.st_mode) & OTHERS != 0 {
+        if Mode::from_raw_mode(stat.st_mode).intersects(OTHERS) {
             return Err(CacheError::Distrusted("other users have a right to it"));
         }
         let cache = Self { folder, most_bytes, drafts: AtomicU64::new(0) };
@@ -227,11 +227,10 @@ fn create(path: &Path) -> io::Result<()> {
 }
 
 fn is_ours(stat: &Stat) -> bool {
-    let mode = u32::from(stat.st_mode);
     let is_plain = rustix::fs::FileType::from_raw_mode(stat.st_mode).is_file();
     is_plain
         && stat.st_uid == rustix::process::geteuid().as_raw()
-        && mode & OTHERS == 0
+        && !Mode::from_raw_mode(stat.st_mode).intersects(OTHERS)
         // By another name it could be opened to be written.
         && stat.st_nlink == 1
 }

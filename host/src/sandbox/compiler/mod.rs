@@ -225,7 +225,7 @@ impl Compiler {
 
     fn load_anew(&self, bytes: &[u8], digest: Digest) -> Result<(Component, Provenance), ComponentError> {
         let key = Key { artifact: digest, engine: self.engine };
-        if let Some(component) = self.from_cache(&key, bytes.len()) {
+        if let Some(component) = self.find_kept(&key, bytes.len()) {
             return Ok((component, Provenance::Cached));
         }
         let output = self.compile(bytes)?;
@@ -247,7 +247,7 @@ impl Compiler {
     }
 
     /// A component whose code is in the cache. What is there and of no use is thrown away.
-    fn from_cache(&self, key: &Key, bytes: usize) -> Option<Component> {
+    fn find_kept(&self, key: &Key, bytes: usize) -> Option<Component> {
         let cache = self.cache.as_ref()?;
         let wrong = match cache.find(key) {
             Ok(Found::Nothing) => return None,
