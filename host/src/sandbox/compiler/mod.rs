@@ -268,7 +268,7 @@ impl Compiler {
 
     fn component(&self, code: &[u8], digest: Digest, bytes: usize) -> Result<Component, ComponentError> {
         let compiled = Code(code).load(&self.sandbox.engine);
-        let compiled = compiled.map_err(|error| ComponentError::Crashed(format!("{error:#}")))?;
+        let compiled = compiled.map_err(|error| ComponentError::Invalid(format!("{error:#}")))?;
         self.sandbox.component(&compiled, digest, bytes)
     }
 
