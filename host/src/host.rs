@@ -12,7 +12,7 @@ use std::time::Duration;
 use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{HostSettings, IntakeSettings, ListenAddress, Site};
-use crate::confine::Needs;
+use crate::confine::{Confinement, Needs};
 use crate::deploy::{Deployer, Environment, Origin, Parts, StartError, WatchError, Watcher, http_client};
 use crate::listen::{Address, BindError, Bound, Probes, Readiness, Server, Settings};
 use crate::observe::{Log, Metrics};
@@ -117,6 +117,7 @@ impl Host {
             CompilerSettings {
                 program: compiler,
                 limits: intake(&settings),
+                is_confined: settings.confinement != Confinement::Off,
                 cache: Some(compiled.unwrap_or_else(|| settings.state.join(COMPILED))),
                 log: log.clone(),
             },

@@ -40,6 +40,9 @@ async fn a_changed_limit_holds_for_who_comes_next_and_a_call_under_way_keeps_its
     // The counters are the plugin's, whichever revision calls it.
     let ended = r#"jackfield_calls_total{tenant="shop",plugin="guest",plug="handler",outcome="handles"}"#;
     assert_eq!(host.metric(ended), 1.0);
+    let looked_up = ["compiled", "cached"]
+        .map(|result| host.metric(&format!(r#"jackfield_compiles_total{{result="{result}"}}"#)));
+    assert_eq!(looked_up.iter().sum::<f64>(), 1.0, "its component was compiled, or looked for, anew");
 }
 
 #[tokio::test(flavor = "multi_thread")]

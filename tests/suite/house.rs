@@ -11,7 +11,7 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("observe", &["tenant"]),
     ("store", &["tenant"]),
     ("capability", &["store", "tenant"]),
-    ("sandbox", &["capability", "observe"]),
+    ("sandbox", &["capability", "confine", "observe"]),
     ("snapshot", &["observe", "sandbox", "tenant"]),
     ("request", &["observe", "sandbox", "snapshot", "tenant"]),
     ("listen", &["observe", "request"]),

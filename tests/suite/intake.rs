@@ -343,7 +343,7 @@ impl Numbers {
 /// In the test's own process, where a panic or a hang would be its own.
 #[test]
 fn a_thousand_mutilated_components_are_refused_or_compiled_and_nothing_else() {
-    let sandbox = Sandbox::new(PoolSettings { slots: 1, memory_bytes: 1 << 30 }).unwrap();
+    let sandbox = Sandbox::new(PoolSettings { slots: 1, idle: 0, memory_bytes: 1 << 30 }).unwrap();
     let whole = std::fs::read(guest("guest_hello.wasm")).unwrap();
     let mut numbers = Numbers(5);
     let (mut taken, mut refused) = (0, 0);

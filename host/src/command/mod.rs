@@ -15,6 +15,7 @@ use std::io::{IsTerminal, Write};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -144,14 +145,19 @@ struct New {
 
 #[derive(Debug, Args)]
 struct Compile {
-    /// Slots of the host's pool.
+    /// Slots of the host's pool, for calls.
     slots: u32,
+    /// Those for instances that wait for one.
+    idle: u32,
     /// Bytes of a memory in it, at most.
     pool_memory: u64,
     /// Milliseconds of CPU that compiling may take.
     time: u64,
     /// Bytes of address space that compiling may take.
     memory: u64,
+    /// Keep what the system would let this process do.
+    #[arg(long)]
+    unconfined: bool,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -212,8 +218,14 @@ pub fn run(
         Command::Explain(explain) => explain::run(&explain),
         Command::New(new) => new::run(&new),
         Command::Compile(compile) => {
-            let Compile { slots, pool_memory, time, memory } = compile;
-            match compile_standard_input(Task::from_arguments(slots, pool_memory, time, memory)) {
+            let Compile { slots, idle, pool_memory, time, memory, unconfined } = compile;
+            let task = Task {
+                pool: PoolSettings { slots, idle, memory_bytes: pool_memory },
+                time: Duration::from_millis(time),
+                memory_bytes: memory,
+                is_confined: !unconfined,
+            };
+            match compile_standard_input(task) {
                 Ok(()) => Exit::Done,
                 Err(error) => refuse(error),
             }
@@ -229,7 +241,7 @@ fn compiler(pool: PoolSettings, limits: IntakeLimits) -> Result<Compiler, String
     let program = program.map_err(|error| format!("cannot tell which program this is: {error}"))?;
     let log = Log::new(Format::Text, Level::Warn, Box::new(std::io::stderr()));
     let log = log.map_err(|error| format!("cannot start the thread that writes the log: {error}"))?;
-    let settings = CompilerSettings { program, limits, cache: None, log };
+    let settings = CompilerSettings { program, limits, is_confined: true, cache: None, log };
     Compiler::new(sandbox, settings).map_err(|error| format!("cannot set up the compiler: {error}"))
 }
 

@@ -485,7 +485,7 @@ impl Deployer {
         Plugin {
             tenant: tenant_name.clone(),
             name: name.clone(),
-            instances: Instances::new(&self.parts.sandbox, component, reuse, metrics.clone()),
+            instances: Instances::new(self.parts.compiler.sandbox(), component, reuse, metrics.clone()),
             limits: site.limits.clone(),
             abilities: Arc::new(Abilities { config: site.config.clone(), secrets, keyvalue, limiter, http }),
             gate,

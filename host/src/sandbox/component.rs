@@ -432,12 +432,6 @@ impl Component {
         self.0.imports.iter().filter_map(refused).collect()
     }
 
-    /// Whether both were compiled once.
-    #[cfg(test)]
-    pub(crate) fn is_the_same_code_as(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
     pub(super) fn downgrade(&self) -> WeakComponent {
         WeakComponent(Arc::downgrade(&self.0))
     }

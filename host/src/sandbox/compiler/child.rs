@@ -4,7 +4,6 @@
 //! it compiles. It is this same program, so that both agree on how code is made; the command that starts it is hidden.
 
 use std::io::{self, Read};
-use std::time::Duration;
 
 use rustix::process::{Resource, Rlimit, nice, setrlimit};
 
@@ -86,7 +85,12 @@ fn confine(task: &Task) -> io::Result<()> {
         limit(resource, most, most)?;
     }
     // At the first a process is told, at the second killed.
-    limit(Resource::Cpu, seconds, seconds.saturating_add(1))
+    limit(Resource::Cpu, seconds, seconds.saturating_add(1))?;
+    if task.is_confined {
+        // What of it this system does not have is told by the host, which gives up the same.
+        let _ = crate::confine::compiler();
+    }
+    Ok(())
 }
 
 /// Lowers a limit; one that is lower already stays.
@@ -100,19 +104,19 @@ fn limit(resource: Resource, current: u64, maximum: u64) -> io::Result<()> {
 
 /// How a task is written on the command line of the child.
 impl Task {
-    /// Its arguments, for [`Task::from_arguments`].
-    pub(super) fn to_arguments(self) -> [String; 4] {
-        [
-            self.pool.slots.to_string(),
-            self.pool.memory_bytes.to_string(),
-            self.time.as_millis().to_string(),
-            self.memory_bytes.to_string(),
-        ]
-    }
-
-    /// Reads them back.
-    pub fn from_arguments(slots: u32, pool_memory_bytes: u64, time_ms: u64, memory_bytes: u64) -> Self {
-        let pool = super::PoolSettings { slots, memory_bytes: pool_memory_bytes };
-        Self { pool, time: Duration::from_millis(time_ms), memory_bytes }
+    /// Its arguments, in the order in which the command has them.
+    pub(super) fn to_arguments(self) -> Vec<String> {
+        let Self { pool, time, memory_bytes, is_confined } = self;
+        let mut arguments = vec![
+            pool.slots.to_string(),
+            pool.idle.to_string(),
+            pool.memory_bytes.to_string(),
+            time.as_millis().to_string(),
+            memory_bytes.to_string(),
+        ];
+        if !is_confined {
+            arguments.push("--unconfined".into());
+        }
+        arguments
     }
 }

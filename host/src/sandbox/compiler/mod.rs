@@ -71,9 +71,14 @@ impl Default for IntakeLimits {
 /// What a child is to do, and with how much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Task {
-    pool: PoolSettings,
-    time: Duration,
-    memory_bytes: u64,
+    /// The pool that the code is to run in.
+    pub pool: PoolSettings,
+    /// CPU time.
+    pub time: Duration,
+    /// Address space.
+    pub memory_bytes: u64,
+    /// Whether the child gives up what else the system would let it do.
+    pub is_confined: bool,
 }
 
 /// The program that is started to compile: one whose command `compile` is [`compile_standard_input`].
@@ -106,6 +111,8 @@ pub struct CompilerSettings {
     pub program: CompilerProgram,
     /// With how much.
     pub limits: IntakeLimits,
+    /// Whether it gives up what else the system would let it do.
+    pub is_confined: bool,
     /// Where compiled code is kept: a folder of nobody's but the host's own. None: nowhere.
     pub cache: Option<PathBuf>,
     /// Where trouble with that is told.
@@ -128,6 +135,7 @@ pub struct Compiler {
     sandbox: Arc<Sandbox>,
     program: CompilerProgram,
     limits: IntakeLimits,
+    is_confined: bool,
     engine: Digest,
     cache: Option<Cache>,
     stop: Stop,
@@ -151,7 +159,7 @@ impl Compiler {
     /// # Errors
     /// If the system gives no pipe.
     pub fn new(sandbox: Arc<Sandbox>, settings: CompilerSettings) -> io::Result<Self> {
-        let CompilerSettings { program, limits, cache, log } = settings;
+        let CompilerSettings { program, limits, is_confined, cache, log } = settings;
         let cache = cache.and_then(|path| match Cache::open(&path) {
             Ok(cache) => Some(cache),
             Err(error) => {
@@ -165,7 +173,7 @@ impl Compiler {
         let engine = fingerprint(&sandbox);
         let stop = Stop::new()?;
         let (known, landed) = (Mutex::default(), Condvar::new());
-        Ok(Self { sandbox, program, limits, engine, cache, stop, log, known, landed })
+        Ok(Self { sandbox, program, limits, is_confined, engine, cache, stop, log, known, landed })
     }
 
     /// The largest artifact that it takes.
@@ -272,10 +280,15 @@ impl Compiler {
         self.sandbox.component(&compiled, digest, bytes)
     }
 
+    /// Where its components run.
+    pub fn sandbox(&self) -> &Arc<Sandbox> {
+        &self.sandbox
+    }
+
     /// Has a child compile it: what that wrote.
     fn compile(&self, bytes: &[u8]) -> Result<Vec<u8>, ComponentError> {
         let IntakeLimits { compile_time: time, compile_memory_bytes: memory_bytes, .. } = self.limits;
-        let task = Task { pool: self.sandbox.settings, time, memory_bytes };
+        let task = Task { pool: self.sandbox.settings, time, memory_bytes, is_confined: self.is_confined };
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
         let mut command = Command::new(&self.program.0);
         command

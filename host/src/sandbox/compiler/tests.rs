@@ -3,7 +3,7 @@ use crate::sandbox::engine::compiling_engine;
 
 #[test]
 fn the_child_makes_code_for_the_very_engine_that_runs_it() {
-    let settings = PoolSettings { slots: 2, memory_bytes: 1 << 30 };
+    let settings = PoolSettings { slots: 2, idle: 1, memory_bytes: 1 << 30 };
     let sandbox = Sandbox::new(settings).unwrap();
     let sum = |engine: &wasmtime::Engine| {
         let mut sum = Sum(Sha256::new());
