@@ -53,6 +53,8 @@ async fn a_request_is_one_line_of_the_access_log() {
     assert!(time.as_str().is_some_and(|time| time.len() == 24 && time.ends_with('Z')), "{time}");
     let duration = fields.remove("duration-ms").expect("a line has a duration");
     assert!(duration.as_f64().is_some_and(|ms| ms > 0.0), "{duration}");
+    let cpu = fields.remove("cpu-ms").expect("a line has the CPU of its calls");
+    assert!(cpu.as_f64().is_some_and(|ms| ms > 0.0), "{cpu}");
     assert_eq!(
         line,
         json!({

@@ -268,10 +268,15 @@ async fn nothing_of_an_unfinished_answer_is_used_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_that_keeps_anything_of_its_call_is_gone() {
     let host = Host::start(&streaming("")).await;
+    // An instance is where it goes when its call is in flight no longer.
+    let ask = async |path: &str| {
+        host.get(path).await.expect(200);
+        host.wait_until(path, async || metric(&host, "calls_in_flight") == 0.0).await;
+    };
     for what in ["request", "body", "fields", "response", "timer"] {
-        host.get("/hello").await.expect(200);
+        ask("/hello").await;
         assert_eq!(metric(&host, "instances_idle"), 1.0, "before {what}");
-        host.get(&format!("/keep?what={what}")).await.expect(200);
+        ask(&format!("/keep?what={what}")).await;
         assert_eq!(metric(&host, "instances_idle"), 0.0, "{what}");
     }
     // Its standard streams are no call's; but it may have only so many handles of them.
@@ -279,7 +284,7 @@ async fn an_instance_that_keeps_anything_of_its_call_is_gone() {
         let before = let_go(&host, "left-overs");
         for _ in 0..=16 / handles {
             assert_eq!(let_go(&host, "left-overs"), before, "{what}");
-            host.get(&format!("/keep?what={what}")).await.expect(200);
+            ask(&format!("/keep?what={what}")).await;
         }
         assert_eq!(let_go(&host, "left-overs"), before + 1.0, "{what}");
     }

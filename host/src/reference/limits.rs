@@ -137,7 +137,7 @@ fn of_a_plugin() -> Vec<Row> {
             over: "`connection-limit-reached` to the guest",
             answer: "",
             held_in: "capability/http/budget.rs",
-            broken_by: &["outbound::one_call_asks_so_many_times_and_no_more"],
+            broken_by: &["outbound::asking::one_call_asks_so_many_times_and_no_more"],
         },
         Row {
             name: "`outbound-bytes`",
@@ -146,7 +146,7 @@ fn of_a_plugin() -> Vec<Row> {
             over: "an error to the guest in the middle of the body",
             answer: "",
             held_in: "capability/http/budget.rs",
-            broken_by: &["outbound::one_call_sends_and_receives_so_many_bytes_and_no_more"],
+            broken_by: &["outbound::asking::one_call_sends_and_receives_so_many_bytes_and_no_more"],
         },
         Row {
             name: "`handles`",
