@@ -18,7 +18,7 @@ const SITE: &str = r#"
     queue = 0
     [tenants.shop.plugins.guest]
     component = "guest_misbehave.wasm"
-    limits = { cpu = "10s", wall = "60s", response-body = "32MiB" }
+    limits = { cpu = "10s", wall = "60s", response-body = "32MiB", random = "1GiB" }
     [[tenants.shop.routes]]
     path = "/{*rest}"
     plugin = "guest"
