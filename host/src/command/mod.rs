@@ -8,6 +8,7 @@ mod explain;
 mod inspect;
 mod new;
 mod serve;
+mod slices;
 
 use std::ffi::OsString;
 use std::fmt::Display;

@@ -5,7 +5,7 @@ use std::future::Future;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::confinement::{self, Outcome};
-use super::{Exit, LogFormat, LogLevel, Serve, complain, is_colored, refuse, with_causes};
+use super::{Exit, LogFormat, LogLevel, Serve, complain, is_colored, refuse, slices, with_causes};
 use crate::config::ListenAddress;
 use crate::deploy::{Environment, Origin};
 use crate::host::{Host, HostError, Setup};
@@ -38,6 +38,8 @@ pub(super) fn run(serve: Serve, environment: Environment) -> Exit {
         complain(warning.render(is_colored()));
     }
     // Before the first thread, the log's: one that is there already would keep what this one gives up.
+    // Before any other thread is there, as what follows.
+    slices::shorten();
     let confined = match confinement::confine(&site.host) {
         Ok(confined) => confined,
         Err(exit) => return exit,

@@ -21,6 +21,12 @@ use super::share::{Account, Share};
 /// nobody.
 const SHORT_FOR: Duration = Duration::from_millis(20);
 
+/// A call that has used no more than this is as likely as not done with its next turn.
+const SHORT_NS: u64 = 500_000;
+
+/// A tenant that has had so much less CPU than whoever is served now does not wait for a turn at all.
+const FAR_BEHIND_NS: u64 = 2_000_000;
+
 /// The most that is charged at once: who ran on alone in one long instruction is not shut out for as long.
 const MAX_CHARGE_NS: u64 = 250_000_000;
 
@@ -51,6 +57,8 @@ struct Queue {
     spell: u64,
     /// When somebody last began to wait.
     short_at: Instant,
+    /// Turns beyond the usual ones that may be taken, by those whom it is not worth while to have wait.
+    extra: usize,
 }
 
 /// Where a tenant stands in the queue: its virtual time, which is the CPU that it used by its weight, and its
@@ -78,7 +86,8 @@ impl Turns {
     /// So many turns at once.
     pub fn new(at_once: usize) -> Self {
         let free = u64::try_from(at_once).unwrap_or(u64::MAX).clamp(1, u64::from(u32::MAX >> 1));
-        let queue = Queue { lanes: BTreeMap::new(), clock: 0, spell: 1, short_at: Instant::now() };
+        let extra = at_once.max(1);
+        let queue = Queue { lanes: BTreeMap::new(), clock: 0, spell: 1, short_at: Instant::now(), extra };
         Self(Arc::new(Inner {
             word: AtomicU64::new(free.saturating_mul(ONE_FREE)),
             queue: Mutex::new(queue),
@@ -128,18 +137,26 @@ impl Turns {
     }
 
     /// A turn, or else a place in the queue.
-    fn take_or_wait(&self, share: &Share, context: &Context<'_>) -> Option<Arc<Waiter>> {
+    fn take_or_wait(&self, share: &Share, used_ns: u64, context: &Context<'_>) -> Taken {
         let mut queue = self.queue();
+        if queue.take_extra(share, used_ns <= SHORT_NS) {
+            return Taken::Extra;
+        }
         // Either a turn is free, or whoever gives one back sees that somebody waits, and then waits for the lock.
         let take_or_wait =
             |word: u64| Some(word.checked_sub(ONE_FREE).unwrap_or_else(|| word.saturating_add(ONE_WAITS)));
         let before = self.0.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, take_or_wait);
         if before.is_ok_and(|word| word >= ONE_FREE) {
-            return None;
+            return Taken::Usual;
         }
         let waiter = Arc::new(Waiter(Mutex::new(Waits::ForItsTurn(context.waker().clone()))));
         queue.push(share, waiter.clone());
-        Some(waiter)
+        Taken::Waits(waiter)
+    }
+
+    fn give_back_extra(&self) {
+        let mut queue = self.queue();
+        queue.extra = queue.extra.saturating_add(1);
     }
 
     /// Gives a turn back, or on to whoever is next.
@@ -184,7 +201,37 @@ fn waiting(word: u64) -> u64 {
     word & u64::from(u32::MAX)
 }
 
+/// What came of asking for a turn.
+#[derive(Debug)]
+enum Taken {
+    Usual,
+    Extra,
+    Waits(Arc<Waiter>),
+}
+
 impl Queue {
+    /// Whether a call gets an extra turn: one that is short so far, while nobody waits, for queues of short calls
+    /// cost more than they; and one whose tenant has had far less than those that are served, so that who asks for
+    /// little is served at once, by the kernel's leave, however busy the others are.
+    fn take_extra(&mut self, share: &Share, is_short: bool) -> bool {
+        if self.extra == 0 {
+            return false;
+        }
+        if self.lanes.is_empty() {
+            self.extra = self.extra.saturating_sub(usize::from(is_short));
+            return is_short;
+        }
+        self.settle(share);
+        let mut account = share.account();
+        if account.place.is_some() || account.virtual_time.saturating_add(FAR_BEHIND_NS) > self.clock {
+            return false;
+        }
+        // It has saved up nothing: what it uses now counts from here.
+        account.virtual_time = self.clock.saturating_sub(FAR_BEHIND_NS);
+        self.extra = self.extra.saturating_sub(1);
+        true
+    }
+
     fn push(&mut self, share: &Share, waiter: Arc<Waiter>) {
         let now = Instant::now();
         if self.lanes.is_empty() && now.saturating_duration_since(self.short_at) > SHORT_FOR {
@@ -292,11 +339,12 @@ struct Guest<'a, M: Fn(bool) -> u64> {
 struct Turn<'a> {
     turns: &'a Turns,
     share: &'a Share,
+    is_extra: bool,
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        self.turns.give_back(self.share);
+        if self.is_extra { self.turns.give_back_extra() } else { self.turns.give_back(self.share) }
     }
 }
 
@@ -307,10 +355,9 @@ impl<'a, M: Fn(bool) -> u64> Guest<'a, M> {
     }
 
     fn poll<F: Future>(&mut self, context: &mut Context<'_>, future: Pin<&mut F>) -> Poll<F::Output> {
-        if !self.has_turn(context) {
+        let Some(turn) = self.turn(context) else {
             return self.poll_without_turn(context, future);
-        }
-        let turn = Turn { turns: self.turns, share: self.share };
+        };
         (self.meter)(true);
         let poll = future.poll(context);
         let used_ns = (self.meter)(false);
@@ -328,19 +375,22 @@ impl<'a, M: Fn(bool) -> u64> Guest<'a, M> {
         future.poll(context)
     }
 
-    fn has_turn(&mut self, context: &Context<'_>) -> bool {
-        if let Some(waiter) = &self.waiter {
-            if !waiter.is_granted(context) {
-                return false;
-            }
-            self.waiter = None;
-            return true;
-        }
-        if self.turns.take_free() {
-            return true;
-        }
-        self.waiter = self.turns.take_or_wait(self.share, context);
-        self.waiter.is_none()
+    fn turn(&mut self, context: &Context<'_>) -> Option<Turn<'a>> {
+        let is_extra = match &self.waiter {
+            Some(waiter) if !waiter.is_granted(context) => return None,
+            Some(_) => false,
+            None if self.turns.take_free() => false,
+            None => match self.turns.take_or_wait(self.share, self.charged_ns, context) {
+                Taken::Usual => false,
+                Taken::Extra => true,
+                Taken::Waits(waiter) => {
+                    self.waiter = Some(waiter);
+                    return None;
+                }
+            },
+        };
+        self.waiter = None;
+        Some(Turn { turns: self.turns, share: self.share, is_extra })
     }
 
     /// Whether it has to wait for its tenant's quota; if so, `context` is told when it is over.

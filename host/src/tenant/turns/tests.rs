@@ -5,8 +5,18 @@ use super::*;
 
 const MS: u64 = 1_000_000;
 
+/// What a call has used that is not short.
+const LONG_NS: u64 = 2 * MS;
+
 fn share(weight: u32) -> Share {
     Share::new(NonZeroU32::new(weight).unwrap(), None)
+}
+
+fn wait(turns: &Turns, share: &Share) -> Arc<Waiter> {
+    match turns.take_or_wait(share, LONG_NS, &Context::from_waker(Waker::noop())) {
+        Taken::Waits(waiter) => waiter,
+        taken => panic!("{taken:?}"),
+    }
 }
 
 /// A call that computes for ever, `slice_ns` in each of its turns.
@@ -92,15 +102,15 @@ fn whoever_was_idle_goes_next_and_has_saved_up_nothing() {
     let (busy, quiet) = (share(1), share(1));
     let context = Context::from_waker(Waker::noop());
     assert!(turns.take_free());
-    let mut waiting: Vec<_> = (0..8).map(|_| turns.take_or_wait(&busy, &context).unwrap()).collect();
+    let mut waiting: Vec<_> = (0..8).map(|_| wait(&turns, &busy)).collect();
     // The busy one has its turns for a while.
     for _ in 0..4 {
         busy.charge(MS);
         turns.give_back(&busy);
         assert!(waiting.remove(0).is_granted(&context));
-        waiting.push(turns.take_or_wait(&busy, &context).unwrap());
+        waiting.push(wait(&turns, &busy));
     }
-    let asked: Vec<_> = (0..3).map(|_| turns.take_or_wait(&quiet, &context).unwrap()).collect();
+    let asked: Vec<_> = (0..3).map(|_| wait(&turns, &quiet)).collect();
     busy.charge(MS);
     turns.give_back(&busy);
     assert!(asked[0].is_granted(&context), "it goes before all that waited longer");
@@ -125,7 +135,8 @@ async fn never_more_than_so_many_at_once_and_no_turn_is_lost() {
                 if !has_turn.load(Ordering::Relaxed) {
                     return Poll::Pending;
                 }
-                assert!(AT_ONCE.fetch_add(1, Ordering::SeqCst) < 3);
+                // Three usual turns, and as many extra ones.
+                assert!(AT_ONCE.fetch_add(1, Ordering::SeqCst) < 6);
                 std::hint::spin_loop();
                 AT_ONCE.fetch_sub(1, Ordering::SeqCst);
                 polls += 1;
@@ -182,4 +193,48 @@ async fn a_stream_waits_while_its_tenants_quota_is_used_up() {
         .await;
     assert!(began.elapsed() >= Duration::from_millis(100));
     assert!(turns.take_free());
+}
+
+#[test]
+fn whoever_asks_for_far_less_than_the_others_have_does_not_wait_at_all() {
+    let turns = Turns::new(1);
+    let (busy, quiet) = (share(1), share(1));
+    let context = Context::from_waker(Waker::noop());
+    assert!(turns.take_free());
+    let mut waiting: VecDeque<_> = (0..8).map(|_| wait(&turns, &busy)).collect();
+    // From now on it is known; being new it has saved up nothing.
+    let asked = wait(&turns, &quiet);
+    let mut busy_for = |ms: u64| {
+        for _ in 0..ms {
+            busy.charge(MS);
+            turns.give_back(&busy);
+            if waiting.front().is_some_and(|waiter| waiter.is_granted(&context)) {
+                waiting.pop_front();
+            }
+            waiting.push_back(wait(&turns, &busy));
+        }
+    };
+    busy_for(1);
+    assert!(asked.is_granted(&context));
+    quiet.charge(MS / 10);
+    turns.give_back(&quiet);
+    busy_for(8);
+    assert!(matches!(turns.take_or_wait(&quiet, LONG_NS, &context), Taken::Extra));
+    // There are only so many extra turns, and what is used in one counts.
+    assert!(matches!(turns.take_or_wait(&quiet, LONG_NS, &context), Taken::Waits(_)));
+    quiet.charge(20 * MS);
+    turns.give_back_extra();
+    assert!(matches!(turns.take_or_wait(&busy, LONG_NS, &context), Taken::Waits(_)));
+}
+
+#[test]
+fn short_calls_do_not_wait_for_each_other_and_long_ones_do() {
+    let turns = Turns::new(2);
+    let (one, context) = (share(1), Context::from_waker(Waker::noop()));
+    assert!(turns.take_free() && turns.take_free());
+    assert!(matches!(turns.take_or_wait(&one, 0, &context), Taken::Extra));
+    assert!(matches!(turns.take_or_wait(&one, SHORT_NS, &context), Taken::Extra));
+    assert!(matches!(turns.take_or_wait(&one, 0, &context), Taken::Waits(_)), "there are only so many");
+    turns.give_back_extra();
+    assert!(matches!(turns.take_or_wait(&one, 0, &context), Taken::Waits(_)), "somebody waits");
 }
