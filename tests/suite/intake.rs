@@ -167,7 +167,7 @@ async fn a_tenants_change_is_live_while_anothers_is_compiled_and_a_compiler_that
     // A compiler that dies is a refusal.
     assert_eq!(descriptors(first), ["0", "1", "2"]);
     kill_process(pid(first), Signal::KILL).unwrap();
-    process.wait_for_line("the compiler failed over it: it was ended by signal 9");
+    process.wait_for_line("the compiler's process failed, not over it: it was ended by signal 9");
 
     // One that the host no longer needs is ended with it, and the host waits for nobody.
     replace(&mill, &bombs::loops(1000, 1001));
@@ -325,6 +325,41 @@ async fn a_tenant_that_is_given_another_name_serves_without_a_gap() {
     host.wait_until("the new one serves", async || get(&host, "shop.example").await == says_version(9)).await;
     let removed = host.wait_for_log("it is gone", |line| line["message"] == "tenant removed").await;
     assert_eq!(removed["tenant"], "shop");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_that_was_given_to_another_tenant_is_the_others_whatever_is_still_compiled() {
+    let site = TWO.replace("tenants.shop", "tenants.alpha").replace("mill.wasm", "guest_hello.wasm");
+    let site = site.replace("\"mill.example\"", "\"mill.example\", \"mill-2.example\"");
+    let options = Options { host: "[host.intake]\ncompile-time = \"3s\"".into(), ..Options::default() };
+    let host = Host::start_with(&site, options).await;
+    replace(&host.file("next.wasm"), &hello_version(7));
+    replace(&host.file("slow.wasm"), &bombs::loops(1000, 1000));
+    // The mill goes; one of its hosts is another's now, and the other one is to be somebody's who takes long to come.
+    let (alpha, coming) = site.split_once("[tenants.mill]").unwrap();
+    let alpha = alpha.replace("\"shop.example\"", "\"shop.example\", \"mill.example\"");
+    let coming = coming.replace("\"mill.example\", ", "").replace("tenants.mill", "tenants.coming");
+    host.edit_site(&format!(
+        "{}[tenants.coming]{}",
+        alpha.replace("guest_hello.wasm", "next.wasm"),
+        coming.replace("guest_hello.wasm", "slow.wasm")
+    ));
+    host.wait_until("the host is its new tenant's", async || {
+        get(&host, "mill.example").await == says_version(7)
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_that_is_no_plain_file_is_refused_and_holds_up_nothing() {
+    let host = two_tenants("").await;
+    let status = std::process::Command::new("mkfifo").arg(host.file("pipe.wasm")).status().unwrap();
+    assert!(status.success());
+    std::fs::rename(host.file("pipe.wasm"), host.file("mill.wasm")).unwrap();
+    wait_for_refusal(&host, "it is not a plain file").await;
+    replace(&host.file("mill.wasm"), &hello_version(3));
+    host.wait_until("the next change is live", async || get(&host, "mill.example").await == says_version(3))
+        .await;
 }
 
 /// The generator SplitMix64: the same mutilations on every machine.

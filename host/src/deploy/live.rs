@@ -371,6 +371,7 @@ impl Deployer {
             }
         }
         let is_changed = !news.is_empty();
+        live.keep_only_awaited_hosts();
         if is_changed {
             let revisions =
                 live.tenants.values().filter_map(|tenant| Some((tenant, tenant.revision.clone()?)));
@@ -528,16 +529,28 @@ impl Live {
     /// Tenants that the site has no longer. One whose host is to be that of a tenant that is still being loaded for the
     /// first time serves until that is done: a tenant can be given another name, and no caller notices.
     fn gone(&self) -> Vec<TenantName> {
-        let coming = self
-            .loading
-            .iter()
-            .filter(|(name, _)| self.tenants.get(*name).is_none_or(|tenant| tenant.revision.is_none()));
-        let awaited: BTreeSet<_> = coming.flat_map(|(_, loading)| &loading.site.hosts).collect();
+        let awaited = self.awaited();
         let is_gone = |name: &TenantName, tenant: &LiveTenant| {
             !self.wanted.contains(name) && !tenant.hosts.iter().any(|host| awaited.contains(host))
         };
         let gone = self.tenants.iter().filter(|(name, tenant)| is_gone(name, tenant));
         gone.map(|(name, _)| name.clone()).collect()
+    }
+
+    /// Whoever stays although the site has it no longer serves the hosts that are awaited, and no others: those may be
+    /// somebody else's by now.
+    fn keep_only_awaited_hosts(&mut self) {
+        let awaited: BTreeSet<HostPattern> = self.awaited().into_iter().cloned().collect();
+        let staying = self.tenants.iter_mut().filter(|(name, _)| !self.wanted.contains(*name));
+        staying.for_each(|(_, tenant)| tenant.hosts.retain(|host| awaited.contains(host)));
+    }
+
+    /// The hosts of tenants that are being loaded for the first time.
+    fn awaited(&self) -> BTreeSet<&HostPattern> {
+        let is_new =
+            |name: &TenantName| self.tenants.get(name).is_none_or(|tenant| tenant.revision.is_none());
+        let coming = self.loading.iter().filter(|(name, _)| is_new(name));
+        coming.flat_map(|(_, loading)| &loading.site.hosts).collect()
     }
 }
 

@@ -67,7 +67,7 @@ impl Turns {
             },
             Entry::Vacant(place) => {
                 place.insert(Held::Ready(work));
-                waiting.line.push_back(tenant);
+                waiting.line.push_back(tenant.clone());
             }
         }
         if waiting.threads >= self.most || waiting.threads >= waiting.work.len() {
@@ -79,7 +79,11 @@ impl Turns {
             Ok(_) => waiting.threads = waiting.threads.saturating_add(1),
             // Those that there are will come to it.
             Err(_) if waiting.threads > 0 => {}
-            Err(error) => return Err(error),
+            Err(error) => {
+                waiting.work.remove(&tenant);
+                waiting.line.retain(|other| *other != tenant);
+                return Err(error);
+            }
         }
         Ok(())
     }

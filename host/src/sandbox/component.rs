@@ -188,8 +188,8 @@ pub enum ComponentError {
     /// The compiler did not survive it.
     #[error("the compiler failed over it: {0}")]
     Crashed(String),
-    /// There is no compiler.
-    #[error("the compiler's process cannot be run: {0}")]
+    /// There was no compiler, or it was ended from without.
+    #[error("the compiler's process failed, not over it: {0}")]
     NoCompiler(String),
     /// The host is stopping.
     #[error("it was not compiled: the host is stopping")]

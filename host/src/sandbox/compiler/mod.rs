@@ -276,7 +276,13 @@ impl Compiler {
 
     fn component(&self, code: &[u8], digest: Digest, bytes: usize) -> Result<Component, ComponentError> {
         let compiled = Code(code).load(&self.sandbox.engine);
-        let compiled = compiled.map_err(|error| ComponentError::Invalid(format!("{error:#}")))?;
+        let compiled = compiled.map_err(|error| {
+            let is_of_system = error.is::<wasmtime::OutOfMemory>()
+                || error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some());
+            // What the system has no room for now is not the component's fault; what does not fit the pool is.
+            let why = format!("{error:#}");
+            if is_of_system { ComponentError::NoCompiler(why) } else { ComponentError::Invalid(why) }
+        })?;
         self.sandbox.component(&compiled, digest, bytes)
     }
 
@@ -334,18 +340,28 @@ impl Compiler {
             return ComponentError::CompileTime { most: self.limits.compile_time };
         }
         // What Rust says before it aborts, what the system says of a map or a thread that there is no memory for.
-        let is_of_memory = ["memory allocation of", "Cannot allocate memory", "out of memory", "WouldBlock"]
+        let is_of_memory = ["memory allocation of", "Cannot allocate memory", "out of memory"]
             .iter()
             .any(|words| complaint.contains(words));
         if is_of_memory {
             return self.too_much_memory();
         }
+        // Not of its own making: whoever ran out of memory or of processes ended it, or it had no thread.
+        let is_killed = signal.is_some_and(|signal| {
+            [Signal::KILL, Signal::TERM, Signal::INT, Signal::HUP].iter().any(|by| by.as_raw() == signal)
+        });
+        let has_no_thread = complaint.contains("WouldBlock");
         let last_line = complaint.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
-        ComponentError::Crashed(match (signal, last_line) {
+        let how = match (signal, last_line) {
             (Some(signal), "") => format!("it was ended by signal {signal}"),
             (Some(signal), said) => format!("it was ended by signal {signal}: {said}"),
             (None, said) => format!("{status}: {said}"),
-        })
+        };
+        if is_killed || has_no_thread {
+            ComponentError::NoCompiler(how)
+        } else {
+            ComponentError::Crashed(how)
+        }
     }
 
     fn too_much_memory(&self) -> ComponentError {
