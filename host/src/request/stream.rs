@@ -208,9 +208,12 @@ async fn go_on(mut going: Going, log: PluginLog, mut told: oneshot::Receiver<Ver
         },
     };
     let Going { rest, running, held: _until_here, .. } = going;
-    let cpu = rest.meter().used();
+    let meter = rest.meter().clone();
+    let until_now = meter.used();
     // The instance goes before its permits do.
     drop(rest);
+    let cpu = meter.used();
+    running.plugin().share.charge_end(cpu.saturating_sub(until_now));
     let ended = match verdict {
         Some(Verdict::Whole) => running.end(Called { result, cpu }, Ok),
         Some(Verdict::Unwanted) => running.end(Called { result: Ok(()), cpu }, Ok),

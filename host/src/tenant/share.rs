@@ -21,6 +21,7 @@ struct Inner {
     weight: AtomicU32,
     used_ns: AtomicU64,
     slots: AtomicUsize,
+    last_served: AtomicU64,
     bucket: Mutex<Option<Bucket>>,
     account: Mutex<Account>,
 }
@@ -55,6 +56,7 @@ impl Share {
             weight: AtomicU32::new(weight.get()),
             used_ns: AtomicU64::new(0),
             slots: AtomicUsize::new(0),
+            last_served: AtomicU64::new(0),
             bucket: Mutex::new(None),
             account: Mutex::default(),
         }));
@@ -102,6 +104,20 @@ impl Share {
 
     pub(super) fn slot_left(&self) {
         self.0.slots.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// When a call of its that waited was last given a slot.
+    pub(super) fn last_served(&self) -> u64 {
+        self.0.last_served.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn serve(&self, number: u64) {
+        self.0.last_served.store(number, Ordering::Relaxed);
+    }
+
+    /// Charges CPU that was used outside a turn: to end a call that was cut off.
+    pub fn charge_end(&self, used: Duration) {
+        self.charge(u64::try_from(used.as_nanos()).unwrap_or(u64::MAX));
     }
 
     pub(super) fn charge(&self, ns: u64) {

@@ -21,6 +21,8 @@ pub struct Slots(Arc<Mutex<State>>);
 struct State {
     slots: usize,
     taken: usize,
+    /// How often somebody who waited was let in.
+    served: u64,
     wait: Duration,
     /// Tenants with calls that wait, by their shares' numbers.
     lanes: BTreeMap<usize, Lane>,
@@ -43,7 +45,7 @@ pub struct Slot {
 impl Slots {
     /// So many slots, for each of which one waits so long at most.
     pub fn new(slots: usize, wait: Duration) -> Self {
-        Self(Arc::new(Mutex::new(State { slots, taken: 0, wait, lanes: BTreeMap::new() })))
+        Self(Arc::new(Mutex::new(State { slots, taken: 0, served: 0, wait, lanes: BTreeMap::new() })))
     }
 
     /// Takes a slot, waiting for it if need be, but never past `deadline`.
@@ -111,8 +113,12 @@ impl State {
             let slots = u64::try_from(lane.share.slots()).unwrap_or(u64::MAX).saturating_mul(1 << 20);
             slots.checked_div(u64::from(lane.share.weight())).unwrap_or(slots)
         };
-        let id = self.lanes.iter().min_by_key(|(_, lane)| fewest(lane)).map(|(id, _)| *id)?;
+        // Of those with equally few, whoever was served longest ago.
+        let order = |lane: &Lane| (fewest(lane), lane.share.last_served());
+        let id = self.lanes.iter().min_by_key(|(_, lane)| order(lane)).map(|(id, _)| *id)?;
         let lane = self.lanes.get_mut(&id)?;
+        self.served = self.served.saturating_add(1);
+        lane.share.serve(self.served);
         let share = lane.share.clone();
         let waiter = lane.waiting.pop_front();
         if lane.waiting.is_empty() {
@@ -125,5 +131,36 @@ impl State {
 impl Drop for Slot {
     fn drop(&mut self) {
         self.slots.leave(&self.share);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::num::NonZeroU32;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn tenants_that_all_wait_for_one_slot_take_turns() {
+        let slots = Slots::new(1, Duration::from_secs(60));
+        let later = Instant::now() + Duration::from_secs(60);
+        let shares: Vec<_> = (0..3).map(|_| Share::new(NonZeroU32::MIN, None)).collect();
+        let first = slots.enter(&shares[0], later).await.unwrap();
+        let (sender, mut order) = tokio::sync::mpsc::unbounded_channel();
+        for tenant in [0, 0, 0, 1, 1, 1, 2, 2, 2] {
+            let (slots, share, sender) = (slots.clone(), shares[tenant].clone(), sender.clone());
+            tokio::spawn(async move {
+                let _slot = slots.enter(&share, later).await.unwrap();
+                sender.send(tenant).unwrap();
+            });
+            tokio::task::yield_now().await;
+        }
+        drop(first);
+        for _ in 0..3 {
+            let mut served = [order.recv().await, order.recv().await, order.recv().await];
+            served.sort();
+            assert_eq!(served, [Some(0), Some(1), Some(2)]);
+        }
+        assert_eq!(slots.taken(), 0);
     }
 }

@@ -27,6 +27,9 @@ const SHORT_NS: u64 = 500_000;
 /// A tenant that has had so much less CPU than whoever is served now does not wait for a turn at all.
 const FAR_BEHIND_NS: u64 = 2_000_000;
 
+/// How soon a stream that waits for its tenant's quota looks at it again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
 /// The most that is charged at once: who ran on alone in one long instruction is not shut out for as long.
 const MAX_CHARGE_NS: u64 = 250_000_000;
 
@@ -226,8 +229,8 @@ impl Queue {
         if account.place.is_some() || account.virtual_time.saturating_add(FAR_BEHIND_NS) > self.clock {
             return false;
         }
-        // It has saved up nothing: what it uses now counts from here.
-        account.virtual_time = self.clock.saturating_sub(FAR_BEHIND_NS);
+        // It has saved up nothing: what it uses now counts from here, and before that is known it gets no other.
+        account.virtual_time = self.clock.saturating_sub(FAR_BEHIND_NS).saturating_add(1);
         self.extra = self.extra.saturating_sub(1);
         true
     }
@@ -302,7 +305,8 @@ impl Queue {
 impl Waiter {
     /// Tells it that its turn has come.
     fn grant(&self) {
-        if let Waits::ForItsTurn(waker) = std::mem::replace(&mut *self.state(), Waits::NoLonger) {
+        let waited = std::mem::replace(&mut *self.state(), Waits::NoLonger);
+        if let Waits::ForItsTurn(waker) = waited {
             waker.wake();
         }
     }
@@ -407,7 +411,8 @@ impl<'a, M: Fn(bool) -> u64> Guest<'a, M> {
                 self.pause = None;
             }
             match self.share.overdrawn() {
-                Some(wait) => self.pause = Some(Box::pin(sleep(wait))),
+                // Looked at again soon: the quota may be raised.
+                Some(wait) => self.pause = Some(Box::pin(sleep(wait.min(LONGEST_PAUSE)))),
                 None => return false,
             }
         }
