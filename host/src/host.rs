@@ -14,7 +14,7 @@ use tokio_util::task::AbortOnDropHandle;
 use crate::config::{HostSettings, IntakeSettings, ListenAddress, Site};
 use crate::confine::{Confinement, Needs};
 use crate::deploy::{Deployer, Environment, Origin, Parts, StartError, WatchError, Watcher, http_client};
-use crate::listen::{Address, BindError, Bound, Probes, Readiness, Server, Settings};
+use crate::listen::{Address, BindError, Bound, Probes, Readiness, Server, Settings, Spoken};
 use crate::observe::{Log, Metrics};
 use crate::request::{self, Capacity, Ledger, Requests};
 use crate::sandbox::{
@@ -200,12 +200,13 @@ impl Host {
 
 async fn bind(settings: &HostSettings) -> Result<Vec<Bound>, BindError> {
     let mut bound = Vec::new();
-    for address in &settings.listen {
-        let address = match address {
+    for listener in &settings.listen {
+        let address = match &listener.address {
             ListenAddress::Tcp(address) => Address::Tcp(*address),
             ListenAddress::Unix(path) => Address::Unix(path.clone()),
         };
-        bound.push(Bound::bind(address).await?);
+        let spoken = Spoken { tls: listener.tls, proxy_protocol: listener.proxy_protocol };
+        bound.push(Bound::bind(address, spoken).await?);
     }
     Ok(bound)
 }
@@ -216,8 +217,8 @@ pub fn needs(settings: &HostSettings) -> Result<Needs, HostError> {
     Store::prepare_folder(&settings.state)?;
     let mut socket_folders = BTreeSet::new();
     let mut tcp_ports: BTreeSet<u16> = settings.probes.iter().map(SocketAddr::port).collect();
-    for address in &settings.listen {
-        match address {
+    for listener in &settings.listen {
+        match &listener.address {
             ListenAddress::Tcp(address) => {
                 tcp_ports.insert(address.port());
             }
@@ -260,11 +261,17 @@ fn beside_streams(settings: &HostSettings) -> usize {
 }
 
 fn listening(settings: &HostSettings) -> Settings {
+    let timeouts = &settings.timeouts;
     Settings {
         connections: settings.connections,
-        head: settings.timeouts.head,
-        write: settings.timeouts.write,
-        rate_bytes_per_second: settings.timeouts.rate_bytes_per_second,
-        grace: settings.timeouts.grace,
+        connections_per_client: settings.connections_per_client,
+        handshake: timeouts.handshake,
+        head: timeouts.head,
+        write: timeouts.write,
+        idle: timeouts.idle,
+        age: timeouts.age,
+        rate_bytes_per_second: timeouts.rate_bytes_per_second,
+        grace: timeouts.grace,
+        trusted: settings.proxy.trusted.clone(),
     }
 }

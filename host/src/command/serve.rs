@@ -6,7 +6,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::confinement::{self, Outcome};
 use super::{Exit, LogFormat, LogLevel, Serve, complain, is_colored, refuse, slices, with_causes};
-use crate::config::ListenAddress;
+use crate::config::{ListenAddress, ListenSite};
 use crate::deploy::{Environment, Origin};
 use crate::host::{Host, HostError, Setup};
 use crate::observe::{Format, Level, Log};
@@ -32,7 +32,8 @@ pub(super) fn run(serve: Serve, environment: Environment) -> Exit {
         }
     };
     if let Some(address) = serve.listen {
-        site.host.listen = vec![ListenAddress::Tcp(address)];
+        let address = ListenAddress::Tcp(address);
+        site.host.listen = vec![ListenSite { address, tls: false, proxy_protocol: false }];
     }
     for warning in &site.warnings {
         complain(warning.render(is_colored()));

@@ -39,10 +39,16 @@ pub(super) struct SiteDocument {
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(rename = "Host", rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct HostDocument {
-    /// Where callers connect: `"IP:PORT"` (`"0.0.0.0:80"`, `"[::]:8080"`), or `"unix:PATH"` for a Unix socket. Port 0
-    /// takes any free port, which the log then names.
+    /// Where callers connect: `"IP:PORT"` (`"0.0.0.0:80"`, `"[::]:8080"`), or `"unix:PATH"` for a Unix socket; or a
+    /// table of one of these as `address`, and what is spoken there. Port 0 takes any free port, which the log then
+    /// names. A socket of the same address that was handed over at start (`LISTEN_FDS`) is used instead of a new one.
     #[schemars(length(min = 1), extend("default" = ["127.0.0.1:8080"]))]
-    pub(super) listen: Option<Spanned<Vec<Spanned<ListenAddress>>>>,
+    pub(super) listen: Option<Spanned<Vec<Spanned<ListenDocument>>>>,
+    /// Certificates and their keys. Who connects is shown the one for the name asked for, else the first.
+    #[schemars(length(min = 1, max = 10_000))]
+    pub(super) tls: Option<Spanned<Vec<TlsDocument>>>,
+    /// The proxies in front of this host.
+    pub(super) proxy: Option<ProxyDocument>,
     /// Where `/livez`, `/readyz` and `/metrics` are answered, without a token: `"IP:PORT"`. Left out: nowhere.
     #[schemars(with = "Option<String>", extend("examples" = ["127.0.0.1:8081"]))]
     pub(super) probes: Option<Spanned<SocketAddr>>,
@@ -55,6 +61,10 @@ pub(super) struct HostDocument {
     /// Open connections of clients, idle ones included. A client beyond them waits in the system's own queue.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 10_000))]
     pub(super) connections: Option<Spanned<usize>>,
+    /// Open connections of one client's address (of IPv6 its /64); one more is closed at once. Trusted proxies are not
+    /// counted.
+    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 1000))]
+    pub(super) connections_per_client: Option<Spanned<usize>>,
     /// How long clients may take.
     pub(super) timeouts: Option<TimeoutsDocument>,
     /// Ceilings: what the limits of no plugin may exceed. Each left out is unbounded, but for `memory`, which sizes
@@ -74,11 +84,80 @@ pub(super) struct HostDocument {
     pub(super) intake: Option<IntakeDocument>,
 }
 
+/// Where callers connect, and what is spoken there.
+#[derive(Debug, JsonSchema)]
+#[schemars(rename = "Listen", untagged)]
+pub(super) enum ListenDocument {
+    /// Plain HTTP.
+    Address(ListenAddress),
+    /// What the table says.
+    Table(ListenTableDocument),
+}
+
+impl ListenDocument {
+    /// Where; none if that was wrong.
+    pub(super) fn address(&self) -> Option<&ListenAddress> {
+        match self {
+            Self::Address(address) => Some(address),
+            Self::Table(table) => table.address.as_ref().map(|address| &address.value),
+        }
+    }
+}
+
+/// Where callers connect, and what is spoken there.
+#[derive(Debug, JsonSchema)]
+#[schemars(rename = "ListenTable", rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct ListenTableDocument {
+    /// `"IP:PORT"` or `"unix:PATH"`.
+    #[schemars(required)]
+    pub(super) address: Option<Spanned<ListenAddress>>,
+    /// HTTPS, with the certificates of `tls`.
+    #[schemars(extend("default" = false))]
+    pub(super) tls: Option<Spanned<bool>>,
+    /// Each connection begins with a header of the PROXY protocol, version 2, from a proxy in `proxy.trusted`, which
+    /// says whose connection it is. One without is closed.
+    #[schemars(extend("default" = false))]
+    pub(super) proxy_protocol: Option<Spanned<bool>>,
+}
+
+/// A certificate and its key. Both files are looked at every few seconds, and read anew when they have changed.
+#[derive(Debug, JsonSchema)]
+#[schemars(rename = "Tls", rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct TlsDocument {
+    /// A PEM file: the certificate, and those between it and an authority. It is for the names that it states.
+    #[schemars(required)]
+    pub(super) certificate: Option<Spanned<String>>,
+    /// A PEM file of its private key.
+    #[schemars(required)]
+    pub(super) key: Option<Spanned<String>>,
+}
+
+/// The proxies in front of this host.
+#[derive(Debug, Default, JsonSchema)]
+#[schemars(rename = "Proxy", rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct ProxyDocument {
+    /// Their networks: `"10.0.0.0/8"`, or one address. What they say of a request's client and scheme (`Forwarded`,
+    /// `X-Forwarded-For`, `X-Forwarded-Proto`) is believed, and nobody else's.
+    #[schemars(
+        with = "Option<Vec<String>>",
+        length(max = 1000),
+        extend("default" = [], "items" = json!({
+            "type": "string",
+            "pattern": "^[0-9a-fA-F:.]+(/[0-9]{1,3})?$",
+            "examples": ["10.0.0.0/8", "fd00::/8", "192.168.7.1"],
+        }))
+    )]
+    pub(super) trusted: Option<Vec<Spanned<IpNet>>>,
+}
+
 /// How long clients may take.
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(rename = "Timeouts", rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct TimeoutsDocument {
-    /// For a whole request head, and for an idle kept-alive connection to begin the next.
+    /// For what comes before HTTP: the PROXY protocol's header and the TLS handshake, each.
+    #[schemars(extend("default" = "10s"))]
+    pub(super) handshake: Option<Spanned<TimeSpan>>,
+    /// For a whole request head, from its first byte; and for the first byte of a new connection.
     #[schemars(extend("default" = "10s"))]
     pub(super) head: Option<Spanned<TimeSpan>>,
     /// Between two pieces of a request's body.
@@ -87,6 +166,12 @@ pub(super) struct TimeoutsDocument {
     /// For a client that takes nothing of its answer.
     #[schemars(extend("default" = "30s"))]
     pub(super) write: Option<Spanned<TimeSpan>>,
+    /// Between the end of an answer and the first byte of the next request.
+    #[schemars(extend("default" = "1min"))]
+    pub(super) idle: Option<Spanned<TimeSpan>>,
+    /// For a whole connection: then it ends with the requests that it is in.
+    #[schemars(extend("default" = "1h"))]
+    pub(super) age: Option<Spanned<TimeSpan>>,
     /// For what is in flight when the host is told to stop.
     #[schemars(extend("default" = "30s"))]
     pub(super) grace: Option<Spanned<TimeSpan>>,

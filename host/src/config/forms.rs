@@ -75,6 +75,15 @@ pub(super) fn certificates_path(text: &str) -> Result<String, String> {
     plain_path(text).map(str::to_owned)
 }
 
+pub(super) fn key_path(text: &str) -> Result<String, String> {
+    if text.starts_with("-----BEGIN ") {
+        return Err(
+            "this is a key itself: write the path of a PEM file that has it, and make another key".into()
+        );
+    }
+    plain_path(text).map(str::to_owned)
+}
+
 pub(super) fn confinement(text: &str) -> Result<Confinement, String> {
     let named = Confinement::NAMED.iter().find(|(name, _)| *name == text);
     named.map(|(_, confinement)| *confinement).ok_or_else(|| {

@@ -15,6 +15,7 @@
 //! | `units`, `forms` | `"64MiB"`, `"50ms"`; addresses, origins, paths, methods |
 //! | `similar` | "did you mean" |
 //! | `resolve` | what parts of the file say of one another; defaults |
+//! | `edge` | the HTTP edge: listeners, certificates, proxies, timeouts |
 //! | `allowance` | grants and limits against what the operator allows |
 //! | `routes` | what routes name, and which of them clash |
 //! | `reuse` | whether a plugin's instances serve one call or several, and how long |
@@ -35,6 +36,7 @@
 mod allowance;
 mod diagnostic;
 mod document;
+mod edge;
 mod findings;
 mod forms;
 mod load;
@@ -59,8 +61,8 @@ pub use plugin::MAX_CONFIG_BYTES;
 pub use resolve::DEFAULT_CONCURRENCY;
 pub use schema::json_schema;
 pub use site::{
-    CredentialSite, HostSettings, IntakeSettings, ListenAddress, OutboundSettings, PluginSite, RouteSite,
-    SecretName, SecretSite, SecretSource, Site, TenantSite, Timeouts,
+    CredentialSite, HostSettings, IntakeSettings, ListenAddress, ListenSite, OutboundSettings, PluginSite,
+    ProxySettings, RouteSite, SecretName, SecretSite, SecretSource, Site, TenantSite, Timeouts, TlsSite,
 };
 pub use source::{Source, Span};
 pub use units::{written_size, written_time};

@@ -15,19 +15,20 @@ use toml::de::DeTable;
 
 use super::document::{
     Entry, HostDocument, IntakeDocument, Named, OutboundDocument, QuotaDocument, RouteDocument, SiteDocument,
-    StorageDocument, TenantDocument, TimeoutsDocument,
+    StorageDocument, TenantDocument,
 };
+use super::edge;
 use super::findings::Findings;
 use super::forms::{
-    certificates_path, confinement, header_value, listen_address, method, network, socket_address, state_path,
+    certificates_path, confinement, header_value, method, network, socket_address, state_path,
 };
 use super::plugin::{ceilings, grants, plugin, secret};
 use super::site::SecretName;
 use super::source::Span;
-use super::units::{ByteRate, ByteSize, CpuRate, TimeSpan};
+use super::units::{ByteSize, CpuRate, TimeSpan};
 use super::value::{
-    Spanned, Table, Value, array, bytes, cpu_rate, duration, filled_array, integer, named, parsed, rate,
-    root, string, table,
+    Spanned, Table, Value, array, bytes, cpu_rate, duration, filled_array, integer, named, parsed, root,
+    string, table,
 };
 use super::visible::quoted;
 use crate::snapshot::{HostPattern, PatternError, RoutePattern};
@@ -55,7 +56,7 @@ const LEAST_COMPILE_MEMORY: ByteSize = ByteSize(512 << 20);
 /// Host patterns of one tenant or route.
 const MAX_HOSTS: usize = 1000;
 
-/// Inner networks that granted origins may be in.
+/// Networks in one list: those that granted origins may be in, those of proxies.
 const MAX_NETWORKS: usize = 1000;
 
 /// Routes of one tenant.
@@ -71,7 +72,6 @@ pub(super) const SOME_TIME: TimeSpan = TimeSpan(Duration::from_micros(1));
 pub(super) const MAX_TIME: TimeSpan = TimeSpan(Duration::MAX);
 const SOME_CPU: RangeInclusive<CpuRate> =
     CpuRate(Duration::from_millis(1))..=CpuRate(Duration::from_secs(100_000));
-const ANY_RATE: RangeInclusive<ByteRate> = ByteRate(0)..=ByteRate(u64::MAX);
 
 /// Reads the whole text, whatever is wrong with parts of it.
 pub(super) fn document(findings: &mut Findings) -> SiteDocument {
@@ -137,15 +137,9 @@ fn syntax_help(message: &str, text: &str) -> Option<String> {
 
 fn host(value: &Value<'_>, findings: &mut Findings) -> Option<HostDocument> {
     let read = table(|table: &mut Table<'_>, findings: &mut Findings| HostDocument {
-        listen: table.optional(
-            "listen",
-            findings,
-            filled_array(
-                "an array of addresses",
-                "name at least one address, or leave `listen` out for 127.0.0.1:8080",
-                parsed("an address", "127.0.0.1:8080", listen_address, no_help),
-            ),
-        ),
+        listen: table.optional("listen", findings, edge::listen),
+        tls: table.optional("tls", findings, edge::tls),
+        proxy: table.optional("proxy", findings, edge::proxy),
         probes: table.optional(
             "probes",
             findings,
@@ -154,7 +148,8 @@ fn host(value: &Value<'_>, findings: &mut Findings) -> Option<HostDocument> {
         state: table.optional("state", findings, parsed("a path", ".jackfield", state_path, no_help)),
         concurrency: table.optional("concurrency", findings, integer(1..=MAX_SLOTS)),
         connections: table.optional("connections", findings, integer(1..=MAX_COUNT)),
-        timeouts: table.optional("timeouts", findings, timeouts),
+        connections_per_client: table.optional("connections-per-client", findings, integer(1..=MAX_COUNT)),
+        timeouts: table.optional("timeouts", findings, edge::timeouts),
         limits: table.optional("limits", findings, ceilings),
         outbound: table.optional("outbound", findings, outbound),
         confinement: table.optional(
@@ -188,26 +183,15 @@ fn outbound(value: &Value<'_>, findings: &mut Findings) -> Option<OutboundDocume
     read(value, findings)
 }
 
-fn networks(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<Spanned<IpNet>>> {
+pub(super) fn networks(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<Spanned<IpNet>>> {
     let read = array("an array of networks", parsed("a network", "10.1.0.0/16", network, no_help));
     let networks = read(value, findings)?;
     if networks.value.len() > MAX_NETWORKS {
-        let headline = format!("`allow` has more than {MAX_NETWORKS} networks");
+        let headline = format!("{} has more than {MAX_NETWORKS} networks", value.what());
         findings.error(&networks.span, headline, "", "a shorter prefix holds more addresses".to_owned());
         return None;
     }
     Some(networks.value)
-}
-
-fn timeouts(value: &Value<'_>, findings: &mut Findings) -> Option<TimeoutsDocument> {
-    let read = table(|table: &mut Table<'_>, findings: &mut Findings| TimeoutsDocument {
-        head: table.optional("head", findings, duration(SOME_TIME..=MAX_TIME)),
-        body: table.optional("body", findings, duration(SOME_TIME..=MAX_TIME)),
-        write: table.optional("write", findings, duration(SOME_TIME..=MAX_TIME)),
-        grace: table.optional("grace", findings, duration(NO_TIME..=MAX_TIME)),
-        rate: table.optional("rate", findings, rate(ANY_RATE)),
-    });
-    read(value, findings)
 }
 
 fn tenant(value: &Value<'_>, findings: &mut Findings) -> Option<TenantDocument> {

@@ -1,26 +1,24 @@
 //! From the document to the site: what the parts of a site file say of one another.
 //!
-//! Owns the host's settings, quotas, and whose a host is; plugins are held to their bounds by `allowance`, routes to what
+//! Owns the host's settings but for the HTTP `edge`, quotas, and whose a host is; plugins are held to their bounds by `allowance`, routes to what
 //! they name by `routes`, plugins by `secrets`. Values arrive well-formed from `read`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
-use std::time::Duration;
 
 use super::allowance::{Allowance, ceilings_are_below_the_hosts, grants, limits, origins};
 use super::document::{
     CeilingsDocument, ConfigDocument, Entry, HostDocument, LimitsDocument, PluginDocument, QuotaDocument,
     SiteDocument, TenantDocument,
 };
+use super::edge;
 use super::findings::Findings;
 use super::reuse;
 use super::routes::{routes, unused_plugins_are_told};
 use super::secrets::{Known, config_secrets, credentials, secrets, unused_secrets_are_told};
-use super::site::{
-    HostSettings, IntakeSettings, ListenAddress, OutboundSettings, PluginSite, TenantSite, Timeouts,
-};
+use super::site::{HostSettings, IntakeSettings, OutboundSettings, PluginSite, TenantSite};
 use super::source::Span;
-use super::units::{ByteRate, ByteSize, TimeSpan};
+use super::units::ByteSize;
 use super::value::Spanned;
 use super::visible::quoted;
 use crate::snapshot::HostPattern;
@@ -31,12 +29,6 @@ pub const DEFAULT_CONCURRENCY: usize = 1000;
 
 /// The ceiling of `memory` of the host, unless the file names another.
 const MEMORY_CEILING: ByteSize = ByteSize(1024 * 1024 * 1024);
-
-/// The least that a client must send or take each second, unless the file says otherwise.
-const CLIENT_RATE: ByteRate = ByteRate(240);
-
-/// The longest path of a Unix socket that every system takes, in bytes (108 with the final NUL on Linux, 104 on macOS).
-const MAX_SOCKET_PATH_BYTES: usize = 103;
 
 /// Resolves the document. What is wrong is left out of the result, and reported.
 pub(super) fn site(
@@ -67,25 +59,17 @@ pub(super) fn site(
 /// Resolves `[host]`.
 pub(super) fn host_settings(host: &HostDocument, findings: &mut Findings) -> HostSettings {
     let folder = findings.source().folder().to_owned();
-    let seconds = |given: &Option<Spanned<TimeSpan>>, default| {
-        value(given).map_or(Duration::from_secs(default), |t| t.0)
-    };
-    let no_timeouts = Default::default();
-    let timeouts = host.timeouts.as_ref().unwrap_or(&no_timeouts);
     let limits = host_ceilings(host);
     HostSettings {
-        listen: listen_addresses(host, findings),
-        probes: probes(host, findings),
+        listen: edge::listeners(host, findings),
+        tls: edge::pairs(host, findings),
+        proxy: edge::proxies(host),
+        probes: edge::probes(host, findings),
         state: folder.join(host.state.as_ref().map_or(".jackfield", |state| &state.value)),
         concurrency: value(&host.concurrency).unwrap_or(DEFAULT_CONCURRENCY),
         connections: value(&host.connections).unwrap_or(10_000),
-        timeouts: Timeouts {
-            head: seconds(&timeouts.head, 10),
-            body: seconds(&timeouts.body, 30),
-            write: seconds(&timeouts.write, 30),
-            grace: seconds(&timeouts.grace, 30),
-            rate_bytes_per_second: value(&timeouts.rate).unwrap_or(CLIENT_RATE).0,
-        },
+        connections_per_client: value(&host.connections_per_client).unwrap_or(1000),
+        timeouts: edge::resolved_timeouts(host),
         limits: Ceilings {
             cpu: value(&limits.cpu).map(|cpu| cpu.0),
             wall: value(&limits.wall).map(|wall| wall.0),
@@ -142,58 +126,6 @@ fn host_ceilings(host: &HostDocument) -> LimitsDocument {
     let mut limits = host.limits.as_ref().map(|CeilingsDocument(limits)| limits.clone()).unwrap_or_default();
     limits.memory.get_or_insert(Spanned { value: MEMORY_CEILING, span: 0..0 });
     limits
-}
-
-fn listen_addresses(host: &HostDocument, findings: &mut Findings) -> Vec<ListenAddress> {
-    let folder = findings.source().folder().to_owned();
-    let Some(listen) = &host.listen else {
-        return vec![ListenAddress::Tcp(([127, 0, 0, 1], 8080).into())];
-    };
-    let mut seen: HashMap<ListenAddress, &Span> = HashMap::new();
-    for Spanned { value, span } in &listen.value {
-        let address = match value {
-            ListenAddress::Tcp(address) => ListenAddress::Tcp(*address),
-            ListenAddress::Unix(path) => ListenAddress::Unix(folder.join(path)),
-        };
-        if let ListenAddress::Unix(path) = &address
-            && path.as_os_str().len() > MAX_SOCKET_PATH_BYTES
-        {
-            let headline = format!("the path of this Unix socket has {} bytes", path.as_os_str().len());
-            let help = format!("systems take at most {MAX_SOCKET_PATH_BYTES}: write a shorter absolute path");
-            findings.error(span, headline, "", help);
-        }
-        let any_port = matches!(address, ListenAddress::Tcp(address) if address.port() == 0);
-        if let Some(first) = seen.insert(address, span).filter(|_| !any_port) {
-            let found = findings.source().diagnostic(
-                span,
-                "this address is there twice",
-                "again",
-                Some("take one away".into()),
-            );
-            findings.push(found.with_secondary(first, "here already"));
-        }
-    }
-    let addresses = listen.value.iter().map(|address| match &address.value {
-        ListenAddress::Tcp(address) => ListenAddress::Tcp(*address),
-        ListenAddress::Unix(path) => ListenAddress::Unix(folder.join(path)),
-    });
-    addresses.collect()
-}
-
-fn probes(host: &HostDocument, findings: &mut Findings) -> Option<std::net::SocketAddr> {
-    let Spanned { value: probes, span } = host.probes.as_ref()?;
-    let listen = host.listen.iter().flat_map(|listen| &listen.value);
-    let taken = listen.into_iter().find(|address| address.value == ListenAddress::Tcp(*probes));
-    if let Some(taken) = taken.filter(|_| probes.port() != 0) {
-        let found = findings.source().diagnostic(
-            span,
-            "the probes are at an address that callers connect to",
-            "",
-            Some("choose another port: probes and metrics are not for callers".into()),
-        );
-        findings.push(found.with_secondary(&taken.span, "callers connect here"));
-    }
-    Some(*probes)
 }
 
 fn hosts_are_of_one_tenant(document: &SiteDocument, findings: &mut Findings) {

@@ -37,7 +37,11 @@ pub struct Site {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostSettings {
     /// Where callers connect: at least one.
-    pub listen: Vec<ListenAddress>,
+    pub listen: Vec<ListenSite>,
+    /// Certificates for those of them that speak TLS.
+    pub tls: Vec<TlsSite>,
+    /// The proxies in front.
+    pub proxy: ProxySettings,
     /// Where `/livez`, `/readyz` and `/metrics` are.
     pub probes: Option<SocketAddr>,
     /// The folder of the embedded store, absolute.
@@ -46,6 +50,8 @@ pub struct HostSettings {
     pub concurrency: usize,
     /// Open connections of clients: at least one.
     pub connections: usize,
+    /// Open connections of one client's address: at least one.
+    pub connections_per_client: usize,
     /// How long clients may take.
     pub timeouts: Timeouts,
     /// What no plugin's limits may exceed. `memory` is always there.
@@ -56,6 +62,37 @@ pub struct HostSettings {
     pub confinement: Confinement,
     /// What one component may cost before it runs.
     pub intake: IntakeSettings,
+}
+
+/// Where callers connect, and what is spoken there.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ListenSite {
+    /// Where.
+    pub address: ListenAddress,
+    /// Over TLS.
+    pub tls: bool,
+    /// Each connection begins with a header of the PROXY protocol.
+    pub proxy_protocol: bool,
+}
+
+/// A certificate and its key. Equal whatever its spans are.
+#[derive(Debug, Clone)]
+pub struct TlsSite {
+    /// The PEM file of the certificate and those above it, absolute; it need not exist.
+    pub certificate: PathBuf,
+    /// Where it is named.
+    pub certificate_span: Span,
+    /// The PEM file of its key, absolute; it need not exist.
+    pub key: PathBuf,
+    /// Where it is named.
+    pub key_span: Span,
+}
+
+/// The proxies in front of the host.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct ProxySettings {
+    /// Their networks.
+    pub trusted: Vec<IpNet>,
 }
 
 /// An address that callers connect to.
@@ -70,12 +107,18 @@ pub enum ListenAddress {
 /// How long clients may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
-    /// A whole request head, and an idle kept-alive connection to begin one.
+    /// What comes before HTTP: the PROXY protocol's header and the TLS handshake, each.
+    pub handshake: Duration,
+    /// A whole request head, and the first byte of a connection.
     pub head: Duration,
     /// Between two pieces of a request's body.
     pub body: Duration,
     /// A client that takes nothing of its answer.
     pub write: Duration,
+    /// Between the end of an answer and the next request's first byte.
+    pub idle: Duration,
+    /// A whole connection: then it ends with the requests that it is in.
+    pub age: Duration,
     /// What is in flight at shutdown; may be zero.
     pub grace: Duration,
     /// The least of a body that a client must send, or take, each second on average; zero is no bound.
@@ -254,6 +297,15 @@ impl PartialEq for RouteSite {
 }
 
 impl Eq for RouteSite {}
+
+impl PartialEq for TlsSite {
+    fn eq(&self, other: &Self) -> bool {
+        let Self { certificate, certificate_span: _, key, key_span: _ } = self;
+        (certificate, key) == (&other.certificate, &other.key)
+    }
+}
+
+impl Eq for TlsSite {}
 
 impl PartialEq for OutboundSettings {
     fn eq(&self, other: &Self) -> bool {

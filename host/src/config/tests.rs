@@ -58,21 +58,36 @@ fn everything_wrong_with_a_file_is_said_in_one_go() {
 #[test]
 fn a_whole_site_is_read_as_it_is_written() {
     let site = parse(&golden("whole")).unwrap();
+    let at = |address| ListenSite { address, tls: false, proxy_protocol: false };
     let tcp = |address: &str| ListenAddress::Tcp(address.parse().unwrap());
     let host = HostSettings {
         listen: vec![
-            tcp("127.0.0.1:8080"),
-            tcp("[::1]:0"),
-            ListenAddress::Unix("/srv/run/jackfield.sock".into()),
+            at(tcp("127.0.0.1:8080")),
+            ListenSite { tls: true, ..at(tcp("[::1]:0")) },
+            ListenSite { tls: true, proxy_protocol: true, ..at(tcp("[::]:8443")) },
+            at(ListenAddress::Unix("/srv/run/jackfield.sock".into())),
         ],
+        tls: vec![TlsSite {
+            certificate: "/srv/tls/shop.pem".into(),
+            certificate_span: 0..0,
+            key: "/srv/tls/shop.key".into(),
+            key_span: 0..0,
+        }],
+        proxy: ProxySettings {
+            trusted: ["10.0.0.0/8", "fd00::1/128"].map(|net| net.parse().unwrap()).into(),
+        },
         probes: Some(SocketAddr::from(([127, 0, 0, 1], 8081))),
         state: "/srv/state".into(),
         concurrency: 500,
         connections: 5000,
+        connections_per_client: 50,
         timeouts: Timeouts {
+            handshake: Duration::from_secs(3),
             head: Duration::from_secs(5),
             body: Duration::from_secs(20),
             write: Duration::from_secs(60),
+            idle: Duration::from_secs(90),
+            age: Duration::from_secs(600),
             grace: Duration::ZERO,
             rate_bytes_per_second: 1024,
         },
@@ -153,7 +168,8 @@ fn a_whole_site_is_read_as_it_is_written() {
 #[test]
 fn what_is_left_out_has_its_default() {
     let site = parse("[tenants.a]\nhosts = ['*']\nplugins.p.component = 'p.wasm'").unwrap();
-    assert_eq!(site.host.listen, [ListenAddress::Tcp(([127, 0, 0, 1], 8080).into())]);
+    let address = ListenAddress::Tcp(([127, 0, 0, 1], 8080).into());
+    assert_eq!(site.host.listen, [ListenSite { address, tls: false, proxy_protocol: false }]);
     assert_eq!(site.host.state, Path::new("/srv/.jackfield"));
     assert_eq!((site.host.concurrency, site.host.connections), (1000, 10_000));
     assert_eq!(site.host.limits.memory, Some(1 << 30));
@@ -335,7 +351,7 @@ fn deep_and_long_files_are_read_in_bounded_stack_and_time() {
 
 /// The keys that the reader asks for, by table; names are `*`, items of an array the array itself.
 fn keys_of_the_reader() -> BTreeMap<String, BTreeSet<String>> {
-    let text = "[host]\ntimeouts = {}\nlimits = {}\noutbound = {}\nintake = {}\n[tenants.'*']\nquota = { storage = {}, grants = {}, limits = {} }\n\
+    let text = "[host]\nlisten = [{}]\ntls = [{}]\nproxy = {}\ntimeouts = {}\nlimits = {}\noutbound = {}\nintake = {}\n[tenants.'*']\nquota = { storage = {}, grants = {}, limits = {} }\n\
                 plugins.'*' = { grants = {}, limits = {}, config = { '*' = {} }, outbound = [{}], reuse = {} }\n\
                 secrets.'*' = {}\nroutes = [{}]";
     let mut findings = findings::Findings::new(Source::new(Path::new("site.toml"), text.into()));
@@ -398,7 +414,7 @@ fn the_schema_states_the_defaults_that_hold() {
          quota = {{ {}, storage = {{ {} }} }}\n\
          plugins.p = {{ component = 'p', grants = {{ {} }}, limits = {{ {} }} }}",
         of("Host", 4),
-        of("Timeouts", 5),
+        of("Timeouts", 8),
         of("Quota", 3),
         of("Storage", 2),
         of("Grants", 4),

@@ -48,6 +48,11 @@ impl<'a> Value<'a> {
         self.node.span()
     }
 
+    /// What it is to the reader of a message.
+    pub(super) fn what(&self) -> &str {
+        &self.what
+    }
+
     /// Whether it is a table, where it may be something else as well.
     pub(super) fn is_table(&self) -> bool {
         matches!(self.node.get_ref(), DeValue::Table(_))

@@ -1,34 +1,41 @@
-//! One connection: HTTP/1.1 or HTTP/2 by what the client sends first, until it is idle too long, fails,
-//! or the host shuts down.
+//! One connection: HTTP/1.1 or HTTP/2, until it is idle too long, too old, fails, or the host shuts down.
+//!
+//! Owns every deadline of a connection that no request's own limits cover. hyper's are off: it has none for a first
+//! byte, half an HTTP/2 preface, a connection without requests, or a client that opens no window.
 
-use std::collections::BTreeMap;
 use std::convert::Infallible;
-use std::net::IpAddr;
-use std::os::fd::AsFd;
+use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
+use std::{future, io};
 
-use http::{Request, Version};
-use http_body::{Body, Frame, SizeHint};
+use http::{HeaderValue, Request, Response, Version, header};
 use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
-use tokio::io::{AsyncRead, AsyncWrite};
+use hyper_util::server::graceful::GracefulConnection;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep, sleep_until};
 
+use super::http1::Strict;
+use super::life::{Life, UnderWay, WatchedBody, WatchedUpload};
 use super::linger::Linger;
-use super::socket::{Orders, Socket};
+use super::prefixed::Prefixed;
+use super::socket::Orders;
 use super::stall::StallGuard;
 use super::{Settings, Stage, gate};
-use crate::request::{AnswerBody, Requests};
+use crate::observe::Closed;
+use crate::request::{Caller, Requests};
 
 /// The largest request head.
 pub const MAX_HEAD_BYTES: usize = 64 << 10;
+
+/// What hyper may hold of one head, or of answers that are not taken.
+const MAX_BUFFER_BYTES: usize = MAX_HEAD_BYTES + (8 << 10);
 
 /// The most fields in it.
 pub const MAX_HEAD_FIELDS: usize = 128;
@@ -46,101 +53,106 @@ const PING_PATIENCE: Duration = Duration::from_secs(10);
 /// How long a client may go on sending what nobody wants. An answer is read well within it.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// How long an HTTP/1 connection that is idle when the host stops is waited on: the next request may be on its way, and is
+/// then answered with `connection: close`.
+const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// What an HTTP/2 client says first (RFC 9113 §3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// What is read of a connection before it is known what it speaks.
+const FIRST_BYTES: usize = 4 << 10;
+
+/// A connection on which HTTP is spoken from now on.
 pub(super) struct Connection {
     pub(super) requests: Arc<Requests>,
-    pub(super) client: Option<IpAddr>,
-    pub(super) settings: Settings,
+    pub(super) settings: Arc<Settings>,
     pub(super) stage: watch::Receiver<Stage>,
+    pub(super) caller: Caller,
 }
 
-/// Signs of life.
-#[derive(Default)]
-struct Life {
-    /// Requests begun.
-    begun: AtomicU64,
-    /// Of them, those whose answer's last piece was taken, or that were given up.
-    ended: AtomicU64,
-    /// Answers over HTTP/2 of which the next piece may be taken, and since when: a client that opens no window
-    /// stalls one, and no socket tells.
-    offered: Mutex<BTreeMap<u64, Instant>>,
-    /// Whether the last request has not been read to its end.
-    has_unread: Arc<AtomicBool>,
-    orders: Arc<Orders>,
+/// Which HTTP is spoken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Protocol {
+    /// HTTP/1.0 or 1.1.
+    Http1,
+    /// HTTP/2.
+    Http2,
+    /// HTTP/2 if the client begins with its preface.
+    AsItBegins,
 }
 
-impl Life {
-    fn offered(&self) -> MutexGuard<'_, BTreeMap<u64, Instant>> {
-        self.offered.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+/// What each request of a connection needs.
+struct Service {
+    requests: Arc<Requests>,
+    caller: Caller,
+    life: Arc<Life>,
 }
 
 impl Connection {
-    pub(super) async fn run(self, stream: impl AsyncRead + AsyncWrite + AsFd + Unpin + Send + 'static) {
-        let Self { requests, client, settings, mut stage } = self;
-        let life = Arc::new(Life::default());
-        let service = {
-            let life = life.clone();
-            service_fn(move |request: Request<Incoming>| {
-                let (requests, life) = (requests.clone(), life.clone());
-                async move {
-                    let under_way = UnderWay::begin(life.clone());
-                    let version = request.version();
-                    let checked = gate::check(&request);
-                    let request = request.map(|body| WatchedUpload::new(body, &life));
-                    let answer = requests.serve(request, client, checked).await;
-                    Ok::<_, Infallible>(answer.map(|body| WatchedBody::new(body, under_way, version)))
-                }
-            })
+    /// Serves it until it ends; why it did.
+    pub(super) async fn run(
+        mut self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        orders: Arc<Orders>,
+        protocol: Protocol,
+    ) -> Closed {
+        let life = Arc::new(Life::new(orders));
+        let rate = self.settings.rate_bytes_per_second;
+        let stream = StallGuard::new(stream, self.settings.write, rate, life.clone());
+        let mut stream = Linger::new(stream, LINGER, life.has_unread.clone());
+        let begun = tokio::select! {
+            begun = begin(&mut stream, protocol) => begun,
+            () = sleep(self.settings.head) => return Closed::Silent,
+            () = told_to_stop(&mut self.stage, LAST_CALL.min(self.settings.grace)) => return Closed::Drained,
         };
-        let builder = builder(settings.head);
-        let stream = Socket::new(stream, life.orders.clone());
-        let stream = StallGuard::new(stream, settings.write, settings.rate_bytes_per_second);
-        let taken = stream.taken();
-        let stream = TokioIo::new(Linger::new(stream, LINGER, life.has_unread.clone()));
-        let mut connection = pin!(builder.serve_connection(stream, service));
-        let mut watch = Watch::default();
-        let mut look = after(settings.head);
-        let mut is_draining = false;
-        loop {
-            tokio::select! {
-                // How a connection ends is its own affair: each request was accounted for.
-                _ended = connection.as_mut() => return,
-                // hyper has no deadline for a connection's first byte, half an HTTP/2 preface, an HTTP/2
-                // connection without requests, or one whose client opens no window.
-                () = tokio::time::sleep_until(look) => {
-                    life.orders.look.store(true, Ordering::Relaxed);
-                    match watch.look(&life, taken.load(Ordering::Relaxed), settings.write) {
-                        Seen::Life => {}
-                        Seen::Idle if !is_draining => {
-                            connection.as_mut().graceful_shutdown();
-                            is_draining = true;
-                        }
-                        Seen::Idle | Seen::Silence | Seen::Stall => return,
-                    }
-                    look = after(settings.head);
-                }
-                stage = next_stage(&mut stage, is_draining) => {
-                    if stage == Stage::Ending {
-                        return;
-                    }
-                    connection.as_mut().graceful_shutdown();
-                    is_draining = true;
-                }
-            }
+        let Ok((came, protocol)) = begun else { return Closed::Client };
+        let service = Arc::new(Service { requests: self.requests, caller: self.caller, life: life.clone() });
+        let service = service_fn(move |request| service.clone().serve(request));
+        // Over HTTP/2 a client is told which of its requests count.
+        let last_call =
+            if protocol == Protocol::Http2 { Duration::ZERO } else { LAST_CALL.min(self.settings.grace) };
+        let watch = Watch { life, settings: self.settings, ending: None, last_call, last_call_ends: None };
+        if protocol == Protocol::Http2 {
+            let stream = TokioIo::new(Prefixed::new(stream, came));
+            watch.until_over(http2().serve_connection(stream, service), self.stage).await
+        } else {
+            let stream = TokioIo::new(Strict::new(stream, came, watch.life.clone()));
+            watch.until_over(http1().serve_connection(stream, service), self.stage).await
         }
     }
 }
 
-fn builder(head: Duration) -> auto::Builder<TokioExecutor> {
-    let mut builder = auto::Builder::new(TokioExecutor::new());
+impl Service {
+    async fn serve(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<WatchedBody>, Infallible> {
+        let under_way = UnderWay::begin(self.life.clone());
+        let version = request.version();
+        let refusal = self.life.refusal_of(under_way.number());
+        let checked = refusal.map_or_else(|| gate::check(&request), |why| Err(why.clone()));
+        let is_refused = refusal.is_some();
+        let request = request.map(|body| WatchedUpload::new(body, &self.life));
+        if is_refused {
+            // Of what stood there in truth nobody knows the end.
+            self.life.has_unread.store(true, Ordering::Relaxed);
+        }
+        let mut answer = self.requests.serve(request, self.caller.clone(), checked).await;
+        if version != Version::HTTP_2 && self.life.is_last.load(Ordering::Relaxed) {
+            answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        Ok(answer.map(|body| WatchedBody::new(body, under_way, version)))
+    }
+}
+
+fn http1() -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    // A head has been measured before hyper sees it.
+    builder.header_read_timeout(None).max_buf_size(MAX_BUFFER_BYTES).max_headers(MAX_HEAD_FIELDS);
     builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(head)
-        .max_buf_size(MAX_HEAD_BYTES)
-        .max_headers(MAX_HEAD_FIELDS);
+}
+
+fn http2() -> http2::Builder<TokioExecutor> {
+    let mut builder = http2::Builder::new(TokioExecutor::new());
     builder
-        .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(PING_INTERVAL)
         .keep_alive_timeout(PING_PATIENCE)
@@ -150,169 +162,157 @@ fn builder(head: Duration) -> auto::Builder<TokioExecutor> {
     builder
 }
 
-/// The stage that follows: of a connection that serves, the next; of one that drains already, the end.
-async fn next_stage(stage: &mut watch::Receiver<Stage>, is_draining: bool) -> Stage {
-    let is_next = |stage: &Stage| *stage == Stage::Ending || (!is_draining && *stage == Stage::Draining);
+/// Waits for a connection's first bytes, and tells by them what it speaks. Until then there is next to nothing of it.
+async fn begin(stream: &mut (impl AsyncRead + Unpin), protocol: Protocol) -> io::Result<(Vec<u8>, Protocol)> {
+    let mut came = Vec::new();
+    loop {
+        // On the stack of the poll, not of the task, which outlives it.
+        let more = future::poll_fn(|context| {
+            let mut piece = [MaybeUninit::uninit(); FIRST_BYTES];
+            let mut read = ReadBuf::uninit(&mut piece);
+            Pin::new(&mut *stream).poll_read(context, &mut read).map_ok(|()| {
+                came.extend_from_slice(read.filled());
+                read.filled().len()
+            })
+        });
+        if more.await? == 0 {
+            return Err(io::ErrorKind::UnexpectedEof.into());
+        }
+        if protocol != Protocol::AsItBegins {
+            return Ok((came, protocol));
+        }
+        if came.starts_with(PREFACE) {
+            return Ok((came, Protocol::Http2));
+        }
+        if !PREFACE.starts_with(&came) {
+            return Ok((came, Protocol::Http1));
+        }
+    }
+}
+
+/// The stage that follows.
+async fn next_stage(stage: &mut watch::Receiver<Stage>, now: Stage) -> Stage {
     // A sender that is gone has nothing more to serve for.
-    stage.wait_for(is_next).await.map_or(Stage::Ending, |stage| *stage)
+    stage.wait_for(|stage| *stage != now).await.map_or(Stage::Ending, |stage| *stage)
 }
 
-fn after(patience: Duration) -> Instant {
-    let now = Instant::now();
-    now.checked_add(patience).unwrap_or(now)
+/// Ready so long after the host was told to stop.
+async fn told_to_stop(stage: &mut watch::Receiver<Stage>, patience: Duration) {
+    next_stage(stage, Stage::Serving).await;
+    sleep(patience).await;
 }
 
-/// What a look at a connection's signs of life says.
-enum Seen {
-    /// Something is under way, or was since the last look.
-    Life,
-    /// Nothing since the last look.
-    Idle,
-    /// Nothing ever.
-    Silence,
-    /// Answers, of which nothing was taken for too long.
-    Stall,
-}
-
-/// What was seen before.
-#[derive(Default)]
+/// Watches over one connection.
 struct Watch {
-    begun: u64,
-    ended: u64,
-    /// Writes of which the client's side took something: the end of an answer outlives its request.
-    taken: u64,
+    life: Arc<Life>,
+    settings: Arc<Settings>,
+    /// Why it takes no further request.
+    ending: Option<Closed>,
+    /// How long the next request is waited for once the host stops, and until when.
+    last_call: Duration,
+    last_call_ends: Option<Instant>,
+}
+
+/// What is to be done about a connection.
+enum Verdict {
+    /// It goes on; when to look again.
+    GoesOn(Instant),
+    /// Its head is late, and is to be refused.
+    HeadIsLate,
+    /// It is to end with the requests that it is in.
+    Ends(Closed),
+    /// It is cut.
+    IsCut(Closed),
 }
 
 impl Watch {
-    fn look(&mut self, life: &Life, taken: u64, patience: Duration) -> Seen {
-        let [begun, ended] = [&life.begun, &life.ended].map(|count| count.load(Ordering::Relaxed));
-        let is_same = (begun, ended, taken) == (self.begun, self.ended, self.taken);
-        *self = Self { begun, ended, taken };
-        match life.offered().values().min() {
-            _ if begun == 0 => Seen::Silence,
-            _ if begun == ended && is_same => Seen::Idle,
-            Some(since) if since.elapsed() >= patience => Seen::Stall,
-            _ => Seen::Life,
-        }
-    }
-}
-
-/// Counts a request as ended when it is dropped: with the last piece of its answer, or given up before.
-struct UnderWay {
-    life: Arc<Life>,
-    number: u64,
-}
-
-impl UnderWay {
-    fn begin(life: Arc<Life>) -> Self {
-        let number = life.begun.fetch_add(1, Ordering::Relaxed);
-        Self { life, number }
-    }
-}
-
-impl Drop for UnderWay {
-    fn drop(&mut self) {
-        self.life.ended.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-/// A request's body, which tells when it was read to its end.
-struct WatchedUpload {
-    body: Incoming,
-    has_unread: Arc<AtomicBool>,
-}
-
-impl WatchedUpload {
-    fn new(body: Incoming, life: &Life) -> Self {
-        life.has_unread.store(!body.is_end_stream(), Ordering::Relaxed);
-        Self { body, has_unread: life.has_unread.clone() }
-    }
-}
-
-impl Body for WatchedUpload {
-    type Data = <Incoming as Body>::Data;
-    type Error = <Incoming as Body>::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(context);
-        if matches!(frame, Poll::Ready(None)) || self.body.is_end_stream() {
-            self.has_unread.store(false, Ordering::Relaxed);
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
-    }
-}
-
-/// An answer's body, as a sign of life.
-struct WatchedBody {
-    body: AnswerBody,
-    under_way: UnderWay,
-    version: Version,
-}
-
-impl WatchedBody {
-    fn new(body: AnswerBody, under_way: UnderWay, version: Version) -> Self {
-        let watched = Self { body, under_way, version };
-        if !watched.body.is_end_stream() {
-            watched.offer();
-        }
-        watched
-    }
-
-    /// From now on it is the client that is waited for.
-    fn offer(&self) {
-        if self.version == Version::HTTP_2 {
-            self.under_way.life.offered().insert(self.under_way.number, Instant::now());
-        }
-    }
-
-    fn withdraw(&self) {
-        if self.version == Version::HTTP_2 {
-            self.under_way.life.offered().remove(&self.under_way.number);
-        }
-    }
-}
-
-impl Drop for WatchedBody {
-    fn drop(&mut self) {
-        self.withdraw();
-    }
-}
-
-impl Body for WatchedBody {
-    type Data = <AnswerBody as Body>::Data;
-    type Error = <AnswerBody as Body>::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(context);
-        match &frame {
-            Poll::Ready(Some(Ok(_))) => self.offer(),
-            Poll::Ready(Some(Err(_))) if self.version == Version::HTTP_10 => {
-                self.under_way.life.orders.reset.store(true, Ordering::Relaxed);
+    async fn until_over(
+        mut self,
+        connection: impl GracefulConnection,
+        mut stages: watch::Receiver<Stage>,
+    ) -> Closed {
+        let mut connection = pin!(connection);
+        let mut look = pin!(sleep_until(after(Instant::now(), self.tick())));
+        let mut stage = Stage::Serving;
+        loop {
+            tokio::select! {
+                // How its requests ended is accounted for already.
+                _ended = connection.as_mut() => return self.ending.unwrap_or(Closed::Client),
+                () = look.as_mut() => {
+                    self.life.orders.look.store(true, Ordering::Relaxed);
+                    let now = Instant::now();
+                    match self.verdict(now) {
+                        Verdict::GoesOn(next) => look.as_mut().reset(next),
+                        Verdict::HeadIsLate => {
+                            self.life.head_is_late.store(true, Ordering::Relaxed);
+                            look.as_mut().reset(after(now, self.tick()));
+                        }
+                        Verdict::Ends(why) => {
+                            self.ending = Some(why);
+                            connection.as_mut().graceful_shutdown();
+                            look.as_mut().reset(after(now, self.tick()));
+                        }
+                        Verdict::IsCut(why) => return why,
+                    }
+                }
+                next = next_stage(&mut stages, stage) => {
+                    stage = next;
+                    if stage == Stage::Ending {
+                        return Closed::Cut;
+                    }
+                    self.life.is_last.store(true, Ordering::Relaxed);
+                    let now = Instant::now();
+                    self.last_call_ends = Some(after(now, self.last_call));
+                    look.as_mut().reset(now);
+                }
             }
-            _ => self.withdraw(),
         }
-        frame
     }
 
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+    fn verdict(&self, now: Instant) -> Verdict {
+        let Self { life, settings, ending, last_call: _, last_call_ends } = self;
+        let mut next = after(now, self.tick());
+        let mut is_over = |since: Instant, patience| {
+            let end = after(since, patience);
+            if end > now {
+                next = next.min(end);
+            }
+            end <= now
+        };
+        if life.offered_since().is_some_and(|since| is_over(since, settings.write)) {
+            return Verdict::IsCut(Closed::Stalled);
+        }
+        if life.head_since().is_some_and(|since| is_over(since, settings.head)) {
+            let was_told = life.head_is_late.load(Ordering::Relaxed);
+            return if was_told { Verdict::IsCut(Closed::LateHead) } else { Verdict::HeadIsLate };
+        }
+        let idle_since = life.idle_since().filter(|_| life.head_since().is_none());
+        let (patience, idle) =
+            if life.has_begun() { (settings.idle, Closed::Idle) } else { (settings.head, Closed::Silent) };
+        if idle_since.is_some_and(|since| is_over(since, patience)) {
+            return match ending {
+                Some(why) => Verdict::IsCut(*why),
+                None => Verdict::Ends(idle),
+            };
+        }
+        if ending.is_none() && is_over(life.began(), settings.age) {
+            return Verdict::Ends(Closed::Aged);
+        }
+        if ending.is_none()
+            && let Some(end) = last_call_ends
+            && (life.idle_since().is_none() || (idle_since.is_some() && is_over(*end, Duration::ZERO)))
+        {
+            return Verdict::Ends(Closed::Drained);
+        }
+        Verdict::GoesOn(next)
     }
 
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+    /// No deadline begins and ends between two looks.
+    fn tick(&self) -> Duration {
+        self.settings.head.min(self.settings.idle).min(self.settings.write)
     }
+}
+
+fn after(since: Instant, patience: Duration) -> Instant {
+    since.checked_add(patience).unwrap_or(since)
 }

@@ -2,27 +2,46 @@
 //!
 //! Addresses are bound before anything else is ready and served last, so a taken port is told before the
 //! first compile and a failed start leaves nothing half open.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `address` | what is bound, and taking connections from it |
+//! | `accept`, `places` | how many connections are taken, in all and of one client |
+//! | `arrival` | what comes before HTTP |
+//! | `connection`, `life` | HTTP on one connection, and its deadlines |
+//! | `http1`, `scan` | HTTP/1 read strictly, before hyper reads it |
+//! | `gate` | what hyper lets through, and HTTP does not |
+//! | `socket`, `stall`, `linger`, `prefixed` | the layers between hyper and the system |
+//! | `probes` | `/livez`, `/readyz`, `/metrics` |
 
+mod accept;
+mod address;
+mod arrival;
 mod connection;
 mod gate;
+mod http1;
+mod life;
 mod linger;
+mod places;
+mod prefixed;
 mod probes;
+mod scan;
 mod socket;
 mod stall;
 
-use std::net::{IpAddr, SocketAddr};
-use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fmt, io};
 
-use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use ipnet::IpNet;
+use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
 use crate::request::{Ledger, Requests};
+use accept::Accepting;
+use places::Places;
 
+pub use address::{Address, BindError, Bound, Spoken};
 pub use probes::{Probes, Readiness};
 
 /// What is the same for every connection.
@@ -31,60 +50,35 @@ pub mod bounds {
     pub use super::gate::MAX_TARGET_BYTES;
 }
 
-/// How long accepting rests after it failed for want of descriptors or memory.
-const REST_AFTER_FAILURE: Duration = Duration::from_millis(50);
-
-/// Where callers connect.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Address {
-    /// TCP.
-    Tcp(SocketAddr),
-    /// A Unix socket.
-    Unix(PathBuf),
-}
-
-impl fmt::Display for Address {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Tcp(address) => address.fmt(f),
-            Self::Unix(path) => write!(f, "unix:{}", path.display()),
-        }
-    }
-}
-
-/// Why an address cannot be listened on.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {reason}{hint}")]
-pub struct BindError {
-    address: Address,
-    reason: io::Error,
-    hint: &'static str,
-}
-
 /// What the operator decides of this room.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Settings {
     /// Connections open at once.
     pub connections: usize,
-    /// How long a request's head may take, and how long a connection may be idle.
+    /// Of them, those of one client.
+    pub connections_per_client: usize,
+    /// How long each thing may take that comes before HTTP.
+    pub handshake: Duration,
+    /// How long a request's head may take, and the first byte of a connection.
     pub head: Duration,
     /// How long a client may take nothing of its answer.
     pub write: Duration,
+    /// How long a connection may be without a request.
+    pub idle: Duration,
+    /// How long a connection may go on taking requests.
+    pub age: Duration,
     /// What a client must take of its answers, on average, while it is waited for.
     pub rate_bytes_per_second: u64,
     /// How long shutdown waits for what is in flight.
     pub grace: Duration,
+    /// The networks of proxies whose word on clients is taken.
+    pub trusted: Vec<IpNet>,
 }
 
-/// A bound address.
-pub struct Bound {
-    address: Address,
-    socket: Socket,
-}
-
-enum Socket {
-    Tcp(TcpListener),
-    Unix(UnixListener),
+impl Settings {
+    fn is_trusted(&self, peer: IpAddr) -> bool {
+        self.trusted.iter().any(|network| network.contains(&peer))
+    }
 }
 
 /// How far a shutdown has come. Connections watch it.
@@ -95,91 +89,6 @@ enum Stage {
     Draining,
     /// Whatever is left is cut.
     Ending,
-}
-
-impl Bound {
-    /// Binds `address`. A socket file that a dead process left behind is replaced.
-    pub async fn bind(address: Address) -> Result<Self, BindError> {
-        let socket = match &address {
-            Address::Tcp(tcp) => TcpListener::bind(tcp).await.map(Socket::Tcp),
-            Address::Unix(path) => bind_unix(path).await.map(Socket::Unix),
-        };
-        let socket =
-            socket.map_err(|reason| BindError { hint: hint(&reason), address: address.clone(), reason })?;
-        // Port 0 is known only now.
-        let address = match &socket {
-            Socket::Tcp(listener) => listener.local_addr().map_or(address, Address::Tcp),
-            Socket::Unix(_) => address,
-        };
-        Ok(Self { address, socket })
-    }
-
-    /// Where it listens.
-    pub fn address(&self) -> &Address {
-        &self.address
-    }
-
-    async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
-        match &self.socket {
-            Socket::Tcp(listener) => {
-                let (stream, peer) = listener.accept().await?;
-                // Answers are written whole; waiting to fill a packet only delays them.
-                stream.set_nodelay(true)?;
-                Ok((Stream::Tcp(stream), Some(peer.ip().to_canonical())))
-            }
-            Socket::Unix(listener) => Ok((Stream::Unix(listener.accept().await?.0), None)),
-        }
-    }
-}
-
-impl Drop for Bound {
-    fn drop(&mut self) {
-        if let Address::Unix(path) = &self.address {
-            // Gone already is as good.
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
-enum Stream {
-    Tcp(tokio::net::TcpStream),
-    Unix(tokio::net::UnixStream),
-}
-
-async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
-    match UnixListener::bind(path) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
-                return Err(io::Error::new(
-                    io::ErrorKind::AlreadyExists,
-                    "a file that is no socket is there",
-                ));
-            }
-            // A socket that answers otherwise, or not at all, still has somebody behind it.
-            let connected = tokio::net::UnixStream::connect(path).await;
-            if !connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
-                return Err(error);
-            }
-            std::fs::remove_file(path)?;
-            UnixListener::bind(path)
-        }
-        bound => bound,
-    }
-}
-
-fn hint(reason: &io::Error) -> &'static str {
-    match reason.kind() {
-        io::ErrorKind::AddrInUse => {
-            "; another program listens there: end it, or choose another address in [host]"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "; ports below 1024 need a privilege: choose a higher one in [host]"
-        }
-        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
-        io::ErrorKind::AlreadyExists => "; remove it, or choose another path in [host]",
-        io::ErrorKind::NotFound => "; the socket's folder must be there",
-        _ => "",
-    }
 }
 
 /// Serves on all addresses until told to stop.
@@ -194,19 +103,19 @@ impl Server {
     pub fn start(bound: Vec<Bound>, requests: Arc<Requests>, settings: Settings, ledger: &Ledger) -> Self {
         let (stage, watched) = watch::channel(Stage::Serving);
         let connections = TaskTracker::new();
-        let places = Arc::new(Semaphore::new(settings.connections.min(Semaphore::MAX_PERMITS)));
+        let accepting = Accepting {
+            requests,
+            places: Places::new(settings.connections, settings.connections_per_client),
+            settings: Arc::new(settings),
+            ledger: ledger.clone(),
+            stage: watched,
+            connections: connections.clone(),
+        };
+        let grace = accepting.settings.grace;
         for bound in bound {
-            let accepting = Accepting {
-                requests: requests.clone(),
-                settings,
-                ledger: ledger.clone(),
-                stage: watched.clone(),
-                connections: connections.clone(),
-                places: places.clone(),
-            };
-            connections.spawn(accepting.run(bound));
+            connections.spawn(accepting.clone().run(bound));
         }
-        Self { stage, connections, grace: settings.grace }
+        Self { stage, connections, grace }
     }
 
     /// Accepts nothing more, waits for what is in flight, and cuts what is not done within the grace time.
@@ -222,68 +131,4 @@ impl Server {
         self.connections.wait().await;
         left
     }
-}
-
-struct Accepting {
-    requests: Arc<Requests>,
-    settings: Settings,
-    ledger: Ledger,
-    stage: watch::Receiver<Stage>,
-    connections: TaskTracker,
-    places: Arc<Semaphore>,
-}
-
-impl Accepting {
-    async fn run(mut self, bound: Bound) {
-        let mut stage = self.stage.clone();
-        loop {
-            let accepted = tokio::select! {
-                accepted = bound.accept() => accepted,
-                _ = stage.wait_for(|stage| *stage != Stage::Serving) => return,
-            };
-            match accepted {
-                // At the limit nothing more is accepted: newcomers wait in the system's own queue.
-                Ok((stream, client)) => tokio::select! {
-                    Ok(place) = self.places.clone().acquire_owned() => self.take(stream, client, place),
-                    _ = stage.wait_for(|stage| *stage != Stage::Serving) => return,
-                },
-                Err(error) if is_the_clients(&error) => {}
-                Err(error) => {
-                    self.ledger
-                        .log
-                        .error("cannot accept connections; trying again")
-                        .display("address", bound.address())
-                        .field("error", format_args!("{error}"))
-                        .send();
-                    tokio::time::sleep(REST_AFTER_FAILURE).await;
-                }
-            }
-        }
-    }
-
-    fn take(&mut self, stream: Stream, client: Option<IpAddr>, place: OwnedSemaphorePermit) {
-        let connection = connection::Connection {
-            requests: self.requests.clone(),
-            client,
-            settings: self.settings,
-            stage: self.stage.clone(),
-        };
-        let counted = self.ledger.metrics.connection_guard();
-        self.connections.spawn(async move {
-            match stream {
-                Stream::Tcp(stream) => connection.run(stream).await,
-                Stream::Unix(stream) => connection.run(stream).await,
-            }
-            drop((counted, place));
-        });
-    }
-}
-
-/// Whether one client's connection failed, and not accepting as such.
-fn is_the_clients(error: &io::Error) -> bool {
-    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected};
-    matches!(
-        error.kind(),
-        BrokenPipe | ConnectionAborted | ConnectionRefused | ConnectionReset | NotConnected
-    )
 }

@@ -17,7 +17,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::{Address, BindError, hint};
+use super::accept::REST_AFTER_FAILURE;
+use super::address::hint;
+use super::{Address, BindError};
 use crate::observe::Metrics;
 
 /// How long a prober may take to ask, and one connection of it may last.
@@ -96,7 +98,7 @@ async fn serve(listener: TcpListener, metrics: Metrics, readiness: Readiness) {
     let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(super::REST_AFTER_FAILURE).await;
+            tokio::time::sleep(REST_AFTER_FAILURE).await;
             continue;
         };
         let Ok(place) = places.clone().try_acquire_owned() else { continue };

@@ -4,12 +4,13 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
+
+use super::life::Life;
 
 /// How long writes have waited, all together, when a reader's rate is looked at.
 const RATE_PERIOD: Duration = Duration::from_secs(10);
@@ -20,8 +21,8 @@ pub(super) struct StallGuard<S> {
     patience: Duration,
     /// What must be taken in a period of waiting.
     due_bytes: u64,
-    /// Counts writes of which something was taken.
-    taken: Arc<AtomicU64>,
+    /// Is told of each write of which something was taken.
+    life: Arc<Life>,
     /// Set while a write waits.
     wait: Option<Wait>,
     /// Of this period.
@@ -36,26 +37,21 @@ struct Wait {
 }
 
 impl<S> StallGuard<S> {
-    pub(super) fn new(stream: S, patience: Duration, rate_bytes_per_second: u64) -> Self {
+    pub(super) fn new(stream: S, patience: Duration, rate_bytes_per_second: u64, life: Arc<Life>) -> Self {
         Self {
             stream,
             patience,
             due_bytes: rate_bytes_per_second.saturating_mul(RATE_PERIOD.as_secs()),
-            taken: Arc::default(),
+            life,
             wait: None,
             waited: Duration::ZERO,
             taken_bytes: 0,
         }
     }
 
-    /// Grows with each write of which something was taken.
-    pub(super) fn taken(&self) -> Arc<AtomicU64> {
-        self.taken.clone()
-    }
-
     fn count(&mut self, written: &Poll<io::Result<usize>>) {
         if let Poll::Ready(Ok(bytes @ 1..)) = written {
-            self.taken.fetch_add(1, Ordering::Relaxed);
+            self.life.took();
             let bytes = u64::try_from(*bytes).unwrap_or(u64::MAX);
             self.taken_bytes = self.taken_bytes.saturating_add(bytes);
         }
@@ -144,11 +140,15 @@ mod tests {
     use super::*;
     use tokio::io::AsyncWriteExt;
 
+    fn life() -> Arc<Life> {
+        Arc::new(Life::new(Arc::default()))
+    }
+
     #[tokio::test]
     async fn a_reader_that_takes_nothing_is_cut_and_a_slow_one_is_not() {
         let patience = Duration::from_millis(400);
         let (near, mut far) = tokio::io::duplex(1024);
-        let mut guarded = StallGuard::new(near, patience, 0);
+        let mut guarded = StallGuard::new(near, patience, 0, life());
         let slow = tokio::spawn(async move {
             let mut buffer = [0; 1024];
             for _ in 0..4 {
@@ -166,7 +166,7 @@ mod tests {
     #[tokio::test]
     async fn a_reader_that_takes_too_little_for_a_period_is_too_slow() {
         let (near, _far) = tokio::io::duplex(1024);
-        let mut guarded = StallGuard::new(near, Duration::from_secs(30), 100);
+        let mut guarded = StallGuard::new(near, Duration::from_secs(30), 100, life());
         for (taken_bytes, waited_s, expected) in
             [(10, 9, false), (980, 2, true), (500, 5, false), (500, 5, false), (999, 10, true), (0, 3, false)]
         {

@@ -18,5 +18,7 @@ pub use capture::Captured;
 pub use escape::acts_on_a_terminal;
 pub use line::{Format, Level, Line, Value};
 pub use log::{Entry, Log};
-pub use metrics::{Compile, Held, LetGo, Metrics, Outcome, Plug, PluginMetrics, Reload, TenantMetrics};
+pub use metrics::{
+    Closed, Compile, Held, LetGo, Metrics, Outcome, Plug, PluginMetrics, Reload, TenantMetrics,
+};
 pub use plugin_log::PluginLog;

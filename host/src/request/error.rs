@@ -30,7 +30,7 @@ pub(super) enum RequestError {
 }
 
 /// What the caller did wrong.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum MessageError {
     /// A rule of HTTP is broken.
     #[error("{0}")]
@@ -53,6 +53,15 @@ pub enum MessageError {
         /// The most.
         most: usize,
     },
+    /// The request's head is too large.
+    #[error("the request's head is larger than this host takes, or has more fields")]
+    HeadTooLarge,
+    /// A version of HTTP other than 1.0, 1.1 and 2.
+    #[error("this host speaks HTTP/1.0, HTTP/1.1 and HTTP/2")]
+    Version,
+    /// The head stopped coming.
+    #[error("the request's head did not arrive in time")]
+    HeadTimeout,
     /// The body is larger than the plugin's `request-body`.
     #[error("the request's body is larger than {limit_bytes} bytes")]
     BodyTooLarge {
@@ -241,7 +250,17 @@ impl RequestError {
                 MessageError::BodyTooLarge { .. } => {
                     problem(StatusCode::PAYLOAD_TOO_LARGE, "request-body", "The request's body is too large")
                 }
-                MessageError::BodyTimeout => problem(
+                MessageError::HeadTooLarge => problem(
+                    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                    "headers",
+                    "The request's head is too large",
+                ),
+                MessageError::Version => problem(
+                    StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+                    "version",
+                    "The version of HTTP is not supported",
+                ),
+                MessageError::HeadTimeout | MessageError::BodyTimeout => problem(
                     StatusCode::REQUEST_TIMEOUT,
                     "request-timeout",
                     "The request took too long to arrive",

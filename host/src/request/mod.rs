@@ -57,6 +57,36 @@ pub struct Authority {
     pub host: Arc<str>,
 }
 
+/// Who sends requests, and over what: true of all requests of a connection, and of what a trusted proxy says.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Its address, if it has one.
+    pub client: Option<IpAddr>,
+    /// What it spoke.
+    pub scheme: Scheme,
+    /// The name that it asked for when TLS began, in lower case.
+    pub server_name: Option<Arc<str>>,
+}
+
+/// What a caller spoke.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scheme {
+    /// Plain HTTP.
+    Http,
+    /// HTTP over TLS.
+    Https,
+}
+
+impl Scheme {
+    /// Its name in a URL.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Http => "http",
+            Self::Https => "https",
+        }
+    }
+}
+
 /// What the operator decides of this room.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
@@ -102,7 +132,7 @@ impl Requests {
     pub async fn serve<B>(
         &self,
         request: Request<B>,
-        client: Option<IpAddr>,
+        caller: Caller,
         gate: Result<Authority, MessageError>,
     ) -> Response<AnswerBody>
     where
@@ -114,9 +144,9 @@ impl Requests {
             head.headers.insert(id::REQUEST_ID, value);
         }
         let trace_id = id::trace_id(&head.headers);
-        let mut account = Account::open(&self.ledger, &head, client, request_id.clone(), trace_id);
+        let mut account = Account::open(&self.ledger, &head, caller.client, request_id.clone(), trace_id);
         let is_head = head.method == Method::HEAD;
-        let answered = self.answer(head, body, client, &request_id, gate, &mut account).await;
+        let answered = self.answer(head, body, caller, &request_id, gate, &mut account).await;
         let (answer, place) = answered.unwrap_or_else(|error| {
             account.failed(&error, None);
             (respond::problem(&error, &request_id), None)
@@ -128,7 +158,7 @@ impl Requests {
         &self,
         head: Parts,
         body: B,
-        client: Option<IpAddr>,
+        caller: Caller,
         request_id: &Arc<str>,
         gate: Result<Authority, MessageError>,
         account: &mut Account,
@@ -153,8 +183,8 @@ impl Requests {
             chain,
             context: Arc::new(Context {
                 request_id: request_id.clone(),
-                client,
-                scheme: "http",
+                client: caller.client,
+                scheme: caller.scheme.as_str(),
                 authority: asked.authority,
                 route: chain.route.clone(),
                 captures: captures.into_pairs(),

@@ -63,6 +63,61 @@ impl Compile {
     }
 }
 
+/// Why a connection ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Closed {
+    /// Its client ended it, or asked for its end, or did not speak HTTP.
+    Client,
+    /// Its client had as many as it may.
+    TooMany,
+    /// What comes before HTTP did not come, or not as it should.
+    Handshake,
+    /// Its client never asked for anything.
+    Silent,
+    /// The head of a request did not come in time.
+    LateHead,
+    /// There was no request for too long.
+    Idle,
+    /// It was as old as one may be.
+    Aged,
+    /// Its client took nothing of its answers.
+    Stalled,
+    /// The host stopped, and it had no request, or its requests were finished.
+    Drained,
+    /// The host stopped, and its requests were not finished in time.
+    Cut,
+}
+
+impl Closed {
+    const ALL: [Self; 10] = [
+        Self::Client,
+        Self::TooMany,
+        Self::Handshake,
+        Self::Silent,
+        Self::LateHead,
+        Self::Idle,
+        Self::Aged,
+        Self::Stalled,
+        Self::Drained,
+        Self::Cut,
+    ];
+
+    fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::TooMany => "too-many",
+            Self::Handshake => "handshake",
+            Self::Silent => "silent",
+            Self::LateHead => "late-head",
+            Self::Idle => "idle",
+            Self::Aged => "aged",
+            Self::Stalled => "stalled",
+            Self::Drained => "drained",
+            Self::Cut => "cut",
+        }
+    }
+}
+
 /// Counts itself in a gauge until it is dropped.
 #[derive(Debug)]
 #[must_use = "it counts for as long as it is held"]
@@ -93,6 +148,7 @@ pub struct Metrics {
     unchanged: Counter,
     refused: Counter,
     compiles: [(Compile, Counter); 3],
+    closed: [(Closed, Counter); Closed::ALL.len()],
 }
 
 impl Metrics {
@@ -120,6 +176,7 @@ impl Metrics {
         registry.register_collector(Box::new(Results {
             name: "reloads",
             help: "Reloads of the site file and its components.",
+            label: "result",
             results: [("published", &published), ("unchanged", &unchanged), ("refused", &refused)]
                 .map(|(result, counter)| (result, counter.clone())),
         }));
@@ -128,7 +185,15 @@ impl Metrics {
         registry.register_collector(Box::new(Results {
             name: "compiles",
             help: "Components that were not live already, by how they were come by.",
+            label: "result",
             results: compiles.each_ref().map(|(compile, counter)| (compile.as_str(), counter.clone())),
+        }));
+        let closed = Closed::ALL.map(|why| (why, Counter::default()));
+        registry.register_collector(Box::new(Results {
+            name: "connections_closed",
+            help: "Connections that ended, by why they did.",
+            label: "reason",
+            results: closed.each_ref().map(|(why, counter)| (why.as_str(), counter.clone())),
         }));
         let confinement = Confinement::default();
         registry.register_collector(Box::new(confinement.clone()));
@@ -145,6 +210,7 @@ impl Metrics {
             unchanged,
             refused,
             compiles,
+            closed,
         }
     }
 
@@ -174,6 +240,13 @@ impl Metrics {
     /// Counts a connection as open until the guard is dropped.
     pub fn connection_guard(&self) -> Held {
         Held::new(&self.connections)
+    }
+
+    /// A connection ended.
+    pub fn connection_closed(&self, why: Closed) {
+        for (_, counter) in self.closed.iter().filter(|(closed, _)| *closed == why) {
+            counter.inc();
+        }
     }
 
     /// Counts a request as in flight until the guard is dropped.
@@ -428,19 +501,20 @@ fn encode_tenants(encoder: &mut DescriptorEncoder<'_>, tenants: &[Arc<TenantMetr
     Ok(())
 }
 
-/// A counter with a series for each of three results from the start.
+/// A counter with a series for each result from the start.
 #[derive(Debug)]
-struct Results {
+struct Results<const N: usize> {
     name: &'static str,
     help: &'static str,
-    results: [(&'static str, Counter); 3],
+    label: &'static str,
+    results: [(&'static str, Counter); N],
 }
 
-impl Collector for Results {
+impl<const N: usize> Collector for Results<N> {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut family = encoder.encode_descriptor(self.name, self.help, None, MetricType::Counter)?;
         self.results.iter().try_for_each(|(result, counter)| {
-            encode_counter(&mut family, &[("result", *result)], counter.get())
+            encode_counter(&mut family, &[(self.label, *result)], counter.get())
         })
     }
 }

@@ -1,0 +1,253 @@
+//! The HTTP edge in the site file: where callers connect, with which certificates, from behind which proxies, and how
+//! long they may take.
+//!
+//! Owns `listen`, `tls`, `proxy`, `connections-per-client` and `timeouts` of `[host]`, from their text to what is run.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::document::{
+    HostDocument, ListenDocument, ListenTableDocument, ProxyDocument, TimeoutsDocument, TlsDocument,
+};
+use super::findings::Findings;
+use super::forms::{certificates_path, key_path, listen_address};
+use super::read::{MAX_TIME, NO_TIME, SOME_TIME, networks, no_help};
+use super::site::{ListenAddress, ListenSite, ProxySettings, Timeouts, TlsSite};
+use super::source::Span;
+use super::units::{ByteRate, TimeSpan};
+use super::value::{Spanned, Table, Value, boolean, duration, filled_array, parsed, rate, table};
+
+/// The longest path of a Unix socket that every system takes, in bytes (108 with the final NUL on Linux, 104 on macOS).
+const MAX_SOCKET_PATH_BYTES: usize = 103;
+
+/// Pairs of certificate and key.
+const MAX_PAIRS: usize = 10_000;
+
+const ANY_RATE: std::ops::RangeInclusive<ByteRate> = ByteRate(0)..=ByteRate(u64::MAX);
+
+/// The least that a client must send or take each second, unless the file says otherwise.
+const CLIENT_RATE: ByteRate = ByteRate(240);
+
+pub(super) fn listen(
+    value: &Value<'_>,
+    findings: &mut Findings,
+) -> Option<Spanned<Vec<Spanned<ListenDocument>>>> {
+    let read = filled_array(
+        "an array of addresses",
+        "name at least one address, or leave `listen` out for 127.0.0.1:8080",
+        |value: &Value<'_>, findings: &mut Findings| {
+            if value.is_table() {
+                let read = table(|table: &mut Table<'_>, findings: &mut Findings| ListenTableDocument {
+                    address: table.required(
+                        "address",
+                        "`address = \"[::]:443\"`",
+                        findings,
+                        parsed("an address", "[::]:443", listen_address, no_help),
+                    ),
+                    tls: table.optional("tls", findings, boolean),
+                    proxy_protocol: table.optional("proxy-protocol", findings, boolean),
+                });
+                let table = read(value, findings)?;
+                return Some(Spanned { value: ListenDocument::Table(table), span: value.span() });
+            }
+            let address = parsed("an address", "127.0.0.1:8080", listen_address, no_help)(value, findings)?;
+            Some(Spanned { value: ListenDocument::Address(address.value), span: address.span })
+        },
+    );
+    read(value, findings)
+}
+
+pub(super) fn tls(value: &Value<'_>, findings: &mut Findings) -> Option<Spanned<Vec<TlsDocument>>> {
+    let read = filled_array(
+        "an array of tables",
+        "name a `certificate` and its `key`, or leave `tls` out",
+        table(|table: &mut Table<'_>, findings: &mut Findings| TlsDocument {
+            certificate: table.required(
+                "certificate",
+                "`certificate = \"shop.example.com.pem\"`",
+                findings,
+                parsed("a path", "shop.example.com.pem", certificates_path, no_help),
+            ),
+            key: table.required(
+                "key",
+                "`key = \"shop.example.com.key\"`",
+                findings,
+                parsed("a path", "shop.example.com.key", key_path, no_help),
+            ),
+        }),
+    );
+    let pairs = read(value, findings)?;
+    if pairs.value.len() > MAX_PAIRS {
+        let headline = format!("there are more than {MAX_PAIRS} pairs of certificate and key");
+        findings.error(&pairs.span, headline, "", "one certificate can be for many names".to_owned());
+        return None;
+    }
+    Some(pairs)
+}
+
+pub(super) fn proxy(value: &Value<'_>, findings: &mut Findings) -> Option<ProxyDocument> {
+    let read = table(|table: &mut Table<'_>, findings: &mut Findings| ProxyDocument {
+        trusted: table.optional("trusted", findings, networks),
+    });
+    read(value, findings)
+}
+
+pub(super) fn timeouts(value: &Value<'_>, findings: &mut Findings) -> Option<TimeoutsDocument> {
+    let read = table(|table: &mut Table<'_>, findings: &mut Findings| TimeoutsDocument {
+        handshake: table.optional("handshake", findings, duration(SOME_TIME..=MAX_TIME)),
+        head: table.optional("head", findings, duration(SOME_TIME..=MAX_TIME)),
+        body: table.optional("body", findings, duration(SOME_TIME..=MAX_TIME)),
+        write: table.optional("write", findings, duration(SOME_TIME..=MAX_TIME)),
+        idle: table.optional("idle", findings, duration(SOME_TIME..=MAX_TIME)),
+        age: table.optional("age", findings, duration(SOME_TIME..=MAX_TIME)),
+        grace: table.optional("grace", findings, duration(NO_TIME..=MAX_TIME)),
+        rate: table.optional("rate", findings, rate(ANY_RATE)),
+    });
+    read(value, findings)
+}
+
+/// Resolves `timeouts`.
+pub(super) fn resolved_timeouts(host: &HostDocument) -> Timeouts {
+    let none = TimeoutsDocument::default();
+    let timeouts = host.timeouts.as_ref().unwrap_or(&none);
+    let seconds = |given: &Option<Spanned<TimeSpan>>, default| {
+        given.as_ref().map_or(Duration::from_secs(default), |given| given.value.0)
+    };
+    Timeouts {
+        handshake: seconds(&timeouts.handshake, 10),
+        head: seconds(&timeouts.head, 10),
+        body: seconds(&timeouts.body, 30),
+        write: seconds(&timeouts.write, 30),
+        idle: seconds(&timeouts.idle, 60),
+        age: seconds(&timeouts.age, 3600),
+        grace: seconds(&timeouts.grace, 30),
+        rate_bytes_per_second: timeouts.rate.as_ref().map_or(CLIENT_RATE, |rate| rate.value).0,
+    }
+}
+
+/// Resolves `listen`, and holds it against `tls` and `proxy`.
+pub(super) fn listeners(host: &HostDocument, findings: &mut Findings) -> Vec<ListenSite> {
+    let Some(listen) = &host.listen else {
+        let address = ListenAddress::Tcp(([127, 0, 0, 1], 8080).into());
+        unused_certificates_are_told(host, &[], findings);
+        return vec![ListenSite { address, tls: false, proxy_protocol: false }];
+    };
+    let listeners: Vec<_> =
+        listen.value.iter().filter_map(|listener| listener_site(listener, host, findings)).collect();
+    addresses_are_there_once(listen, findings);
+    unused_certificates_are_told(host, &listeners, findings);
+    listeners
+}
+
+fn listener_site(
+    Spanned { value, span }: &Spanned<ListenDocument>,
+    host: &HostDocument,
+    findings: &mut Findings,
+) -> Option<ListenSite> {
+    let address = match value.address()? {
+        ListenAddress::Tcp(address) => ListenAddress::Tcp(*address),
+        ListenAddress::Unix(path) => ListenAddress::Unix(findings.source().folder().join(path)),
+    };
+    if let ListenAddress::Unix(path) = &address
+        && path.as_os_str().len() > MAX_SOCKET_PATH_BYTES
+    {
+        let headline = format!("the path of this Unix socket has {} bytes", path.as_os_str().len());
+        let help = format!("systems take at most {MAX_SOCKET_PATH_BYTES}: write a shorter absolute path");
+        findings.error(span, headline, "", help);
+    }
+    let is_set = |flag: Option<&Spanned<bool>>| flag.is_some_and(|flag| flag.value);
+    let site = match value {
+        ListenDocument::Address(_) => ListenSite { address, tls: false, proxy_protocol: false },
+        ListenDocument::Table(table) => ListenSite {
+            address,
+            tls: is_set(table.tls.as_ref()),
+            proxy_protocol: is_set(table.proxy_protocol.as_ref()),
+        },
+    };
+    if let ListenDocument::Table(ListenTableDocument { tls: Some(tls), .. }) = value
+        && tls.value
+        && host.tls.is_none()
+    {
+        let help = "add `[[host.tls]]` with a `certificate` and its `key`";
+        findings.error(&tls.span, "TLS needs a certificate, and there is none", "", help.to_owned());
+    }
+    let no_proxies = trusted(host).is_empty() && matches!(site.address, ListenAddress::Tcp(_));
+    if let ListenDocument::Table(ListenTableDocument { proxy_protocol: Some(proxy), .. }) = value
+        && proxy.value
+        && no_proxies
+    {
+        let help = "name who may say so: `[host.proxy]` with `trusted = [\"10.0.0.0/8\"]`";
+        let headline = "whoever connects here says whose connection it is, and nobody is trusted";
+        findings.error(&proxy.span, headline, "", help.to_owned());
+    }
+    Some(site)
+}
+
+fn addresses_are_there_once(listen: &Spanned<Vec<Spanned<ListenDocument>>>, findings: &mut Findings) {
+    let mut seen: HashMap<&ListenAddress, &Span> = HashMap::new();
+    for Spanned { value, span } in &listen.value {
+        let Some(address) = value.address() else { continue };
+        let any_port = matches!(address, ListenAddress::Tcp(address) if address.port() == 0);
+        if let Some(first) = seen.insert(address, span).filter(|_| !any_port) {
+            let found = findings.source().diagnostic(
+                span,
+                "this address is there twice",
+                "again",
+                Some("take one away".into()),
+            );
+            findings.push(found.with_secondary(first, "here already"));
+        }
+    }
+}
+
+fn unused_certificates_are_told(host: &HostDocument, listeners: &[ListenSite], findings: &mut Findings) {
+    if let Some(tls) = &host.tls
+        && findings.errors() == 0
+        && !listeners.iter().any(|listener| listener.tls)
+    {
+        let help = "add a listener for it, as in `listen = [{ address = \"[::]:443\", tls = true }]`";
+        let found = findings.source().diagnostic(&tls.span, "no listener uses TLS", "", None);
+        findings.push(found.with_help(help).into_warning());
+    }
+}
+
+/// Resolves `tls`.
+pub(super) fn pairs(host: &HostDocument, findings: &Findings) -> Vec<TlsSite> {
+    let folder = findings.source().folder();
+    let pairs = host.tls.iter().flat_map(|tls| &tls.value).filter_map(|pair| {
+        let (certificate, key) = (pair.certificate.as_ref()?, pair.key.as_ref()?);
+        Some(TlsSite {
+            certificate: folder.join(&certificate.value),
+            certificate_span: certificate.span.clone(),
+            key: folder.join(&key.value),
+            key_span: key.span.clone(),
+        })
+    });
+    pairs.collect()
+}
+
+/// Resolves `proxy`.
+pub(super) fn proxies(host: &HostDocument) -> ProxySettings {
+    ProxySettings { trusted: trusted(host).iter().map(|network| network.value).collect() }
+}
+
+fn trusted(host: &HostDocument) -> &[Spanned<ipnet::IpNet>] {
+    host.proxy.as_ref().and_then(|proxy| proxy.trusted.as_deref()).unwrap_or_default()
+}
+
+/// Resolves `probes`, which are not where callers connect.
+pub(super) fn probes(host: &HostDocument, findings: &mut Findings) -> Option<std::net::SocketAddr> {
+    let Spanned { value: probes, span } = host.probes.as_ref()?;
+    let mut listen = host.listen.iter().flat_map(|listen| &listen.value);
+    let taken = listen.find(|listener| listener.value.address() == Some(&ListenAddress::Tcp(*probes)));
+    if let Some(taken) = taken.filter(|_| probes.port() != 0) {
+        let found = findings.source().diagnostic(
+            span,
+            "the probes are at an address that callers connect to",
+            "",
+            Some("choose another port: probes and metrics are not for callers".into()),
+        );
+        findings.push(found.with_secondary(&taken.span, "callers connect here"));
+    }
+    Some(*probes)
+}

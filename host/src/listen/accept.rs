@@ -1,0 +1,104 @@
+//! Accepting: from a bound address to connections, as many as there are places for.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::watch;
+use tokio_util::task::TaskTracker;
+
+use super::address::{Bound, Stream};
+use super::arrival::Arrival;
+use super::places::Places;
+use super::{Settings, Stage};
+use crate::observe::Closed;
+use crate::request::{Ledger, Requests};
+
+/// How long accepting rests after it failed for want of descriptors or memory.
+pub(super) const REST_AFTER_FAILURE: Duration = Duration::from_millis(50);
+
+#[derive(Clone)]
+pub(super) struct Accepting {
+    pub(super) requests: Arc<Requests>,
+    pub(super) settings: Arc<Settings>,
+    pub(super) ledger: Ledger,
+    pub(super) stage: watch::Receiver<Stage>,
+    pub(super) connections: TaskTracker,
+    pub(super) places: Places,
+}
+
+impl Accepting {
+    /// Accepts until the host stops.
+    pub(super) async fn run(self, bound: Bound) {
+        let mut stage = self.stage.clone();
+        tokio::select! {
+            () = self.accept_all(&bound) => {}
+            _ = stage.wait_for(|stage| *stage != Stage::Serving) => {}
+        }
+    }
+
+    async fn accept_all(&self, bound: &Bound) {
+        loop {
+            // At the limit nothing more is accepted: newcomers wait in the system's own queue.
+            let place = self.places.any().await;
+            match bound.accept().await {
+                Ok((stream, peer)) => self.take(stream, peer, bound, place),
+                Err(error) if is_the_clients(&error) => {}
+                Err(error) => {
+                    self.ledger
+                        .log
+                        .error("cannot accept connections; trying again")
+                        .display("address", bound.address())
+                        .field("error", format_args!("{error}"))
+                        .send();
+                    tokio::time::sleep(REST_AFTER_FAILURE).await;
+                }
+            }
+        }
+    }
+
+    fn take(
+        &self,
+        stream: Stream,
+        peer: Option<IpAddr>,
+        bound: &Bound,
+        place: tokio::sync::OwnedSemaphorePermit,
+    ) {
+        // Behind a proxy are many clients, and whose connection this is is known when the proxy has said so.
+        let counted = peer.filter(|peer| !self.settings.is_trusted(*peer));
+        let of_client = counted.map(|client| self.places.of(client));
+        if matches!(of_client, Some(None)) {
+            self.ledger.metrics.connection_closed(Closed::TooMany);
+            return;
+        }
+        let arrival = Arrival {
+            requests: self.requests.clone(),
+            settings: self.settings.clone(),
+            ledger: self.ledger.clone(),
+            stage: self.stage.clone(),
+            places: self.places.clone(),
+            spoken: bound.spoken(),
+            peer,
+        };
+        let metrics = self.ledger.metrics.clone();
+        let open = metrics.connection_guard();
+        self.connections.spawn(async move {
+            let closed = match stream {
+                Stream::Tcp(stream) => arrival.serve(stream).await,
+                Stream::Unix(stream) => arrival.serve(stream).await,
+            };
+            metrics.connection_closed(closed);
+            drop((open, of_client, place));
+        });
+    }
+}
+
+/// Whether one client's connection failed, and not accepting as such.
+fn is_the_clients(error: &io::Error) -> bool {
+    use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected};
+    matches!(
+        error.kind(),
+        BrokenPipe | ConnectionAborted | ConnectionRefused | ConnectionReset | NotConnected
+    )
+}

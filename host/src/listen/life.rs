@@ -1,0 +1,258 @@
+//! Signs of life: what requests and their bodies tell of the connection that they are on.
+//!
+//! Owns what is counted and noted; what is made of it, and when, is for `connection`.
+
+use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use http::Version;
+use http_body::{Body, Frame, SizeHint};
+use hyper::body::Incoming;
+use tokio::time::Instant;
+
+use super::socket::Orders;
+use crate::request::{AnswerBody, MessageError};
+
+/// One connection's signs of life.
+pub(super) struct Life {
+    began: Instant,
+    /// Requests begun.
+    begun: AtomicU64,
+    /// Of them, those whose answer's last piece was taken, or that were given up.
+    ended: AtomicU64,
+    /// When the last of them ended, or something of an answer was taken, in nanoseconds since the connection began: the
+    /// end of an answer outlives its request.
+    active_at: AtomicU64,
+    /// When the head began that is not yet whole, likewise; `NOT` if there is none.
+    head_since: AtomicU64,
+    /// Answers over HTTP/2 of which the next piece may be taken, and since when: a client that opens no window
+    /// stalls one, and no socket tells.
+    offered: Mutex<BTreeMap<u64, Instant>>,
+    /// The request of HTTP/1 that is none, by its number, and why.
+    refused: OnceLock<(u64, MessageError)>,
+    /// Whether the answers that come are the last, for the host stops.
+    pub(super) is_last: AtomicBool,
+    /// Whether a head that is not yet whole is to be refused.
+    pub(super) head_is_late: AtomicBool,
+    /// Whether the last request has not been read to its end.
+    pub(super) has_unread: Arc<AtomicBool>,
+    pub(super) orders: Arc<Orders>,
+}
+
+/// No time of a connection.
+const NOT: u64 = u64::MAX;
+
+impl Life {
+    pub(super) fn new(orders: Arc<Orders>) -> Self {
+        Self {
+            began: Instant::now(),
+            begun: AtomicU64::new(0),
+            ended: AtomicU64::new(0),
+            active_at: AtomicU64::new(0),
+            head_since: AtomicU64::new(NOT),
+            offered: Mutex::default(),
+            refused: OnceLock::new(),
+            is_last: AtomicBool::new(false),
+            head_is_late: AtomicBool::new(false),
+            has_unread: Arc::default(),
+            orders,
+        }
+    }
+
+    /// When it began.
+    pub(super) fn began(&self) -> Instant {
+        self.began
+    }
+
+    /// Since when there is no request; none if there is one.
+    pub(super) fn idle_since(&self) -> Option<Instant> {
+        let [begun, ended] = [&self.begun, &self.ended].map(|count| count.load(Ordering::Acquire));
+        (begun == ended).then(|| self.at(self.active_at.load(Ordering::Relaxed)))
+    }
+
+    /// The client has taken something.
+    pub(super) fn took(&self) {
+        self.active_at.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// Whether there was a request yet.
+    pub(super) fn has_begun(&self) -> bool {
+        self.begun.load(Ordering::Relaxed) > 0
+    }
+
+    /// Since when a head has been coming; none if none is.
+    pub(super) fn head_since(&self) -> Option<Instant> {
+        let since = self.head_since.load(Ordering::Relaxed);
+        (since != NOT).then(|| self.at(since))
+    }
+
+    /// A head has begun to come.
+    pub(super) fn head_begins(&self) {
+        if self.head_since.load(Ordering::Relaxed) == NOT {
+            self.head_since.store(self.now(), Ordering::Relaxed);
+        }
+    }
+
+    /// It is whole, or refused.
+    pub(super) fn head_ends(&self) {
+        self.head_since.store(NOT, Ordering::Relaxed);
+    }
+
+    /// Since when the answer has been offered that has been for longest.
+    pub(super) fn offered_since(&self) -> Option<Instant> {
+        self.offered().values().min().copied()
+    }
+
+    /// The request of this number, counted from 0, is none.
+    pub(super) fn refuse(&self, number: u64, why: MessageError) {
+        // There is one at most: nothing is read behind it.
+        let _ = self.refused.set((number, why));
+    }
+
+    /// Why the request of this number is none, if it is.
+    pub(super) fn refusal_of(&self, number: u64) -> Option<&MessageError> {
+        self.refused.get().filter(|(refused, _)| *refused == number).map(|(_, why)| why)
+    }
+
+    fn offered(&self) -> MutexGuard<'_, BTreeMap<u64, Instant>> {
+        self.offered.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(NOT)
+    }
+
+    fn at(&self, nanoseconds: u64) -> Instant {
+        self.began.checked_add(Duration::from_nanos(nanoseconds)).unwrap_or(self.began)
+    }
+}
+
+/// Counts a request as ended when it is dropped: with the last piece of its answer, or given up before.
+pub(super) struct UnderWay {
+    life: Arc<Life>,
+    number: u64,
+}
+
+impl UnderWay {
+    pub(super) fn begin(life: Arc<Life>) -> Self {
+        let number = life.begun.fetch_add(1, Ordering::Relaxed);
+        Self { life, number }
+    }
+
+    /// Its number on its connection, from 0.
+    pub(super) fn number(&self) -> u64 {
+        self.number
+    }
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.life.took();
+        self.life.ended.fetch_add(1, Ordering::Release);
+    }
+}
+
+/// A request's body, which tells when it was read to its end.
+pub(super) struct WatchedUpload {
+    body: Incoming,
+    has_unread: Arc<AtomicBool>,
+}
+
+impl WatchedUpload {
+    pub(super) fn new(body: Incoming, life: &Life) -> Self {
+        life.has_unread.store(!body.is_end_stream(), Ordering::Relaxed);
+        Self { body, has_unread: life.has_unread.clone() }
+    }
+}
+
+impl Body for WatchedUpload {
+    type Data = <Incoming as Body>::Data;
+    type Error = <Incoming as Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        if matches!(frame, Poll::Ready(None)) || self.body.is_end_stream() {
+            self.has_unread.store(false, Ordering::Relaxed);
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+/// An answer's body, as a sign of life.
+pub(super) struct WatchedBody {
+    body: AnswerBody,
+    under_way: UnderWay,
+    version: Version,
+}
+
+impl WatchedBody {
+    pub(super) fn new(body: AnswerBody, under_way: UnderWay, version: Version) -> Self {
+        let watched = Self { body, under_way, version };
+        if !watched.body.is_end_stream() {
+            watched.offer();
+        }
+        watched
+    }
+
+    /// From now on it is the client that is waited for.
+    fn offer(&self) {
+        if self.version == Version::HTTP_2 {
+            self.under_way.life.offered().insert(self.under_way.number, Instant::now());
+        }
+    }
+
+    fn withdraw(&self) {
+        if self.version == Version::HTTP_2 {
+            self.under_way.life.offered().remove(&self.under_way.number);
+        }
+    }
+}
+
+impl Drop for WatchedBody {
+    fn drop(&mut self) {
+        self.withdraw();
+    }
+}
+
+impl Body for WatchedBody {
+    type Data = <AnswerBody as Body>::Data;
+    type Error = <AnswerBody as Body>::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        match &frame {
+            Poll::Ready(Some(Ok(_))) => self.offer(),
+            Poll::Ready(Some(Err(_))) if self.version == Version::HTTP_10 => {
+                self.under_way.life.orders.reset.store(true, Ordering::Relaxed);
+            }
+            _ => self.withdraw(),
+        }
+        frame
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
