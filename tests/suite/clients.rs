@@ -103,7 +103,7 @@ async fn a_client_that_drips_its_head_is_cut() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_idle_connection_is_kept_for_a_while_and_then_closed() {
-    let host = start("[host.timeouts]\nhead = \"300ms\"").await;
+    let host = start("[host.timeouts]\nidle = \"300ms\"").await;
     let mut stream = connect(&host).await;
     let mut answer = [0; 4096];
     for _ in 0..3 {

@@ -152,6 +152,10 @@ impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
                 }
                 State::Refusing(given) => {
                     let rest = NO_REQUEST.get(*given..).unwrap_or_default();
+                    if rest.is_empty() {
+                        // An end would be taken for the client's having left before its answer.
+                        return Poll::Pending;
+                    }
                     let bytes = rest.get(..buffer.remaining().min(rest.len())).unwrap_or_default();
                     buffer.put_slice(bytes);
                     *given = given.saturating_add(bytes.len());

@@ -161,7 +161,7 @@ fn of_messages() -> Vec<Row> {
             over: "refused",
             answer: "431 `headers`",
             held_in: "listen/connection.rs",
-            broken_by: &["gate::what_cannot_be_read_at_all_is_refused_and_ends_its_connection"],
+            broken_by: &["gate::what_cannot_be_read_at_all_is_refused_like_the_rest_and_ends_its_connection"],
         },
         Row {
             name: "request fields",
@@ -170,7 +170,7 @@ fn of_messages() -> Vec<Row> {
             over: "refused",
             answer: "431 `headers`",
             held_in: "listen/connection.rs",
-            broken_by: &["gate::what_cannot_be_read_at_all_is_refused_and_ends_its_connection"],
+            broken_by: &["gate::what_cannot_be_read_at_all_is_refused_like_the_rest_and_ends_its_connection"],
         },
         Row {
             name: "target",
