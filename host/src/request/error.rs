@@ -44,15 +44,24 @@ pub enum MessageError {
     /// A transfer coding other than `chunked`.
     #[error("the only transfer coding understood is `chunked`, once")]
     Coding,
-    /// `CONNECT` or `TRACE`.
-    #[error("this host serves neither CONNECT nor TRACE")]
+    /// `CONNECT` or `TRACE`, or a method longer than any that is served.
+    #[error("this host serves neither CONNECT nor TRACE, nor a method of such a length")]
     Method,
+    /// A version of HTTP other than those that are served.
+    #[error("this host speaks HTTP/1.0, HTTP/1.1 and HTTP/2, and the request names another version")]
+    Version,
     /// The request's target is too long.
     #[error("the request's target is longer than {most} bytes")]
     TargetLength {
         /// The most.
         most: usize,
     },
+    /// The request's head is too large, or has too many fields.
+    #[error("the request's head is too large, or has too many fields")]
+    HeadTooLarge,
+    /// The head stopped coming.
+    #[error("the request's head did not arrive in time")]
+    HeadTimeout,
     /// The body is larger than the plugin's `request-body`.
     #[error("the request's body is larger than {limit_bytes} bytes")]
     BodyTooLarge {
@@ -235,13 +244,23 @@ impl RequestError {
                 MessageError::Method => {
                     problem(StatusCode::NOT_IMPLEMENTED, "unsupported-method", "The method is not supported")
                 }
+                MessageError::Version => problem(
+                    StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+                    "version",
+                    "The version of HTTP is not supported",
+                ),
+                MessageError::HeadTooLarge => problem(
+                    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                    "headers",
+                    "The request's head is too large",
+                ),
                 MessageError::TargetLength { .. } => {
                     problem(StatusCode::URI_TOO_LONG, "target-length", "The request's target is too long")
                 }
                 MessageError::BodyTooLarge { .. } => {
                     problem(StatusCode::PAYLOAD_TOO_LARGE, "request-body", "The request's body is too large")
                 }
-                MessageError::BodyTimeout => problem(
+                MessageError::HeadTimeout | MessageError::BodyTimeout => problem(
                     StatusCode::REQUEST_TIMEOUT,
                     "request-timeout",
                     "The request took too long to arrive",
