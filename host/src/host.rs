@@ -11,10 +11,12 @@ use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::config::{HostSettings, IntakeSettings, ListenAddress, Site};
+use crate::config::{self, HostSettings, IntakeSettings, ListenAddress, Site};
 use crate::confine::{Confinement, Needs};
 use crate::deploy::{Deployer, Environment, Origin, Parts, StartError, WatchError, Watcher, http_client};
-use crate::listen::{Address, BindError, Bound, Probes, Readiness, Server, Settings, Spoken};
+use crate::listen::{
+    Address, BindError, Bound, ForwardedFields, Probes, Readiness, Server, Settings, Spoken, Trusted,
+};
 use crate::observe::{Log, Metrics};
 use crate::request::{self, Capacity, Ledger, Requests};
 use crate::sandbox::{
@@ -272,6 +274,13 @@ fn listening(settings: &HostSettings) -> Settings {
         age: timeouts.age,
         rate_bytes_per_second: timeouts.rate_bytes_per_second,
         grace: timeouts.grace,
-        trusted: settings.proxy.trusted.clone(),
+        trusted: Arc::new(Trusted {
+            networks: settings.proxy.trusted.clone(),
+            unix: settings.proxy.trusted_unix,
+            fields: match settings.proxy.fields {
+                config::ForwardedFields::XForwarded => ForwardedFields::XForwarded,
+                config::ForwardedFields::Forwarded => ForwardedFields::Forwarded,
+            },
+        }),
     }
 }

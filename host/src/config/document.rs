@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde_json::json;
 
-use super::site::{ListenAddress, SecretName};
+use super::site::{ForwardedFields, ListenAddress, SecretName};
 use super::source::Span;
 use super::units::{ByteRate, ByteSize, CpuRate, TimeSpan};
 use super::value::Spanned;
@@ -136,18 +136,34 @@ pub(super) struct TlsDocument {
 #[derive(Debug, Default, JsonSchema)]
 #[schemars(rename = "Proxy", rename_all = "kebab-case", deny_unknown_fields)]
 pub(super) struct ProxyDocument {
-    /// Their networks: `"10.0.0.0/8"`, or one address. What they say of a request's client and scheme (`Forwarded`,
-    /// `X-Forwarded-For`, `X-Forwarded-Proto`) is believed, and nobody else's.
+    /// Their networks: `"10.0.0.0/8"`, or one address; `"unix"` is whoever connects to a Unix socket. What they say of a
+    /// request's client and scheme is believed, and nobody else's.
     #[schemars(
         with = "Option<Vec<String>>",
         length(max = 1000),
         extend("default" = [], "items" = json!({
             "type": "string",
-            "pattern": "^[0-9a-fA-F:.]+(/[0-9]{1,3})?$",
-            "examples": ["10.0.0.0/8", "fd00::/8", "192.168.7.1"],
+            "pattern": "^(unix|[0-9a-fA-F:.]+(/[0-9]{1,3})?)$",
+            "examples": ["10.0.0.0/8", "fd00::/8", "192.168.7.1", "unix"],
         }))
     )]
-    pub(super) trusted: Option<Vec<Spanned<IpNet>>>,
+    pub(super) trusted: Option<Vec<Spanned<TrustedDocument>>>,
+    /// How they say it: `"x-forwarded"` is `X-Forwarded-For` and `X-Forwarded-Proto`, `"forwarded"` is `Forwarded`. The
+    /// other is not believed, for a proxy that does not set it lets a client's through.
+    #[schemars(
+        with = "Option<String>",
+        extend("enum" = ForwardedFields::NAMED.map(|(name, _)| name), "default" = "x-forwarded")
+    )]
+    pub(super) fields: Option<Spanned<ForwardedFields>>,
+}
+
+/// One of the proxies, or many.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum TrustedDocument {
+    /// Those in a network.
+    Network(IpNet),
+    /// Those that connect to a Unix socket.
+    Unix,
 }
 
 /// How long clients may take.

@@ -8,9 +8,12 @@ use std::time::Duration;
 
 use super::document::{
     HostDocument, ListenDocument, ListenTableDocument, ProxyDocument, TimeoutsDocument, TlsDocument,
+    TrustedDocument,
 };
 use super::findings::Findings;
-use super::forms::{certificates_path, key_path, listen_address};
+use super::forms::{
+    certificates_path, forwarded_fields, key_path, listen_address, trusted as trusted_network,
+};
 use super::read::{MAX_TIME, NO_TIME, SOME_TIME, networks, no_help};
 use super::site::{ListenAddress, ListenSite, ProxySettings, Timeouts, TlsSite};
 use super::source::Span;
@@ -87,7 +90,16 @@ pub(super) fn tls(value: &Value<'_>, findings: &mut Findings) -> Option<Spanned<
 
 pub(super) fn proxy(value: &Value<'_>, findings: &mut Findings) -> Option<ProxyDocument> {
     let read = table(|table: &mut Table<'_>, findings: &mut Findings| ProxyDocument {
-        trusted: table.optional("trusted", findings, networks),
+        trusted: table.optional(
+            "trusted",
+            findings,
+            networks(parsed("a network", "10.0.0.0/8", trusted_network, no_help)),
+        ),
+        fields: table.optional(
+            "fields",
+            findings,
+            parsed("a word", "x-forwarded", forwarded_fields, no_help),
+        ),
     });
     read(value, findings)
 }
@@ -171,12 +183,18 @@ fn listener_site(
         let help = "add `[[host.tls]]` with a `certificate` and its `key`";
         findings.error(&tls.span, "TLS needs a certificate, and there is none", "", help.to_owned());
     }
-    let no_proxies = trusted(host).is_empty() && matches!(site.address, ListenAddress::Tcp(_));
+    let no_proxies = match site.address {
+        ListenAddress::Tcp(_) => proxies(host).trusted.is_empty(),
+        ListenAddress::Unix(_) => !proxies(host).trusted_unix,
+    };
     if let ListenDocument::Table(ListenTableDocument { proxy_protocol: Some(proxy), .. }) = value
         && proxy.value
         && no_proxies
     {
-        let help = "name who may say so: `[host.proxy]` with `trusted = [\"10.0.0.0/8\"]`";
+        let help = match site.address {
+            ListenAddress::Tcp(_) => "name who may say so: `[host.proxy]` with `trusted = [\"10.0.0.0/8\"]`",
+            ListenAddress::Unix(_) => "say that it may: `[host.proxy]` with `trusted = [\"unix\"]`",
+        };
         let headline = "whoever connects here says whose connection it is, and nobody is trusted";
         findings.error(&proxy.span, headline, "", help.to_owned());
     }
@@ -228,10 +246,19 @@ pub(super) fn pairs(host: &HostDocument, findings: &Findings) -> Vec<TlsSite> {
 
 /// Resolves `proxy`.
 pub(super) fn proxies(host: &HostDocument) -> ProxySettings {
-    ProxySettings { trusted: trusted(host).iter().map(|network| network.value).collect() }
+    let networks = trusted(host).iter().filter_map(|trusted| match trusted.value {
+        TrustedDocument::Network(network) => Some(network),
+        TrustedDocument::Unix => None,
+    });
+    let fields = host.proxy.as_ref().and_then(|proxy| proxy.fields.as_ref());
+    ProxySettings {
+        trusted: networks.collect(),
+        trusted_unix: trusted(host).iter().any(|trusted| trusted.value == TrustedDocument::Unix),
+        fields: fields.map(|fields| fields.value).unwrap_or_default(),
+    }
 }
 
-fn trusted(host: &HostDocument) -> &[Spanned<ipnet::IpNet>] {
+fn trusted(host: &HostDocument) -> &[Spanned<TrustedDocument>] {
     host.proxy.as_ref().and_then(|proxy| proxy.trusted.as_deref()).unwrap_or_default()
 }
 

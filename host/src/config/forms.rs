@@ -8,7 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 
-use super::site::ListenAddress;
+use super::document::TrustedDocument;
+use super::site::{ForwardedFields, ListenAddress};
 use super::visible::quoted;
 use crate::capability::http::{Origin, OriginError, belongs_to_the_host};
 use crate::confine::Confinement;
@@ -115,6 +116,21 @@ pub(super) fn method(text: &str) -> Result<Method, String> {
 
 pub(super) fn origin(text: &str) -> Result<Origin, String> {
     text.parse().map_err(|error: OriginError| error.to_string())
+}
+
+pub(super) fn trusted(text: &str) -> Result<TrustedDocument, String> {
+    if text == "unix" {
+        return Ok(TrustedDocument::Unix);
+    }
+    network(text).map(TrustedDocument::Network)
+}
+
+pub(super) fn forwarded_fields(text: &str) -> Result<ForwardedFields, String> {
+    let named = ForwardedFields::NAMED.iter().find(|(name, _)| *name == text);
+    named.map(|(_, fields)| *fields).ok_or_else(|| {
+        let names = ForwardedFields::NAMED.map(|(name, _)| format!("\"{name}\"")).join(" or ");
+        format!("{} names no fields of proxies: write {names}", quoted(text))
+    })
 }
 
 /// An address is the network of itself alone.

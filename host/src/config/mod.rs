@@ -61,8 +61,9 @@ pub use plugin::MAX_CONFIG_BYTES;
 pub use resolve::DEFAULT_CONCURRENCY;
 pub use schema::json_schema;
 pub use site::{
-    CredentialSite, HostSettings, IntakeSettings, ListenAddress, ListenSite, OutboundSettings, PluginSite,
-    ProxySettings, RouteSite, SecretName, SecretSite, SecretSource, Site, TenantSite, Timeouts, TlsSite,
+    CredentialSite, ForwardedFields, HostSettings, IntakeSettings, ListenAddress, ListenSite,
+    OutboundSettings, PluginSite, ProxySettings, RouteSite, SecretName, SecretSite, SecretSource, Site,
+    TenantSite, Timeouts, TlsSite,
 };
 pub use source::{Source, Span};
 pub use units::{written_size, written_time};

@@ -10,7 +10,6 @@ use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use http::{HeaderName, HeaderValue, Method};
-use ipnet::IpNet;
 use toml::de::DeTable;
 
 use super::document::{
@@ -173,7 +172,11 @@ fn intake(value: &Value<'_>, findings: &mut Findings) -> Option<IntakeDocument> 
 
 fn outbound(value: &Value<'_>, findings: &mut Findings) -> Option<OutboundDocument> {
     let read = table(|table: &mut Table<'_>, findings: &mut Findings| OutboundDocument {
-        allow: table.optional("allow", findings, networks),
+        allow: table.optional(
+            "allow",
+            findings,
+            networks(parsed("a network", "10.1.0.0/16", network, no_help)),
+        ),
         certificates: table.optional(
             "certificates",
             findings,
@@ -183,15 +186,20 @@ fn outbound(value: &Value<'_>, findings: &mut Findings) -> Option<OutboundDocume
     read(value, findings)
 }
 
-pub(super) fn networks(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<Spanned<IpNet>>> {
-    let read = array("an array of networks", parsed("a network", "10.1.0.0/16", network, no_help));
-    let networks = read(value, findings)?;
-    if networks.value.len() > MAX_NETWORKS {
-        let headline = format!("{} has more than {MAX_NETWORKS} networks", value.what());
-        findings.error(&networks.span, headline, "", "a shorter prefix holds more addresses".to_owned());
-        return None;
+/// A bounded list of networks.
+pub(super) fn networks<T>(
+    item: impl Fn(&Value<'_>, &mut Findings) -> Option<Spanned<T>>,
+) -> impl Fn(&Value<'_>, &mut Findings) -> Option<Vec<Spanned<T>>> {
+    let read = array("an array of networks", item);
+    move |value, findings| {
+        let networks = read(value, findings)?;
+        if networks.value.len() > MAX_NETWORKS {
+            let headline = format!("{} has more than {MAX_NETWORKS} networks", value.what());
+            findings.error(&networks.span, headline, "", "a shorter prefix holds more addresses".to_owned());
+            return None;
+        }
+        Some(networks.value)
     }
-    Some(networks.value)
 }
 
 fn tenant(value: &Value<'_>, findings: &mut Findings) -> Option<TenantDocument> {

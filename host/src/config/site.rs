@@ -93,6 +93,25 @@ pub struct TlsSite {
 pub struct ProxySettings {
     /// Their networks.
     pub trusted: Vec<IpNet>,
+    /// Whether whoever connects to a Unix socket is one.
+    pub trusted_unix: bool,
+    /// How they say for whom they ask.
+    pub fields: ForwardedFields,
+}
+
+/// How proxies say for whom they ask.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ForwardedFields {
+    /// `X-Forwarded-For` and `X-Forwarded-Proto`.
+    #[default]
+    XForwarded,
+    /// `Forwarded`.
+    Forwarded,
+}
+
+impl ForwardedFields {
+    /// Each by its name in the site file.
+    pub const NAMED: [(&str, Self); 2] = [("x-forwarded", Self::XForwarded), ("forwarded", Self::Forwarded)];
 }
 
 /// An address that callers connect to.

@@ -66,7 +66,7 @@ impl Accepting {
         place: tokio::sync::OwnedSemaphorePermit,
     ) {
         // Behind a proxy are many clients, and whose connection this is is known when the proxy has said so.
-        let counted = peer.filter(|peer| !self.settings.is_trusted(*peer));
+        let counted = peer.filter(|_| !self.settings.trusted.has(peer));
         let of_client = counted.map(|client| self.places.of(client));
         if matches!(of_client, Some(None)) {
             self.ledger.metrics.connection_closed(Closed::TooMany);
@@ -83,10 +83,17 @@ impl Accepting {
         };
         let metrics = self.ledger.metrics.clone();
         let open = metrics.connection_guard();
+        let mut stage = self.stage.clone();
         self.connections.spawn(async move {
-            let closed = match stream {
-                Stream::Tcp(stream) => arrival.serve(stream).await,
-                Stream::Unix(stream) => arrival.serve(stream).await,
+            let serve = async move {
+                match stream {
+                    Stream::Tcp(stream) => arrival.serve(stream).await,
+                    Stream::Unix(stream) => arrival.serve(stream).await,
+                }
+            };
+            let closed = tokio::select! {
+                closed = serve => closed,
+                _ = stage.wait_for(|stage| *stage == Stage::Ending) => Closed::Cut,
             };
             metrics.connection_closed(closed);
             drop((open, of_client, place));

@@ -1,14 +1,17 @@
 //! What comes before HTTP on a connection: who is asking, and over what.
 
+use std::fmt::{self, Display};
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
 use super::connection::{Connection, Protocol};
 use super::places::Places;
+use super::proxy_protocol::{self, Origin};
 use super::socket::{Orders, Socket};
 use super::{Settings, Spoken, Stage};
 use crate::observe::Closed;
@@ -30,13 +33,85 @@ impl Arrival {
     /// Serves it to its end.
     pub(super) async fn serve(
         self,
-        stream: impl AsyncRead + AsyncWrite + AsFd + Unpin + Send + 'static,
+        mut stream: impl AsyncRead + AsyncWrite + AsFd + Unpin + Send + 'static,
     ) -> Closed {
+        let client = match self.client(&mut stream).await {
+            Ok(client) => client,
+            Err(closed) => return closed,
+        };
+        let _place = match client.passed_on() {
+            Some(address) => match self.places.of(address) {
+                Some(place) => Some(place),
+                None => return Closed::TooMany,
+            },
+            None => None,
+        };
         let orders = Arc::new(Orders::default());
         let stream = Socket::new(stream, orders.clone());
-        let caller = Caller { client: self.peer, scheme: Scheme::Http, server_name: None };
+        let caller = Caller { client: client.address(), scheme: Scheme::Http, server_name: None };
         let connection =
             Connection { requests: self.requests, settings: self.settings, stage: self.stage, caller };
         connection.run(stream, orders, Protocol::AsItBegins).await
+    }
+
+    /// Whose connection it is.
+    async fn client(&self, stream: &mut (impl AsyncRead + Unpin)) -> Result<Client, Closed> {
+        if !self.spoken.proxy_protocol {
+            return Ok(Client::Peer(self.peer));
+        }
+        let refused = |why: &dyn Display| {
+            self.ledger
+                .log
+                .debug("a connection was closed that says not whose it is as it should")
+                .display("peer", Peer(self.peer))
+                .field("error", format_args!("{why}"))
+                .send();
+            Closed::Handshake
+        };
+        if !self.settings.trusted.has(self.peer) {
+            return Err(refused(&"who connects is not in `[host.proxy] trusted`"));
+        }
+        let header = timeout(self.settings.handshake, proxy_protocol::read(stream));
+        match header.await.map_err(|_| refused(&"its header did not come in time"))? {
+            Ok(Origin::Proxy) => Ok(Client::Peer(self.peer)),
+            Ok(Origin::Client(client)) => Ok(Client::PassedOn(client)),
+            Err(why) => Err(refused(&why)),
+        }
+    }
+}
+
+/// Who is at the other end, for the log.
+struct Peer(Option<IpAddr>);
+
+impl Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(address) => address.fmt(f),
+            None => f.write_str("unix"),
+        }
+    }
+}
+
+/// Whose connection it is.
+enum Client {
+    /// Of who connected.
+    Peer(Option<IpAddr>),
+    /// Of who is behind a proxy that says so.
+    PassedOn(Option<IpAddr>),
+}
+
+impl Client {
+    fn address(&self) -> Option<IpAddr> {
+        match self {
+            Self::Peer(address) | Self::PassedOn(address) => *address,
+        }
+    }
+
+    /// Who has not been counted yet: the proxy was not, since it is trusted.
+    fn passed_on(&self) -> Option<IpAddr> {
+        match self {
+            Self::Peer(_) => None,
+            Self::PassedOn(address) => *address,
+        }
     }
 }

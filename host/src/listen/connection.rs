@@ -21,6 +21,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
+use super::forwarded::Asking;
 use super::http1::Strict;
 use super::life::{Life, UnderWay, WatchedBody, WatchedUpload};
 use super::linger::Linger;
@@ -85,7 +86,7 @@ pub(super) enum Protocol {
 /// What each request of a connection needs.
 struct Service {
     requests: Arc<Requests>,
-    caller: Caller,
+    asking: Asking,
     life: Arc<Life>,
 }
 
@@ -104,14 +105,17 @@ impl Connection {
         let begun = tokio::select! {
             begun = begin(&mut stream, protocol) => begun,
             () = sleep(self.settings.head) => return Closed::Silent,
-            () = told_to_stop(&mut self.stage, LAST_CALL.min(self.settings.grace)) => return Closed::Drained,
+            () = async {
+                told_to_stop(&mut self.stage).await;
+                sleep(LAST_CALL).await;
+            } => return Closed::Drained,
         };
         let Ok((came, protocol)) = begun else { return Closed::Client };
-        let service = Arc::new(Service { requests: self.requests, caller: self.caller, life: life.clone() });
+        let asking = Asking::new(self.caller, &self.settings.trusted);
+        let service = Arc::new(Service { requests: self.requests, asking, life: life.clone() });
         let service = service_fn(move |request| service.clone().serve(request));
         // Over HTTP/2 a client is told which of its requests count.
-        let last_call =
-            if protocol == Protocol::Http2 { Duration::ZERO } else { LAST_CALL.min(self.settings.grace) };
+        let last_call = if protocol == Protocol::Http2 { Duration::ZERO } else { LAST_CALL };
         let watch = Watch { life, settings: self.settings, ending: None, last_call, last_call_ends: None };
         if protocol == Protocol::Http2 {
             let stream = TokioIo::new(Prefixed::new(stream, came));
@@ -124,18 +128,22 @@ impl Connection {
 }
 
 impl Service {
-    async fn serve(self: Arc<Self>, request: Request<Incoming>) -> Result<Response<WatchedBody>, Infallible> {
+    async fn serve(
+        self: Arc<Self>,
+        mut request: Request<Incoming>,
+    ) -> Result<Response<WatchedBody>, Infallible> {
         let under_way = UnderWay::begin(self.life.clone());
         let version = request.version();
         let refusal = self.life.refusal_of(under_way.number());
         let checked = refusal.map_or_else(|| gate::check(&request), |why| Err(why.clone()));
         let is_refused = refusal.is_some();
+        let caller = self.asking.for_request(request.headers_mut());
         let request = request.map(|body| WatchedUpload::new(body, &self.life));
         if is_refused {
             // Of what stood there in truth nobody knows the end.
             self.life.has_unread.store(true, Ordering::Relaxed);
         }
-        let mut answer = self.requests.serve(request, self.caller.clone(), checked).await;
+        let mut answer = self.requests.serve(request, caller, checked).await;
         if version != Version::HTTP_2 && self.life.is_last.load(Ordering::Relaxed) {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
@@ -190,16 +198,10 @@ async fn begin(stream: &mut (impl AsyncRead + Unpin), protocol: Protocol) -> io:
     }
 }
 
-/// The stage that follows.
-async fn next_stage(stage: &mut watch::Receiver<Stage>, now: Stage) -> Stage {
+/// Ready once the host was told to stop.
+async fn told_to_stop(stage: &mut watch::Receiver<Stage>) {
     // A sender that is gone has nothing more to serve for.
-    stage.wait_for(|stage| *stage != now).await.map_or(Stage::Ending, |stage| *stage)
-}
-
-/// Ready so long after the host was told to stop.
-async fn told_to_stop(stage: &mut watch::Receiver<Stage>, patience: Duration) {
-    next_stage(stage, Stage::Serving).await;
-    sleep(patience).await;
+    let _ = stage.wait_for(|stage| *stage != Stage::Serving).await;
 }
 
 /// Watches over one connection.
@@ -233,7 +235,6 @@ impl Watch {
     ) -> Closed {
         let mut connection = pin!(connection);
         let mut look = pin!(sleep_until(after(Instant::now(), self.tick())));
-        let mut stage = Stage::Serving;
         loop {
             tokio::select! {
                 // How its requests ended is accounted for already.
@@ -255,11 +256,7 @@ impl Watch {
                         Verdict::IsCut(why) => return why,
                     }
                 }
-                next = next_stage(&mut stages, stage) => {
-                    stage = next;
-                    if stage == Stage::Ending {
-                        return Closed::Cut;
-                    }
+                () = told_to_stop(&mut stages), if self.last_call_ends.is_none() => {
                     self.life.is_last.store(true, Ordering::Relaxed);
                     let now = Instant::now();
                     self.last_call_ends = Some(after(now, self.last_call));

@@ -7,9 +7,10 @@
 //! |---|---|
 //! | `address` | what is bound, and taking connections from it |
 //! | `accept`, `places` | how many connections are taken, in all and of one client |
-//! | `arrival` | what comes before HTTP |
+//! | `arrival`, `proxy_protocol` | what comes before HTTP |
 //! | `connection`, `life` | HTTP on one connection, and its deadlines |
 //! | `http1`, `scan` | HTTP/1 read strictly, before hyper reads it |
+//! | `forwarded` | who is asking, as trusted proxies tell |
 //! | `gate` | what hyper lets through, and HTTP does not |
 //! | `socket`, `stall`, `linger`, `prefixed` | the layers between hyper and the system |
 //! | `probes` | `/livez`, `/readyz`, `/metrics` |
@@ -18,6 +19,7 @@ mod accept;
 mod address;
 mod arrival;
 mod connection;
+mod forwarded;
 mod gate;
 mod http1;
 mod life;
@@ -25,15 +27,14 @@ mod linger;
 mod places;
 mod prefixed;
 mod probes;
+mod proxy_protocol;
 mod scan;
 mod socket;
 mod stall;
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
 use tokio::sync::watch;
 use tokio_util::task::TaskTracker;
 
@@ -42,6 +43,7 @@ use accept::Accepting;
 use places::Places;
 
 pub use address::{Address, BindError, Bound, Spoken};
+pub use forwarded::{ForwardedFields, Trusted};
 pub use probes::{Probes, Readiness};
 
 /// What is the same for every connection.
@@ -71,14 +73,8 @@ pub struct Settings {
     pub rate_bytes_per_second: u64,
     /// How long shutdown waits for what is in flight.
     pub grace: Duration,
-    /// The networks of proxies whose word on clients is taken.
-    pub trusted: Vec<IpNet>,
-}
-
-impl Settings {
-    fn is_trusted(&self, peer: IpAddr) -> bool {
-        self.trusted.iter().any(|network| network.contains(&peer))
-    }
+    /// The proxies whose word on clients is taken.
+    pub trusted: Arc<Trusted>,
 }
 
 /// How far a shutdown has come. Connections watch it.

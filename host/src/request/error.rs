@@ -44,21 +44,21 @@ pub enum MessageError {
     /// A transfer coding other than `chunked`.
     #[error("the only transfer coding understood is `chunked`, once")]
     Coding,
-    /// `CONNECT` or `TRACE`.
-    #[error("this host serves neither CONNECT nor TRACE")]
+    /// `CONNECT` or `TRACE`, or a method longer than any that is served.
+    #[error("this host serves neither CONNECT nor TRACE, nor a method of such a length")]
     Method,
+    /// A version of HTTP other than those that are served.
+    #[error("this host speaks HTTP/1.0, HTTP/1.1 and HTTP/2, and the request names another version")]
+    Version,
     /// The request's target is too long.
     #[error("the request's target is longer than {most} bytes")]
     TargetLength {
         /// The most.
         most: usize,
     },
-    /// The request's head is too large.
-    #[error("the request's head is larger than this host takes, or has more fields")]
+    /// The request's head is too large, or has too many fields.
+    #[error("the request's head is too large, or has too many fields")]
     HeadTooLarge,
-    /// A version of HTTP other than 1.0, 1.1 and 2.
-    #[error("this host speaks HTTP/1.0, HTTP/1.1 and HTTP/2")]
-    Version,
     /// The head stopped coming.
     #[error("the request's head did not arrive in time")]
     HeadTimeout,
@@ -244,22 +244,22 @@ impl RequestError {
                 MessageError::Method => {
                     problem(StatusCode::NOT_IMPLEMENTED, "unsupported-method", "The method is not supported")
                 }
+                MessageError::Version => problem(
+                    StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+                    "version",
+                    "The version of HTTP is not supported",
+                ),
+                MessageError::HeadTooLarge => problem(
+                    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+                    "headers",
+                    "The request's head is too large",
+                ),
                 MessageError::TargetLength { .. } => {
                     problem(StatusCode::URI_TOO_LONG, "target-length", "The request's target is too long")
                 }
                 MessageError::BodyTooLarge { .. } => {
                     problem(StatusCode::PAYLOAD_TOO_LARGE, "request-body", "The request's body is too large")
                 }
-                MessageError::HeadTooLarge => problem(
-                    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-                    "headers",
-                    "The request's head is too large",
-                ),
-                MessageError::Version => problem(
-                    StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-                    "version",
-                    "The version of HTTP is not supported",
-                ),
                 MessageError::HeadTimeout | MessageError::BodyTimeout => problem(
                     StatusCode::REQUEST_TIMEOUT,
                     "request-timeout",

@@ -22,7 +22,7 @@ struct Reading {
 }
 
 /// Panics if it matters how `bytes` are cut into pieces, or if another reader sees other requests in what was passed.
-pub(crate) fn check(bytes: &[u8]) {
+pub(super) fn check(bytes: &[u8]) {
     let whole = read(bytes, bytes.len());
     for piece_bytes in [1, 2, 3, 7, 61] {
         assert_eq!(read(bytes, piece_bytes), whole, "in pieces of {piece_bytes}: {}", bytes.escape_ascii());
@@ -36,7 +36,6 @@ pub(crate) fn check(bytes: &[u8]) {
 }
 
 /// How many messages were passed whole, and whether the rest was refused.
-#[cfg(test)]
 pub(super) fn outcome(bytes: &[u8]) -> (usize, bool) {
     let reading = read(bytes, bytes.len());
     (reading.messages.len(), reading.is_refused)

@@ -40,12 +40,32 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
     TOKEN_BYTES.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
+/// Three times as fast as comparing with the ranges, and most of a head are names.
 static TOKEN_BYTES: [bool; 256] = {
     let mut table = [false; 256];
-    let mut rest: &[u8] = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
-    while let [byte, others @ ..] = rest {
-        table[*byte as usize] = true;
-        rest = others;
+    let mut left: &mut [bool] = &mut table;
+    let mut byte: u8 = 0;
+    while let Some((of_byte, others)) = left.split_first_mut() {
+        *of_byte = byte.is_ascii_alphanumeric()
+            || matches!(
+                byte,
+                b'!' | b'#'
+                    | b'$'
+                    | b'%'
+                    | b'&'
+                    | b'\''
+                    | b'*'
+                    | b'+'
+                    | b'-'
+                    | b'.'
+                    | b'^'
+                    | b'_'
+                    | b'`'
+                    | b'|'
+                    | b'~'
+            );
+        byte = byte.wrapping_add(1);
+        left = others;
     }
     table
 };

@@ -14,8 +14,8 @@
 //! | `head.rs` | a whole head, and what it says of the body |
 //! | `chunked.rs` | a body in chunks |
 
-#[cfg(any(test, fuzzing))]
-pub(crate) mod agreement;
+#[cfg(test)]
+mod agreement;
 mod chunked;
 mod fields;
 mod head;

@@ -1,0 +1,305 @@
+//! Who is asking: what a connection says of it, or a proxy in front that is trusted.
+//!
+//! Owns the fields by which proxies tell (RFC 7239, and the older `X-Forwarded-*`). A plugin sees them as they hold:
+//! whoever is not trusted to set them has not set them.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderName, HeaderValue, header};
+use ipnet::IpNet;
+
+use crate::request::{Caller, Scheme};
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Proxies whose word is taken.
+#[derive(Debug, Clone, Default)]
+pub struct Trusted {
+    /// Their networks.
+    pub networks: Vec<IpNet>,
+    /// Whoever connects to a Unix socket.
+    pub unix: bool,
+    /// The fields that they set.
+    pub fields: ForwardedFields,
+}
+
+/// The fields by which a proxy tells whom it asks for. Clients can send the others, and proxies let them through.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ForwardedFields {
+    /// `X-Forwarded-For` and `X-Forwarded-Proto`.
+    #[default]
+    XForwarded,
+    /// `Forwarded`.
+    Forwarded,
+}
+
+impl Trusted {
+    /// Whether the one at the other end of a connection is trusted; one of a Unix socket has no address.
+    pub(super) fn has(&self, peer: Option<IpAddr>) -> bool {
+        peer.map_or(self.unix, |peer| self.networks.iter().any(|network| network.contains(&peer)))
+    }
+}
+
+/// Who asks on one connection.
+pub(super) struct Asking {
+    connection: Caller,
+    /// Its client's address as a field.
+    address: Option<HeaderValue>,
+    /// Those who may speak for others, if this connection is of one of them.
+    trusted: Option<Arc<Trusted>>,
+}
+
+impl Asking {
+    pub(super) fn new(connection: Caller, trusted: &Arc<Trusted>) -> Self {
+        let is_trusted = trusted.has(connection.client);
+        Self {
+            address: connection.client.and_then(field),
+            connection,
+            trusted: is_trusted.then(|| trusted.clone()),
+        }
+    }
+
+    /// Who sends the request with these fields, which are then true.
+    pub(super) fn for_request(&self, headers: &mut HeaderMap) -> Caller {
+        let Some(trusted) = &self.trusted else {
+            remove(headers, is_of_a_proxy);
+            tell(headers, self.address.clone(), self.connection.scheme);
+            return self.connection.clone();
+        };
+        let told = match trusted.fields {
+            ForwardedFields::XForwarded => Told::by_x_forwarded(headers, trusted),
+            ForwardedFields::Forwarded => Told::by_forwarded(headers, trusted),
+        };
+        match trusted.fields {
+            ForwardedFields::XForwarded => remove(headers, |name| *name == header::FORWARDED),
+            ForwardedFields::Forwarded => remove(headers, is_of_a_proxy),
+        }
+        let caller = Caller {
+            client: told.client.unwrap_or(self.connection.client),
+            scheme: told.scheme.unwrap_or(self.connection.scheme),
+            server_name: self.connection.server_name.clone(),
+        };
+        tell(headers, caller.client.and_then(field), caller.scheme);
+        caller
+    }
+}
+
+/// What proxies tell.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Told {
+    /// The client; that there is one without an address; or nothing.
+    client: Option<Option<IpAddr>>,
+    scheme: Option<Scheme>,
+}
+
+impl Told {
+    /// Each proxy adds the one who asked it, at the end. So the last that is not a trusted proxy is the client: what
+    /// stands before it is its own word.
+    fn by_x_forwarded(headers: &HeaderMap, trusted: &Trusted) -> Self {
+        let mut client = None;
+        for hop in listed(headers, &X_FORWARDED_FOR).into_iter().rev() {
+            client = Some(node(hop));
+            if !client.flatten().is_some_and(|address| trusted.has(Some(address))) {
+                break;
+            }
+        }
+        let scheme = listed(headers, &X_FORWARDED_PROTO).last().and_then(|proto| scheme(proto));
+        Self { client, scheme }
+    }
+
+    fn by_forwarded(headers: &HeaderMap, trusted: &Trusted) -> Self {
+        let mut told = Self::default();
+        for element in listed(headers, &header::FORWARDED).into_iter().rev() {
+            let parameter = |name: &str| {
+                let mut parameters =
+                    split_unquoted(element, ';').into_iter().filter_map(|pair| pair.split_once('='));
+                let (_, value) = parameters.find(|(given, _)| given.trim().eq_ignore_ascii_case(name))?;
+                Some(value.trim().trim_matches('"'))
+            };
+            told.client = Some(parameter("for").and_then(node));
+            told.scheme = parameter("proto").and_then(scheme).or(told.scheme);
+            if !told.client.flatten().is_some_and(|address| trusted.has(Some(address))) {
+                break;
+            }
+        }
+        told
+    }
+}
+
+/// The items of a field that is a list, over all its lines.
+fn listed<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a str> {
+    let lines = headers.get_all(name).into_iter();
+    // What is not ASCII is no address and no scheme.
+    let items = lines.flat_map(|line| split_unquoted(line.to_str().unwrap_or("?"), ','));
+    items.map(str::trim).filter(|item| !item.is_empty()).collect()
+}
+
+fn split_unquoted(text: &str, separator: char) -> Vec<&str> {
+    let mut is_quoted = false;
+    text.split(|c: char| {
+        is_quoted ^= c == '"';
+        c == separator && !is_quoted
+    })
+    .collect()
+}
+
+/// An address with or without a port (RFC 7239 §6); what is hidden or unknown is none.
+fn node(text: &str) -> Option<IpAddr> {
+    let parsed = text.parse::<IpAddr>().ok();
+    let parsed = parsed.or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|socket| socket.ip()));
+    let in_brackets = || text.strip_prefix('[')?.strip_suffix(']')?.parse().ok();
+    parsed.or_else(in_brackets).map(|address| address.to_canonical())
+}
+
+fn scheme(text: &str) -> Option<Scheme> {
+    [Scheme::Http, Scheme::Https].into_iter().find(|scheme| text.eq_ignore_ascii_case(scheme.as_str()))
+}
+
+fn is_of_a_proxy(name: &HeaderName) -> bool {
+    let name = name.as_str();
+    name == "forwarded" || name == "x-real-ip" || name.starts_with("x-forwarded-")
+}
+
+fn remove(headers: &mut HeaderMap, is_meant: impl Fn(&HeaderName) -> bool) {
+    while let Some(name) = headers.keys().find(|name| is_meant(name)).cloned() {
+        headers.remove(name);
+    }
+}
+
+fn tell(headers: &mut HeaderMap, address: Option<HeaderValue>, scheme: Scheme) {
+    match address {
+        Some(address) => drop(headers.insert(X_FORWARDED_FOR, address)),
+        None => drop(headers.remove(X_FORWARDED_FOR)),
+    }
+    headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static(scheme.as_str()));
+}
+
+fn field(address: IpAddr) -> Option<HeaderValue> {
+    HeaderValue::try_from(address.to_string()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const PROXY: &str = "10.0.0.1";
+    const CLIENT: &str = "192.0.2.7";
+
+    fn asking(peer: &str, fields: ForwardedFields) -> Asking {
+        let networks = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap()).to_vec();
+        let trusted = Arc::new(Trusted { networks, unix: false, fields });
+        let client = Some(peer.parse().unwrap());
+        Asking::new(Caller { client, scheme: Scheme::Http, server_name: None }, &trusted)
+    }
+
+    fn headers(given: &[(&'static str, &str)]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for (name, value) in given {
+            headers.append(*name, HeaderValue::from_str(value).unwrap());
+        }
+        headers
+    }
+
+    fn told(headers: &HeaderMap, name: &str) -> Vec<String> {
+        headers.get_all(name).iter().map(|value| value.to_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn nobody_else_is_believed() {
+        for fields in [ForwardedFields::XForwarded, ForwardedFields::Forwarded] {
+            let mut headers = headers(&[
+                ("forwarded", "for=198.51.100.1;proto=https"),
+                ("x-forwarded-for", "198.51.100.1"),
+                ("x-forwarded-for", "198.51.100.2"),
+                ("x-forwarded-proto", "https"),
+                ("x-forwarded-host", "other.example"),
+                ("x-real-ip", "198.51.100.1"),
+                ("x-other", "stays"),
+            ]);
+            let caller = asking(CLIENT, fields).for_request(&mut headers);
+            assert_eq!((caller.client, caller.scheme), (Some(CLIENT.parse().unwrap()), Scheme::Http));
+            assert_eq!(told(&headers, "x-forwarded-for"), [CLIENT]);
+            assert_eq!(told(&headers, "x-forwarded-proto"), ["http"]);
+            let mut names: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+            names.sort_unstable();
+            assert_eq!(names, ["x-forwarded-for", "x-forwarded-proto", "x-other"]);
+        }
+    }
+
+    #[test]
+    fn a_trusted_proxy_tells_who_asks() {
+        use ForwardedFields::{Forwarded, XForwarded};
+        // What is given as X-Forwarded-For or as Forwarded, and who asks by that.
+        let table: [(ForwardedFields, &[&str], Option<&str>); 16] = [
+            (XForwarded, &["192.0.2.7"], Some(CLIENT)),
+            (XForwarded, &["198.51.100.9, 192.0.2.7"], Some(CLIENT)),
+            (XForwarded, &["198.51.100.9", "192.0.2.7"], Some(CLIENT)),
+            (XForwarded, &["198.51.100.9, 192.0.2.7, 10.1.1.1,10.2.2.2"], Some(CLIENT)),
+            (XForwarded, &["192.0.2.7:4711"], Some(CLIENT)),
+            (XForwarded, &["[2001:db8::7]:4711"], Some("2001:db8::7")),
+            (XForwarded, &["2001:db8::7"], Some("2001:db8::7")),
+            (XForwarded, &["::ffff:192.0.2.7"], Some(CLIENT)),
+            (XForwarded, &["192.0.2.7, unknown"], None),
+            (XForwarded, &["10.3.3.3, 10.1.1.1"], Some("10.3.3.3")),
+            (XForwarded, &[], Some(PROXY)),
+            (Forwarded, &["for=192.0.2.7;proto=http;by=10.0.0.1"], Some(CLIENT)),
+            (Forwarded, &["for=198.51.100.9, For=\"192.0.2.7:80\"", "for=\"[fd00::1]\""], Some(CLIENT)),
+            (Forwarded, &["for=\"[2001:db8::7]:4711\""], Some("2001:db8::7")),
+            (Forwarded, &["for=192.0.2.7, for=_hidden"], None),
+            (Forwarded, &["by=10.0.0.1"], None),
+        ];
+        for (fields, given, client) in table {
+            let (name, other) = match fields {
+                XForwarded => ("x-forwarded-for", "forwarded"),
+                Forwarded => ("forwarded", "x-forwarded-for"),
+            };
+            let mut given: Vec<_> = given.iter().map(|value| (name, *value)).collect();
+            // What the client may have sent, and a proxy that sets the other lets through.
+            given.push((other, if fields == XForwarded { "for=203.0.113.1" } else { "203.0.113.1" }));
+            let mut headers = headers(&given);
+            let caller = asking(PROXY, fields).for_request(&mut headers);
+            assert_eq!(caller.client, client.map(|client| client.parse().unwrap()), "{given:?}");
+            assert_eq!(told(&headers, "x-forwarded-for"), Vec::from_iter(client), "{given:?}");
+            assert!(!headers.contains_key("forwarded"));
+        }
+    }
+
+    #[test]
+    fn a_trusted_proxy_tells_what_the_client_spoke() {
+        for (fields, name, given, scheme) in [
+            (ForwardedFields::XForwarded, "x-forwarded-proto", "https", Scheme::Https),
+            (ForwardedFields::XForwarded, "x-forwarded-proto", "http, HTTPS", Scheme::Https),
+            (ForwardedFields::XForwarded, "x-forwarded-proto", "gopher", Scheme::Http),
+            (ForwardedFields::Forwarded, "forwarded", "for=192.0.2.7;proto=https", Scheme::Https),
+            (
+                ForwardedFields::Forwarded,
+                "forwarded",
+                "proto=https;for=192.0.2.7, for=10.1.1.1",
+                Scheme::Https,
+            ),
+            (ForwardedFields::Forwarded, "forwarded", "for=\"a;proto=https\"", Scheme::Http),
+        ] {
+            let mut headers = headers(&[(name, given)]);
+            let caller = asking(PROXY, fields).for_request(&mut headers);
+            assert_eq!(caller.scheme, scheme, "{given}");
+            assert_eq!(told(&headers, "x-forwarded-proto"), [scheme.as_str()], "{given}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_field_makes_it_panic_or_lie(value in "[ -~]{0,60}") {
+            for fields in [ForwardedFields::XForwarded, ForwardedFields::Forwarded] {
+                let given = [("x-forwarded-for", &*value), ("forwarded", &*value), ("x-forwarded-proto", &*value)];
+                let mut trusted = headers(&given);
+                asking(PROXY, fields).for_request(&mut trusted);
+                let mut other = headers(&given);
+                prop_assert_eq!(asking(CLIENT, fields).for_request(&mut other).client, Some(CLIENT.parse().unwrap()));
+            }
+        }
+    }
+}
