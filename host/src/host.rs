@@ -15,7 +15,8 @@ use crate::config::{self, HostSettings, IntakeSettings, ListenAddress, Site};
 use crate::confine::{Confinement, Needs};
 use crate::deploy::{Deployer, Environment, Origin, Parts, StartError, WatchError, Watcher, http_client};
 use crate::listen::{
-    Address, BindError, Bound, ForwardedFields, Probes, Readiness, Server, Settings, Spoken, Trusted,
+    Address, BindError, Bound, ForwardedFields, Inherited, InheritedError, Probes, Readiness, Server,
+    Settings, Spoken, Trusted,
 };
 use crate::observe::{Log, Metrics};
 use crate::request::{self, Capacity, Ledger, Requests};
@@ -53,6 +54,8 @@ pub struct Setup {
     pub compiler: CompilerProgram,
     /// Where compiled code is kept; none is `compiled` in the site's `state` folder.
     pub compiled: Option<PathBuf>,
+    /// The listening sockets that were handed over.
+    pub inherited: Inherited,
 }
 
 /// Why a host did not start.
@@ -61,6 +64,9 @@ pub enum HostError {
     /// An address cannot be bound.
     #[error(transparent)]
     Bind(#[from] BindError),
+    /// A socket that was handed over cannot be used.
+    #[error(transparent)]
+    Inherited(#[from] InheritedError),
     /// The store cannot be opened.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -94,9 +100,10 @@ pub struct Host {
 impl Host {
     /// Makes every part and begins to serve.
     pub async fn start(setup: Setup) -> Result<Self, HostError> {
-        let Setup { origin, site, environment, log, store, compiler, compiled } = setup;
+        let Setup { origin, site, environment, log, store, compiler, compiled, mut inherited } = setup;
         let settings = site.host.clone();
-        let bound = bind(&settings).await?;
+        let bound = bind(&settings, &mut inherited).await?;
+        inherited.all_taken()?;
         let addresses = bound.iter().map(|bound| bound.address().clone()).collect();
 
         let metrics = Metrics::new();
@@ -200,7 +207,7 @@ impl Host {
     }
 }
 
-async fn bind(settings: &HostSettings) -> Result<Vec<Bound>, BindError> {
+async fn bind(settings: &HostSettings, inherited: &mut Inherited) -> Result<Vec<Bound>, BindError> {
     let mut bound = Vec::new();
     for listener in &settings.listen {
         let address = match &listener.address {
@@ -208,7 +215,7 @@ async fn bind(settings: &HostSettings) -> Result<Vec<Bound>, BindError> {
             ListenAddress::Unix(path) => Address::Unix(path.clone()),
         };
         let spoken = Spoken { tls: listener.tls, proxy_protocol: listener.proxy_protocol };
-        bound.push(Bound::bind(address, spoken).await?);
+        bound.push(Bound::bind(address, spoken, inherited).await?);
     }
     Ok(bound)
 }

@@ -1,4 +1,4 @@
-//! The program: arguments and environment → a command.
+//! The program: arguments, environment and the sockets that it was handed → a command.
 
 use std::process::ExitCode;
 
@@ -7,5 +7,5 @@ use std::process::ExitCode;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    jackfield::command::run(std::env::args_os(), std::env::vars_os())
+    jackfield::command::run(std::env::args_os(), std::env::vars_os(), listenfd::ListenFd::from_env())
 }

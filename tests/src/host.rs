@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use jackfield::deploy::{Environment, Origin};
 use jackfield::host::Setup;
-use jackfield::listen::Address;
+use jackfield::listen::{Address, Inherited};
 use jackfield::observe::{Captured, Log};
 use jackfield::sandbox::CompilerProgram;
 use jackfield::store::Store;
@@ -272,6 +272,7 @@ pub fn setup(origin: Origin, site: jackfield::config::Site, log: Log) -> Setup {
         store: None,
         compiler: CompilerProgram::at(crate::command::program()),
         compiled: Some(crate::target_folder().join("compiled-by-tests")),
+        inherited: Inherited::default(),
     }
 }
 

@@ -1,5 +1,6 @@
 //! The suite: what Jackfield promises, in its users' words, through a real socket.
 
+mod asking;
 mod bookstore;
 mod bounds;
 mod capabilities;
@@ -9,6 +10,7 @@ mod clients;
 mod commands;
 #[cfg(target_os = "linux")]
 mod confine;
+mod deadlines;
 mod fairness;
 mod gate;
 mod hostile;

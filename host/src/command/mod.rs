@@ -19,6 +19,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use listenfd::ListenFd;
 
 use crate::deploy::Environment;
 use crate::observe::{Format, Level, Log};
@@ -197,10 +198,11 @@ enum LogLevel {
     Error,
 }
 
-/// Runs the command that `arguments` ask for, in this environment.
+/// Runs the command that `arguments` ask for, in this environment, with the sockets that were handed over.
 pub fn run(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
+    sockets: ListenFd,
 ) -> ExitCode {
     let environment = Environment::from_iter(environment);
     let arguments = match Arguments::try_parse_from(arguments) {
@@ -213,7 +215,7 @@ pub fn run(
         }
     };
     let exit = match arguments.command {
-        Command::Serve(serve) => serve::run(serve, environment),
+        Command::Serve(serve) => serve::run(serve, environment, sockets),
         Command::Check(check) => check::run(&check, &environment),
         Command::Inspect(inspect) => inspect::run(&inspect),
         Command::Explain(explain) => explain::run(&explain),

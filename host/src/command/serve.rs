@@ -2,6 +2,7 @@
 
 use std::future::Future;
 
+use listenfd::ListenFd;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::confinement::{self, Outcome};
@@ -9,10 +10,15 @@ use super::{Exit, LogFormat, LogLevel, Serve, complain, is_colored, refuse, slic
 use crate::config::{ListenAddress, ListenSite};
 use crate::deploy::{Environment, Origin};
 use crate::host::{Host, HostError, Setup};
+use crate::listen::Inherited;
 use crate::observe::{Format, Level, Log};
 use crate::sandbox::CompilerProgram;
 
-pub(super) fn run(serve: Serve, environment: Environment) -> Exit {
+pub(super) fn run(serve: Serve, environment: Environment, sockets: ListenFd) -> Exit {
+    let inherited = match Inherited::new(sockets) {
+        Ok(inherited) => inherited,
+        Err(error) => return refuse(error),
+    };
     let origin = match serve.component {
         Some(path) if path.extension().is_some_and(|extension| extension == "toml") => {
             let path = path.display();
@@ -69,7 +75,7 @@ pub(super) fn run(serve: Serve, environment: Environment) -> Exit {
         Ok(compiler) => compiler,
         Err(error) => return refuse(format_args!("cannot tell which program this is: {error}")),
     };
-    let setup = Setup { origin, site, environment, log, store: None, compiler, compiled: None };
+    let setup = Setup { origin, site, environment, log, store: None, compiler, compiled: None, inherited };
     let exit = runtime.block_on(until_told(setup, confined));
     // What is still under way, such as a compile that a signal came before, is not waited for.
     runtime.shutdown_background();

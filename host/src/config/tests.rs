@@ -75,6 +75,8 @@ fn a_whole_site_is_read_as_it_is_written() {
         }],
         proxy: ProxySettings {
             trusted: ["10.0.0.0/8", "fd00::1/128"].map(|net| net.parse().unwrap()).into(),
+            trusted_unix: true,
+            fields: ForwardedFields::Forwarded,
         },
         probes: Some(SocketAddr::from(([127, 0, 0, 1], 8081))),
         state: "/srv/state".into(),

@@ -5,7 +5,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::time::timeout;
 use tokio_util::task::TaskTracker;
 
 use super::address::{Bound, Stream};
@@ -17,6 +18,10 @@ use crate::request::{Ledger, Requests};
 
 /// How long accepting rests after it failed for want of descriptors or memory.
 pub(super) const REST_AFTER_FAILURE: Duration = Duration::from_millis(50);
+
+/// Once the host stops, nothing more is accepted when nobody has come for so long, or after so long in any case.
+const QUIET: Duration = Duration::from_millis(10);
+const LAST_MOMENT: Duration = Duration::from_millis(250);
 
 #[derive(Clone)]
 pub(super) struct Accepting {
@@ -35,6 +40,19 @@ impl Accepting {
         tokio::select! {
             () = self.accept_all(&bound) => {}
             _ = stage.wait_for(|stage| *stage != Stage::Serving) => {}
+        }
+        if bound.is_ours() {
+            let _ = timeout(LAST_MOMENT, self.accept_the_rest(&bound)).await;
+        }
+    }
+
+    /// What is in the queue when the listener is closed is reset by the system, though its clients were told that they are
+    /// connected.
+    async fn accept_the_rest(&self, bound: &Bound) {
+        while let Ok(place) = timeout(QUIET, self.places.any()).await
+            && let Ok(Ok((stream, peer))) = timeout(QUIET, bound.accept()).await
+        {
+            self.take(stream, peer, bound, place);
         }
     }
 
@@ -58,13 +76,7 @@ impl Accepting {
         }
     }
 
-    fn take(
-        &self,
-        stream: Stream,
-        peer: Option<IpAddr>,
-        bound: &Bound,
-        place: tokio::sync::OwnedSemaphorePermit,
-    ) {
+    fn take(&self, stream: Stream, peer: Option<IpAddr>, bound: &Bound, place: OwnedSemaphorePermit) {
         // Behind a proxy are many clients, and whose connection this is is known when the proxy has said so.
         let counted = peer.filter(|_| !self.settings.trusted.has(peer));
         let of_client = counted.map(|client| self.places.of(client));

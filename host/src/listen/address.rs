@@ -8,6 +8,8 @@ use std::{fmt, io};
 
 use tokio::net::{TcpListener, UnixListener};
 
+use super::inherited::{Inherited, Listener};
+
 /// Connections that the system keeps until they are accepted; it may allow fewer.
 const BACKLOG: i32 = 4096;
 
@@ -52,6 +54,8 @@ pub struct Bound {
     address: Address,
     spoken: Spoken,
     socket: Socket,
+    /// Whether it was made here, and ends here.
+    is_ours: bool,
 }
 
 enum Socket {
@@ -69,8 +73,22 @@ impl AsFd for Socket {
 }
 
 impl Bound {
-    /// Binds `address`. A socket file that a dead process left behind is replaced.
-    pub async fn bind(address: Address, spoken: Spoken) -> Result<Self, BindError> {
+    /// Binds `address`, unless a socket of that address was handed over. A socket file that a dead process left behind is
+    /// replaced.
+    pub async fn bind(
+        address: Address,
+        spoken: Spoken,
+        inherited: &mut Inherited,
+    ) -> Result<Self, BindError> {
+        if let Some(listener) = inherited.take(&address) {
+            let socket = match listener {
+                Listener::Tcp(listener) => TcpListener::from_std(listener).map(Socket::Tcp),
+                Listener::Unix(listener) => UnixListener::from_std(listener).map(Socket::Unix),
+            };
+            let refused = |reason| BindError { hint: "", address: address.clone(), reason };
+            let socket = socket.map_err(refused)?;
+            return Ok(Self { address, spoken, socket, is_ours: false });
+        }
         let socket = match &address {
             Address::Tcp(tcp) => TcpListener::bind(tcp).await.map(Socket::Tcp),
             Address::Unix(path) => bind_unix(path).await.map(Socket::Unix),
@@ -86,7 +104,7 @@ impl Bound {
             Socket::Tcp(listener) => listener.local_addr().map_or(address, Address::Tcp),
             Socket::Unix(_) => address,
         };
-        Ok(Self { address, spoken, socket })
+        Ok(Self { address, spoken, socket, is_ours: true })
     }
 
     /// Where it listens.
@@ -97,6 +115,11 @@ impl Bound {
     /// What is spoken there.
     pub(super) fn spoken(&self) -> Spoken {
         self.spoken
+    }
+
+    /// Whether it was made here: nobody else takes what waits in its queue.
+    pub(super) fn is_ours(&self) -> bool {
+        self.is_ours
     }
 
     /// The next connection, and who is at its other end, if that has an address.
@@ -115,7 +138,9 @@ impl Bound {
 
 impl Drop for Bound {
     fn drop(&mut self) {
-        if let Address::Unix(path) = &self.address {
+        if let Address::Unix(path) = &self.address
+            && self.is_ours
+        {
             // Gone already is as good.
             let _ = std::fs::remove_file(path);
         }

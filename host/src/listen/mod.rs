@@ -5,7 +5,7 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `address` | what is bound, and taking connections from it |
+//! | `address`, `inherited` | what is bound or was handed over, and taking connections from it |
 //! | `accept`, `places` | how many connections are taken, in all and of one client |
 //! | `arrival`, `proxy_protocol` | what comes before HTTP |
 //! | `connection`, `life` | HTTP on one connection, and its deadlines |
@@ -22,6 +22,7 @@ mod connection;
 mod forwarded;
 mod gate;
 mod http1;
+mod inherited;
 mod life;
 mod linger;
 mod places;
@@ -44,6 +45,7 @@ use places::Places;
 
 pub use address::{Address, BindError, Bound, Spoken};
 pub use forwarded::{ForwardedFields, Trusted};
+pub use inherited::{Inherited, InheritedError};
 pub use probes::{Probes, Readiness};
 
 /// What is the same for every connection.

@@ -1,0 +1,126 @@
+//! The deadlines of a connection, each at its edge: not before, and not much after.
+
+use std::time::{Duration, Instant};
+
+use jackfield_tests::{Host, Options, PATIENCE};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+
+const SITE: &str = r#"
+    [tenants.shop]
+    hosts = ["*"]
+    [tenants.shop.plugins.guest]
+    component = "guest_misbehave.wasm"
+    [[tenants.shop.routes]]
+    path = "/{*rest}"
+    plugin = "guest"
+"#;
+
+const REQUEST: &[u8] = b"GET /ok HTTP/1.1\r\nhost: a\r\n\r\n";
+
+async fn start(timeouts: &str) -> Host {
+    let host = format!("[host.timeouts]\n{timeouts}");
+    Host::start_with(SITE, Options { host, ..Options::default() }).await
+}
+
+async fn connect(host: &Host) -> TcpStream {
+    TcpStream::connect(host.address()).await.unwrap()
+}
+
+async fn ask(stream: &mut TcpStream) {
+    stream.write_all(REQUEST).await.unwrap();
+    let mut answer = [0; 4096];
+    let read = tokio::time::timeout(PATIENCE, stream.read(&mut answer)).await.unwrap().unwrap();
+    assert!(answer[..read].starts_with(b"HTTP/1.1 200 "), "{}", answer[..read].escape_ascii());
+}
+
+/// What comes until the connection ends, and how long that took.
+async fn until_closed(stream: &mut TcpStream) -> (String, Duration) {
+    let began = Instant::now();
+    let mut answer = Vec::new();
+    let _ = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer)).await.expect("it is closed");
+    (String::from_utf8_lossy(&answer).into_owned(), began.elapsed())
+}
+
+async fn expect_closed(host: &Host, reason: &str) {
+    let series = format!("jackfield_connections_closed_total{{reason=\"{reason}\"}}");
+    host.wait_until(&format!("it is counted as {reason}"), async || host.metric(&series) == 1.0).await;
+}
+
+/// The clock of the one who waits begins a moment after the host's.
+const A_MOMENT: Duration = Duration::from_millis(50);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_says_nothing_is_closed_after_head_and_not_before() {
+    let host = start("head = \"400ms\"").await;
+    let (answer, after) = until_closed(&mut connect(&host).await).await;
+    assert!(answer.is_empty() && after + A_MOMENT >= Duration::from_millis(400), "{after:?}: {answer}");
+    expect_closed(&host, "silent").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_head_is_answered_408_after_head_however_it_drips() {
+    let host = start("head = \"600ms\"").await;
+    let mut stream = connect(&host).await;
+    // The time of a head is that of its first byte: those that follow win none.
+    let began = Instant::now();
+    let mut dripping = REQUEST[..20].iter();
+    let answer = loop {
+        if let Some(byte) = dripping.next() {
+            stream.write_all(std::slice::from_ref(byte)).await.unwrap();
+        }
+        let mut answer = [0; 4096];
+        let read = stream.read(&mut answer);
+        if let Ok(read) = tokio::time::timeout(Duration::from_millis(60), read).await {
+            break String::from_utf8_lossy(&answer[..read.unwrap()]).into_owned();
+        }
+        assert!(began.elapsed() < PATIENCE);
+    };
+    assert!(began.elapsed() + A_MOMENT >= Duration::from_millis(600), "{:?}", began.elapsed());
+    assert!(
+        answer.starts_with("HTTP/1.1 408 ") && answer.contains("urn:jackfield:problem:request-timeout"),
+        "{answer}"
+    );
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+    // A second one on a connection that has been idle for longer than a head may take has its whole time, too.
+    let host = start("head = \"600ms\"\nidle = \"10s\"").await;
+    let mut stream = connect(&host).await;
+    ask(&mut stream).await;
+    let idle = tokio::time::timeout(Duration::from_millis(900), stream.read(&mut [0; 16])).await;
+    assert!(idle.is_err(), "an idle connection is no late head");
+    stream.write_all(&REQUEST[..10]).await.unwrap();
+    let (answer, after) = until_closed(&mut stream).await;
+    assert!(
+        answer.starts_with("HTTP/1.1 408 ") && after + A_MOMENT >= Duration::from_millis(600),
+        "{after:?}: {answer}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_without_a_request_is_closed_after_idle_and_not_before() {
+    let host = start("idle = \"500ms\"").await;
+    let mut stream = connect(&host).await;
+    for _ in 0..3 {
+        ask(&mut stream).await;
+        let early = tokio::time::timeout(Duration::from_millis(250), stream.read(&mut [0; 16])).await;
+        assert!(early.is_err(), "it is closed too early");
+    }
+    ask(&mut stream).await;
+    let (answer, after) = until_closed(&mut stream).await;
+    assert!(answer.is_empty() && after + A_MOMENT >= Duration::from_millis(500), "{after:?}: {answer}");
+    expect_closed(&host, "idle").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_takes_no_request_beyond_its_age_and_finishes_the_one_it_is_in() {
+    let host = start("age = \"600ms\"").await;
+    let began = Instant::now();
+    let mut stream = connect(&host).await;
+    ask(&mut stream).await;
+    stream.write_all(b"GET /sleep?ms=1200 HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let (answer, _) = until_closed(&mut stream).await;
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("slept\n"), "{answer}");
+    assert!(answer.contains("connection: close\r\n"), "{answer}");
+    assert!(began.elapsed() >= Duration::from_millis(1200));
+    expect_closed(&host, "aged").await;
+}
