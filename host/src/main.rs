@@ -2,10 +2,13 @@
 
 use std::process::ExitCode;
 
+use jackfield::command::HandedOver;
+
 /// Short-lived allocations of every size from many threads are what a request is made of.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
-    jackfield::command::run(std::env::args_os(), std::env::vars_os(), listenfd::ListenFd::from_env())
+    let handed_over = HandedOver::from_env();
+    jackfield::command::run(std::env::args_os(), std::env::vars_os(), handed_over)
 }

@@ -36,7 +36,11 @@ impl Process {
     /// # Panics
     /// If it was not built or does not start.
     pub fn start<S: AsRef<std::ffi::OsStr>>(folder: &Path, arguments: impl IntoIterator<Item = S>) -> Self {
-        let mut process = Self::start_unread(folder, arguments);
+        Self::heard(Command::new(program()).args(arguments), folder)
+    }
+
+    fn heard(command: &mut Command, folder: &Path) -> Self {
+        let mut process = Self::spawn(command, folder);
         let stderr = BufReader::new(process.child.stderr.take().expect("its standard error is piped"));
         let heard = process.lines.clone();
         std::thread::spawn(move || {
@@ -48,6 +52,20 @@ impl Process {
         process
     }
 
+    /// Starts `jackfield serve` in `folder`, and hands a listening socket over to it as systemd would.
+    ///
+    /// # Panics
+    /// If it was not built or does not start.
+    pub fn start_with_socket(folder: &Path, socket: &std::net::TcpListener) -> Self {
+        use std::os::fd::AsRawFd;
+        rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::empty()).expect("the socket is open");
+        // The process id that is to be told is known only there.
+        let script = format!("LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" serve 3<&{}", socket.as_raw_fd());
+        let mut command = Command::new("sh");
+        command.arg("-c").arg(script).arg(program());
+        Self::heard(&mut command, folder)
+    }
+
     /// The same, with a standard error that nobody reads.
     ///
     /// # Panics
@@ -56,14 +74,12 @@ impl Process {
         folder: &Path,
         arguments: impl IntoIterator<Item = S>,
     ) -> Self {
-        let child = Command::new(program())
-            .args(arguments)
-            .current_dir(folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("jackfield starts");
+        Self::spawn(Command::new(program()).args(arguments), folder)
+    }
+
+    fn spawn(command: &mut Command, folder: &Path) -> Self {
+        let command = command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null());
+        let child = command.stderr(Stdio::piped()).spawn().expect("jackfield starts");
         Self { child, lines: Arc::default() }
     }
 

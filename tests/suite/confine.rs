@@ -174,7 +174,7 @@ fn a_host_whose_confinement_is_required_starts_with_all_of_it_or_not_at_all() {
         }
         let file = site.path().join("site.toml");
         let arguments = ["jackfield", "serve", "--config"].map(Into::into).into_iter().chain([file.into()]);
-        let ended = jackfield::command::run(arguments, []);
+        let ended = jackfield::command::run(arguments, [], jackfield::command::HandedOver::empty());
         assert_eq!(format!("{ended:?}"), format!("{:?}", ExitCode::from(1)));
         // It cannot be removed any more from in here.
         std::mem::forget(site);

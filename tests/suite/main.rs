@@ -32,4 +32,5 @@ mod sandbox;
 mod stream_abuse;
 mod streaming;
 mod swap;
+mod takeover;
 mod wasi_http;

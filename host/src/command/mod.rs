@@ -19,7 +19,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use listenfd::ListenFd;
+/// The sockets that whoever started this process has handed over.
+pub use listenfd::ListenFd as HandedOver;
 
 use crate::deploy::Environment;
 use crate::observe::{Format, Level, Log};
@@ -202,7 +203,7 @@ enum LogLevel {
 pub fn run(
     arguments: impl IntoIterator<Item = OsString>,
     environment: impl IntoIterator<Item = (OsString, OsString)>,
-    sockets: ListenFd,
+    sockets: HandedOver,
 ) -> ExitCode {
     let environment = Environment::from_iter(environment);
     let arguments = match Arguments::try_parse_from(arguments) {

@@ -2,11 +2,12 @@
 
 use std::future::Future;
 
-use listenfd::ListenFd;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::confinement::{self, Outcome};
-use super::{Exit, LogFormat, LogLevel, Serve, complain, is_colored, refuse, slices, with_causes};
+use super::{
+    Exit, HandedOver, LogFormat, LogLevel, Serve, complain, is_colored, refuse, slices, with_causes,
+};
 use crate::config::{ListenAddress, ListenSite};
 use crate::deploy::{Environment, Origin};
 use crate::host::{Host, HostError, Setup};
@@ -14,7 +15,7 @@ use crate::listen::Inherited;
 use crate::observe::{Format, Level, Log};
 use crate::sandbox::CompilerProgram;
 
-pub(super) fn run(serve: Serve, environment: Environment, sockets: ListenFd) -> Exit {
+pub(super) fn run(serve: Serve, environment: Environment, sockets: HandedOver) -> Exit {
     let inherited = match Inherited::new(sockets) {
         Ok(inherited) => inherited,
         Err(error) => return refuse(error),

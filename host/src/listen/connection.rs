@@ -250,6 +250,7 @@ impl Watch {
                         }
                         Verdict::Ends(why) => {
                             self.ending = Some(why);
+                            self.life.is_last.store(true, Ordering::Relaxed);
                             connection.as_mut().graceful_shutdown();
                             look.as_mut().reset(after(now, self.tick()));
                         }
@@ -306,7 +307,8 @@ impl Watch {
 
     /// No deadline begins and ends between two looks.
     fn tick(&self) -> Duration {
-        self.settings.head.min(self.settings.idle).min(self.settings.write)
+        let Settings { head, idle, write, age, .. } = &*self.settings;
+        *head.min(idle).min(write).min(age)
     }
 }
 

@@ -34,7 +34,7 @@ pub(super) struct Life {
     offered: Mutex<BTreeMap<u64, Instant>>,
     /// The request of HTTP/1 that is none, by its number, and why.
     refused: OnceLock<(u64, MessageError)>,
-    /// Whether the answers that come are the last, for the host stops.
+    /// Whether the answers that come are the last.
     pub(super) is_last: AtomicBool,
     /// Whether a head that is not yet whole is to be refused.
     pub(super) head_is_late: AtomicBool,
