@@ -35,6 +35,9 @@ const COMPILED: &str = "compiled";
 /// So many slots have one more beside them, for filters on answers that are streams.
 const SLOTS_FOR_ONE_BESIDE_STREAMS: usize = 16;
 
+/// The fewest of those: a tenant that has its part of them leaves some for others.
+const LEAST_BESIDE_STREAMS: usize = 4;
+
 /// So many slots have one more beside them, for an instance that waits for its plugin's next call.
 const SLOTS_FOR_ONE_IDLE: usize = 4;
 
@@ -260,13 +263,14 @@ fn capacity(settings: &HostSettings) -> Capacity {
     Capacity {
         turns: Turns::new(threads.div_euclid(2)),
         slots: Slots::new(settings.concurrency, SLOT_WAIT),
-        slots_beside_streams: Slots::new(beside_streams(settings), SLOT_WAIT),
+        slots_beside_streams: Slots::divided(beside_streams(settings), SLOT_WAIT),
     }
 }
 
-/// Slots for filters behind streams. They are calls of microseconds, so few will do.
+/// Slots for filters behind streams. They are calls of microseconds, so few will do; those that last are kept from
+/// having all by [`Slots::divided`].
 fn beside_streams(settings: &HostSettings) -> usize {
-    settings.concurrency.div_ceil(SLOTS_FOR_ONE_BESIDE_STREAMS)
+    settings.concurrency.div_ceil(SLOTS_FOR_ONE_BESIDE_STREAMS).max(LEAST_BESIDE_STREAMS)
 }
 
 fn listening(settings: &HostSettings) -> Settings {

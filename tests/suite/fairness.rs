@@ -143,3 +143,45 @@ async fn when_slots_are_short_the_tenant_with_the_fewest_goes_next() {
     // 16 calls of 100 ms on two slots: those that would have waited a second are turned away.
     assert!(served >= 8, "{served} of the crowd were served");
 }
+
+/// A tenant whose streams pass a filter that does this on their way back.
+fn streams_behind_a_filter(name: &str, mode: &str) -> String {
+    tenant(name, "", "").replace("guest_misbehave.wasm", "guest_http.wasm").replace(
+        "plugin = \"guest\"",
+        &format!(
+            r#"
+            filters = ["filter"]
+            plugin = "guest"
+            [tenants.{name}.plugins.filter]
+            component = "guest_filters.wasm"
+            config = {{ name = "{name}", mode = "{mode}" }}
+            "#
+        ),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn filters_that_sleep_behind_one_tenants_streams_leave_room_for_those_of_others() {
+    let site = streams_behind_a_filter("asleep", "sleep-response") + &streams_behind_a_filter("quiet", "tag");
+    let host = Host::start(&site).await;
+    let ask = async |tenant: &str| {
+        let request = host.request("GET", "/download?bytes=1000000");
+        request.header("host", format!("{tenant}.example")).send().await
+    };
+    let of_the_filter =
+        |what: &str| host.metric(&format!(r#"jackfield_calls_{what}{{tenant="asleep",plugin="filter"}}"#));
+    let sleepers = together((0..16).map(async |_| ask("asleep").await));
+    let quiet = async {
+        let full = async || of_the_filter("in_flight") >= 1.0 && of_the_filter("waiting") >= 1.0;
+        host.wait_until("the sleepers have what they can get", full).await;
+        for _ in 0..3 {
+            assert_eq!(ask("quiet").await.expect(200).header("x-chain"), Some("quiet"));
+        }
+        assert!(of_the_filter("in_flight") >= 1.0, "the quiet tenant was not served beside the sleepers");
+    };
+    // The sleepers' callers hang up when the quiet tenant's are served.
+    tokio::select! {
+        _ = sleepers => panic!("a filter that sleeps for an hour let an answer pass"),
+        () = quiet => {}
+    }
+}

@@ -94,6 +94,26 @@ async fn a_stream_has_its_filters_called_however_few_slots_there_are() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_plugin_that_filters_its_own_stream_does_not_wait_for_itself() {
+    let site = guest_with("concurrency = 1")
+        .replace("plugin = \"guest\"", "filters = [\"guest\"]\nplugin = \"guest\"");
+    let host = Host::start(&site).await;
+    for _ in 0..3 {
+        let answer = host.get("/download?bytes=1000000").await;
+        assert_eq!(answer.expect(200).body.len(), 1_000_000);
+        assert_eq!(answer.header("x-chain"), Some("http"));
+    }
+    until_free(&host).await;
+    // What it lent came back once, so that there is still one place, and no more.
+    let stream = sent(&host, "GET /sse-forever?every-ms=600000 HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    host.wait_until("it streams", async || host.metric(IN_FLIGHT) == 1.0).await;
+    let refused = host.get("/hello").await;
+    refused.expect_problem(503, "queue");
+    drop(stream);
+    until_free(&host).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn what_an_upload_takes_in_all_is_bounded_whatever_its_pieces_take() {
     let options =
         Options { host: "[host.timeouts]\nbody = \"100ms\"\nrate = \"0B/s\"".into(), ..Options::default() };

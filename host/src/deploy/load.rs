@@ -8,10 +8,10 @@ use std::sync::Arc;
 use std::sync::mpsc::channel;
 
 use super::secrets::{Environment, Secrets, read_secrets};
-use super::turns::{Progress, Turns};
+use super::turns::{Progress, Turns, Work};
 use crate::config::{Diagnostic, PluginSite, Site, Source, TenantSite};
 use crate::observe::{Compile, Metrics, Plug};
-use crate::sandbox::{Compiler, Component, Interface, Provenance};
+use crate::sandbox::{Compiler, Component, Footprint, Interface, Provenance, Size};
 use crate::tenant::{PluginName, TenantName};
 
 /// A site with its components.
@@ -30,6 +30,16 @@ pub struct LoadedTenant {
 }
 
 impl Loaded {
+    /// A site, and what came of its tenants. Of whom nothing came, that is what is wrong.
+    fn new(site: Site, mut tenants: BTreeMap<TenantName, Result<LoadedTenant, Vec<Diagnostic>>>) -> Self {
+        for name in site.tenants.keys() {
+            let silent =
+                || Err(vec![fault_of_the_host(&site.source, &format!("nothing came of loading `{name}`"))]);
+            tenants.entry(name.clone()).or_insert_with(silent);
+        }
+        Self { site, tenants }
+    }
+
     /// Everything that is wrong, of all tenants.
     pub fn diagnostics(&self) -> impl Iterator<Item = &Diagnostic> {
         self.tenants.values().filter_map(|tenant| tenant.as_ref().err()).flatten()
@@ -66,7 +76,7 @@ impl Loader {
             }
         }
         drop(done);
-        Loaded { tenants: ended.into_iter().collect(), site }
+        Loaded::new(site, ended.into_iter().collect())
     }
 
     /// Begins to load a tenant, in place of what it is loading. `take` is given what comes of it, unless other work
@@ -81,29 +91,63 @@ impl Loader {
         is_wanted: impl Fn() -> bool + Send + 'static,
         take: impl FnOnce(Result<LoadedTenant, Vec<Diagnostic>>) + Send + 'static,
     ) -> io::Result<()> {
-        let loader = self.clone();
-        let mut under_way = Some((load, take));
-        let step = move || {
-            if let Some((load, _)) = &mut under_way
-                && is_wanted()
-                && load.step(&loader) == Progress::More
-            {
-                return Progress::More;
-            }
-            if let Some((load, take)) = under_way.take()
-                && is_wanted()
-            {
-                take(load.end(&loader));
-            }
-            Progress::Done
-        };
-        self.turns.give(name, Box::new(step))
+        let under_way = Some((load, take));
+        self.turns.give(name, Box::new(Loading { loader: self.clone(), is_wanted, under_way }))
     }
 
     /// Ends what is under way, for good.
     pub(super) fn stop(&self) {
         self.compiler.stop();
     }
+}
+
+/// The work of loading a tenant, until what came of it is told.
+struct Loading<W, T> {
+    loader: Loader,
+    is_wanted: W,
+    under_way: Option<(TenantLoad, T)>,
+}
+
+impl<W, T> Work for Loading<W, T>
+where
+    W: Fn() -> bool + Send,
+    T: FnOnce(Result<LoadedTenant, Vec<Diagnostic>>) + Send,
+{
+    fn step(&mut self) -> Progress {
+        let Some((load, _)) = &mut self.under_way else { return Progress::Done };
+        if !(self.is_wanted)() {
+            return Progress::Done;
+        }
+        if load.step(&self.loader) == Progress::More {
+            return Progress::More;
+        }
+        let loaded = load.end(&self.loader);
+        if let Some((_, take)) = self.under_way.take()
+            && (self.is_wanted)()
+        {
+            take(loaded);
+        }
+        Progress::Done
+    }
+
+    fn panicked(self: Box<Self>, said: &str) {
+        if let Some((load, take)) = self.under_way
+            && (self.is_wanted)()
+        {
+            take(Err(vec![fault_of_the_host(&load.source, said)]));
+        }
+    }
+}
+
+/// What is said of a tenant that the host itself failed to load.
+fn fault_of_the_host(source: &Arc<Source>, said: &str) -> Diagnostic {
+    let headline = format!("a tenant cannot be loaded, by a fault of the host itself: {said}");
+    source.diagnostic(
+        &(0..0),
+        headline,
+        "",
+        Some("it is loaded again with the next change of its files".into()),
+    )
 }
 
 /// What is said of a tenant for which there is no thread.
@@ -153,6 +197,7 @@ impl TenantLoad {
             match self.component(&plugin.component, loader) {
                 Ok(component) => {
                     self.check_imports(&name, &plugin, &component);
+                    self.check_footprint(&name, &plugin, &component);
                     self.components.insert(name, component);
                 }
                 Err(fault) => self.faults.push(self.source.diagnostic(
@@ -167,10 +212,10 @@ impl TenantLoad {
     }
 
     /// What came of it.
-    fn end(mut self, loader: &Loader) -> Result<LoadedTenant, Vec<Diagnostic>> {
+    fn end(&mut self, loader: &Loader) -> Result<LoadedTenant, Vec<Diagnostic>> {
         self.check_places();
         let secrets = read_secrets(&self.tenant, &loader.environment, &self.source, &mut self.faults);
-        let Self { components, faults, .. } = self;
+        let (components, faults) = (std::mem::take(&mut self.components), std::mem::take(&mut self.faults));
         if faults.is_empty() { Ok(LoadedTenant { components, secrets }) } else { Err(faults) }
     }
 
@@ -228,6 +273,33 @@ impl TenantLoad {
         }
     }
 
+    /// What would fail each of its calls.
+    fn check_footprint(&mut self, name: &PluginName, plugin: &PluginSite, component: &Component) {
+        let Footprint { memory_bytes, table_elements } = component.footprint();
+        let memory = plugin.limits.memory;
+        if memory_bytes > memory {
+            let (begins, allows) = (Size(memory_bytes), Size(memory));
+            let headline = format!("it begins with {begins} of memory, and its limit `memory` is {allows}");
+            self.too_small(name, plugin, &headline, &format!("memory = \"{begins}\""));
+        }
+        let tables = u64::try_from(plugin.limits.tables).unwrap_or(u64::MAX);
+        if table_elements > tables {
+            let headline = format!(
+                "its tables begin with {table_elements} elements, and its limit `tables` is {tables}"
+            );
+            self.too_small(name, plugin, &headline, &format!("tables = {table_elements}"));
+        }
+    }
+
+    fn too_small(&mut self, name: &PluginName, plugin: &PluginSite, headline: &str, least: &str) {
+        self.faults.push(self.source.diagnostic(
+            &plugin.component_span,
+            format!("plugin `{name}` cannot run: {headline}"),
+            "this component",
+            Some(format!("the least that lets it begin: `limits = {{ {least} }}`")),
+        ));
+    }
+
     /// A component's place in a route must be one that it can take.
     fn check_places(&mut self) {
         const FILTERS: &[Plug] = &[Plug::RequestFilter, Plug::ResponseFilter];
@@ -281,4 +353,61 @@ pub fn read_component(path: &Path, most_bytes: u64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(most_bytes.saturating_add(1)).read_to_end(&mut bytes)?;
     Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::observe::Log;
+    use crate::sandbox::{CompilerProgram, CompilerSettings, IntakeLimits, PoolSettings, Sandbox};
+
+    fn site() -> Site {
+        Site::for_component(Path::new("nowhere/component.wasm"))
+    }
+
+    fn loader() -> Loader {
+        let (log, _) = Log::capture();
+        let sandbox = Sandbox::new(PoolSettings { slots: 1, idle: 0, memory_bytes: 1 << 20 }).unwrap();
+        let settings = CompilerSettings {
+            program: CompilerProgram::at("no compiler".into()),
+            limits: IntakeLimits::default(),
+            is_confined: false,
+            cache: None,
+            log,
+        };
+        let compiler = Compiler::new(sandbox, settings).unwrap();
+        Loader::new(Arc::new(compiler), Environment::default(), Metrics::default())
+    }
+
+    fn headlines(loaded: &Result<LoadedTenant, Vec<Diagnostic>>) -> Vec<String> {
+        let faults = loaded.as_ref().err().into_iter().flatten();
+        faults.map(|fault| fault.render(false)).collect()
+    }
+
+    #[test]
+    fn a_load_that_panics_is_a_fault_of_its_tenant() {
+        let (site, (tell, hear)) = (site(), channel());
+        let (name, tenant) = site.tenants.first_key_value().unwrap();
+        let load = TenantLoad::new(&site.source, tenant.clone());
+        let asked = std::sync::atomic::AtomicUsize::new(0);
+        let is_wanted = move || {
+            let is_first = asked.fetch_add(1, std::sync::atomic::Ordering::Relaxed) == 0;
+            assert!(!is_first, "as no load should");
+            true
+        };
+        let take = move |loaded| tell.send(loaded).unwrap();
+        loader().begin(name.clone(), load, is_wanted, take).unwrap();
+        let told = headlines(&hear.recv_timeout(Duration::from_secs(20)).unwrap());
+        assert!(told.len() == 1 && told[0].contains("as no load should"), "{told:?}");
+    }
+
+    #[test]
+    fn a_tenant_of_which_nothing_came_is_at_fault() {
+        let loaded = Loaded::new(site(), BTreeMap::new());
+        let told: Vec<_> = loaded.tenants.values().flat_map(headlines).collect();
+        assert!(told.len() == 1 && told[0].contains("nothing came of loading"), "{told:?}");
+    }
 }

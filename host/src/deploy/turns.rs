@@ -2,12 +2,15 @@
 //!
 //! A step compiles one component at most, so a tenant with many waits behind every other tenant after each of its own.
 //! Of one tenant one step runs at a time; work that replaces other work of its tenant begins when that has ended its
-//! step. Threads come with work and go when there is none. Knows nothing of what a step does.
+//! step. Threads come with work and go when there is none. A step that panics ends its own tenant's work, which is told,
+//! and nothing else. Knows nothing of what a step does.
 
+use std::any::Any;
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::io;
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::tenant::TenantName;
@@ -21,8 +24,14 @@ pub(super) enum Progress {
     Done,
 }
 
-/// A tenant's work: called for each step.
-pub(super) type Work = Box<dyn FnMut() -> Progress + Send>;
+/// A tenant's work.
+pub(super) trait Work: Send {
+    /// Does the next of it.
+    fn step(&mut self) -> Progress;
+
+    /// A step panicked, saying this: it was the last.
+    fn panicked(self: Box<Self>, said: &str);
+}
 
 /// Work of all tenants; clones share it.
 #[derive(Clone)]
@@ -42,9 +51,9 @@ struct Waiting {
 /// Work of one tenant.
 enum Held {
     /// It stands in line.
-    Ready(Work),
+    Ready(Box<dyn Work>),
     /// A step is under way; afterwards it is the turn of other work, if there is some.
-    UnderWay(Option<Work>),
+    UnderWay(Option<Box<dyn Work>>),
 }
 
 impl Turns {
@@ -58,7 +67,7 @@ impl Turns {
     ///
     /// # Errors
     /// If there is no thread for it, and none can be had.
-    pub(super) fn give(&self, tenant: TenantName, work: Work) -> io::Result<()> {
+    pub(super) fn give(&self, tenant: TenantName, work: Box<dyn Work>) -> io::Result<()> {
         let mut waiting = self.waiting();
         match waiting.work.entry(tenant.clone()) {
             Entry::Occupied(mut held) => match held.get_mut() {
@@ -92,13 +101,11 @@ impl Turns {
     fn work(&self) {
         let mut waiting = self.waiting();
         while let Some(tenant) = waiting.line.pop_front() {
-            let Some(Held::Ready(mut work)) = waiting.work.insert(tenant.clone(), Held::UnderWay(None))
-            else {
+            let Some(Held::Ready(work)) = waiting.work.insert(tenant.clone(), Held::UnderWay(None)) else {
                 continue;
             };
             drop(waiting);
-            let progress = work();
-            let unfinished = (progress == Progress::More).then_some(work);
+            let unfinished = step(work);
             waiting = self.waiting();
             let next = match waiting.work.remove(&tenant) {
                 Some(Held::UnderWay(Some(next))) => Some(next),
@@ -115,6 +122,26 @@ impl Turns {
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Takes a step, and gives the work back if there is more of it. A thread that ended here would keep its tenant's turn
+/// for ever.
+fn step(mut work: Box<dyn Work>) -> Option<Box<dyn Work>> {
+    match catch_unwind(AssertUnwindSafe(|| work.step())) {
+        Ok(Progress::More) => Some(work),
+        Ok(Progress::Done) => None,
+        Err(panic) => {
+            // If telling it panics as well, standard error has both.
+            let _ = catch_unwind(AssertUnwindSafe(|| work.panicked(said(&*panic))));
+            None
+        }
+    }
+}
+
+/// What a panic said.
+fn said(panic: &(dyn Any + Send)) -> &str {
+    let owned = panic.downcast_ref::<String>().map(String::as_str);
+    owned.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("it panicked without a word")
 }
 
 #[cfg(test)]
@@ -134,15 +161,30 @@ mod tests {
         Turns { most, waiting: Arc::default() }
     }
 
-    /// Work that says its name at each of `steps`, and waits to be let on after each.
-    fn steps(name: &'static str, mut left: usize, said: &Sender<&'static str>, go: Receiver<()>) -> Work {
-        let said = said.clone();
-        Box::new(move || {
-            said.send(name).unwrap();
-            go.recv_timeout(PATIENCE).unwrap();
-            left -= 1;
-            if left == 0 { Progress::Done } else { Progress::More }
-        })
+    /// Work that says its name at each step, and waits to be let on after each.
+    struct Steps {
+        name: &'static str,
+        left: usize,
+        says: Sender<&'static str>,
+        go: Receiver<()>,
+    }
+
+    impl Work for Steps {
+        fn step(&mut self) -> Progress {
+            self.says.send(self.name).unwrap();
+            self.go.recv_timeout(PATIENCE).expect("nobody lets it on");
+            self.left -= 1;
+            if self.left == 0 { Progress::Done } else { Progress::More }
+        }
+
+        fn panicked(self: Box<Self>, said: &str) {
+            assert!(said.contains("nobody lets it on"), "{said}");
+            self.says.send("panicked").unwrap();
+        }
+    }
+
+    fn steps(name: &'static str, left: usize, says: &Sender<&'static str>, go: Receiver<()>) -> Box<Steps> {
+        Box::new(Steps { name, left, says: says.clone(), go })
     }
 
     #[test]
@@ -197,5 +239,24 @@ mod tests {
         drop(said);
         // Whoever could still say something is gone when its thread is.
         assert!(hear.recv_timeout(PATIENCE).is_err());
+    }
+
+    #[test]
+    fn a_step_that_panics_ends_its_own_work_and_no_turn_is_lost() {
+        let turns = turns(1);
+        let (says, hear) = channel();
+        let (go, wait) = channel();
+        let (go_b, wait_b) = channel();
+        turns.give(tenant("a"), steps("a", 1, &says, wait)).unwrap();
+        assert_eq!(hear.recv_timeout(PATIENCE).unwrap(), "a");
+        turns.give(tenant("b"), steps("b", 1, &says, wait_b)).unwrap();
+        drop(go);
+        let heard = [(); 2].map(|()| hear.recv_timeout(PATIENCE).unwrap());
+        assert_eq!(heard, ["panicked", "b"]);
+        go_b.send(()).unwrap();
+        let (go, wait) = channel();
+        turns.give(tenant("a"), steps("a again", 1, &says, wait)).unwrap();
+        assert_eq!(hear.recv_timeout(PATIENCE).unwrap(), "a again");
+        go.send(()).unwrap();
     }
 }

@@ -2,8 +2,8 @@
 //!
 //! Owns the queue between the two. Who logs formats its own line and appends it under a short lock: no
 //! request ever waits for a terminal or a disk. When the queue is full, lines are dropped and counted, and
-//! a line of the log says how many. A tenant's lines may take as much of it as is left for others, so that no
-//! flood of one drops the lines of another. What a line looks like is the business of `line`.
+//! a line of the log says how many. A tenant's lines may take as much of it as is left for others, and so may those of
+//! requests that are no tenant's, so that no flood of one drops the lines of another. What a line looks like is the business of `line`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -91,7 +91,7 @@ impl Log {
 
     pub(super) fn entry_at(&self, time: SystemTime, level: Level, message: &str) -> Entry<'_> {
         let line = self.writes(level).then(|| Line::begin(self.format, time, level, message));
-        Entry { log: self, line, tenant: None }
+        Entry { log: self, line, whose: Whose::Host }
     }
 
     /// Is a line of `level` written? For what is costly to find out only to be logged.
@@ -132,8 +132,17 @@ pub struct Entry<'a> {
     log: &'a Log,
     /// `None` when the level is not written.
     line: Option<Line>,
-    /// Whose doing it is, if it is a tenant's.
-    tenant: Option<TenantName>,
+    whose: Whose,
+}
+
+/// Whose doing a line is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Whose {
+    /// The host's own.
+    Host,
+    /// That of callers who asked for nobody that is here.
+    Strangers,
+    Tenant(TenantName),
 }
 
 impl Entry<'_> {
@@ -145,13 +154,15 @@ impl Entry<'_> {
         self
     }
 
-    /// Adds the tenant on whose behalf the line is written, as a field, and counts the line as the tenant's.
+    /// Adds the tenant on whose behalf the line is written, as a field, and counts the line as the tenant's; one of a
+    /// request that is none's counts with all others of that kind.
     pub fn tenant<'t>(mut self, tenant: impl Into<Option<&'t TenantName>>) -> Self {
-        self.tenant = tenant.into().cloned();
-        if let (Some(line), Some(tenant)) = (&mut self.line, &self.tenant) {
-            tenant.add_to(line, "tenant");
-        }
-        self
+        let Some(tenant) = tenant.into() else {
+            self.whose = Whose::Strangers;
+            return self;
+        };
+        self.whose = Whose::Tenant(tenant.clone());
+        self.field("tenant", tenant)
     }
 
     /// Adds what prints itself, such as an error, as text.
@@ -171,7 +182,7 @@ impl Entry<'_> {
     pub fn send(self) {
         let Some(line) = self.line else { return };
         match &*self.log.sink {
-            Sink::Thread(queue) => queue.push(&line.finish(), self.tenant),
+            Sink::Thread(queue) => queue.push(&line.finish(), self.whose),
             Sink::Memory(memory) => memory.push(line.finish()),
         }
     }
@@ -200,8 +211,8 @@ struct Queue {
 struct Waiting {
     text: String,
     lines: usize,
-    /// What of that is whose.
-    tenants: HashMap<TenantName, Held>,
+    /// What of that is whose, but for the host's own.
+    held: HashMap<Whose, Held>,
     /// Lines dropped since the writer came last.
     dropped: u64,
     /// All lines ever taken into the queue, and those of them that the writer is done with.
@@ -215,7 +226,7 @@ struct Waiting {
     closed: bool,
 }
 
-/// What of the queue one tenant's lines take.
+/// What of the queue the lines of one take.
 #[derive(Default)]
 struct Held {
     lines: usize,
@@ -224,14 +235,16 @@ struct Held {
 
 impl Waiting {
     /// Whether a line of so many bytes may wait too; if so, it is counted.
-    fn takes(&mut self, bytes: usize, tenant: Option<TenantName>) -> bool {
+    fn takes(&mut self, bytes: usize, whose: Whose) -> bool {
         let lines_left = QUEUE_LINES.saturating_sub(self.lines);
         let bytes_left = QUEUE_BYTES.saturating_sub(self.text.len());
         if lines_left == 0 || bytes > bytes_left {
             return false;
         }
-        let Some(tenant) = tenant else { return true };
-        let held = self.tenants.entry(tenant).or_default();
+        if whose == Whose::Host {
+            return true;
+        }
+        let held = self.held.entry(whose).or_default();
         if held.lines >= lines_left || held.bytes.saturating_add(bytes) > bytes_left {
             return false;
         }
@@ -246,9 +259,9 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, line: &str, tenant: Option<TenantName>) {
+    fn push(&self, line: &str, whose: Whose) {
         let mut waiting = self.lock();
-        if waiting.takes(line.len(), tenant) {
+        if waiting.takes(line.len(), whose) {
             waiting.text.push_str(line);
             waiting.lines = waiting.lines.saturating_add(1);
             waiting.accepted = waiting.accepted.saturating_add(1);
@@ -286,7 +299,7 @@ impl Queue {
         // Whoever asked for haste so far waits for nothing beyond this batch.
         waiting.hurried = false;
         waiting.lines = 0;
-        waiting.tenants.clear();
+        waiting.held.clear();
         std::mem::swap(&mut waiting.text, batch);
         Some((waiting.accepted.saturating_sub(waiting.done), std::mem::take(&mut waiting.dropped)))
     }
@@ -414,6 +427,7 @@ mod tests {
         for _ in 0..2 * QUEUE_LINES {
             log.info("flood").tenant(&one).send();
             log.info("flood").tenant(&other).field("text", "x".repeat(2000).as_str()).send();
+            log.info("flood of who asks for nobody").tenant(None).send();
         }
         let dropped = log.dropped_lines();
         log.info("still heard").tenant(&quiet).send();
@@ -423,6 +437,25 @@ mod tests {
         log.flush();
         let text = desk.text();
         assert!(text.contains("still heard") && text.contains("of the host's own"));
+    }
+
+    #[test]
+    fn requests_that_are_no_tenants_have_no_more_of_the_log_than_they_leave() {
+        let (terminal, mut desk) = slow_terminal();
+        let log = Log::new(Format::Json, Level::Info, Box::new(terminal)).unwrap();
+        log.info("first").send();
+        desk.wait_for_a_write();
+        for _ in 0..2 * QUEUE_LINES {
+            log.info("request").tenant(None).send();
+        }
+        assert_eq!(log.dropped_lines(), u64::try_from(2 * QUEUE_LINES - QUEUE_LINES / 2).unwrap());
+        let quiet = TenantName::parse("quiet").unwrap();
+        for _ in 0..QUEUE_LINES / 8 {
+            log.info("request").tenant(&quiet).send();
+            log.info("of the host's own").send();
+        }
+        assert_eq!(log.dropped_lines(), u64::try_from(2 * QUEUE_LINES - QUEUE_LINES / 2).unwrap());
+        desk.let_everything_through();
     }
 
     #[test]

@@ -1,17 +1,17 @@
 //! One link of a chain: its permits, its limits, and its line in the metrics.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::Requests;
 use super::admit::deadline;
 use super::error::{AdmissionError, PluginError, RequestError};
+use super::{Capacity, Requests};
 use crate::observe::{Held, Outcome, Plug, PluginLog};
 use crate::sandbox::{Call, Called, Context, Limits, Meter};
 use crate::snapshot::Plugin;
-use crate::tenant::{Permit, Slot, Slots};
+use crate::tenant::{Permit, Slot};
 
 /// A call that may run: it holds the plugin's permit and one of the host's slots, and is counted however
 /// it ends, also when its caller leaves.
@@ -26,27 +26,57 @@ pub(super) struct Running {
 
 /// What a call holds while it runs.
 struct Permits {
-    _place: Permit,
+    /// Shared with a filter's call on what this call streams, if it is of the same plugin.
+    place: Arc<Permit>,
     _slot: Slot,
     _in_flight: Held,
 }
 
+/// A call whose answer streams, as those see it that run beside it: filters that are called on the answer.
+#[derive(Clone)]
+pub(super) struct Streaming {
+    plugin: Arc<Plugin>,
+    /// Until its guest has ended.
+    place: Weak<Permit>,
+}
+
+impl Streaming {
+    /// Whose call it is.
+    pub(super) fn plugin(&self) -> &Arc<Plugin> {
+        &self.plugin
+    }
+
+    /// Its place, for a call of the same plugin: one that waited for another would wait for itself.
+    fn lend(&self, to: &Arc<Plugin>) -> Option<Arc<Permit>> {
+        Arc::ptr_eq(&self.plugin, to).then(|| self.place.upgrade()).flatten()
+    }
+}
+
 impl Requests {
-    /// The plugin's own permit, then one of these slots of the host: in this order, so that a plugin that is
-    /// full keeps nobody else from a slot.
+    /// The plugin's own permit, then one of the host's slots: in this order, so that a plugin that is full keeps
+    /// nobody else from a slot. A stream holds both while filters are called on it: were their slots of the same
+    /// kind, streams that have all of them would wait for one another.
     pub(super) async fn begin(
         &self,
         plugin: &Arc<Plugin>,
         plug: Plug,
         deadline: Instant,
-        slots: &Slots,
+        beside: Option<Streaming>,
     ) -> Result<Running, RequestError> {
         let rejected = |error| {
             plugin.metrics.queue_rejected();
             RequestError::Admission(error)
         };
         let waiting = plugin.metrics.waiting_guard();
-        let place = plugin.gate.enter(deadline).await.map_err(|r| rejected(AdmissionError::Plugin(r)))?;
+        let place = match beside.as_ref().and_then(|streaming| streaming.lend(plugin)) {
+            Some(lent) => lent,
+            None => {
+                let entered = plugin.gate.enter(deadline).await;
+                Arc::new(entered.map_err(|r| rejected(AdmissionError::Plugin(r)))?)
+            }
+        };
+        let Capacity { slots, slots_beside_streams, .. } = &self.capacity;
+        let slots = if beside.is_some() { slots_beside_streams } else { slots };
         let slot =
             slots.enter(&plugin.share, deadline).await.map_err(|r| rejected(AdmissionError::Host(r)))?;
         drop(waiting);
@@ -55,11 +85,7 @@ impl Requests {
             plug,
             outcome: Outcome::Cancelled,
             cpu: Duration::ZERO,
-            permits: Some(Permits {
-                _place: place,
-                _slot: slot,
-                _in_flight: plugin.metrics.in_flight_guard(),
-            }),
+            permits: Some(Permits { place, _slot: slot, _in_flight: plugin.metrics.in_flight_guard() }),
         })
     }
 
@@ -112,6 +138,12 @@ impl Running {
     /// Whose call it is.
     pub(super) fn plugin(&self) -> &Arc<Plugin> {
         &self.plugin
+    }
+
+    /// The call, now that its answer streams.
+    pub(super) fn streaming(&self) -> Streaming {
+        let place = self.permits.as_ref().map_or_else(Weak::new, |permits| Arc::downgrade(&permits.place));
+        Streaming { plugin: self.plugin.clone(), place }
     }
 
     /// Its instance is gone; how it ended is still to be told.

@@ -165,7 +165,7 @@ impl Requests {
         };
         let asked = Asked::by(&request.head);
         let message = Request { head: request.take_head(), body };
-        let running = self.begin(plugin, Plug::Handler, request.deadline, &self.capacity.slots).await?;
+        let running = self.begin(plugin, Plug::Handler, request.deadline, None).await?;
         let call = self.call(plugin, &request.context, request.deadline);
         let meter = call.meter.clone();
         let called = self.sandbox.handle(&plugin.instances, call, message);
@@ -186,7 +186,7 @@ impl Requests {
         let plugin = &request.chain.plugin;
         let (upload, watch) = Upload::new(body, plugin.limits.request_body, self.settings)?;
         let asked = Asked::by(&request.head);
-        let running = self.begin(plugin, Plug::Handler, request.deadline, &self.capacity.slots).await?;
+        let running = self.begin(plugin, Plug::Handler, request.deadline, None).await?;
         let call = self.call(plugin, &request.context, request.deadline);
         let (wall, meter) = (call.limits.deadline, call.meter.clone());
         let message = message::streamed_request(request.take_head(), &request.context, upload)?;
@@ -245,11 +245,11 @@ impl Requests {
             // A `wall` of its own: the plugin's may be what has just run out.
             let deadline = deadline(filter.limits.wall);
             let head = message::response_head(&answer);
-            // A stream holds its slot while its filters are called: were theirs of the same kind, streams that
-            // have all of them would wait for one another.
-            let is_stream = matches!(answer.body(), Content::Streamed(_));
-            let slots = if is_stream { &self.capacity.slots_beside_streams } else { &self.capacity.slots };
-            let running = self.begin(filter, Plug::ResponseFilter, deadline, slots).await.map_err(at)?;
+            let beside = match answer.body() {
+                Content::Streamed(body) => Some(body.streaming()),
+                Content::Whole { .. } => None,
+            };
+            let running = self.begin(filter, Plug::ResponseFilter, deadline, beside).await.map_err(at)?;
             let call = self.call(filter, &request.context, deadline);
             let meter = call.meter.clone();
             let called = self.sandbox.on_response(&filter.instances, call, &seen, &head);
@@ -263,7 +263,7 @@ impl Requests {
     }
 
     async fn ask(&self, request: &mut Admitted<'_>, filter: &Arc<Plugin>) -> Result<Heeded, RequestError> {
-        let running = self.begin(filter, Plug::RequestFilter, request.deadline, &self.capacity.slots).await?;
+        let running = self.begin(filter, Plug::RequestFilter, request.deadline, None).await?;
         let call = self.call(filter, &request.context, request.deadline);
         let meter = call.meter.clone();
         let called = self.sandbox.on_request(&filter.instances, call, &request.head);

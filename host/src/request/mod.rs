@@ -102,7 +102,8 @@ pub struct Capacity {
     pub turns: Turns,
     /// The pool's slots, for calls.
     pub slots: Slots,
-    /// Those for calls of filters on an answer that is a stream, which holds one of the others meanwhile.
+    /// Those for calls of filters on an answer that is a stream, which holds one of the others meanwhile. They are
+    /// divided: there are fewer than a tenant's quota may allow it calls.
     pub slots_beside_streams: Slots,
 }
 

@@ -14,7 +14,7 @@ use http_body::{Body, Frame};
 use tokio::sync::oneshot;
 
 use super::admit::Place;
-use super::call::Running;
+use super::call::{Running, Streaming};
 use super::error::{AdmissionError, AnswerError, MessageError, PluginError, RequestError};
 use super::message;
 use super::upload::UploadWatch;
@@ -29,7 +29,7 @@ pub(super) struct StreamedBody {
     /// Dropped without a word if nobody reads on.
     verdict: oneshot::Sender<Verdict>,
     upload: UploadWatch,
-    plugin: Arc<Plugin>,
+    streaming: Streaming,
     revision_ended: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// What the head stated.
     stated_bytes: Option<u64>,
@@ -74,7 +74,7 @@ impl StreamedBody {
         headers: &http::HeaderMap,
         upload: UploadWatch,
     ) -> Self {
-        let plugin = going.running.plugin().clone();
+        let streaming = going.running.streaming();
         let (verdict, told) = oneshot::channel();
         // It ends by itself: with its guest, or when it is told.
         let revision = going.held.revision.clone();
@@ -83,7 +83,7 @@ impl StreamedBody {
             body,
             verdict,
             upload,
-            plugin,
+            streaming,
             revision_ended: Box::pin(async move { revision.ended().await }),
             stated_bytes: headers.get(header::CONTENT_LENGTH).and_then(message::length),
             sent_bytes: 0,
@@ -93,7 +93,12 @@ impl StreamedBody {
 
     /// Whose it is.
     pub(super) fn plugin(&self) -> &Plugin {
-        &self.plugin
+        self.streaming.plugin()
+    }
+
+    /// The call that gives it.
+    pub(super) fn streaming(&self) -> Streaming {
+        self.streaming.clone()
     }
 
     /// Whether there is nothing in it.
@@ -168,7 +173,7 @@ impl StreamedBody {
         let Some(data) = frame.data_ref() else { return self.check_length() };
         let length = u64::try_from(data.len()).unwrap_or(u64::MAX);
         self.sent_bytes = self.sent_bytes.saturating_add(length);
-        if let Some(limit_bytes) = self.plugin.limits.streamed_response_body
+        if let Some(limit_bytes) = self.plugin().limits.streamed_response_body
             && self.sent_bytes > limit_bytes
         {
             let bytes = usize::try_from(self.sent_bytes).unwrap_or(usize::MAX);

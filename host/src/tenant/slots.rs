@@ -1,8 +1,10 @@
 //! The host's slots: so many calls at once, and when more want to run, tenants go by weight.
 //!
 //! Who has the fewest slots for its weight is let in next; within a tenant, whoever came first. How many of a
-//! tenant's calls may wait is bounded by its quota `concurrency`, in whose places they wait.
+//! tenant's calls may wait is bounded by its quota `concurrency`, in whose places they wait. Where no quota says how
+//! many of the slots are a tenant's, it has no more than it leaves free.
 
+use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -24,6 +26,8 @@ struct State {
     /// How often somebody who waited was let in.
     served: u64,
     wait: Duration,
+    /// How many each tenant has, if it may have no more than it leaves free.
+    divided: Option<BTreeMap<usize, usize>>,
     /// Tenants with calls that wait, by their shares' numbers.
     lanes: BTreeMap<usize, Lane>,
 }
@@ -45,14 +49,26 @@ pub struct Slot {
 impl Slots {
     /// So many slots, for each of which one waits so long at most.
     pub fn new(slots: usize, wait: Duration) -> Self {
-        Self(Arc::new(Mutex::new(State { slots, taken: 0, served: 0, wait, lanes: BTreeMap::new() })))
+        Self::with(slots, wait, None)
+    }
+
+    /// The same, of which no tenant has more than it leaves free: one has half of them, two have three quarters
+    /// together, and so on, so that who comes next finds one however long those calls last.
+    pub fn divided(slots: usize, wait: Duration) -> Self {
+        Self::with(slots, wait, Some(BTreeMap::new()))
+    }
+
+    fn with(slots: usize, wait: Duration, divided: Option<BTreeMap<usize, usize>>) -> Self {
+        let lanes = BTreeMap::new();
+        Self(Arc::new(Mutex::new(State { slots, taken: 0, served: 0, wait, divided, lanes })))
     }
 
     /// Takes a slot, waiting for it if need be, but never past `deadline`.
     pub async fn enter(&self, share: &Share, deadline: Instant) -> Result<Slot, Refused> {
         let (turn, slots, wait) = {
             let mut state = self.state();
-            if state.taken < state.slots && state.lanes.is_empty() {
+            // Whoever waits could not have it: a slot that comes free is given to who can at once.
+            if state.may_take(share) {
                 return Ok(self.take(&mut state, share));
             }
             let (sender, turn) = oneshot::channel();
@@ -78,6 +94,10 @@ impl Slots {
 
     fn take(&self, state: &mut State, share: &Share) -> Slot {
         state.taken = state.taken.saturating_add(1);
+        if let Some(divided) = &mut state.divided {
+            let has = divided.entry(share.id()).or_default();
+            *has = has.saturating_add(1);
+        }
         share.slot_taken();
         Slot { slots: self.clone(), share: share.clone() }
     }
@@ -85,10 +105,17 @@ impl Slots {
     fn leave(&self, share: &Share) {
         let mut state = self.state();
         state.taken = state.taken.saturating_sub(1);
+        if let Some(divided) = &mut state.divided
+            && let Entry::Occupied(mut has) = divided.entry(share.id())
+        {
+            *has.get_mut() = has.get().saturating_sub(1);
+            if *has.get() == 0 {
+                has.remove();
+            }
+        }
         share.slot_left();
         let mut next = Vec::new();
-        while state.taken < state.slots {
-            let Some((waiter, share)) = state.next() else { break };
+        while let Some((waiter, share)) = state.next() {
             if !waiter.is_closed() {
                 next.push((waiter, self.take(&mut state, &share)));
             }
@@ -106,7 +133,14 @@ impl Slots {
 }
 
 impl State {
-    /// Whoever waits and is next.
+    /// Whether the tenant may have one now.
+    fn may_take(&self, share: &Share) -> bool {
+        let free = self.slots.saturating_sub(self.taken);
+        let has = self.divided.as_ref().map_or(0, |divided| divided.get(&share.id()).copied().unwrap_or(0));
+        has < free
+    }
+
+    /// Whoever waits, may have a slot, and is next.
     fn next(&mut self) -> Option<(oneshot::Sender<Slot>, Share)> {
         let fewest = |lane: &Lane| {
             // In slots for 2^20 of weight: fractions without fractions.
@@ -115,7 +149,8 @@ impl State {
         };
         // Of those with equally few, whoever was served longest ago.
         let order = |lane: &Lane| (fewest(lane), lane.share.last_served());
-        let id = self.lanes.iter().min_by_key(|(_, lane)| order(lane)).map(|(id, _)| *id)?;
+        let may_take = self.lanes.iter().filter(|(_, lane)| self.may_take(&lane.share));
+        let id = may_take.min_by_key(|(_, lane)| order(lane)).map(|(id, _)| *id)?;
         let lane = self.lanes.get_mut(&id)?;
         self.served = self.served.saturating_add(1);
         lane.share.serve(self.served);
@@ -162,5 +197,42 @@ mod tests {
             assert_eq!(served, [Some(0), Some(1), Some(2)]);
         }
         assert_eq!(slots.taken(), 0);
+    }
+
+    #[tokio::test]
+    async fn of_divided_slots_nobody_has_more_than_it_leaves_free() {
+        let slots = Slots::divided(8, Duration::ZERO);
+        let later = Instant::now() + Duration::from_secs(60);
+        let mut held = Vec::new();
+        for expected in [4, 2, 1, 1] {
+            let share = Share::new(NonZeroU32::MIN, None);
+            let before = held.len();
+            while let Ok(slot) = slots.enter(&share, later).await {
+                held.push(slot);
+            }
+            assert_eq!(held.len() - before, expected);
+        }
+        drop(held);
+        assert_eq!(slots.taken(), 0);
+        assert_eq!(slots.state().divided, Some(BTreeMap::new()));
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_more_than_its_part_keeps_nobody_from_theirs() {
+        let slots = Slots::divided(4, Duration::from_secs(60));
+        let later = Instant::now() + Duration::from_secs(60);
+        let [greedy, quiet] = [(); 2].map(|()| Share::new(NonZeroU32::MIN, None));
+        let first = slots.enter(&greedy, later).await.unwrap();
+        let _second = slots.enter(&greedy, later).await.unwrap();
+        let third = tokio::spawn({
+            let (slots, greedy) = (slots.clone(), greedy.clone());
+            async move { slots.enter(&greedy, later).await }
+        });
+        tokio::task::yield_now().await;
+        drop(slots.enter(&quiet, later).await.unwrap());
+        assert!(!third.is_finished());
+        drop(first);
+        drop(third.await.unwrap().unwrap());
+        assert_eq!(slots.taken(), 1);
     }
 }

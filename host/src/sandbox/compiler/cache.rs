@@ -6,10 +6,10 @@
 //! checked on the very bytes that are used. What is wrong with a file is told by throwing it away.
 
 use std::fs::File;
+use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, Stat, fstat, openat, renameat, statat, unlinkat};
@@ -33,7 +33,6 @@ const OTHERS: Mode = Mode::RWXG.union(Mode::RWXO);
 pub(super) struct Cache {
     folder: OwnedFd,
     most_bytes: u64,
-    drafts: AtomicU64,
 }
 
 /// Why a folder is no cache.
@@ -94,7 +93,7 @@ impl Cache {
         if Mode::from_raw_mode(stat.st_mode).intersects(OTHERS) {
             return Err(CacheError::Distrusted("other users have a right to it"));
         }
-        let cache = Self { folder, most_bytes, drafts: AtomicU64::new(0) };
+        let cache = Self { folder, most_bytes };
         cache.sweep().map_err(CacheError::Open)?;
         Ok(cache)
     }
@@ -117,8 +116,7 @@ impl Cache {
     pub(super) fn keep(&self, key: &Key, code: &[u8]) -> io::Result<()> {
         let length = u64::try_from(code.len()).unwrap_or(u64::MAX);
         self.make_room(self.most_bytes.saturating_sub(length))?;
-        let number = self.drafts.fetch_add(1, Ordering::Relaxed);
-        let draft = format!("{DRAFT}{}-{number}", std::process::id());
+        let draft = draft_name();
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = openat(&self.folder, &draft, flags, Mode::RUSR | Mode::WUSR)?;
         let written = File::from(file).write_all(code);
@@ -219,6 +217,13 @@ struct Entry {
     name: String,
     bytes: u64,
     used: SystemTime,
+}
+
+/// A name for a draft that is nobody's yet. In containers every host is process 1, so that a number of it would be that of
+/// what the last one left behind, or of what another host writes in the same folder.
+fn draft_name() -> String {
+    // Its keys are random.
+    format!("{DRAFT}{:016x}", RandomState::new().hash_one(std::process::id()))
 }
 
 fn create(path: &Path) -> io::Result<()> {
@@ -368,6 +373,23 @@ mod tests {
         for artifact in ["a", "c", "d"] {
             assert_eq!(cache.find(&key(artifact)).unwrap(), Found::Code(CODE.to_vec()), "{artifact}");
         }
+    }
+
+    #[test]
+    fn a_draft_that_was_left_behind_is_in_nobodys_way() {
+        let place = Place::new();
+        let mut names: Vec<_> = (0..1000).map(|_| draft_name()).collect();
+        names.sort();
+        names.dedup();
+        assert_eq!(names.len(), 1000);
+        // What a host leaves that is ended between making a draft and giving it its name.
+        drop(place.cache());
+        for name in [names[0].clone(), format!("{DRAFT}{}-0", std::process::id())] {
+            fs::write(place.path().join(name), b"comp").unwrap();
+        }
+        place.cache().keep(&key("a"), CODE).unwrap();
+        assert_eq!(place.cache().find(&key("a")).unwrap(), Found::Code(CODE.to_vec()));
+        assert_eq!(place.files(), 3);
     }
 
     #[test]

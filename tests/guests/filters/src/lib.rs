@@ -11,7 +11,10 @@
 //! | `deny` | answers 403 | appends `x-chain: NAME` |
 //! | `bad-change` | by `next`, sets a field on the answer that is none | |
 //! | `trap`, `loop` | does so | |
+//! | `sleep-response` | appends `x-filter: NAME` | sleeps for an hour |
 //! | `trap-response`, `loop-response`, `error-response` | appends `x-filter: NAME` | does so |
+
+use std::time::Duration;
 
 use bindings::exports::jackfield::plugin::{request_filter, response_filter};
 use bindings::jackfield::plugin::context;
@@ -78,6 +81,10 @@ impl response_filter::Guest for Filters {
             "bad-change" => Ok(Vec::new()),
             "trap-response" => std::process::abort(),
             "loop-response" => forever(),
+            "sleep-response" => {
+                std::thread::sleep(Duration::from_secs(3600));
+                Ok(Vec::new())
+            }
             "error-response" => Err("secret inside text".to_owned()),
             _ => Ok(vec![append("x-chain", &setting("name"))]),
         }

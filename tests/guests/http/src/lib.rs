@@ -2,6 +2,8 @@
 //!
 //! wasi:http 0.2 clause by clause, one a path, by the raw interface: no framework stands between a test and the
 //! call that it is about. A path's module says what it does; this file says only which paths there are.
+//!
+//! It is a response filter too, which appends `x-chain: http`: a plugin that streams may also stand in its own way.
 
 mod answers;
 mod broken;
@@ -11,6 +13,8 @@ mod outbound;
 mod streams;
 mod uploads;
 
+use bindings::exports::jackfield::plugin::response_filter;
+use bindings::jackfield::plugin::types::{HeaderChange, RequestHead, ResponseHead};
 use guest_support::Query;
 use message::{Reply, Upload};
 use wasip2::http::types::{IncomingRequest, ResponseOutparam};
@@ -24,8 +28,34 @@ mod export {
     wasip2::http::proxy::export!(Http);
 }
 
-/// The plug.
+/// Generated from `wit/`: unsafe where it hands memory to the host, and undocumented.
+#[allow(unsafe_code, missing_docs)]
+mod bindings {
+    #[cfg(target_family = "wasm")]
+    use super::Http;
+
+    wit_bindgen::generate!({
+        path: "../../../wit",
+        inline: "
+            package guest:http;
+            world plugin {
+                include jackfield:plugin/response-filter-plugin@0.1.0;
+            }
+        ",
+        generate_all,
+    });
+    #[cfg(target_family = "wasm")]
+    export!(Http);
+}
+
+/// The plug, of both kinds.
 pub struct Http;
+
+impl response_filter::Guest for Http {
+    fn on_response(_request: RequestHead, _response: ResponseHead) -> Result<Vec<HeaderChange>, String> {
+        Ok(vec![HeaderChange::Append(("x-chain".into(), b"http".into()))])
+    }
+}
 
 impl wasip2::exports::http::incoming_handler::Guest for Http {
     fn handle(request: IncomingRequest, out: ResponseOutparam) {
