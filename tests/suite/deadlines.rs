@@ -124,3 +124,40 @@ async fn a_connection_takes_no_request_beyond_its_age_and_finishes_the_one_it_is
     assert!(began.elapsed() >= Duration::from_millis(1200));
     expect_closed(&host, "aged").await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_has_rested_goes_on_as_if_nothing_had_been() {
+    let host = start("idle = \"9s\"").await;
+    let mut kept = Vec::new();
+    for _ in 0..4 {
+        let mut stream = connect(&host).await;
+        ask(&mut stream).await;
+        kept.push(stream);
+    }
+    // Long enough for hyper to be gone; nothing tells from outside.
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    for stream in &mut kept {
+        ask(stream).await;
+        ask(stream).await;
+    }
+    tokio::time::sleep(Duration::from_secs(6)).await;
+    let [first, second, third, fourth] = kept.as_mut_slice() else { panic!("four") };
+    // Half of a head, and the rest later.
+    first.write_all(&REQUEST[..7]).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    first.write_all(&REQUEST[7..]).await.unwrap();
+    let mut answer = [0; 12];
+    first.read_exact(&mut answer).await.unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    // What is no HTTP is refused as ever.
+    second.write_all(b"GET /ok HTTP/1.1\n\n").await.unwrap();
+    let (answer, _) = until_closed(second).await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+    // And the deadline of those that say nothing is that of their last request.
+    let (answer, after) = until_closed(third).await;
+    assert!(answer.is_empty() && after + A_MOMENT >= Duration::from_secs(2), "{after:?}: {answer}");
+    let (answer, _) = until_closed(fourth).await;
+    assert!(answer.is_empty());
+    let idle = r#"jackfield_connections_closed_total{reason="idle"}"#;
+    host.wait_until("they are counted as idle", async || host.metric(idle) == 2.0).await;
+}

@@ -172,7 +172,8 @@ async fn filters_that_sleep_behind_one_tenants_streams_leave_room_for_those_of_o
         |what: &str| host.metric(&format!(r#"jackfield_calls_{what}{{tenant="asleep",plugin="filter"}}"#));
     let sleepers = together((0..16).map(async |_| ask("asleep").await));
     let quiet = async {
-        let full = async || of_the_filter("in_flight") >= 1.0 && of_the_filter("waiting") >= 1.0;
+        // Of four, for 64 calls at once, no tenant has more than it leaves free.
+        let full = async || of_the_filter("in_flight") >= 2.0;
         host.wait_until("the sleepers have what they can get", full).await;
         for _ in 0..3 {
             assert_eq!(ask("quiet").await.expect(200).header("x-chain"), Some("quiet"));

@@ -169,10 +169,17 @@ async fn trailers_pass_in_both_directions() {
         let sum = answer.trailers.as_ref().and_then(|trailers| trailers.get("x-sum")).cloned();
         assert_eq!(sum.as_ref().map(|sum| sum.as_bytes()), Some(&b"42"[..]), "{version:?}");
     }
-    let chunked = "POST /request-trailers HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\
-                   trailer: x-digest\r\n\r\n4\r\nbody\r\n0\r\nx-digest: abc\r\ncontent-length: 9\r\n\r\n";
-    let answer = host.raw(chunked).await;
+    let chunked = |misplaced: &str| {
+        format!(
+            "POST /request-trailers HTTP/1.1\r\nhost: a\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\
+             trailer: x-digest\r\n\r\n4\r\nbody\r\n0\r\nx-digest: abc\r\n{misplaced}: 9\r\n\r\n"
+        )
+    };
+    let answer = host.raw(chunked("keep-alive")).await;
     assert!(answer.ends_with(r#"[["x-digest","abc"]]"#), "{answer}");
+    // What says where a message ends comes too late here.
+    let answer = host.raw(chunked("content-length")).await;
+    assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -17,9 +17,9 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::sync::watch;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::forwarded::Asking;
 use super::http1::Strict;
@@ -57,6 +57,10 @@ const LINGER: Duration = Duration::from_secs(2);
 /// How long an HTTP/1 connection that is idle when the host stops is waited on: the next request may be on its way, and is
 /// then answered with `connection: close`.
 const LAST_CALL: Duration = Duration::from_secs(1);
+
+/// How long an HTTP/1 connection is without a request before it rests, without hyper: most connections are idle for most of
+/// their time, and hyper's buffers are most of what they weigh.
+const REST_AFTER: Duration = Duration::from_secs(5);
 
 /// What an HTTP/2 client says first (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -116,13 +120,30 @@ impl Connection {
         let service = service_fn(move |request| service.clone().serve(request));
         // Over HTTP/2 a client is told which of its requests count.
         let last_call = if protocol == Protocol::Http2 { Duration::ZERO } else { LAST_CALL };
-        let watch = Watch { life, settings: self.settings, ending: None, last_call, last_call_ends: None };
+        let mut watch =
+            Watch { life, settings: self.settings, ending: None, last_call, last_call_ends: None };
         if protocol == Protocol::Http2 {
             let stream = TokioIo::new(Prefixed::new(stream, came));
-            watch.until_over(http2().serve_connection(stream, service), self.stage).await
-        } else {
-            let stream = TokioIo::new(Strict::new(stream, came, watch.life.clone()));
-            watch.until_over(http1().serve_connection(stream, service), self.stage).await
+            let mut connection = http2().serve_connection(stream, service);
+            return match watch.until_over(Pin::new(&mut connection), &mut self.stage, None).await {
+                Over::Closed(why) => why,
+                Over::Rests => Closed::Idle,
+            };
+        }
+        let mut stream = Strict::new(stream, came, watch.life.clone());
+        loop {
+            let mut connection = http1().serve_connection(TokioIo::new(stream), service.clone());
+            let over = watch.until_over(Pin::new(&mut connection), &mut self.stage, Some(REST_AFTER)).await;
+            if let Over::Closed(why) = over {
+                return why;
+            }
+            // hyper goes, with its buffers; it has read nothing of the next head, for it is given whole heads alone.
+            stream = connection.into_parts().io.into_inner();
+            if let Some(why) = watch.while_it_rests(stream.more(), &mut self.stage).await {
+                // A client of TLS is told.
+                let _ = timeout(LINGER, stream.shutdown()).await;
+                return why;
+            }
         }
     }
 }
@@ -215,6 +236,14 @@ struct Watch {
     last_call_ends: Option<Instant>,
 }
 
+/// How watching ended.
+enum Over {
+    /// With the connection.
+    Closed(Closed),
+    /// It has had no request for a while.
+    Rests,
+}
+
 /// What is to be done about a connection.
 enum Verdict {
     /// It goes on; when to look again.
@@ -228,22 +257,27 @@ enum Verdict {
 }
 
 impl Watch {
+    /// Watches until the connection is over, or has been without a request for `rest_after`.
     async fn until_over(
-        mut self,
-        connection: impl GracefulConnection,
-        mut stages: watch::Receiver<Stage>,
-    ) -> Closed {
-        let mut connection = pin!(connection);
+        &mut self,
+        mut connection: Pin<&mut impl GracefulConnection>,
+        stages: &mut watch::Receiver<Stage>,
+        rest_after: Option<Duration>,
+    ) -> Over {
         let mut look = pin!(sleep_until(after(Instant::now(), self.tick())));
         loop {
             tokio::select! {
                 // How its requests ended is accounted for already.
-                _ended = connection.as_mut() => return self.ending.unwrap_or(Closed::Client),
+                _ended = connection.as_mut() => return Over::Closed(self.ending.unwrap_or(Closed::Client)),
                 () = look.as_mut() => {
                     self.life.orders.look.store(true, Ordering::Relaxed);
                     let now = Instant::now();
+                    let rests_at = rest_after.and_then(|rest_after| self.rests_at(rest_after));
+                    if rests_at.is_some_and(|rests_at| rests_at <= now) {
+                        return Over::Rests;
+                    }
                     match self.verdict(now) {
-                        Verdict::GoesOn(next) => look.as_mut().reset(next),
+                        Verdict::GoesOn(next) => look.as_mut().reset(rests_at.map_or(next, |at| next.min(at))),
                         Verdict::HeadIsLate => {
                             self.life.head_is_late.store(true, Ordering::Relaxed);
                             look.as_mut().reset(after(now, self.tick()));
@@ -254,10 +288,10 @@ impl Watch {
                             connection.as_mut().graceful_shutdown();
                             look.as_mut().reset(after(now, self.tick()));
                         }
-                        Verdict::IsCut(why) => return why,
+                        Verdict::IsCut(why) => return Over::Closed(why),
                     }
                 }
-                () = told_to_stop(&mut stages), if self.last_call_ends.is_none() => {
+                () = told_to_stop(stages), if self.last_call_ends.is_none() => {
                     self.life.is_last.store(true, Ordering::Relaxed);
                     let now = Instant::now();
                     self.last_call_ends = Some(after(now, self.last_call));
@@ -265,6 +299,37 @@ impl Watch {
                 }
             }
         }
+    }
+
+    /// Waits for the next request's first bytes; none if they came, else why they are not waited for any longer.
+    async fn while_it_rests(
+        &mut self,
+        more: impl Future<Output = io::Result<bool>>,
+        stages: &mut watch::Receiver<Stage>,
+    ) -> Option<Closed> {
+        let Self { life, settings, .. } = self;
+        let idle_ends = after(life.idle_since().unwrap_or_else(Instant::now), settings.idle);
+        let age_ends = after(life.began(), settings.age);
+        tokio::select! {
+            came = more => if matches!(came, Ok(true)) { None } else { Some(Closed::Client) },
+            () = sleep_until(idle_ends.min(age_ends)) => {
+                Some(if idle_ends <= age_ends { Closed::Idle } else { Closed::Aged })
+            }
+            () = async {
+                told_to_stop(stages).await;
+                sleep(LAST_CALL).await;
+            } => Some(Closed::Drained),
+        }
+    }
+
+    /// When hyper is of no use any more for now: there is no request, and all answers were taken.
+    fn rests_at(&self, rest_after: Duration) -> Option<Instant> {
+        let Self { life, ending, last_call_ends, .. } = self;
+        let is_quiet = life.head_since().is_none()
+            && !life.is_write_waiting.load(Ordering::Relaxed)
+            && ending.is_none()
+            && last_call_ends.is_none();
+        life.idle_since().filter(|_| is_quiet).map(|since| after(since, rest_after))
     }
 
     fn verdict(&self, now: Instant) -> Verdict {
@@ -308,7 +373,7 @@ impl Watch {
     /// No deadline begins and ends between two looks.
     fn tick(&self) -> Duration {
         let Settings { head, idle, write, age, .. } = &*self.settings;
-        *head.min(idle).min(write).min(age)
+        *head.min(idle).min(write).min(age).min(&REST_AFTER)
     }
 }
 

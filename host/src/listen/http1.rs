@@ -5,12 +5,12 @@
 //! that is refused it is given one that is unmistakably none, [`NO_REQUEST`], so that the refusal is answered, logged
 //! and counted in its turn like every other; and nothing behind it.
 
-use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
+use std::{future, io};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -110,6 +110,12 @@ impl<S> Strict<S> {
 }
 
 impl<S: AsyncRead + Unpin> Strict<S> {
+    /// Ready once more has come, for whoever reads next; whether it has, or the client has ended.
+    pub(super) async fn more(&mut self) -> io::Result<bool> {
+        future::poll_fn(|context| self.poll_more(context)).await?;
+        Ok(!matches!(self.state, State::Over))
+    }
+
     fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.life.head_is_late.load(Ordering::Relaxed) && self.scan.place() == Place::Head {
             return Poll::Ready(self.refuse(MessageError::HeadTimeout, Place::Head));

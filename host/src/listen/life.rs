@@ -34,6 +34,8 @@ pub(super) struct Life {
     offered: Mutex<BTreeMap<u64, Instant>>,
     /// The request of HTTP/1 that is none, by its number, and why.
     refused: OnceLock<(u64, MessageError)>,
+    /// Whether a write waits for the client to take something.
+    pub(super) is_write_waiting: AtomicBool,
     /// Whether the answers that come are the last.
     pub(super) is_last: AtomicBool,
     /// Whether a head that is not yet whole is to be refused.
@@ -56,6 +58,7 @@ impl Life {
             head_since: AtomicU64::new(NOT),
             offered: Mutex::default(),
             refused: OnceLock::new(),
+            is_write_waiting: AtomicBool::new(false),
             is_last: AtomicBool::new(false),
             head_is_late: AtomicBool::new(false),
             has_unread: Arc::default(),

@@ -4,6 +4,7 @@
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -60,13 +61,15 @@ impl<S> StallGuard<S> {
     /// Notes how a write went; one that waits is given until its deadline.
     fn watch<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
-            if let Some(wait) = self.wait.take()
-                && self.is_too_slow(wait.since.elapsed())
-            {
-                return Poll::Ready(Err(timed_out("the client takes too little of its answer")));
+            if let Some(wait) = self.wait.take() {
+                self.life.is_write_waiting.store(false, Ordering::Relaxed);
+                if self.is_too_slow(wait.since.elapsed()) {
+                    return Poll::Ready(Err(timed_out("the client takes too little of its answer")));
+                }
             }
             return written;
         }
+        self.life.is_write_waiting.store(true, Ordering::Relaxed);
         let patience = self.patience;
         let wait = self
             .wait

@@ -3,6 +3,7 @@
 //! Owns which benches there are, and what they share. docs/benchmarks.md says what the figures mean.
 
 pub(crate) mod bare_hyper;
+mod edge;
 mod events;
 mod fair;
 mod hello;
@@ -37,6 +38,7 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
+    Edge(edge::Arguments),
     Fair(fair::Arguments),
     Streams(streams::Arguments),
 }
@@ -45,6 +47,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     ensure!(cfg!(target_os = "linux"), "the bench reads CPU times from /proc, which only Linux has");
     match &arguments.bench {
         None => hello::run(&arguments.hello),
+        Some(Bench::Edge(arguments)) => edge::run(arguments),
         Some(Bench::Fair(arguments)) => fair::run(arguments),
         Some(Bench::Streams(arguments)) => streams::run(arguments),
     }

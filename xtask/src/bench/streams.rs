@@ -120,7 +120,7 @@ plugin = "http"
 }
 
 /// Raises the number of files that this process and the servers, which inherit it, may have open.
-fn allow_descriptors(needed: u64) -> Result<()> {
+pub(super) fn allow_descriptors(needed: u64) -> Result<()> {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     if current.is_none_or(|current| current >= needed) {
         return Ok(());
