@@ -127,7 +127,7 @@ async fn weigh(name: &str, server: &Server, count: usize) -> Result<String> {
         tokio::time::sleep(Duration::from_secs(7)).await;
         let each = server.resident_bytes()?.saturating_sub(before) as f64 / count as f64 / 1024.0;
         let what = if says_something { "kept alive" } else { "silent" };
-        write!(line, "{name}, {what}: {each:.1} KiB a connection of {count}\n")?;
+        writeln!(line, "{name}, {what}: {each:.1} KiB a connection of {count}")?;
         drop(connections);
         tokio::time::sleep(Duration::from_secs(1)).await;
     }
@@ -302,7 +302,7 @@ async fn beside_slow(host: &Server, probes: SocketAddr, count: usize) -> Result<
             .collect();
         times.sort_unstable();
         let last = times.last().copied().unwrap_or_default();
-        write!(report, "  {kind:?}: {} cut, the last after {:.1} s\n", times.len(), last.as_secs_f64())?;
+        writeln!(report, "  {kind:?}: {} cut, the last after {:.1} s", times.len(), last.as_secs_f64())?;
         ensure!(last < DEADLINE * 2 + LATE, "{kind:?} is cut after {last:?}, at a deadline of {DEADLINE:?}");
     }
     nothing_is_left(probes).await?;
@@ -337,7 +337,7 @@ async fn break_off(number: u32, address: SocketAddr) -> Result<()> {
         // After what is no HTTP.
         _ => connection.write_all(b"\x16\x03\x01garbage\r\n\r\n").await?,
     }
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         // By a reset, not an end.
         connection.set_zero_linger()?;
     }
