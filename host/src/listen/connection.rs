@@ -134,6 +134,10 @@ impl Service {
     ) -> Result<Response<WatchedBody>, Infallible> {
         let under_way = UnderWay::begin(self.life.clone());
         let version = request.version();
+        if version == Version::HTTP_2 {
+            gate::join_cookies(request.headers_mut());
+        }
+        let has_asked_first = request.headers().contains_key(header::EXPECT);
         let refusal = self.life.refusal_of(under_way.number());
         let checked = refusal.map_or_else(|| gate::check(&request), |why| Err(why.clone()));
         let is_refused = refusal.is_some();
@@ -144,7 +148,11 @@ impl Service {
             self.life.has_unread.store(true, Ordering::Relaxed);
         }
         let mut answer = self.requests.serve(request, caller, checked).await;
-        if version != Version::HTTP_2 && self.life.is_last.load(Ordering::Relaxed) {
+        // A client that was never told to go on may leave its body out or send it all the same (RFC 9110 §10.1.1): where
+        // the next request begins, nobody knows.
+        let is_next_unclear = has_asked_first && self.life.has_unread.load(Ordering::Relaxed);
+        let is_last = is_next_unclear || self.life.is_last.load(Ordering::Relaxed);
+        if version != Version::HTTP_2 && is_last {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(answer.map(|body| WatchedBody::new(body, under_way, version)))
