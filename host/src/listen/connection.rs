@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::forwarded::Asking;
+use super::frames::Frames;
 use super::http1::Strict;
 use super::life::{Life, UnderWay, WatchedBody, WatchedUpload};
 use super::linger::Linger;
@@ -59,7 +60,7 @@ const LINGER: Duration = Duration::from_secs(2);
 const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// What an HTTP/2 client says first (RFC 9113 §3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What is read of a connection before it is known what it speaks.
 const FIRST_BYTES: usize = 4 << 10;
@@ -118,7 +119,8 @@ impl Connection {
         let last_call = if protocol == Protocol::Http2 { Duration::ZERO } else { LAST_CALL };
         let watch = Watch { life, settings: self.settings, ending: None, last_call, last_call_ends: None };
         if protocol == Protocol::Http2 {
-            let stream = TokioIo::new(Prefixed::new(stream, came));
+            let stream = Frames::new(Prefixed::new(stream, came), watch.life.clone());
+            let stream = TokioIo::new(stream);
             watch.until_over(http2().serve_connection(stream, service), self.stage).await
         } else {
             let stream = TokioIo::new(Strict::new(stream, came, watch.life.clone()));
@@ -246,7 +248,10 @@ impl Watch {
         loop {
             tokio::select! {
                 // How its requests ended is accounted for already.
-                _ended = connection.as_mut() => return self.ending.unwrap_or(Closed::Client),
+                _ended = connection.as_mut() => {
+                    let is_flooded = self.life.is_flooded.load(Ordering::Relaxed);
+                    return if is_flooded { Closed::Flood } else { self.ending.unwrap_or(Closed::Client) };
+                }
                 () = look.as_mut() => {
                     self.life.orders.look.store(true, Ordering::Relaxed);
                     let now = Instant::now();
