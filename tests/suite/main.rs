@@ -10,6 +10,7 @@ mod clients;
 mod commands;
 #[cfg(target_os = "linux")]
 mod confine;
+mod conformance;
 mod deadlines;
 mod fairness;
 mod gate;

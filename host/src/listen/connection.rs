@@ -22,6 +22,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::forwarded::Asking;
+use super::frames::Frames;
 use super::http1::Strict;
 use super::life::{Life, UnderWay, WatchedBody, WatchedUpload};
 use super::linger::Linger;
@@ -63,7 +64,7 @@ const LAST_CALL: Duration = Duration::from_secs(1);
 const REST_AFTER: Duration = Duration::from_secs(5);
 
 /// What an HTTP/2 client says first (RFC 9113 §3.4).
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 /// What is read of a connection before it is known what it speaks.
 const FIRST_BYTES: usize = 4 << 10;
@@ -123,8 +124,8 @@ impl Connection {
         let mut watch =
             Watch { life, settings: self.settings, ending: None, last_call, last_call_ends: None };
         if protocol == Protocol::Http2 {
-            let stream = TokioIo::new(Prefixed::new(stream, came));
-            let mut connection = http2().serve_connection(stream, service);
+            let stream = Frames::new(Prefixed::new(stream, came), watch.life.clone());
+            let mut connection = http2().serve_connection(TokioIo::new(stream), service);
             return match watch.until_over(Pin::new(&mut connection), &mut self.stage, None).await {
                 Over::Closed(why) => why,
                 Over::Rests => Closed::Idle,
@@ -155,6 +156,10 @@ impl Service {
     ) -> Result<Response<WatchedBody>, Infallible> {
         let under_way = UnderWay::begin(self.life.clone());
         let version = request.version();
+        if version == Version::HTTP_2 {
+            gate::join_cookies(request.headers_mut());
+        }
+        let has_asked_first = request.headers().contains_key(header::EXPECT);
         let refusal = self.life.refusal_of(under_way.number());
         let checked = refusal.map_or_else(|| gate::check(&request), |why| Err(why.clone()));
         let is_refused = refusal.is_some();
@@ -165,7 +170,11 @@ impl Service {
             self.life.has_unread.store(true, Ordering::Relaxed);
         }
         let mut answer = self.requests.serve(request, caller, checked).await;
-        if version != Version::HTTP_2 && self.life.is_last.load(Ordering::Relaxed) {
+        // A client that was never told to go on may leave its body out or send it all the same (RFC 9110 §10.1.1): where
+        // the next request begins, nobody knows.
+        let is_next_unclear = has_asked_first && self.life.has_unread.load(Ordering::Relaxed);
+        let is_last = is_next_unclear || self.life.is_last.load(Ordering::Relaxed);
+        if version != Version::HTTP_2 && is_last {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
         Ok(answer.map(|body| WatchedBody::new(body, under_way, version)))
@@ -268,7 +277,11 @@ impl Watch {
         loop {
             tokio::select! {
                 // How its requests ended is accounted for already.
-                _ended = connection.as_mut() => return Over::Closed(self.ending.unwrap_or(Closed::Client)),
+                _ended = connection.as_mut() => {
+                    let is_flooded = self.life.is_flooded.load(Ordering::Relaxed);
+                    let why = if is_flooded { Closed::Flood } else { self.ending.unwrap_or(Closed::Client) };
+                    return Over::Closed(why);
+                }
                 () = look.as_mut() => {
                     self.life.orders.look.store(true, Ordering::Relaxed);
                     let now = Instant::now();

@@ -6,10 +6,11 @@
 
 use std::sync::Arc;
 
-use http::header::{EXPECT, HOST, TRANSFER_ENCODING};
+use http::header::{CONTENT_LENGTH, COOKIE, EXPECT, HOST, TRANSFER_ENCODING};
 use http::uri;
-use http::{Method, Request, Version};
+use http::{HeaderMap, HeaderValue, Method, Request, Version};
 
+use super::connection::MAX_HEAD_FIELDS;
 use crate::request::{Authority, MessageError};
 
 /// The longest target, path and query together.
@@ -21,6 +22,7 @@ pub(super) fn check<B>(request: &Request<B>) -> Result<Authority, MessageError> 
         return Err(MessageError::Method);
     }
     check_target(request)?;
+    check_fields(request)?;
     check_framing(request)?;
     authority(request)
 }
@@ -36,8 +38,29 @@ fn check_target<B>(request: &Request<B>) -> Result<(), MessageError> {
             "the request's target has characters that must be percent-encoded",
         ));
     }
-    if !uri.path().starts_with('/') {
+    // `OPTIONS *` asks for nothing in particular (RFC 9110 §9.3.7).
+    let is_asterisk = uri.path() == "*" && request.method() == Method::OPTIONS;
+    if !is_asterisk && !uri.path().starts_with('/') {
         return Err(MessageError::Malformed("the request's target must be a path that begins with `/`"));
+    }
+    Ok(())
+}
+
+/// HTTP/1 was read strictly before it came here; of HTTP/2 this is the first look.
+fn check_fields<B>(request: &Request<B>) -> Result<(), MessageError> {
+    let headers = request.headers();
+    if headers.len() > MAX_HEAD_FIELDS {
+        return Err(MessageError::HeadTooLarge);
+    }
+    let is_white = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
+    let is_padded =
+        |value: &HeaderValue| is_white(value.as_bytes().first()) || is_white(value.as_bytes().last());
+    // RFC 9113 §8.2.1: HTTP/1 trims what HTTP/2 may not send, and who compares values must not have to know which it was.
+    if headers.values().any(is_padded) {
+        return Err(MessageError::Malformed("a field's value begins or ends with white space"));
+    }
+    if headers.get_all(CONTENT_LENGTH).iter().nth(1).is_some() {
+        return Err(MessageError::Malformed("there is more than one Content-Length field"));
     }
     Ok(())
 }
@@ -99,6 +122,18 @@ fn is_port(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit()) && (text.is_empty() || text.parse::<u16>().is_ok())
 }
 
+/// A cookie may come in crumbs over HTTP/2, and is put together for whoever knows nothing of that (RFC 9113 §8.2.3).
+pub(super) fn join_cookies(headers: &mut HeaderMap) {
+    if headers.get_all(COOKIE).iter().nth(1).is_none() {
+        return;
+    }
+    let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+    // What was acceptable in parts is so with `; ` between them.
+    if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(b"; ".as_slice())) {
+        headers.insert(COOKIE, cookie);
+    }
+}
+
 const INVALID_HOST: MessageError = MessageError::Malformed("the Host field is not a host name");
 
 #[cfg(test)]
@@ -144,12 +179,34 @@ mod tests {
             ),
             (Request::builder().method("TRACE").uri("/").header(HOST, "a.example"), "TRACE"),
             (get(&format!("/{}", "x".repeat(9000))), "a long target"),
-            (Request::options("*").header(HOST, "a.example"), "no path"),
+            (Request::get("*").header(HOST, "a.example"), "no path"),
+            (get("/").header("x-a", " 1"), "white space before a value"),
+            (get("/").header("x-a", "1\t"), "white space behind a value"),
+            (get("/").header(CONTENT_LENGTH, "1").header(CONTENT_LENGTH, "1"), "two lengths"),
         ];
         for (request, what) in table {
             assert!(checked(request).is_err(), "{what}");
         }
         assert!(checked(get("http://a.example/")).is_ok());
+        assert!(checked(Request::options("*").header(HOST, "a.example")).is_ok());
+        let fields = |count| (1..count).fold(get("/"), |request, _| request.header("x-a", "1"));
+        assert!(checked(fields(MAX_HEAD_FIELDS)).is_ok());
+        assert!(matches!(checked(fields(MAX_HEAD_FIELDS + 1)), Err(MessageError::HeadTooLarge)));
         assert!(checked(Request::get("/").version(Version::HTTP_10)).is_ok());
+    }
+
+    #[test]
+    fn a_cookie_in_crumbs_is_put_together() {
+        for (crumbs, expected) in
+            [(&["a=1"][..], Some("a=1")), (&["a=1", "b=2", "c=3"], Some("a=1; b=2; c=3")), (&[], None)]
+        {
+            let mut headers = HeaderMap::new();
+            for crumb in crumbs {
+                headers.append(COOKIE, HeaderValue::from_static(crumb));
+            }
+            join_cookies(&mut headers);
+            let joined: Vec<_> = headers.get_all(COOKIE).iter().collect();
+            assert_eq!(joined, expected.iter().collect::<Vec<_>>());
+        }
     }
 }

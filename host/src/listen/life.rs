@@ -40,6 +40,8 @@ pub(super) struct Life {
     pub(super) is_last: AtomicBool,
     /// Whether a head that is not yet whole is to be refused.
     pub(super) head_is_late: AtomicBool,
+    /// Whether its client sent more frames that ask for nothing than it may.
+    pub(super) is_flooded: AtomicBool,
     /// Whether the last request has not been read to its end.
     pub(super) has_unread: Arc<AtomicBool>,
     pub(super) orders: Arc<Orders>,
@@ -61,6 +63,7 @@ impl Life {
             is_write_waiting: AtomicBool::new(false),
             is_last: AtomicBool::new(false),
             head_is_late: AtomicBool::new(false),
+            is_flooded: AtomicBool::new(false),
             has_unread: Arc::default(),
             orders,
         }

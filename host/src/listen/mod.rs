@@ -11,6 +11,7 @@
 //! | `connection`, `life` | HTTP on one connection, and its deadlines |
 //! | `http1`, `scan` | HTTP/1 read strictly, before hyper reads it |
 //! | `forwarded` | who is asking, as trusted proxies tell |
+//! | `frames` | what an HTTP/2 client may send beside requests |
 //! | `gate` | what hyper lets through, and HTTP does not |
 //! | `socket`, `stall`, `linger`, `prefixed` | the layers between hyper and the system |
 //! | `probes` | `/livez`, `/readyz`, `/metrics` |
@@ -20,6 +21,7 @@ mod address;
 mod arrival;
 mod connection;
 mod forwarded;
+mod frames;
 mod gate;
 mod http1;
 mod inherited;
@@ -51,6 +53,7 @@ pub use probes::{Probes, Readiness};
 /// What is the same for every connection.
 pub mod bounds {
     pub use super::connection::{MAX_HEAD_BYTES, MAX_HEAD_FIELDS};
+    pub use super::frames::{CONTROL_FRAMES_PER_SECOND, MAX_CONTROL_FRAMES};
     pub use super::gate::MAX_TARGET_BYTES;
 }
 

@@ -182,6 +182,21 @@ fn of_messages() -> Vec<Row> {
             broken_by: &["gate::what_is_not_clear_http_is_refused_with_a_problem_and_a_log_line"],
         },
         Row {
+            name: "control frames",
+            of: "frames of an HTTP/2 client beside requests and their bodies: PING, SETTINGS, RST_STREAM, WINDOW_UPDATE and the like; four more are allowed for each frame of data that it is sent, two for each answer",
+            most: Amount::Text(format!(
+                "{}, and {} a second",
+                listen::MAX_CONTROL_FRAMES,
+                listen::CONTROL_FRAMES_PER_SECOND
+            )),
+            over: "the connection is closed, for `flood`",
+            answer: "",
+            held_in: "listen/frames.rs",
+            broken_by: &[
+                "conformance::floods::a_flood_of_frames_ends_its_connection_and_nobody_else_notices",
+            ],
+        },
+        Row {
             name: "answer fields",
             of: "header fields of an answer, its trailers, or of a request as filters changed it",
             most: Amount::count(request::MAX_FIELDS),

@@ -173,7 +173,8 @@ impl Requests {
         account.of_tenant(&revision);
         let routed = match route(&revision, &asked, &head)? {
             Routed::To(chain, captures, method) => (chain, captures, method),
-            Routed::Options(allow) => return Ok((respond::options(allow), None)),
+            Routed::Options(allow) => return Ok((respond::options(Some(allow)), None)),
+            Routed::Nowhere => return Ok((respond::options(None), None)),
         };
         let (chain, captures, method) = routed;
         account.takes(chain);
@@ -213,9 +214,14 @@ impl Requests {
 enum Routed<'a> {
     To(&'a Chain, Captures, Method),
     Options(HeaderValue),
+    /// `OPTIONS *`, which asks whether somebody is there (RFC 9110 §9.3.7).
+    Nowhere,
 }
 
 fn route<'a>(revision: &'a Revision, asked: &Authority, head: &Parts) -> Result<Routed<'a>, RequestError> {
+    if head.uri.path() == "*" {
+        return Ok(Routed::Nowhere);
+    }
     let path = RequestPath::parse(head.uri.path()).map_err(MessageError::Path)?;
     match revision.route(&asked.host, &path, &head.method, &head.headers) {
         Outcome::Found { target, captures, method, .. } => Ok(Routed::To(target, captures, method)),

@@ -56,11 +56,13 @@ fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0))
 }
 
-/// The answer to OPTIONS where no route takes it.
-pub(super) fn options(allow: HeaderValue) -> Response<Content> {
+/// The answer to OPTIONS where no route takes it, with the methods of the routes that are there.
+pub(super) fn options(allow: Option<HeaderValue>) -> Response<Content> {
     let mut response = Response::new(Content::empty());
     *response.status_mut() = http::StatusCode::NO_CONTENT;
-    response.headers_mut().insert(header::ALLOW, allow);
+    if let Some(allow) = allow {
+        response.headers_mut().insert(header::ALLOW, allow);
+    }
     response
 }
 

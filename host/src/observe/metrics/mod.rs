@@ -76,6 +76,8 @@ pub enum Closed {
     Silent,
     /// The head of a request did not come in time.
     LateHead,
+    /// Its client sent too much that asked for nothing.
+    Flood,
     /// There was no request for too long.
     Idle,
     /// It was as old as one may be.
@@ -89,12 +91,13 @@ pub enum Closed {
 }
 
 impl Closed {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Client,
         Self::TooMany,
         Self::Handshake,
         Self::Silent,
         Self::LateHead,
+        Self::Flood,
         Self::Idle,
         Self::Aged,
         Self::Stalled,
@@ -109,6 +112,7 @@ impl Closed {
             Self::Handshake => "handshake",
             Self::Silent => "silent",
             Self::LateHead => "late-head",
+            Self::Flood => "flood",
             Self::Idle => "idle",
             Self::Aged => "aged",
             Self::Stalled => "stalled",
