@@ -30,4 +30,5 @@ mod sandbox;
 mod stream_abuse;
 mod streaming;
 mod swap;
+mod tls;
 mod wasi_http;

@@ -7,9 +7,10 @@ use std::sync::Arc;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
-use super::connection::{Connection, Protocol};
+use super::connection::{Connection, LAST_CALL, Protocol, told_to_stop};
 use super::places::Places;
 use super::socket::{Orders, Socket};
+use super::tls::{HandshakeError, Inside, Tls};
 use super::{Settings, Spoken, Stage};
 use crate::observe::Closed;
 use crate::request::{Caller, Ledger, Requests, Scheme};
@@ -21,6 +22,7 @@ pub(super) struct Arrival {
     pub(super) ledger: Ledger,
     pub(super) stage: watch::Receiver<Stage>,
     pub(super) places: Places,
+    pub(super) tls: Arc<Tls>,
     pub(super) spoken: Spoken,
     /// Who is at its other end, if that has an address.
     pub(super) peer: Option<IpAddr>,
@@ -34,9 +36,42 @@ impl Arrival {
     ) -> Closed {
         let orders = Arc::new(Orders::default());
         let stream = Socket::new(stream, orders.clone());
+        if self.spoken.tls {
+            // A connection without TLS is not to have the size of one with it.
+            return Box::pin(self.serve_tls(stream, orders)).await;
+        }
         let caller = Caller { client: self.peer, scheme: Scheme::Http, server_name: None };
-        let connection =
-            Connection { requests: self.requests, settings: self.settings, stage: self.stage, caller };
-        connection.run(stream, orders, Protocol::AsItBegins).await
+        self.connection(caller).run(stream, orders, Protocol::AsItBegins).await
+    }
+
+    async fn serve_tls(
+        mut self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        orders: Arc<Orders>,
+    ) -> Closed {
+        let inside = tokio::select! {
+            inside = self.tls.accept(stream, self.settings.handshake) => inside,
+            () = told_to_stop(&mut self.stage, LAST_CALL.min(self.settings.grace)) => return Closed::Drained,
+        };
+        match inside {
+            Ok(Inside { stream, protocol, server_name }) => {
+                let caller = Caller { client: self.peer, scheme: Scheme::Https, server_name };
+                self.connection(caller).run(stream, orders, protocol).await
+            }
+            Err(error) => {
+                self.tell(&error);
+                Closed::Handshake
+            }
+        }
+    }
+
+    /// Anybody can have any number of handshakes fail.
+    fn tell(&self, error: &HandshakeError) {
+        let line = self.ledger.log.debug("a TLS handshake failed");
+        line.field("client", self.peer).display("error", error).send();
+    }
+
+    fn connection(self, caller: Caller) -> Connection {
+        Connection { requests: self.requests, settings: self.settings, stage: self.stage, caller }
     }
 }

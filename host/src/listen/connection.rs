@@ -4,12 +4,11 @@
 //! byte, half an HTTP/2 preface, a connection without requests, or a client that opens no window.
 
 use std::convert::Infallible;
-use std::mem::MaybeUninit;
-use std::pin::{Pin, pin};
+use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use std::{future, io};
 
 use http::{HeaderValue, Request, Response, Version, header};
 use hyper::body::Incoming;
@@ -17,14 +16,14 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::http1::Strict;
 use super::life::{Life, UnderWay, WatchedBody, WatchedUpload};
 use super::linger::Linger;
-use super::prefixed::Prefixed;
+use super::prefixed::{Prefixed, read_piece};
 use super::socket::Orders;
 use super::stall::StallGuard;
 use super::{Settings, Stage, gate};
@@ -51,17 +50,14 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a client may go on sending what nobody wants. An answer is read well within it.
-const LINGER: Duration = Duration::from_secs(2);
+pub(super) const LINGER: Duration = Duration::from_secs(2);
 
 /// How long an HTTP/1 connection that is idle when the host stops is waited on: the next request may be on its way, and is
 /// then answered with `connection: close`.
-const LAST_CALL: Duration = Duration::from_secs(1);
+pub(super) const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// What an HTTP/2 client says first (RFC 9113 §3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// What is read of a connection before it is known what it speaks.
-const FIRST_BYTES: usize = 4 << 10;
 
 /// A connection on which HTTP is spoken from now on.
 pub(super) struct Connection {
@@ -166,16 +162,7 @@ fn http2() -> http2::Builder<TokioExecutor> {
 async fn begin(stream: &mut (impl AsyncRead + Unpin), protocol: Protocol) -> io::Result<(Vec<u8>, Protocol)> {
     let mut came = Vec::new();
     loop {
-        // On the stack of the poll, not of the task, which outlives it.
-        let more = future::poll_fn(|context| {
-            let mut piece = [MaybeUninit::uninit(); FIRST_BYTES];
-            let mut read = ReadBuf::uninit(&mut piece);
-            Pin::new(&mut *stream).poll_read(context, &mut read).map_ok(|()| {
-                came.extend_from_slice(read.filled());
-                read.filled().len()
-            })
-        });
-        if more.await? == 0 {
+        if read_piece(stream, &mut came).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         if protocol != Protocol::AsItBegins {
@@ -197,7 +184,7 @@ async fn next_stage(stage: &mut watch::Receiver<Stage>, now: Stage) -> Stage {
 }
 
 /// Ready so long after the host was told to stop.
-async fn told_to_stop(stage: &mut watch::Receiver<Stage>, patience: Duration) {
+pub(super) async fn told_to_stop(stage: &mut watch::Receiver<Stage>, patience: Duration) {
     next_stage(stage, Stage::Serving).await;
     sleep(patience).await;
 }

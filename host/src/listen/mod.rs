@@ -8,6 +8,7 @@
 //! | `address` | what is bound, and taking connections from it |
 //! | `accept`, `places` | how many connections are taken, in all and of one client |
 //! | `arrival` | what comes before HTTP |
+//! | `tls` | the TLS below HTTP, and its certificates |
 //! | `connection`, `life` | HTTP on one connection, and its deadlines |
 //! | `http1`, `scan` | HTTP/1 read strictly, before hyper reads it |
 //! | `gate` | what hyper lets through, and HTTP does not |
@@ -28,6 +29,7 @@ mod probes;
 mod scan;
 mod socket;
 mod stall;
+mod tls;
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -43,6 +45,7 @@ use places::Places;
 
 pub use address::{Address, BindError, Bound, Spoken};
 pub use probes::{Probes, Readiness};
+pub use tls::{Pair, PairError, PairFiles, Part, Tls, TlsError};
 
 /// What is the same for every connection.
 pub mod bounds {
@@ -95,16 +98,25 @@ enum Stage {
 pub struct Server {
     stage: watch::Sender<Stage>,
     connections: TaskTracker,
+    tls: Arc<Tls>,
     grace: Duration,
 }
 
 impl Server {
     /// Begins to accept.
-    pub fn start(bound: Vec<Bound>, requests: Arc<Requests>, settings: Settings, ledger: &Ledger) -> Self {
+    pub fn start(
+        bound: Vec<Bound>,
+        tls: Tls,
+        requests: Arc<Requests>,
+        settings: Settings,
+        ledger: &Ledger,
+    ) -> Self {
+        let tls = Arc::new(tls);
         let (stage, watched) = watch::channel(Stage::Serving);
         let connections = TaskTracker::new();
         let accepting = Accepting {
             requests,
+            tls: tls.clone(),
             places: Places::new(settings.connections, settings.connections_per_client),
             settings: Arc::new(settings),
             ledger: ledger.clone(),
@@ -115,7 +127,12 @@ impl Server {
         for bound in bound {
             connections.spawn(accepting.clone().run(bound));
         }
-        Self { stage, connections, grace }
+        Self { stage, connections, tls, grace }
+    }
+
+    /// Looks at the certificates' files now, and not only at the next interval.
+    pub fn look_at_certificates(&self) {
+        self.tls.look();
     }
 
     /// Accepts nothing more, waits for what is in flight, and cuts what is not done within the grace time.
