@@ -11,12 +11,12 @@ use std::time::Duration;
 
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::config::{self, HostSettings, IntakeSettings, ListenAddress, Site};
+use crate::config::{self, Diagnostic, HostSettings, IntakeSettings, ListenAddress, Severity, Site};
 use crate::confine::{Confinement, Needs};
 use crate::deploy::{Deployer, Environment, Origin, Parts, StartError, WatchError, Watcher, http_client};
 use crate::listen::{
-    Address, BindError, Bound, ForwardedFields, Inherited, InheritedError, Probes, Readiness, Server,
-    Settings, Spoken, Trusted,
+    Address, BindError, Bound, ForwardedFields, Inherited, InheritedError, Pair, PairFiles, Part, Probes,
+    Readiness, Server, Settings, Spoken, Tls, TlsError, Trusted,
 };
 use crate::observe::{Log, Metrics};
 use crate::request::{self, Capacity, Ledger, Requests};
@@ -76,9 +76,12 @@ pub enum HostError {
     /// The pool cannot be made.
     #[error(transparent)]
     Sandbox(#[from] SandboxError),
-    /// The site's components cannot run.
+    /// The site's components cannot run, or its certificates cannot be used.
     #[error(transparent)]
     Site(#[from] StartError),
+    /// No random numbers for TLS.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     /// No pipe to tell the compiler's processes by.
     #[error("cannot set up the compiler")]
     Compiler(#[source] std::io::Error),
@@ -112,6 +115,7 @@ impl Host {
         let metrics = Metrics::new();
         metrics.watch_log(&log);
         let ledger = Ledger { log: log.clone(), metrics: metrics.clone() };
+        let tls = Tls::start(pairs(&site)?, signing_at_once(), &ledger)?;
         let readiness = Readiness::default();
         let probes =
             settings.probes.map(|address| Probes::start(address, metrics.clone(), readiness.clone()));
@@ -157,7 +161,7 @@ impl Host {
                 rate_bytes_per_second: settings.timeouts.rate_bytes_per_second,
             },
         );
-        let server = Server::start(bound, Arc::new(requests), listening(&settings), &ledger);
+        let server = Server::start(bound, tls, Arc::new(requests), listening(&settings), &ledger);
         readiness.set_ready();
 
         let host = Self { addresses, probes, watcher, server, _tending: tending, readiness, metrics, log };
@@ -180,8 +184,9 @@ impl Host {
         &self.metrics
     }
 
-    /// Reads the site anew, whether or not a file has changed.
+    /// Reads the site anew, whether or not a file has changed, and certificates that have.
     pub fn reload(&self) {
+        self.server.look_at_certificates();
         self.watcher.reload();
     }
 
@@ -254,6 +259,44 @@ pub fn pool(settings: &HostSettings) -> PoolSettings {
 pub fn intake(settings: &HostSettings) -> IntakeLimits {
     let IntakeSettings { artifact_bytes, compile_time, compile_memory_bytes } = settings.intake;
     IntakeLimits { artifact_bytes, compile_time, compile_memory_bytes }
+}
+
+/// The site's pairs of certificate and key as their files have them now, and everything that is to be said of them.
+pub fn certificates(site: &Site) -> (Vec<Pair>, Vec<Diagnostic>) {
+    let mut pairs = Vec::new();
+    let mut found = Vec::new();
+    for named in &site.host.tls {
+        let files = PairFiles { certificate: named.certificate.clone(), key: named.key.clone() };
+        match Pair::read(files) {
+            Ok(pair) => {
+                let doubt = pair.doubt().map(|doubt| {
+                    site.source.diagnostic(&named.certificate_span, doubt, "", None).into_warning()
+                });
+                found.extend(doubt);
+                pairs.push(pair);
+            }
+            Err(error) => {
+                let span = match error.part() {
+                    Part::Certificate => &named.certificate_span,
+                    Part::Key => &named.key_span,
+                };
+                found.push(site.source.diagnostic(span, error.to_string(), "", Some(error.help().into())));
+            }
+        }
+    }
+    (pairs, found)
+}
+
+/// At start a pair that cannot be used is an error; one that is too old is a line of the log.
+fn pairs(site: &Site) -> Result<Vec<Pair>, StartError> {
+    let (pairs, mut found) = certificates(site);
+    found.retain(|found| found.severity() == Severity::Error);
+    if found.is_empty() { Ok(pairs) } else { Err(StartError::Site(found.into())) }
+}
+
+/// TLS handshakes that are worked on at once: the other half of the threads is for whoever is connected.
+fn signing_at_once() -> usize {
+    tokio::runtime::Handle::current().metrics().num_workers().div_euclid(2).max(1)
 }
 
 fn capacity(settings: &HostSettings) -> Capacity {

@@ -34,4 +34,5 @@ mod stream_abuse;
 mod streaming;
 mod swap;
 mod takeover;
+mod tls;
 mod wasi_http;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde_json::json;
 
 use super::{Check, Exit, compiler, complain, is_colored, refuse, say, say_json};
-use crate::config::{Diagnostics, Site};
+use crate::config::{Diagnostics, Severity, Site};
 use crate::deploy::{Environment, Loader, http_client};
-use crate::host::{intake, pool};
+use crate::host::{certificates, intake, pool};
 use crate::observe::Metrics;
 
 pub(super) fn run(check: &Check, environment: &Environment) -> Exit {
@@ -21,16 +21,20 @@ pub(super) fn run(check: &Check, environment: &Environment) -> Exit {
     };
     let loaded = Loader::new(Arc::new(compiler), environment.clone(), Metrics::new()).load(site);
     let of_host = http_client(&loaded.site).err();
-    let errors: Vec<_> = loaded.diagnostics().chain(of_host.iter().flat_map(Diagnostics::iter)).collect();
-    let findings: Vec<_> = loaded.site.warnings.iter().chain(errors.iter().copied()).cloned().collect();
-    if !errors.is_empty() {
-        return report(check, findings.into());
+    let (_, of_certificates) = certificates(&loaded.site);
+    let found = loaded.site.warnings.iter().chain(loaded.diagnostics());
+    let found: Vec<_> =
+        found.chain(of_host.iter().flat_map(Diagnostics::iter)).chain(&of_certificates).cloned().collect();
+    let is_refused = found.iter().any(|found| found.severity() == Severity::Error);
+    let found = Diagnostics::from(found);
+    if is_refused {
+        return report(check, found);
     }
     if check.json {
-        say_json(&json!({ "findings": Diagnostics::from(findings).to_json() }));
+        say_json(&json!({ "findings": found.to_json() }));
         return Exit::Done;
     }
-    for warning in &loaded.site.warnings {
+    for warning in found.iter() {
         complain(warning.render(is_colored()));
     }
     let plugins: usize = loaded.site.tenants.values().map(|tenant| tenant.plugins.len()).sum();

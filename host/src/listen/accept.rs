@@ -12,6 +12,7 @@ use tokio_util::task::TaskTracker;
 use super::address::{Bound, Stream};
 use super::arrival::Arrival;
 use super::places::Places;
+use super::tls::Tls;
 use super::{Settings, Stage};
 use crate::observe::Closed;
 use crate::request::{Ledger, Requests};
@@ -31,6 +32,7 @@ pub(super) struct Accepting {
     pub(super) stage: watch::Receiver<Stage>,
     pub(super) connections: TaskTracker,
     pub(super) places: Places,
+    pub(super) tls: Arc<Tls>,
 }
 
 impl Accepting {
@@ -90,6 +92,7 @@ impl Accepting {
             ledger: self.ledger.clone(),
             stage: self.stage.clone(),
             places: self.places.clone(),
+            tls: self.tls.clone(),
             spoken: bound.spoken(),
             peer,
         };

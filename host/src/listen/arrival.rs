@@ -1,6 +1,6 @@
 //! What comes before HTTP on a connection: who is asking, and over what.
 
-use std::fmt::{self, Display};
+use std::fmt::Display;
 use std::net::IpAddr;
 use std::os::fd::AsFd;
 use std::sync::Arc;
@@ -9,10 +9,11 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::connection::{Connection, Protocol};
+use super::connection::{Connection, LAST_CALL, Protocol, told_to_stop};
 use super::places::Places;
 use super::proxy_protocol::{self, Origin};
 use super::socket::{Orders, Socket};
+use super::tls::{HandshakeError, Inside, Tls};
 use super::{Settings, Spoken, Stage};
 use crate::observe::Closed;
 use crate::request::{Caller, Ledger, Requests, Scheme};
@@ -24,6 +25,7 @@ pub(super) struct Arrival {
     pub(super) ledger: Ledger,
     pub(super) stage: watch::Receiver<Stage>,
     pub(super) places: Places,
+    pub(super) tls: Arc<Tls>,
     pub(super) spoken: Spoken,
     /// Who is at its other end, if that has an address.
     pub(super) peer: Option<IpAddr>,
@@ -48,10 +50,44 @@ impl Arrival {
         };
         let orders = Arc::new(Orders::default());
         let stream = Socket::new(stream, orders.clone());
+        if self.spoken.tls {
+            // A connection without TLS is not to have the size of one with it.
+            return Box::pin(self.serve_tls(stream, orders, client.address())).await;
+        }
         let caller = Caller { client: client.address(), scheme: Scheme::Http, server_name: None };
-        let connection =
-            Connection { requests: self.requests, settings: self.settings, stage: self.stage, caller };
-        connection.run(stream, orders, Protocol::AsItBegins).await
+        self.connection(caller).run(stream, orders, Protocol::AsItBegins).await
+    }
+
+    async fn serve_tls(
+        mut self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        orders: Arc<Orders>,
+        client: Option<IpAddr>,
+    ) -> Closed {
+        let inside = tokio::select! {
+            inside = self.tls.accept(stream, self.settings.handshake) => inside,
+            () = told_to_stop(&mut self.stage, LAST_CALL) => return Closed::Drained,
+        };
+        match inside {
+            Ok(Inside { stream, protocol, server_name }) => {
+                let caller = Caller { client, scheme: Scheme::Https, server_name };
+                self.connection(caller).run(stream, orders, protocol).await
+            }
+            Err(error) => {
+                self.tell(client, &error);
+                Closed::Handshake
+            }
+        }
+    }
+
+    /// Anybody can have any number of handshakes fail.
+    fn tell(&self, client: Option<IpAddr>, error: &HandshakeError) {
+        let line = self.ledger.log.debug("a TLS handshake failed");
+        line.field("client", client).display("error", error).send();
+    }
+
+    fn connection(self, caller: Caller) -> Connection {
+        Connection { requests: self.requests, settings: self.settings, stage: self.stage, caller }
     }
 
     /// Whose connection it is.
@@ -63,7 +99,7 @@ impl Arrival {
             self.ledger
                 .log
                 .debug("a connection was closed that says not whose it is as it should")
-                .display("peer", Peer(self.peer))
+                .field("peer", self.peer)
                 .field("error", format_args!("{why}"))
                 .send();
             Closed::Handshake
@@ -76,18 +112,6 @@ impl Arrival {
             Ok(Origin::Proxy) => Ok(Client::Peer(self.peer)),
             Ok(Origin::Client(client)) => Ok(Client::PassedOn(client)),
             Err(why) => Err(refused(&why)),
-        }
-    }
-}
-
-/// Who is at the other end, for the log.
-struct Peer(Option<IpAddr>);
-
-impl Display for Peer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(address) => address.fmt(f),
-            None => f.write_str("unix"),
         }
     }
 }

@@ -4,12 +4,11 @@
 //! byte, half an HTTP/2 preface, a connection without requests, or a client that opens no window.
 
 use std::convert::Infallible;
-use std::mem::MaybeUninit;
+use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
-use std::{future, io};
 
 use http::{HeaderValue, Request, Response, Version, header};
 use hyper::body::Incoming;
@@ -17,7 +16,7 @@ use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulConnection;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
@@ -26,7 +25,7 @@ use super::frames::Frames;
 use super::http1::Strict;
 use super::life::{Life, UnderWay, WatchedBody, WatchedUpload};
 use super::linger::Linger;
-use super::prefixed::Prefixed;
+use super::prefixed::{Prefixed, read_piece};
 use super::socket::Orders;
 use super::stall::StallGuard;
 use super::{Settings, Stage, gate};
@@ -53,11 +52,11 @@ const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_PATIENCE: Duration = Duration::from_secs(10);
 
 /// How long a client may go on sending what nobody wants. An answer is read well within it.
-const LINGER: Duration = Duration::from_secs(2);
+pub(super) const LINGER: Duration = Duration::from_secs(2);
 
 /// How long an HTTP/1 connection that is idle when the host stops is waited on: the next request may be on its way, and is
 /// then answered with `connection: close`.
-const LAST_CALL: Duration = Duration::from_secs(1);
+pub(super) const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// How long an HTTP/1 connection is without a request before it rests, without hyper: most connections are idle for most of
 /// their time, and hyper's buffers are most of what they weigh.
@@ -65,9 +64,6 @@ const REST_AFTER: Duration = Duration::from_secs(5);
 
 /// What an HTTP/2 client says first (RFC 9113 §3.4).
 pub(super) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// What is read of a connection before it is known what it speaks.
-const FIRST_BYTES: usize = 4 << 10;
 
 /// A connection on which HTTP is spoken from now on.
 pub(super) struct Connection {
@@ -110,10 +106,7 @@ impl Connection {
         let begun = tokio::select! {
             begun = begin(&mut stream, protocol) => begun,
             () = sleep(self.settings.head) => return Closed::Silent,
-            () = async {
-                told_to_stop(&mut self.stage).await;
-                sleep(LAST_CALL).await;
-            } => return Closed::Drained,
+            () = told_to_stop(&mut self.stage, LAST_CALL) => return Closed::Drained,
         };
         let Ok((came, protocol)) = begun else { return Closed::Client };
         let asking = Asking::new(self.caller, &self.settings.trusted);
@@ -204,16 +197,7 @@ fn http2() -> http2::Builder<TokioExecutor> {
 async fn begin(stream: &mut (impl AsyncRead + Unpin), protocol: Protocol) -> io::Result<(Vec<u8>, Protocol)> {
     let mut came = Vec::new();
     loop {
-        // On the stack of the poll, not of the task, which outlives it.
-        let more = future::poll_fn(|context| {
-            let mut piece = [MaybeUninit::uninit(); FIRST_BYTES];
-            let mut read = ReadBuf::uninit(&mut piece);
-            Pin::new(&mut *stream).poll_read(context, &mut read).map_ok(|()| {
-                came.extend_from_slice(read.filled());
-                read.filled().len()
-            })
-        });
-        if more.await? == 0 {
+        if read_piece(stream, &mut came).await? == 0 {
             return Err(io::ErrorKind::UnexpectedEof.into());
         }
         if protocol != Protocol::AsItBegins {
@@ -228,10 +212,11 @@ async fn begin(stream: &mut (impl AsyncRead + Unpin), protocol: Protocol) -> io:
     }
 }
 
-/// Ready once the host was told to stop.
-async fn told_to_stop(stage: &mut watch::Receiver<Stage>) {
+/// Ready so long after the host was told to stop.
+pub(super) async fn told_to_stop(stage: &mut watch::Receiver<Stage>, patience: Duration) {
     // A sender that is gone has nothing more to serve for.
     let _ = stage.wait_for(|stage| *stage != Stage::Serving).await;
+    sleep(patience).await;
 }
 
 /// Watches over one connection.
@@ -304,7 +289,7 @@ impl Watch {
                         Verdict::IsCut(why) => return Over::Closed(why),
                     }
                 }
-                () = told_to_stop(stages), if self.last_call_ends.is_none() => {
+                () = told_to_stop(stages, Duration::ZERO), if self.last_call_ends.is_none() => {
                     self.life.is_last.store(true, Ordering::Relaxed);
                     let now = Instant::now();
                     self.last_call_ends = Some(after(now, self.last_call));
@@ -328,10 +313,7 @@ impl Watch {
             () = sleep_until(idle_ends.min(age_ends)) => {
                 Some(if idle_ends <= age_ends { Closed::Idle } else { Closed::Aged })
             }
-            () = async {
-                told_to_stop(stages).await;
-                sleep(LAST_CALL).await;
-            } => Some(Closed::Drained),
+            () = told_to_stop(stages, LAST_CALL) => Some(Closed::Drained),
         }
     }
 

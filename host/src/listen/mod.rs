@@ -8,6 +8,7 @@
 //! | `address`, `inherited` | what is bound or was handed over, and taking connections from it |
 //! | `accept`, `places` | how many connections are taken, in all and of one client |
 //! | `arrival`, `proxy_protocol` | what comes before HTTP |
+//! | `tls` | the TLS below HTTP, and its certificates |
 //! | `connection`, `life` | HTTP on one connection, and its deadlines |
 //! | `http1`, `scan` | HTTP/1 read strictly, before hyper reads it |
 //! | `forwarded` | who is asking, as trusted proxies tell |
@@ -34,6 +35,7 @@ mod proxy_protocol;
 mod scan;
 mod socket;
 mod stall;
+mod tls;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,6 +51,7 @@ pub use address::{Address, BindError, Bound, Spoken};
 pub use forwarded::{ForwardedFields, Trusted};
 pub use inherited::{Inherited, InheritedError};
 pub use probes::{Probes, Readiness};
+pub use tls::{Pair, PairError, PairFiles, Part, Tls, TlsError};
 
 /// What is the same for every connection.
 pub mod bounds {
@@ -96,16 +99,25 @@ enum Stage {
 pub struct Server {
     stage: watch::Sender<Stage>,
     connections: TaskTracker,
+    tls: Arc<Tls>,
     grace: Duration,
 }
 
 impl Server {
     /// Begins to accept.
-    pub fn start(bound: Vec<Bound>, requests: Arc<Requests>, settings: Settings, ledger: &Ledger) -> Self {
+    pub fn start(
+        bound: Vec<Bound>,
+        tls: Tls,
+        requests: Arc<Requests>,
+        settings: Settings,
+        ledger: &Ledger,
+    ) -> Self {
+        let tls = Arc::new(tls);
         let (stage, watched) = watch::channel(Stage::Serving);
         let connections = TaskTracker::new();
         let accepting = Accepting {
             requests,
+            tls: tls.clone(),
             places: Places::new(settings.connections, settings.connections_per_client),
             settings: Arc::new(settings),
             ledger: ledger.clone(),
@@ -116,7 +128,12 @@ impl Server {
         for bound in bound {
             connections.spawn(accepting.clone().run(bound));
         }
-        Self { stage, connections, grace }
+        Self { stage, connections, tls, grace }
+    }
+
+    /// Looks at the certificates' files now, and not only at the next interval.
+    pub fn look_at_certificates(&self) {
+        self.tls.look();
     }
 
     /// Accepts nothing more, waits for what is in flight, and cuts what is not done within the grace time.

@@ -1,10 +1,33 @@
 //! A stream of which the first bytes were read already.
 
+use std::future::poll_fn;
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// What is read at once of a connection before it is known what it speaks.
+const FIRST_BYTES: usize = 4 << 10;
+
+/// Waits for something of a stream, and adds it to what came already: how many bytes, 0 at its end. While it waits there is
+/// next to nothing of it.
+pub(super) async fn read_piece(
+    stream: &mut (impl AsyncRead + Unpin),
+    came: &mut Vec<u8>,
+) -> io::Result<usize> {
+    // On the stack of the poll, not of the task, which outlives it.
+    poll_fn(|context| {
+        let mut piece = [MaybeUninit::uninit(); FIRST_BYTES];
+        let mut read = ReadBuf::uninit(&mut piece);
+        Pin::new(&mut *stream).poll_read(context, &mut read).map_ok(|()| {
+            came.extend_from_slice(read.filled());
+            read.filled().len()
+        })
+    })
+    .await
+}
 
 /// Gives the bytes that came already, and then the stream's.
 pub(super) struct Prefixed<S> {

@@ -19,6 +19,6 @@ pub use escape::acts_on_a_terminal;
 pub use line::{Format, Level, Line, Value};
 pub use log::{Entry, Log};
 pub use metrics::{
-    Closed, Compile, Held, LetGo, Metrics, Outcome, Plug, PluginMetrics, Reload, TenantMetrics,
+    Closed, Compile, Handshake, Held, LetGo, Metrics, Outcome, Plug, PluginMetrics, Reload, TenantMetrics,
 };
 pub use plugin_log::PluginLog;

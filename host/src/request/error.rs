@@ -92,6 +92,9 @@ pub(super) enum RoutingError {
     /// No tenant has the host.
     #[error("no site is served at this host name")]
     NoTenant,
+    /// The host is another tenant's than the name that the connection was made for.
+    #[error("this connection was made for another site: ask on one of its own")]
+    Misdirected,
     /// The tenant has no route for the path.
     #[error("nothing is served at this path")]
     NoRoute,
@@ -270,6 +273,11 @@ impl RequestError {
                 RoutingError::NoTenant => {
                     problem(StatusCode::NOT_FOUND, "no-tenant", "No site is served at this host name")
                 }
+                RoutingError::Misdirected => problem(
+                    StatusCode::MISDIRECTED_REQUEST,
+                    "misdirected",
+                    "The connection is for another site",
+                ),
                 RoutingError::NoRoute => {
                     problem(StatusCode::NOT_FOUND, "no-route", "Nothing is served at this path")
                 }

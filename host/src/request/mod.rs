@@ -169,7 +169,7 @@ impl Requests {
     {
         let asked = gate?;
         account.asked_for(&asked.host);
-        let revision = self.revision(&asked)?;
+        let revision = self.revision(&asked, caller.server_name.as_deref())?;
         account.of_tenant(&revision);
         let routed = match route(&revision, &asked, &head)? {
             Routed::To(chain, captures, method) => (chain, captures, method),
@@ -205,9 +205,19 @@ impl Requests {
     }
 
     /// The tenant's revision that this request runs on from now on.
-    fn revision(&self, asked: &Authority) -> Result<Arc<Revision>, RoutingError> {
+    ///
+    /// A client may ask for several hosts on one connection, if the certificate that it was shown has them (RFC 9113
+    /// §9.1.1); for those of another tenant than the one that it named for TLS it has to make another (RFC 9110
+    /// §15.5.20). What a connection was made for is then one tenant's, whatever is decided by it.
+    fn revision(&self, asked: &Authority, server_name: Option<&str>) -> Result<Arc<Revision>, RoutingError> {
         let snapshot = self.snapshot.load();
-        snapshot.revision(&asked.host).cloned().ok_or(RoutingError::NoTenant)
+        let revision = snapshot.revision(&asked.host).ok_or(RoutingError::NoTenant)?;
+        let other_name = server_name.filter(|name| **name != *asked.host);
+        let is_its = |name| snapshot.revision(name).is_some_and(|named| named.tenant == revision.tenant);
+        if other_name.is_some_and(|name| !is_its(name)) {
+            return Err(RoutingError::Misdirected);
+        }
+        Ok(revision.clone())
     }
 }
 

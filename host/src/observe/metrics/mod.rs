@@ -8,6 +8,7 @@ mod histogram;
 mod owner;
 mod process;
 mod requests;
+mod tls;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -30,6 +31,8 @@ use crate::tenant::{PluginName, TenantName};
 pub use owner::{LetGo, Outcome, Plug, PluginMetrics, TenantMetrics};
 use process::{Confinement, Process};
 use requests::Requests;
+use tls::Certificates;
+pub use tls::Handshake;
 
 /// How a reload of the site file ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -148,6 +151,8 @@ pub struct Metrics {
     connections: Gauge,
     requests_in_flight: Gauge,
     confinement: Confinement,
+    certificates: Certificates,
+    handshakes: [(Handshake, Counter); Handshake::ALL.len()],
     published: Counter,
     unchanged: Counter,
     refused: Counter,
@@ -199,6 +204,15 @@ impl Metrics {
             label: "reason",
             results: closed.each_ref().map(|(why, counter)| (why.as_str(), counter.clone())),
         }));
+        let handshakes = Handshake::ALL.map(|result| (result, Counter::default()));
+        registry.register_collector(Box::new(Results {
+            name: "tls_handshakes",
+            help: "TLS handshakes, by how they ended.",
+            label: "result",
+            results: handshakes.each_ref().map(|(result, counter)| (result.as_str(), counter.clone())),
+        }));
+        let certificates = Certificates::default();
+        registry.register_collector(Box::new(certificates.clone()));
         let confinement = Confinement::default();
         registry.register_collector(Box::new(confinement.clone()));
         registry.register_collector(Box::new(Arc::clone(&owners)));
@@ -210,6 +224,8 @@ impl Metrics {
             connections,
             requests_in_flight,
             confinement,
+            certificates,
+            handshakes,
             published,
             unchanged,
             refused,
@@ -251,6 +267,18 @@ impl Metrics {
         for (_, counter) in self.closed.iter().filter(|(closed, _)| *closed == why) {
             counter.inc();
         }
+    }
+
+    /// A TLS handshake ended.
+    pub fn handshake(&self, result: Handshake) {
+        for (_, counter) in self.handshakes.iter().filter(|(ended, _)| *ended == result) {
+            counter.inc();
+        }
+    }
+
+    /// These are the certificates in use, by name, and when each ends, in seconds since 1970.
+    pub fn certificates_end(&self, ends: impl Iterator<Item = (String, i64)>) {
+        self.certificates.set(ends);
     }
 
     /// Counts a request as in flight until the guard is dropped.

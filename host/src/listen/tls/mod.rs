@@ -1,0 +1,206 @@
+//! TLS: from a connection's first bytes to the stream inside, and the name that its client asked for.
+//!
+//! TLS 1.2 and 1.3 by rustls. All its cipher suites are ECDHE with AEAD, none of those that HTTP/2 forbids (RFC 9113
+//! appendix A). Which HTTP is spoken is decided here, by ALPN, and never guessed afterwards: `h2`, else HTTP/1; a client
+//! that wants neither gets no connection (RFC 7301 §3.2).
+//!
+//! | file | owns |
+//! |---|---|
+//! | `pair`, `certificate` | a certificate and its key, from two files, and what can be wrong with them |
+//! | `choice` | which certificate a client is shown |
+//! | `renewal`, `stamp` | files that change |
+
+mod certificate;
+mod choice;
+mod pair;
+mod renewal;
+mod stamp;
+
+use std::future::poll_fn;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::task::Poll;
+use std::time::Duration;
+
+use rustls::server::ServerSessionMemoryCache;
+use rustls::version::{TLS12, TLS13};
+use rustls::{HandshakeKind, ServerConfig};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::sync::{Notify, Semaphore};
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+use tokio_util::task::AbortOnDropHandle;
+
+use super::connection::{LINGER, Protocol};
+use super::linger::Linger;
+use super::prefixed::{Prefixed, read_piece};
+use crate::observe::{Handshake, Metrics};
+use crate::request::Ledger;
+use renewal::Renewal;
+
+pub use pair::{Pair, PairError, PairFiles, Part};
+
+const HTTP_2: &[u8] = b"h2";
+const HTTP_1: &[u8] = b"http/1.1";
+
+/// Sessions that are kept for clients of TLS 1.2 that take no ticket, which are few. All others keep theirs themselves, in
+/// tickets that last 12 hours at most and outlive a change of certificate.
+const MAX_SESSIONS: usize = 1024;
+
+/// What a client is told that speaks HTTP where TLS is spoken. Nothing of its request has been read, so there is none that
+/// could have an id, a line in the log, or a place in its count.
+const PLAIN_REFUSED: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
+content-type: application/problem+json\r\n\
+content-length: 153\r\n\
+connection: close\r\n\
+\r\n\
+{\"type\":\"urn:jackfield:problem:bad-request\",\"title\":\"The request is malformed\",\"status\":400,\
+\"detail\":\"TLS is spoken here: ask for https instead of http\"}";
+
+/// TLS as this host speaks it.
+pub struct Tls {
+    config: Arc<ServerConfig>,
+    turns: Semaphore,
+    metrics: Metrics,
+    /// Rung, the certificates' files are looked at.
+    look_now: Arc<Notify>,
+    _renewing: AbortOnDropHandle<()>,
+}
+
+/// Why no TLS can be spoken: there are no random numbers.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot set up TLS")]
+pub struct TlsError(#[source] rustls::Error);
+
+/// A connection whose handshake is over.
+pub(super) struct Inside<S> {
+    pub(super) stream: TlsStream<Prefixed<S>>,
+    pub(super) protocol: Protocol,
+    /// The name that the client asked for, in lower case.
+    pub(super) server_name: Option<Arc<str>>,
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum HandshakeError {
+    #[error("it took too long")]
+    Late,
+    #[error("the client left")]
+    Left,
+    #[error("the client speaks HTTP without TLS")]
+    Plain,
+    #[error(transparent)]
+    Failed(#[from] io::Error),
+}
+
+impl Tls {
+    /// Speaks it with these certificates, whose files it follows from now on. So many handshakes may be worked on at once.
+    /// Without a certificate every handshake fails.
+    pub fn start(pairs: Vec<Pair>, at_once: usize, ledger: &Ledger) -> Result<Self, TlsError> {
+        let renewal = Renewal::new(pairs, ledger.clone());
+        let mut config = ServerConfig::builder_with_provider(Arc::new(pair::provider()))
+            .with_protocol_versions(&[&TLS13, &TLS12])
+            .map_err(TlsError)?
+            .with_no_client_auth()
+            .with_cert_resolver(renewal.choice());
+        config.alpn_protocols = vec![HTTP_2.to_vec(), HTTP_1.to_vec()];
+        config.session_storage = ServerSessionMemoryCache::new(MAX_SESSIONS);
+        config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(TlsError)?;
+        let look_now = Arc::<Notify>::default();
+        Ok(Self {
+            config: Arc::new(config),
+            turns: Semaphore::new(at_once.min(Semaphore::MAX_PERMITS)),
+            metrics: ledger.metrics.clone(),
+            _renewing: AbortOnDropHandle::new(tokio::spawn(renewal.run(look_now.clone()))),
+            look_now,
+        })
+    }
+
+    /// Looks at the certificates' files now.
+    pub(super) fn look(&self) {
+        self.look_now.notify_one();
+    }
+
+    /// The handshake of a connection of which nothing has been read, within `patience`.
+    pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+        patience: Duration,
+    ) -> Result<Inside<S>, HandshakeError> {
+        let shaken = tokio::time::timeout(patience, self.shake_hands(stream)).await;
+        let shaken = shaken.unwrap_or(Err(HandshakeError::Late));
+        self.metrics.handshake(match &shaken {
+            Ok(inside) if inside.stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) => {
+                Handshake::Resumed
+            }
+            Ok(_) => Handshake::Full,
+            Err(_) => Handshake::Failed,
+        });
+        shaken
+    }
+
+    async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        mut stream: S,
+    ) -> Result<Inside<S>, HandshakeError> {
+        // Until something comes there is next to nothing of the connection.
+        let mut came = Vec::new();
+        if read_piece(&mut stream, &mut came).await? == 0 {
+            return Err(HandshakeError::Left);
+        }
+        // A method does, and no record of TLS.
+        if came.first().is_some_and(u8::is_ascii_uppercase) {
+            refuse_plain(stream).await;
+            return Err(HandshakeError::Plain);
+        }
+        let handshake = TlsAcceptor::from(self.config.clone()).accept(Prefixed::new(stream, came));
+        let stream = self.by_turns(handshake).await?;
+        let session = stream.get_ref().1;
+        let protocol =
+            if session.alpn_protocol() == Some(HTTP_2) { Protocol::Http2 } else { Protocol::Http1 };
+        let server_name = session.server_name().map(|name| name.to_ascii_lowercase().into());
+        Ok(Inside { stream, protocol, server_name })
+    }
+
+    /// Works on a handshake, with a turn for each step and without one while it is the client that is waited for. A
+    /// signature takes up to a millisecond, in which its thread does nothing else: however many shake hands, the other
+    /// threads serve those who are connected. And no client that stops in the middle keeps a turn from another.
+    async fn by_turns<F: Future + Unpin>(&self, mut handshake: F) -> F::Output {
+        loop {
+            let turn = self.turns.acquire().await;
+            let step = poll_fn(|context| Poll::Ready(Pin::new(&mut handshake).poll(context))).await;
+            drop(turn);
+            if let Poll::Ready(output) = step {
+                return output;
+            }
+            // The step has left word with the socket to wake this task.
+            let mut is_woken = false;
+            poll_fn(|_| if std::mem::replace(&mut is_woken, true) { Poll::Ready(()) } else { Poll::Pending })
+                .await;
+        }
+    }
+}
+
+/// Tells a client of its mistake. If it is gone, there is nobody to tell.
+async fn refuse_plain(stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let mut stream = Linger::new(stream, LINGER, Arc::new(AtomicBool::new(true)));
+    if stream.write_all(PLAIN_REFUSED).await.is_ok() {
+        let _ = stream.shutdown().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_client_without_tls_is_told_with_a_whole_answer() {
+        let text = std::str::from_utf8(PLAIN_REFUSED).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        assert!(head.contains(&format!("content-length: {}\r\n", body.len())), "{} bytes", body.len());
+        let problem: serde_json::Value = serde_json::from_str(body).unwrap();
+        assert_eq!(problem["type"], "urn:jackfield:problem:bad-request");
+    }
+}

@@ -1,0 +1,61 @@
+//! What is told of TLS.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::Unit;
+
+/// How a TLS handshake ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Handshake {
+    /// Whole.
+    Full,
+    /// With what client and host had agreed on before.
+    Resumed,
+    /// There is no connection.
+    Failed,
+}
+
+impl Handshake {
+    pub(super) const ALL: [Self; 3] = [Self::Full, Self::Resumed, Self::Failed];
+
+    pub(super) fn as_str(self) -> &'static str {
+        match self {
+            Self::Full => "full",
+            Self::Resumed => "resumed",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// The certificates in use, by their first names, and when they end, in seconds since 1970.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Certificates(Arc<Mutex<BTreeMap<String, i64>>>);
+
+impl Certificates {
+    /// Of several of one name it is the first end that somebody wants to know.
+    pub(super) fn set(&self, ends: impl Iterator<Item = (String, i64)>) {
+        let mut first_ends = BTreeMap::new();
+        for (name, end) in ends {
+            let first = first_ends.entry(name).or_insert(end);
+            *first = end.min(*first);
+        }
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = first_ends;
+    }
+}
+
+impl Collector for Certificates {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let help = "When a certificate in use ends, since 1970, by the first of its names.";
+        let unit = Some(&Unit::Seconds);
+        let mut family =
+            encoder.encode_descriptor("tls_certificate_expiry", help, unit, MetricType::Gauge)?;
+        let ends = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        ends.iter()
+            .try_for_each(|(name, end)| family.encode_family(&[("name", name.as_str())])?.encode_gauge(end))
+    }
+}
