@@ -153,12 +153,14 @@ struct Compile {
     /// Those for instances that wait for one.
     idle: u32,
     /// Bytes of a memory in it, at most.
+    #[arg(value_name = "POOL")]
     pool_memory: u64,
     /// Milliseconds of CPU that compiling may take.
     time: u64,
     /// Bytes of address space that compiling may take.
     memory: u64,
     /// The host's process.
+    #[arg(value_name = "HOST")]
     parent: u32,
     /// Keep what the system would let this process do.
     #[arg(long)]
