@@ -151,11 +151,15 @@ struct Compile {
     /// Those for instances that wait for one.
     idle: u32,
     /// Bytes of a memory in it, at most.
+    #[arg(value_name = "POOL")]
     pool_memory: u64,
     /// Milliseconds of CPU that compiling may take.
     time: u64,
     /// Bytes of address space that compiling may take.
     memory: u64,
+    /// The host's process.
+    #[arg(value_name = "HOST")]
+    parent: u32,
     /// Keep what the system would let this process do.
     #[arg(long)]
     unconfined: bool,
@@ -219,12 +223,13 @@ pub fn run(
         Command::Explain(explain) => explain::run(&explain),
         Command::New(new) => new::run(&new),
         Command::Compile(compile) => {
-            let Compile { slots, idle, pool_memory, time, memory, unconfined } = compile;
+            let Compile { slots, idle, pool_memory, time, memory, parent, unconfined } = compile;
             let task = Task {
                 pool: PoolSettings { slots, idle, memory_bytes: pool_memory },
                 time: Duration::from_millis(time),
                 memory_bytes: memory,
                 is_confined: !unconfined,
+                parent,
             };
             match compile_standard_input(task) {
                 Ok(()) => Exit::Done,

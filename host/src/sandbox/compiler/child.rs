@@ -5,7 +5,7 @@
 
 use std::io::{self, Read};
 
-use rustix::process::{Resource, Rlimit, nice, setrlimit};
+use rustix::process::{Pid, Resource, Rlimit, getppid, nice, setrlimit};
 
 use super::answer::Answer;
 use super::descriptors::close_inherited;
@@ -74,6 +74,10 @@ fn confine(task: &Task) -> io::Result<()> {
         // The thread that started this process waits for it: if that is gone, so is the host.
         set_parent_process_death_signal(Some(Signal::KILL))?;
     }
+    // A host that died before it asked for the signal sends none: another process is the parent by now.
+    if !is_child_of(task.parent) {
+        return Err(io::Error::other("the host that started the compiler is gone"));
+    }
     nice(NICENESS)?;
     let seconds = task.time.as_secs().saturating_add(u64::from(task.time.subsec_nanos() > 0));
     for (resource, most) in [
@@ -93,6 +97,11 @@ fn confine(task: &Task) -> io::Result<()> {
     Ok(())
 }
 
+fn is_child_of(parent: u32) -> bool {
+    let parent = i32::try_from(parent).ok().and_then(Pid::from_raw);
+    parent.is_some() && getppid() == parent
+}
+
 /// Lowers a limit; one that is lower already stays.
 fn limit(resource: Resource, current: u64, maximum: u64) -> io::Result<()> {
     let lowest = |has: Option<u64>, wanted: u64| Some(has.map_or(wanted, |has| has.min(wanted)));
@@ -106,17 +115,31 @@ fn limit(resource: Resource, current: u64, maximum: u64) -> io::Result<()> {
 impl Task {
     /// Its arguments, in the order in which the command has them.
     pub(super) fn to_arguments(self) -> Vec<String> {
-        let Self { pool, time, memory_bytes, is_confined } = self;
+        let Self { pool, time, memory_bytes, is_confined, parent } = self;
         let mut arguments = vec![
             pool.slots.to_string(),
             pool.idle.to_string(),
             pool.memory_bytes.to_string(),
             time.as_millis().to_string(),
             memory_bytes.to_string(),
+            parent.to_string(),
         ];
         if !is_confined {
             arguments.push("--unconfined".into());
         }
         arguments
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_knows_its_parent_from_any_other_process() {
+        assert!(is_child_of(std::os::unix::process::parent_id()));
+        for other in [0, std::process::id(), u32::MAX] {
+            assert!(!is_child_of(other), "{other}");
+        }
     }
 }

@@ -79,6 +79,8 @@ pub struct Task {
     pub memory_bytes: u64,
     /// Whether the child gives up what else the system would let it do.
     pub is_confined: bool,
+    /// The process that waits for what comes of it.
+    pub parent: u32,
 }
 
 /// The program that is started to compile: one whose command `compile` is [`compile_standard_input`].
@@ -294,7 +296,13 @@ impl Compiler {
     /// Has a child compile it: what that wrote.
     fn compile(&self, bytes: &[u8]) -> Result<Vec<u8>, ComponentError> {
         let IntakeLimits { compile_time: time, compile_memory_bytes: memory_bytes, .. } = self.limits;
-        let task = Task { pool: self.sandbox.settings, time, memory_bytes, is_confined: self.is_confined };
+        let task = Task {
+            pool: self.sandbox.settings,
+            time,
+            memory_bytes,
+            is_confined: self.is_confined,
+            parent: std::process::id(),
+        };
         let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
         let mut command = Command::new(&self.program.0);
         command
