@@ -34,6 +34,8 @@ pub(super) struct Account {
     /// What the tenant had used by then.
     pub(super) seen_ns: u64,
     pub(super) virtual_time: u64,
+    /// What was used and is less than one of virtual time.
+    pub(super) rest_ns: u64,
     /// Where it waits, if it does.
     pub(super) place: Option<Place>,
 }
@@ -45,6 +47,8 @@ struct Bucket {
     /// One second's worth at most; a call may overdraw it.
     left_ns: i64,
     filled: Instant,
+    /// What was earned by then beyond whole nanoseconds, in billionths of one.
+    rest: u64,
     /// What the tenant had used by then.
     seen_ns: u64,
 }
@@ -74,7 +78,7 @@ impl Share {
             let rate_ns = u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX).max(1);
             let full_ns = i64::try_from(rate_ns).unwrap_or(i64::MAX);
             let left_ns = bucket.as_mut().map_or(full_ns, |bucket| bucket.fill(now, seen_ns).min(full_ns));
-            Bucket { rate_ns, left_ns, filled: now, seen_ns }
+            Bucket { rate_ns, left_ns, filled: now, rest: 0, seen_ns }
         });
     }
 
@@ -147,14 +151,16 @@ impl Bucket {
     fn fill(&mut self, now: Instant, used_ns: u64) -> i64 {
         let spent_ns = used_ns.saturating_sub(self.seen_ns);
         let elapsed_ns = u64::try_from(now.saturating_duration_since(self.filled).as_nanos());
-        let earned_ns = u128::from(elapsed_ns.unwrap_or(u64::MAX))
+        let earned = u128::from(elapsed_ns.unwrap_or(u64::MAX))
             .saturating_mul(u128::from(self.rate_ns))
-            .checked_div(u128::from(SECOND_NS))
-            .unwrap_or(0);
+            .saturating_add(u128::from(self.rest));
+        let second = u128::from(SECOND_NS);
+        let (earned_ns, rest) = (earned.checked_div(second), earned.checked_rem(second));
+        self.rest = rest.and_then(|rest| u64::try_from(rest).ok()).unwrap_or(0);
         self.left_ns = self
             .left_ns
             .saturating_sub(i64::try_from(spent_ns).unwrap_or(i64::MAX))
-            .saturating_add(i64::try_from(earned_ns).unwrap_or(i64::MAX))
+            .saturating_add(i64::try_from(earned_ns.unwrap_or(0)).unwrap_or(i64::MAX))
             .min(i64::try_from(self.rate_ns).unwrap_or(i64::MAX));
         self.filled = now;
         self.seen_ns = used_ns;
@@ -183,7 +189,25 @@ mod tests {
             rate_ns: rate_ms * MS,
             left_ns: i64::try_from(rate_ms * MS).unwrap(),
             filled: now,
+            rest: 0,
             seen_ns: 0,
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn however_often_it_is_looked_at_it_earns_the_same(
+            rate_ms in 1_u64..1000,
+            steps in proptest::collection::vec(0_u64..2_000_000, 1..200),
+        ) {
+            let mut now = Instant::now();
+            let empty = Bucket { left_ns: -i64::MAX / 2, ..bucket(now, rate_ms) };
+            let (mut often, mut once) = (Bucket { ..empty }, empty);
+            for step_ns in steps {
+                now += Duration::from_nanos(step_ns);
+                often.fill(now, 0);
+            }
+            proptest::prop_assert_eq!(often.left_ns, once.fill(now, 0));
         }
     }
 

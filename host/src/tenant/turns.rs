@@ -24,7 +24,8 @@ const SHORT_FOR: Duration = Duration::from_millis(20);
 /// A call that has used no more than this is as likely as not done with its next turn.
 const SHORT_NS: u64 = 500_000;
 
-/// A tenant that has had so much less CPU than whoever is served now does not wait for a turn at all.
+/// A tenant that could use so much CPU before it has had as much for its weight as whoever is served now does not wait
+/// for a turn at all.
 const FAR_BEHIND_NS: u64 = 2_000_000;
 
 /// How soon a stream that waits for its tenant's quota looks at it again.
@@ -226,11 +227,12 @@ impl Queue {
         }
         self.settle(share);
         let mut account = share.account();
-        if account.place.is_some() || account.virtual_time.saturating_add(FAR_BEHIND_NS) > self.clock {
+        let far_behind = FAR_BEHIND_NS.div_ceil(u64::from(share.weight()).max(1));
+        if account.place.is_some() || account.virtual_time.saturating_add(far_behind) > self.clock {
             return false;
         }
         // It has saved up nothing: what it uses now counts from here, and before that is known it gets no other.
-        account.virtual_time = self.clock.saturating_sub(FAR_BEHIND_NS).saturating_add(1);
+        account.virtual_time = self.clock.saturating_sub(far_behind).saturating_add(1);
         self.extra = self.extra.saturating_sub(1);
         true
     }
@@ -258,15 +260,17 @@ impl Queue {
     fn settle(&mut self, share: &Share) {
         let mut account = share.account();
         let used_ns = share.used_ns();
-        let Account { spell, seen_ns, virtual_time, place } = &mut *account;
+        let Account { spell, seen_ns, virtual_time, rest_ns, place } = &mut *account;
         let charge = used_ns.saturating_sub(std::mem::replace(seen_ns, used_ns)).min(MAX_CHARGE_NS);
         if std::mem::replace(spell, self.spell) != self.spell {
             // While the CPU was not short, what anybody used was taken from nobody.
             *virtual_time = self.clock;
+            *rest_ns = 0;
             return;
         }
-        let charge = charge.checked_div(u64::from(share.weight())).unwrap_or(charge);
-        *virtual_time = virtual_time.saturating_add(charge);
+        let (charge, weight) = (charge.saturating_add(*rest_ns), u64::from(share.weight()).max(1));
+        *virtual_time = virtual_time.saturating_add(charge.checked_div(weight).unwrap_or(charge));
+        *rest_ns = charge.checked_rem(weight).unwrap_or(0);
         let Some(from) = *place else { return };
         if let Some(lane) = self.lanes.remove(&from) {
             let to = (*virtual_time, from.1);

@@ -94,6 +94,48 @@ fn weights_are_kept_even_if_turns_are_not_equally_long() {
     assert_near(used[2], 12_000.0);
 }
 
+proptest::proptest! {
+    #[test]
+    fn what_a_tenant_uses_counts_by_its_weight_in_however_small_pieces(
+        weight in 1_u32..2000,
+        pieces in proptest::collection::vec(0_u64..3000, 1..200),
+    ) {
+        let (turns, share) = (Turns::new(1), share(weight));
+        let mut queue = turns.queue();
+        // What was used before is of an earlier spell.
+        queue.settle(&share);
+        let before = share.account().virtual_time;
+        for piece in &pieces {
+            share.charge(*piece);
+            queue.settle(&share);
+        }
+        let counted = share.account().virtual_time - before;
+        proptest::prop_assert_eq!(counted, pieces.iter().sum::<u64>() / u64::from(weight));
+    }
+}
+
+#[test]
+fn how_far_behind_somebody_is_counts_in_cpu_whatever_its_weight() {
+    for weight in [1, 3, 1000] {
+        let turns = Turns::new(1);
+        let (busy, quiet) = (share(weight), share(weight));
+        let context = Context::from_waker(Waker::noop());
+        // They wait, and so the CPU is short.
+        assert!(turns.take_free());
+        let _busy: Vec<_> = (0..2).map(|_| wait(&turns, &busy)).collect();
+        let after = |used_ns: u64| {
+            let mut queue = turns.queue();
+            queue.settle(&quiet);
+            queue.clock = quiet.account().virtual_time + used_ns.div_ceil(u64::from(weight));
+            drop(queue);
+            turns.take_or_wait(&quiet, LONG_NS, &context)
+        };
+        assert!(matches!(after(FAR_BEHIND_NS), Taken::Extra), "{weight}");
+        turns.give_back_extra();
+        assert!(matches!(after(FAR_BEHIND_NS * 9 / 10), Taken::Waits(_)), "{weight}");
+    }
+}
+
 #[test]
 fn whoever_was_idle_goes_next_and_has_saved_up_nothing() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
