@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::sandbox::{Made, filter_from_wat, handler_from_wat, handler_with_memories};
+use crate::sandbox::{Made, filter_from_wat, handler_from_wat, handler_with_memories, handler_with_tables};
 
 const IN_FLIGHT: &str = r#"jackfield_calls_in_flight{tenant="shop",plugin="guest"}"#;
 const WAITING: &str = r#"jackfield_calls_waiting{tenant="shop",plugin="guest"}"#;
@@ -276,12 +276,22 @@ async fn a_grow_that_its_own_maximum_forbids_takes_nothing_from_the_limit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_memory_that_begins_above_the_limit_is_a_failure_of_the_plugin() {
-    let made = counts_pages("64", "0", "(i32.const 0)");
-    let host = Host::start(&made.site(r#"memory = "1MiB""#)).await;
-    let answer = host.get("/").await;
-    answer.expect_problem(500, "plugin-failed");
-    assert!(failure(&host, &answer)["error"].as_str().unwrap().contains("memory"), "{answer}");
+async fn a_component_that_begins_above_a_limit_is_refused_and_told_the_least_that_would_do() {
+    // A page of its own, and 64 and 7 more.
+    let memories = counts_pages("64", "7", "(i32.const 0)");
+    let tables =
+        Made::new(&handler_with_tables(501, "(i32.store16 (i32.const 4) (i32.const 200)) (i32.const 0)"));
+    for (made, below, least, words) in [
+        (&memories, r#"memory = "4544KiB""#, r#"memory = "4608KiB""#, "4608KiB of memory"),
+        (&tables, "tables = 1001", "tables = 1002", "1002 elements"),
+    ] {
+        let refused =
+            Host::try_start(&made.site(below), Options::default()).await.err().expect("it is refused");
+        assert!(refused.contains(words) && refused.contains("site.toml:"), "{refused}");
+        assert!(refused.contains(&format!("`limits = {{ {least} }}`")), "{refused}");
+        let host = Host::start(&made.site(least)).await;
+        assert!(host.get("/").await.status.as_u16() < 400);
+    }
 }
 
 /// POSTs a body of so many bytes in chunks, without saying beforehand how long it is; the whole answer.

@@ -11,7 +11,7 @@ use super::secrets::{Environment, Secrets, read_secrets};
 use super::turns::{Progress, Turns, Work};
 use crate::config::{Diagnostic, PluginSite, Site, Source, TenantSite};
 use crate::observe::{Compile, Metrics, Plug};
-use crate::sandbox::{Compiler, Component, Interface, Provenance};
+use crate::sandbox::{Compiler, Component, Footprint, Interface, Provenance, Size};
 use crate::tenant::{PluginName, TenantName};
 
 /// A site with its components.
@@ -197,6 +197,7 @@ impl TenantLoad {
             match self.component(&plugin.component, loader) {
                 Ok(component) => {
                     self.check_imports(&name, &plugin, &component);
+                    self.check_footprint(&name, &plugin, &component);
                     self.components.insert(name, component);
                 }
                 Err(fault) => self.faults.push(self.source.diagnostic(
@@ -270,6 +271,33 @@ impl TenantLoad {
                 help,
             ));
         }
+    }
+
+    /// What would fail each of its calls.
+    fn check_footprint(&mut self, name: &PluginName, plugin: &PluginSite, component: &Component) {
+        let Footprint { memory_bytes, table_elements } = component.footprint();
+        let memory = plugin.limits.memory;
+        if memory_bytes > memory {
+            let (begins, allows) = (Size(memory_bytes), Size(memory));
+            let headline = format!("it begins with {begins} of memory, and its limit `memory` is {allows}");
+            self.too_small(name, plugin, &headline, &format!("memory = \"{begins}\""));
+        }
+        let tables = u64::try_from(plugin.limits.tables).unwrap_or(u64::MAX);
+        if table_elements > tables {
+            let headline = format!(
+                "its tables begin with {table_elements} elements, and its limit `tables` is {tables}"
+            );
+            self.too_small(name, plugin, &headline, &format!("tables = {table_elements}"));
+        }
+    }
+
+    fn too_small(&mut self, name: &PluginName, plugin: &PluginSite, headline: &str, least: &str) {
+        self.faults.push(self.source.diagnostic(
+            &plugin.component_span,
+            format!("plugin `{name}` cannot run: {headline}"),
+            "this component",
+            Some(format!("the least that lets it begin: `limits = {{ {least} }}`")),
+        ));
     }
 
     /// A component's place in a route must be one that it can take.

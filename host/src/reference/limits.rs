@@ -97,13 +97,13 @@ fn of_a_plugin() -> Vec<Row> {
             name: "`memory`",
             of: "linear memory of one instance, all its memories together; 64KiB to 4GiB",
             most: Amount::Bytes(memory),
-            over: "the growth is refused to the guest, which may go on",
+            over: "a component that begins above it is not published; a growth is refused to the guest, which may go on",
             answer: "500 `plugin-failed` if it traps",
             held_in: "sandbox/state.rs",
             broken_by: &[
                 "limits::memory_beyond_the_limit_is_refused_to_the_guest_which_may_go_on",
                 "limits::several_memories_share_one_limit",
-                "limits::a_memory_that_begins_above_the_limit_is_a_failure_of_the_plugin",
+                "limits::a_component_that_begins_above_a_limit_is_refused_and_told_the_least_that_would_do",
             ],
         },
         Row {
@@ -165,12 +165,13 @@ fn of_a_plugin() -> Vec<Row> {
             name: "`tables`",
             of: "elements of the tables of one instance, all its tables together",
             most: Amount::count(tables),
-            over: "the growth is refused to the guest, which may go on",
+            over: "a component that begins above it is not published; a growth is refused to the guest, which may go on",
             answer: "500 `plugin-failed` if it traps",
             held_in: "sandbox/totals.rs",
             broken_by: &[
                 "bounds::several_tables_share_one_limit_and_a_growth_beyond_it_is_refused_to_the_guest",
                 "bounds::a_plugin_that_traps_for_want_of_table_elements_is_told_so_in_the_log",
+                "limits::a_component_that_begins_above_a_limit_is_refused_and_told_the_least_that_would_do",
             ],
         },
         Row {

@@ -13,6 +13,7 @@ use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 
 use super::bindings::{handler, request_filter, response_filter};
 use super::engine::Sandbox;
+use super::footprint::Footprint;
 use super::imports::{self, Need};
 use super::intake;
 use super::state::CallState;
@@ -301,6 +302,7 @@ impl WeakComponent {
 struct Inner {
     digest: Digest,
     bytes: usize,
+    footprint: Footprint,
     imports: Vec<Import>,
     interfaces: Vec<Interface>,
     ready: Option<Ready>,
@@ -323,16 +325,18 @@ impl Sandbox {
         intake::check(bytes).map_err(|error| ComponentError::NotTaken(error.to_string()))?;
         let compiled = WasmComponent::new(&self.engine, bytes);
         let compiled = compiled.map_err(|error| ComponentError::Invalid(format!("{error:#}")))?;
-        self.component(&compiled, Digest::of(bytes), bytes.len())
+        self.component(&compiled, bytes, Digest::of(bytes))
     }
 
-    /// What compiled code is; `digest` and `bytes` are the artifact's.
+    /// What compiled code is, and the artifact that it was compiled from.
     pub(super) fn component(
         &self,
         compiled: &WasmComponent,
+        artifact: &[u8],
         digest: Digest,
-        bytes: usize,
     ) -> Result<Component, ComponentError> {
+        let footprint =
+            Footprint::of(artifact).map_err(|error| ComponentError::Invalid(error.to_string()))?;
         let kind = compiled.component_type();
         let mut imports: Vec<Import> = Vec::new();
         for (name, import) in kind.imports(&self.engine) {
@@ -348,7 +352,8 @@ impl Sandbox {
         } else {
             Some(self.prepare(compiled, &interfaces)?)
         };
-        Ok(Component(Arc::new(Inner { digest, bytes, imports, interfaces, ready })))
+        let bytes = artifact.len();
+        Ok(Component(Arc::new(Inner { digest, bytes, footprint, imports, interfaces, ready })))
     }
 
     fn prepare(&self, compiled: &WasmComponent, interfaces: &[Interface]) -> Result<Ready, ComponentError> {
@@ -393,6 +398,11 @@ impl Component {
     /// The artifact's size.
     pub fn len_bytes(&self) -> usize {
         self.0.bytes
+    }
+
+    /// What each of its instances begins with.
+    pub fn footprint(&self) -> Footprint {
+        self.0.footprint
     }
 
     /// What of use here it exports; empty if it is nothing that a route can use.

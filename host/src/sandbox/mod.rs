@@ -10,6 +10,7 @@
 //! | `intake.rs` | what may be compiled at all: proposals, and bounds on what a component is made of |
 //! | `compiler/` | bytes → a [`Component`], in a child process with limits, or from the cache |
 //! | `component.rs` | what a [`Component`] is: its plugs, its imports, what it lacks |
+//! | `footprint.rs` | what an instance of a component begins with |
 //! | `instances.rs` | the instances of one plugin of one revision: made for a call, kept for the next, let go |
 //! | `idle.rs` | the book of those that wait, over the whole host |
 //! | `call.rs` | one call: its instance, its limits, its end |
@@ -25,6 +26,7 @@ mod call;
 mod compiler;
 mod component;
 mod engine;
+mod footprint;
 mod idle;
 mod imports;
 mod instances;
@@ -42,8 +44,9 @@ pub use compiler::{
     CacheError, Compiler, CompilerProgram, CompilerSettings, IntakeLimits, Provenance, Task,
     compile_standard_input,
 };
-pub use component::{Component, ComponentError, CoreModule, Digest, Import, ImportRefused, Interface};
+pub use component::{Component, ComponentError, CoreModule, Digest, Import, ImportRefused, Interface, Size};
 pub use engine::{Sandbox, SandboxError};
+pub use footprint::Footprint;
 pub use imports::Need;
 pub use instances::{Instances, Reuse};
 pub use meter::Meter;

@@ -235,7 +235,7 @@ impl Compiler {
 
     fn load_anew(&self, bytes: &[u8], digest: Digest) -> Result<(Component, Provenance), ComponentError> {
         let key = Key { artifact: digest, engine: self.engine };
-        if let Some(component) = self.find_kept(&key, bytes.len()) {
+        if let Some(component) = self.find_kept(&key, bytes) {
             return Ok((component, Provenance::Cached));
         }
         let output = self.compile(bytes)?;
@@ -246,7 +246,7 @@ impl Compiler {
             Some(Answer::OutOfMemory) => return Err(self.too_much_memory()),
             None => return Err(ComponentError::Crashed("it answered nothing that makes sense".into())),
         };
-        let component = self.component(code, digest, bytes.len())?;
+        let component = self.component(code, bytes, digest)?;
         if let Some(cache) = &self.cache
             && let Err(error) = cache.keep(&key, code)
         {
@@ -257,11 +257,11 @@ impl Compiler {
     }
 
     /// A component whose code is in the cache. What is there and of no use is thrown away.
-    fn find_kept(&self, key: &Key, bytes: usize) -> Option<Component> {
+    fn find_kept(&self, key: &Key, artifact: &[u8]) -> Option<Component> {
         let cache = self.cache.as_ref()?;
         let wrong = match cache.find(key) {
             Ok(Found::Nothing) => return None,
-            Ok(Found::Code(code)) => match self.component(&code, key.artifact, bytes) {
+            Ok(Found::Code(code)) => match self.component(&code, artifact, key.artifact) {
                 Ok(component) => return Some(component),
                 Err(error) => {
                     let forgotten = cache.forget(key).err().map(|error| format!("; {error}"));
@@ -276,7 +276,7 @@ impl Compiler {
         None
     }
 
-    fn component(&self, code: &[u8], digest: Digest, bytes: usize) -> Result<Component, ComponentError> {
+    fn component(&self, code: &[u8], artifact: &[u8], digest: Digest) -> Result<Component, ComponentError> {
         let compiled = Code(code).load(&self.sandbox.engine);
         let compiled = compiled.map_err(|error| {
             let is_of_system = error.is::<wasmtime::OutOfMemory>()
@@ -285,7 +285,7 @@ impl Compiler {
             let why = format!("{error:#}");
             if is_of_system { ComponentError::NoCompiler(why) } else { ComponentError::Invalid(why) }
         })?;
-        self.sandbox.component(&compiled, digest, bytes)
+        self.sandbox.component(&compiled, artifact, digest)
     }
 
     /// Where its components run.
