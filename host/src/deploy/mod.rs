@@ -10,23 +10,27 @@
 //! |---|---|
 //! | `load.rs` | a site → compiled plugins, or everything that is wrong with it, tenant by tenant |
 //! | `turns.rs` | whose turn it is to load |
+//! | `deployer.rs` | a reload, and how what was loaded takes the place of what is live |
+//! | `live.rs` | what is live, and what of a tenant stays over its revisions |
+//! | `revision.rs` | a document and its components → a revision |
 //! | `document.rs` | the id of a revision |
-//! | `live.rs` | what is live, and how the next takes its place |
 //! | `secrets.rs` | the values of secrets, and the cells that keep them over revisions |
-//! | `outbound.rs` | the client behind every plugin's way out |
+//! | `outbound.rs` | each plugin's way out, and the client behind all of them |
 //! | `files.rs` | what the site's files looked like when they were read |
 //! | `watch.rs` | which folders are watched, and the thread that reloads when a file changes |
 
+mod deployer;
 mod document;
 mod files;
 mod live;
 mod load;
 mod outbound;
+mod revision;
 mod secrets;
 mod turns;
 mod watch;
 
-pub use live::{Deployer, Parts, StartError};
+pub use deployer::{Deployer, Parts, StartError};
 pub use load::{Loaded, LoadedTenant, Loader, read_component};
 pub use outbound::http_client;
 pub use secrets::Environment;

@@ -1,7 +1,9 @@
-//! `[host.outbound]` → the client by which plugins reach the origins that they are granted.
+//! `[host.outbound]` → the client by which plugins reach the origins that they are granted; and the way out that each
+//! plugin of a tenant has by it, over revisions.
 //!
-//! Made once, at start. What it may connect to, and how, is `capability`'s.
+//! The client is made once, at start. What it may connect to, and how, is `capability`'s.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::Read;
 use std::path::Path;
@@ -9,8 +11,9 @@ use std::path::Path;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-use crate::capability::http::{HttpClient, HttpSettings};
-use crate::config::{Diagnostics, Site};
+use crate::capability::http::{Credential, HttpClient, HttpSettings, Origin, Outbound};
+use crate::config::{CredentialSite, Diagnostics, PluginSite, Site, TenantSite};
+use crate::tenant::PluginName;
 
 /// The longest file of certificates, in bytes; all the public authorities take a quarter of a MiB.
 const MAX_CERTIFICATES_BYTES: u64 = 4 * 1024 * 1024;
@@ -50,6 +53,53 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
         return Err("it has none".into());
     }
     Ok(certificates)
+}
+
+/// The ways out of one tenant's plugins. Connections to other servers stay through a swap, and so does how many there
+/// may be.
+#[derive(Default)]
+pub(super) struct WaysOut(BTreeMap<PluginName, WayOut>);
+
+/// What a plugin's way out was made from, and the way.
+struct WayOut {
+    origins: BTreeSet<Origin>,
+    credentials: Vec<CredentialSite>,
+    outbound: Outbound,
+}
+
+impl WaysOut {
+    /// Forgets those of plugins that have none in this document.
+    pub(super) fn keep_only(&mut self, site: &TenantSite) {
+        self.0.retain(|plugin, _| site.plugins.get(plugin).is_some_and(|plugin| !plugin.http.is_empty()));
+    }
+
+    /// Forgets all.
+    pub(super) fn clear(&mut self) {
+        self.0.clear();
+    }
+
+    /// The plugin's way out: the one that it has, connections and bounds and all, if it is to have the same.
+    pub(super) fn of(
+        &mut self,
+        name: &PluginName,
+        site: &PluginSite,
+        client: &HttpClient,
+        credentials: impl FnOnce() -> Vec<Credential>,
+    ) -> Outbound {
+        if let Some(way) = self.0.get(name)
+            && (&way.origins, &way.credentials) == (&site.http, &site.credentials)
+        {
+            return way.outbound.clone();
+        }
+        let outbound = Outbound::new(client, site.http.clone(), credentials());
+        let way = WayOut {
+            origins: site.http.clone(),
+            credentials: site.credentials.clone(),
+            outbound: outbound.clone(),
+        };
+        self.0.insert(name.clone(), way);
+        outbound
+    }
 }
 
 #[cfg(test)]
