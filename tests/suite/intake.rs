@@ -22,16 +22,8 @@ const SITE: &str = r#"
     plugin = "hello"
 "#;
 
-/// The same, and a tenant with a component of its own, `mill.wasm`.
-const TWO: &str = r#"
-    [tenants.shop]
-    hosts = ["shop.example"]
-    [tenants.shop.plugins.hello]
-    component = "guest_hello.wasm"
-    [[tenants.shop.routes]]
-    path = "/"
-    plugin = "hello"
-
+/// A tenant with a component of its own, beside that of [`SITE`].
+const MILL: &str = r#"
     [tenants.mill]
     hosts = ["mill.example"]
     [tenants.mill.plugins.hello]
@@ -51,7 +43,7 @@ async fn get(host: &Host, name: &str) -> String {
 
 /// A host with both tenants, the mill's component in a file of its own.
 async fn two_tenants(host_settings: &str) -> Host {
-    let one_file = TWO.replace("mill.wasm", "guest_hello.wasm");
+    let one_file = format!("{SITE}{MILL}").replace("mill.wasm", "guest_hello.wasm");
     let host =
         Host::start_with(&one_file, Options { host: host_settings.into(), ..Options::default() }).await;
     replace(&host.file("mill.wasm"), &hello_version(1));
@@ -150,7 +142,7 @@ async fn check_and_inspect_refuse_a_bomb_as_serve_does() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenants_change_is_live_while_anothers_is_compiled_and_a_compiler_that_dies_or_is_left_is_cleaned_up()
  {
-    let two = format!("intake = {{ compile-time = \"10min\" }}\n{TWO}");
+    let two = format!("intake = {{ compile-time = \"10min\" }}\n{SITE}{MILL}");
     let folder = site_folder(&two);
     let mill = folder.path().join("mill.wasm");
     std::fs::copy(guest("guest_hello.wasm"), &mill).unwrap();
@@ -329,7 +321,9 @@ async fn a_tenant_that_is_given_another_name_serves_without_a_gap() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_was_given_to_another_tenant_is_the_others_whatever_is_still_compiled() {
-    let site = TWO.replace("tenants.shop", "tenants.alpha").replace("mill.wasm", "guest_hello.wasm");
+    let site = format!("{SITE}{MILL}")
+        .replace("tenants.shop", "tenants.alpha")
+        .replace("mill.wasm", "guest_hello.wasm");
     let site = site.replace("\"mill.example\"", "\"mill.example\", \"mill-2.example\"");
     let options = Options { host: "[host.intake]\ncompile-time = \"3s\"".into(), ..Options::default() };
     let host = Host::start_with(&site, options).await;

@@ -2,6 +2,8 @@
 
 use jackfield_tests::{Answer, Host};
 
+use crate::limits::guest_with;
+
 const SITE: &str = r#"
     [tenants.shop]
     hosts = ["shop.example"]
@@ -321,16 +323,7 @@ async fn the_method_decides_inside_the_most_specific_pattern_and_never_beyond_it
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_that_takes_head_itself_says_how_long_a_get_would_be() {
-    let site = r#"
-        [tenants.shop]
-        hosts = ["*"]
-        [tenants.shop.plugins.guest]
-        component = "guest_misbehave.wasm"
-        [[tenants.shop.routes]]
-        path = "/{*rest}"
-        plugin = "guest"
-    "#;
-    let host = Host::start(site).await;
+    let host = Host::start(&guest_with("")).await;
     let head = host.request("HEAD", "/content-length?value=1234").send().await;
     assert_eq!((head.expect(200).text(), head.header("content-length")), (String::new(), Some("1234")));
     let nonsense = host.request("HEAD", "/content-length?value=many").send().await;

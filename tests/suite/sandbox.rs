@@ -3,8 +3,11 @@
 
 use std::path::PathBuf;
 
+use hostile_guests::TYPES;
 use jackfield_tests::{Answer, Host, Options};
 use tempfile::TempDir;
+
+use crate::limits::guest_with;
 
 /// A component made for one test, in a folder of its own.
 pub(crate) struct Made {
@@ -60,28 +63,6 @@ impl Made {
         )
     }
 }
-
-/// The types of `jackfield:plugin`, as a component's text imports them.
-const TYPES: &str = r#"
-    (import "jackfield:plugin/types@0.1.0" (instance $types
-        (type $header-is (tuple string (list u8)))
-        (export "header" (type $header (eq $header-is)))
-        (type $request-head-is (record (field "method" string) (field "path" string)
-            (field "query" (option string)) (field "headers" (list $header))))
-        (export "request-head" (type $request-head (eq $request-head-is)))
-        (type $request-is (record (field "head" $request-head) (field "body" (list u8))))
-        (export "request" (type $request (eq $request-is)))
-        (type $response-head-is (record (field "status" u16) (field "headers" (list $header))))
-        (export "response-head" (type $response-head (eq $response-head-is)))
-        (type $response-is (record (field "head" $response-head) (field "body" (list u8))))
-        (export "response" (type $response (eq $response-is)))
-        (type $change-is (variant (case "set" $header) (case "append" $header) (case "remove" string)))
-        (export "header-change" (type $change (eq $change-is)))))
-    (alias export $types "request-head" (type $request-head))
-    (alias export $types "request" (type $request))
-    (alias export $types "response" (type $response))
-    (alias export $types "header-change" (type $change))
-"#;
 
 /// Takes what is passed in from the second half of the first page.
 const REALLOC: &str = r#"
@@ -234,16 +215,6 @@ fn component(
 /// Stores an answer of 200 without fields or body at address 0, and leaves that address.
 const OK: &str = "(i32.store16 (i32.const 4) (i32.const 200)) (i32.const 0)";
 
-const GUEST: &str = r#"
-    [tenants.shop]
-    hosts = ["*"]
-    [tenants.shop.plugins.guest]
-    component = "guest_misbehave.wasm"
-    [[tenants.shop.routes]]
-    path = "/{*rest}"
-    plugin = "guest"
-"#;
-
 /// Expects that the host answers for a plugin that failed, and says nothing of why.
 #[track_caller]
 fn expect_silence(answer: &Answer, status: u16, problem: &str) {
@@ -269,7 +240,7 @@ async fn refusal(site: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_that_fails_is_answered_500_and_its_reason_is_in_the_log_alone() {
-    let host = Host::start(GUEST).await;
+    let host = Host::start(&guest_with("")).await;
     for (path, reason) in [
         ("/trap", "it trapped"),
         ("/panic", "secret inside text"),
@@ -287,7 +258,7 @@ async fn a_plugin_that_fails_is_answered_500_and_its_reason_is_in_the_log_alone(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_is_none_is_answered_502() {
-    let host = Host::start(GUEST).await;
+    let host = Host::start(&guest_with("")).await;
     for path in [
         "/status?code=0",
         "/status?code=99",
@@ -336,7 +307,7 @@ async fn an_answer_that_is_none_is_answered_502() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn fields_of_the_connection_cannot_be_set_by_a_plugin() {
-    let host = Host::start(GUEST).await;
+    let host = Host::start(&guest_with("")).await;
     for (name, value) in [
         ("connection", "x-private"),
         ("transfer-encoding", "gzip"),
@@ -357,7 +328,7 @@ async fn fields_of_the_connection_cannot_be_set_by_a_plugin() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_where_none_may_be_is_dropped_and_logged() {
-    let host = Host::start(GUEST).await;
+    let host = Host::start(&guest_with("")).await;
     let answer = host.get("/body-on-204").await;
     assert_eq!(answer.expect(204).text(), "");
     assert_eq!(answer.header("content-length"), None);
@@ -369,7 +340,7 @@ async fn a_body_where_none_may_be_is_dropped_and_logged() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_request_meets_a_fresh_instance() {
-    let host = Host::start(GUEST).await;
+    let host = Host::start(&guest_with("")).await;
     for _ in 0..20 {
         assert_eq!(host.get("/visits").await.expect(200).text(), "visits=1\n");
     }
@@ -423,7 +394,7 @@ async fn an_import_that_is_not_granted_is_refused_at_load_by_name() {
         ("guest_keyvalue_draft.wasm", "", "wasi:keyvalue/store@0.2.0-draft", "keyvalue"),
         ("guest_limiter.wasm", "keyvalue = true", "jackfield:plugin/limiter@0.1.0", "limiter"),
     ] {
-        let site = GUEST.replace("guest_misbehave.wasm", component);
+        let site = guest_with("").replace("guest_misbehave.wasm", component);
         let site = site.replace("[[", &format!("grants = {{ {grants} }}\n[["));
         let refused = refusal(&site).await;
         assert!(refused.contains(&format!("`{import}`, which needs the grant `{grant}`")), "{refused}");
@@ -489,7 +460,7 @@ async fn what_is_no_component_is_refused_with_what_it_is_instead() {
         assert!(refused.contains(said), "`{said}` is not in: {refused}");
         assert!(refused.contains("site.toml:"), "{refused}");
     }
-    let refused = refusal(&GUEST.replace("guest_misbehave.wasm", "nowhere.wasm")).await;
+    let refused = refusal(&guest_with("").replace("guest_misbehave.wasm", "nowhere.wasm")).await;
     assert!(refused.contains("nowhere.wasm") && refused.contains("has the plugin been built?"), "{refused}");
     expect_at_component(&refused);
 }
@@ -522,7 +493,7 @@ async fn a_component_that_wants_more_memories_tables_or_instances_than_a_slot_ha
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_guest_finds_no_environment_no_files_and_no_network() {
-    let host = Host::start(GUEST).await;
+    let host = Host::start(&guest_with("")).await;
     assert_eq!(host.get("/env").await.expect(200).text(), "end\n");
     for (path, attempts) in [
         ("/fs", &["read", "read-relative", "write", "list", "create"][..]),
@@ -541,7 +512,7 @@ async fn a_guest_finds_no_environment_no_files_and_no_network() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn clocks_move_in_steps_random_differs_and_sleep_sleeps() {
-    let host = Host::start(GUEST).await;
+    let host = Host::start(&guest_with("")).await;
     let clock = host.get("/clock").await.expect(200).text();
     let readings: Vec<u64> = clock.lines().map(|line| line.parse().unwrap()).collect();
     assert_eq!(readings.len(), 8);
@@ -622,10 +593,8 @@ async fn a_small_guest_cannot_have_the_host_build_something_large() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_guest_has_the_host_keep_of_the_store_is_bounded() {
-    let site = GUEST.replace("guest_misbehave.wasm", "guest_keyvalue.wasm");
-    let limits = r#"grants = { keyvalue = true }
-        limits = { cpu = "5s" }"#;
-    let host = Host::start(&site.replace("[[", &format!("{limits}\n[["))).await;
+    let site = guest_with(r#"cpu = "5s""#).replace("guest_misbehave.wasm", "guest_keyvalue.wasm");
+    let host = Host::start(&site.replace("[[", "grants = { keyvalue = true }\n[[")).await;
     host.request("PUT", "/set?key=a").body(vec![b'x'; 1_000_000]).send().await.expect(200);
     assert_eq!(host.get("/hold?key=a&n=8").await.expect(200).text(), "8\n");
     let refused = host.get("/hold?key=a&n=100").await;

@@ -222,8 +222,8 @@ fn bound(functions: &[Function], drops: &[(&str, &str)]) -> (String, String, Str
     (lowered, imports, r#"(with "base" (instance $base)) (with "host" (instance $host))"#.to_owned())
 }
 
-/// The types of `jackfield:plugin` that a handler speaks in.
-const TYPES: &str = r#"
+/// The types of `jackfield:plugin`, as a component's text imports them: as `$types`, and those that plugs speak in.
+pub const TYPES: &str = r#"
     (import "jackfield:plugin/types@0.1.0" (instance $types
         (type $header-is (tuple string (list u8)))
         (export "header" (type $header (eq $header-is)))
@@ -235,9 +235,13 @@ const TYPES: &str = r#"
         (type $response-head-is (record (field "status" u16) (field "headers" (list $header))))
         (export "response-head" (type $response-head (eq $response-head-is)))
         (type $response-is (record (field "head" $response-head) (field "body" (list u8))))
-        (export "response" (type $response (eq $response-is)))))
+        (export "response" (type $response (eq $response-is)))
+        (type $change-is (variant (case "set" $header) (case "append" $header) (case "remove" string)))
+        (export "header-change" (type $change (eq $change-is)))))
+    (alias export $types "request-head" (type $request-head))
     (alias export $types "request" (type $request))
     (alias export $types "response" (type $response))
+    (alias export $types "header-change" (type $change))
 "#;
 
 const LEAN_INTERFACES: &str = r#"

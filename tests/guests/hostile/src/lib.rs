@@ -28,7 +28,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, bail, ensure};
 
 pub use cut::{CUTS, Cut};
-pub use form::Form;
+pub use form::{Form, TYPES};
 
 /// What every guest may take, unless its file says otherwise: little, so that each fails soon.
 const LIMITS: [(&str, &str); 6] = [
