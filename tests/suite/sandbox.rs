@@ -593,10 +593,8 @@ async fn a_small_guest_cannot_have_the_host_build_something_large() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_guest_has_the_host_keep_of_the_store_is_bounded() {
-    let site = guest_with("").replace("guest_misbehave.wasm", "guest_keyvalue.wasm");
-    let limits = r#"grants = { keyvalue = true }
-        limits = { cpu = "5s" }"#;
-    let host = Host::start(&site.replace("[[", &format!("{limits}\n[["))).await;
+    let site = guest_with(r#"cpu = "5s""#).replace("guest_misbehave.wasm", "guest_keyvalue.wasm");
+    let host = Host::start(&site.replace("[[", "grants = { keyvalue = true }\n[[")).await;
     host.request("PUT", "/set?key=a").body(vec![b'x'; 1_000_000]).send().await.expect(200);
     assert_eq!(host.get("/hold?key=a&n=8").await.expect(200).text(), "8\n");
     let refused = host.get("/hold?key=a&n=100").await;
