@@ -24,6 +24,7 @@ mod neighbours;
 mod new;
 mod observe;
 mod outbound;
+mod random;
 mod rate_limit;
 mod redirect;
 mod reference;

@@ -436,3 +436,6 @@ fn signatures(group: &RecGroup) -> Result<(), IntakeError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

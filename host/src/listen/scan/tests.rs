@@ -1,4 +1,6 @@
-use proptest::prelude::*;
+//! What passes and what does not, clause by clause.
+
+mod readers;
 
 use super::chunked::{MAX_CHUNK_LINE_BYTES, MAX_EXTENSION_BYTES, MAX_TRAILER_BYTES, MAX_TRAILER_FIELDS};
 use super::request_line::MAX_METHOD_BYTES;
@@ -428,58 +430,4 @@ fn its_place_is_told() {
 #[test]
 fn a_connection_keeps_little_of_what_it_reads() {
     assert!(size_of::<Scan>() <= 64, "{}", size_of::<Scan>());
-}
-
-/// Parts of requests, good ones and bad ones, that other bytes stand between.
-fn part() -> impl Strategy<Value = Vec<u8>> {
-    let good = prop::sample::select(vec![
-        "GET / HTTP/1.1\r\n",
-        "POST /a?b=c HTTP/1.1\r\n",
-        "GET http://a/ HTTP/1.0\r\n",
-        "GET / HTTP/1.1\r\nhost: a\r\n\r\n",
-        "POST / HTTP/1.1\r\nhost: a\r\ncontent-length: 4\r\n\r\n",
-        "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n",
-        "host: a\r\n",
-        "x: y\r\n",
-        "content-length: 5\r\n",
-        "transfer-encoding: chunked\r\n",
-        "connection: close\r\n",
-        "\r\n",
-        "0\r\n",
-        "0\r\n\r\n",
-        "1;a=\"b\"\r\nx\r\n",
-        "3\r\nabc\r\n",
-        "x",
-    ]);
-    let bad =
-        prop::sample::select(vec!["\n", "\r", "\0", " ", "\t", ":", ";", ",", "#", "+", "\u{ff}", "0x"]);
-    prop_oneof![
-        16 => good.prop_map(|part| part.as_bytes().to_vec()),
-        1 => bad.prop_map(|part| part.as_bytes().to_vec()),
-        1 => prop::collection::vec(any::<u8>(), 0..4),
-    ]
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig::with_cases(2000))]
-
-    #[test]
-    fn other_readers_see_the_same_requests_in_what_passes(parts in prop::collection::vec(part(), 0..12)) {
-        agreement::check(&parts.concat());
-    }
-
-    #[test]
-    fn other_readers_see_the_same_where_one_byte_of_a_request_is_another(
-        at in any::<prop::sample::Index>(),
-        other in any::<u8>(),
-        is_put_in: bool,
-    ) {
-        let whole = b"\r\nPOST http://a/b?c HTTP/1.1\r\nHost: a\r\nConnection: close, te\r\nx:\ty \r\n\
-            Transfer-Encoding: chunked\r\n\r\n3;a=b;c=\"d\"\r\nabc\r\n0\r\nx: y\r\n\r\nGET / HTTP/1.0\r\n\r\n";
-        assert_eq!(agreement::outcome(whole), (2, false));
-        let at = at.index(whole.len());
-        let mut bytes = whole.to_vec();
-        bytes.splice(at..at + usize::from(!is_put_in), [other]);
-        agreement::check(&bytes);
-    }
 }
