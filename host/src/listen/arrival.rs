@@ -37,7 +37,7 @@ impl Arrival {
         let orders = Arc::new(Orders::default());
         let stream = Socket::new(stream, orders.clone());
         if self.spoken.tls {
-            // A connection without TLS is not to have the size of one with it.
+            // Boxed: a connection without TLS is not to have the size of one with it.
             return Box::pin(self.serve_tls(stream, orders)).await;
         }
         let caller = Caller { client: self.peer, scheme: Scheme::Http, server_name: None };
@@ -49,8 +49,10 @@ impl Arrival {
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         orders: Arc<Orders>,
     ) -> Closed {
+        // Boxed, and gone with its handshake.
+        let handshake = Box::pin(self.tls.accept(stream, self.settings.handshake));
         let inside = tokio::select! {
-            inside = self.tls.accept(stream, self.settings.handshake) => inside,
+            inside = handshake => inside,
             () = told_to_stop(&mut self.stage, LAST_CALL.min(self.settings.grace)) => return Closed::Drained,
         };
         match inside {
