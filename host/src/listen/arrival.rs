@@ -51,7 +51,7 @@ impl Arrival {
         let orders = Arc::new(Orders::default());
         let stream = Socket::new(stream, orders.clone());
         if self.spoken.tls {
-            // A connection without TLS is not to have the size of one with it.
+            // Boxed: a connection without TLS is not to have the size of one with it.
             return Box::pin(self.serve_tls(stream, orders, client.address())).await;
         }
         let caller = Caller { client: client.address(), scheme: Scheme::Http, server_name: None };
@@ -64,8 +64,10 @@ impl Arrival {
         orders: Arc<Orders>,
         client: Option<IpAddr>,
     ) -> Closed {
+        // Boxed, and gone with its handshake.
+        let handshake = Box::pin(self.tls.accept(stream, self.settings.handshake));
         let inside = tokio::select! {
-            inside = self.tls.accept(stream, self.settings.handshake) => inside,
+            inside = handshake => inside,
             () = told_to_stop(&mut self.stage, LAST_CALL) => return Closed::Drained,
         };
         match inside {

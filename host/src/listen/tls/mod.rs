@@ -76,7 +76,8 @@ pub struct TlsError(#[source] rustls::Error);
 
 /// A connection whose handshake is over.
 pub(super) struct Inside<S> {
-    pub(super) stream: TlsStream<Prefixed<S>>,
+    /// Apart, for the futures above have room for it several times: for each step that hands it on.
+    pub(super) stream: Box<TlsStream<Prefixed<S>>>,
     pub(super) protocol: Protocol,
     /// The name that the client asked for, in lower case.
     pub(super) server_name: Option<Arc<str>>,
@@ -156,7 +157,7 @@ impl Tls {
             return Err(HandshakeError::Plain);
         }
         let handshake = TlsAcceptor::from(self.config.clone()).accept(Prefixed::new(stream, came));
-        let stream = self.by_turns(handshake).await?;
+        let stream = Box::new(self.by_turns(handshake).await?);
         let session = stream.get_ref().1;
         let protocol =
             if session.alpn_protocol() == Some(HTTP_2) { Protocol::Http2 } else { Protocol::Http1 };
