@@ -176,7 +176,7 @@ async fn trailers_pass_in_both_directions() {
         )
     };
     let answer = host.raw(chunked("keep-alive")).await;
-    assert!(answer.ends_with(r#"[["x-digest","abc"]]"#), "{answer}");
+    assert!(answer.contains(r#"[["x-digest","abc"]]"#), "{answer}");
     // What says where a message ends comes too late here.
     let answer = host.raw(chunked("content-length")).await;
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
