@@ -156,6 +156,7 @@ impl Service {
         let refusal = self.life.refusal_of(under_way.number());
         let checked = refusal.map_or_else(|| gate::check(&request), |why| Err(why.clone()));
         let is_refused = refusal.is_some();
+        gate::settle_host(&mut request);
         let caller = self.asking.for_request(request.headers_mut());
         let request = request.map(|body| WatchedUpload::new(body, &self.life));
         if is_refused {

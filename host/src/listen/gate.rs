@@ -27,6 +27,17 @@ pub(super) fn check<B>(request: &Request<B>) -> Result<Authority, MessageError> 
     authority(request)
 }
 
+/// Says in `Host` whom an absolute target is for, so that nobody behind takes it for another's (RFC 9112 §3.2.2).
+pub(super) fn settle_host<B>(request: &mut Request<B>) {
+    if request.version() == Version::HTTP_2 {
+        return;
+    }
+    let target = request.uri().authority().and_then(|target| HeaderValue::from_str(target.as_str()).ok());
+    if let Some(target) = target {
+        request.headers_mut().insert(HOST, target);
+    }
+}
+
 fn check_target<B>(request: &Request<B>) -> Result<(), MessageError> {
     let uri = request.uri();
     let target = uri.path_and_query().map_or("", |target| target.as_str());
@@ -80,8 +91,8 @@ fn check_framing<B>(request: &Request<B>) -> Result<(), MessageError> {
     }
 }
 
-/// An absolute target's authority counts and `Host` does not (RFC 9112 §3.2.2); but one that says
-/// something else is more likely an attack than a proxy's way, and is refused.
+/// An absolute target's authority counts, and `Host` does not (RFC 9112 §3.2.2). In HTTP/2 the two are of one host, or the
+/// request is malformed (RFC 9113 §8.3.1).
 fn authority<B>(request: &Request<B>) -> Result<Authority, MessageError> {
     let mut hosts = request.headers().get_all(HOST).into_iter();
     let host = hosts.next();
@@ -90,7 +101,9 @@ fn authority<B>(request: &Request<B>) -> Result<Authority, MessageError> {
     }
     let host = host.map(|host| host.to_str().map_err(|_| INVALID_HOST)).transpose()?;
     let asked = match (request.uri().authority(), host) {
-        (Some(target), Some(host)) if !target.as_str().eq_ignore_ascii_case(host) => {
+        (Some(target), Some(host))
+            if request.version() == Version::HTTP_2 && !target.as_str().eq_ignore_ascii_case(host) =>
+        {
             return Err(MessageError::Malformed("the target and the Host field name different hosts"));
         }
         (Some(target), _) => target.as_str(),
@@ -170,7 +183,7 @@ mod tests {
             (Request::get("/").header(HOST, "u@a.example"), "user information"),
             (Request::get("/").header(HOST, "a.example:99999"), "a port that is none"),
             (Request::get("/").header(HOST, "a.example:+80"), "a port with a sign"),
-            (get("http://b.example/"), "a target of another host"),
+            (get("http://b.example/").version(Version::HTTP_2), "a target of another host, in HTTP/2"),
             (get("/").header(EXPECT, "200-ok"), "an unknown expectation"),
             (get("/").header(TRANSFER_ENCODING, "gzip, chunked"), "another coding"),
             (
@@ -187,7 +200,7 @@ mod tests {
         for (request, what) in table {
             assert!(checked(request).is_err(), "{what}");
         }
-        assert!(checked(get("http://a.example/")).is_ok());
+        assert_eq!(&*checked(get("http://b.example:80/")).unwrap().authority, "b.example:80");
         assert!(checked(Request::options("*").header(HOST, "a.example")).is_ok());
         let fields = |count| (1..count).fold(get("/"), |request, _| request.header("x-a", "1"));
         assert!(checked(fields(MAX_HEAD_FIELDS)).is_ok());

@@ -80,8 +80,8 @@ counts with any code: codes are for logs.
 ";
 
 const EXCEPTIONS: &str = "
-Where Jackfield does otherwise, it is because two programs in a row would differ: a target of another host than `Host`, and
-white space before a chunk's extension, are refused, though one is to be preferred and the other to be removed. An `https`
+Where Jackfield does otherwise, it is because two programs in a row would differ: white space before a chunk's extension is
+refused, though it is to be removed. An `https`
 target is taken over a connection without TLS, for a proxy may have ended TLS. Of a `:path` with a fragment the fragment is
 dropped, and of trailers the pseudo-headers, before a host that stands on h2 sees either; no plugin sees them, and
 nothing is forwarded.

@@ -77,6 +77,7 @@ fn site(deadline: Duration) -> Result<(String, SocketAddr)> {
 listen = ["127.0.0.1:0"]
 probes = "{probes}"
 connections = 40000
+concurrency = 3000
 connections-per-client = 40000
 
 [host.timeouts]
@@ -94,7 +95,7 @@ queue = 20000
 
 [tenants.bench.plugins.http]
 component = {:?}
-limits = {{ concurrency = 900, queue = 20000, queue-wait = "1min", cpu = "10s" }}
+limits = {{ concurrency = 3000, queue = 20000, queue-wait = "1min", cpu = "10s" }}
 
 [[tenants.bench.routes]]
 path = "/{{*rest}}"
