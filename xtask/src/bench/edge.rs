@@ -25,8 +25,9 @@ const GUEST: &str = "guest-http";
 /// Every deadline of the host in this bench.
 const DEADLINE: Duration = Duration::from_secs(8);
 
-/// What a deadline may be missed by: the host looks at each connection in turn, and the machine is busy.
-const LATE: Duration = Duration::from_secs(4);
+/// What a deadline may be missed by: thousands of clients come at once, on a machine that they share with the host; and the
+/// deadline of who takes nothing begins when the system's buffers are full.
+const LATE: Duration = Duration::from_secs(25);
 
 /// For anything of which the host decides.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -304,7 +305,7 @@ async fn beside_slow(host: &Server, probes: SocketAddr, count: usize) -> Result<
         times.sort_unstable();
         let last = times.last().copied().unwrap_or_default();
         writeln!(report, "  {kind:?}: {} cut, the last after {:.1} s", times.len(), last.as_secs_f64())?;
-        ensure!(last < DEADLINE * 2 + LATE, "{kind:?} is cut after {last:?}, at a deadline of {DEADLINE:?}");
+        ensure!(last < DEADLINE + LATE, "{kind:?} is cut after {last:?}, at a deadline of {DEADLINE:?}");
     }
     nothing_is_left(probes).await?;
     Ok(report)

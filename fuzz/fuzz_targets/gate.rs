@@ -1,0 +1,77 @@
+//! Any head that a lenient parser takes, as HTTP/1 and as HTTP/2: the gate does not panic, and whom it lets through it names in a
+//! way that nobody can read otherwise.
+
+#![no_main]
+
+use std::sync::Arc;
+
+use http::{HeaderName, HeaderValue, Method, Request, Version};
+use libfuzzer_sys::fuzz_target;
+
+/// What the gate takes from the rooms around it.
+mod request {
+    use std::sync::Arc;
+
+    #[derive(Debug)]
+    pub(crate) struct Authority {
+        pub(crate) authority: Arc<str>,
+        pub(crate) host: Arc<str>,
+    }
+
+    #[derive(Debug)]
+    #[allow(dead_code)]
+    pub(crate) enum MessageError {
+        Malformed(&'static str),
+        Expectation,
+        Coding,
+        Method,
+        TargetLength { most: usize },
+        HeadTooLarge,
+    }
+}
+
+mod connection {
+    pub(crate) const MAX_HEAD_FIELDS: usize = 16;
+}
+
+#[allow(dead_code)]
+#[path = "../../host/src/listen/gate.rs"]
+mod gate;
+
+fn read(bytes: &[u8], version: Version) -> Option<Request<()>> {
+    let mut fields = [httparse::EMPTY_HEADER; 32];
+    let mut head = httparse::Request::new(&mut fields);
+    head.parse(bytes).ok().filter(httparse::Status::is_complete)?;
+    let mut request = Request::new(());
+    *request.method_mut() = Method::from_bytes(head.method?.as_bytes()).ok()?;
+    *request.uri_mut() = head.path?.parse().ok()?;
+    *request.version_mut() = version;
+    for field in head.headers.iter() {
+        let name = HeaderName::from_bytes(field.name.as_bytes()).ok()?;
+        request.headers_mut().append(name, HeaderValue::from_bytes(field.value).ok()?);
+    }
+    Some(request)
+}
+
+fuzz_target!(|bytes: &[u8]| {
+    for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
+        let Some(mut request) = read(bytes, version) else { return };
+        let checked = gate::check(&request);
+        gate::join_cookies(request.headers_mut());
+        gate::settle_host(&mut request);
+        let Ok(asked) = checked else { continue };
+        let is_plain = |text: &Arc<str>| {
+            text.bytes().all(|byte| byte.is_ascii_graphic() && !byte.is_ascii_uppercase() && !b"@/?#,".contains(&byte))
+        };
+        assert!(is_plain(&asked.authority) && is_plain(&asked.host), "{asked:?}");
+        assert!(asked.authority.starts_with(&*asked.host), "{asked:?}");
+        assert!(version == Version::HTTP_10 || !asked.host.is_empty(), "{asked:?}");
+        if let Some(target) = request.uri().authority() {
+            assert_eq!(target.as_str().to_ascii_lowercase(), *asked.authority);
+        }
+        // What was settled is what was asked for.
+        if let Some(host) = request.headers().get(http::header::HOST) {
+            assert_eq!(host.to_str().unwrap().to_ascii_lowercase(), *asked.authority);
+        }
+    }
+});
