@@ -36,7 +36,7 @@ impl Process {
     /// # Panics
     /// If it was not built or does not start.
     pub fn start<S: AsRef<std::ffi::OsStr>>(folder: &Path, arguments: impl IntoIterator<Item = S>) -> Self {
-        Self::heard(Command::new(program()).args(arguments), folder)
+        Self::heard(Command::new(program()).args(arguments).stdin(Stdio::null()), folder)
     }
 
     fn heard(command: &mut Command, folder: &Path) -> Self {
@@ -57,12 +57,11 @@ impl Process {
     /// # Panics
     /// If it was not built or does not start.
     pub fn start_with_socket(folder: &Path, socket: &std::net::TcpListener) -> Self {
-        use std::os::fd::AsRawFd;
-        rustix::io::fcntl_setfd(socket, rustix::io::FdFlags::empty()).expect("the socket is open");
-        // The process id that is to be told is known only there.
-        let script = format!("LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" serve 3<&{}", socket.as_raw_fd());
+        // The process id that is to be told is known only there, and so is the descriptor's number.
+        let script = "LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" serve 3<&0 0</dev/null";
         let mut command = Command::new("sh");
-        command.arg("-c").arg(script).arg(program());
+        let socket = socket.try_clone().expect("a socket can be had twice");
+        command.args(["-c", script]).arg(program()).stdin(std::os::fd::OwnedFd::from(socket));
         Self::heard(&mut command, folder)
     }
 
@@ -74,11 +73,11 @@ impl Process {
         folder: &Path,
         arguments: impl IntoIterator<Item = S>,
     ) -> Self {
-        Self::spawn(Command::new(program()).args(arguments), folder)
+        Self::spawn(Command::new(program()).args(arguments).stdin(Stdio::null()), folder)
     }
 
     fn spawn(command: &mut Command, folder: &Path) -> Self {
-        let command = command.current_dir(folder).stdin(Stdio::null()).stdout(Stdio::null());
+        let command = command.current_dir(folder).stdout(Stdio::null());
         let child = command.stderr(Stdio::piped()).spawn().expect("jackfield starts");
         Self { child, lines: Arc::default() }
     }

@@ -161,3 +161,25 @@ async fn a_connection_that_has_rested_goes_on_as_if_nothing_had_been() {
     let idle = r#"jackfield_connections_closed_total{reason="idle"}"#;
     host.wait_until("they are counted as idle", async || host.metric(idle) == 2.0).await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_its_answer_did_not_wait_for_is_never_taken_for_a_request_however_late_it_comes() {
+    let site = SITE.replace("guest_misbehave.wasm", "guest_http.wasm");
+    let host = Host::start(&site).await;
+    let mut stream = connect(&host).await;
+    let hidden = "GET /info HTTP/1.1\nhost: hidden.example\n\n";
+    let head =
+        format!("POST /early-then-read HTTP/1.1\r\nhost: a\r\ncontent-length: {}\r\n\r\n", hidden.len());
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = vec![0; 4096];
+    let read = tokio::time::timeout(PATIENCE, stream.read(&mut answer)).await.unwrap().unwrap();
+    assert!(answer[..read].starts_with(b"HTTP/1.1 200 "), "{}", answer[..read].escape_ascii());
+    // As long as an idle connection takes to rest, and more.
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    stream.write_all(hidden.as_bytes()).await.unwrap();
+    stream.write_all(b"GET /info HTTP/1.1\r\nhost: seen.example\r\nconnection: close\r\n\r\n").await.unwrap();
+    let (rest, _) = until_closed(&mut stream).await;
+    assert!(!rest.contains("hidden.example"), "{rest}");
+    assert!(rest.matches("HTTP/1.1 ").count() <= 1, "{rest}");
+    assert!(!host.log().iter().any(|line| line["host"] == "hidden.example"));
+}

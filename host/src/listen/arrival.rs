@@ -52,17 +52,16 @@ impl Arrival {
         let stream = Socket::new(stream, orders.clone());
         if self.spoken.tls {
             // Boxed: a connection without TLS is not to have the size of one with it.
-            return Box::pin(self.serve_tls(stream, orders, client.address())).await;
+            return Box::pin(self.serve_tls(stream, orders, client)).await;
         }
-        let caller = Caller { client: client.address(), scheme: Scheme::Http, server_name: None };
-        self.connection(caller).run(stream, orders, Protocol::AsItBegins).await
+        self.connection(client, Scheme::Http, None).run(stream, orders, Protocol::AsItBegins).await
     }
 
     async fn serve_tls(
         mut self,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         orders: Arc<Orders>,
-        client: Option<IpAddr>,
+        client: Client,
     ) -> Closed {
         // Boxed, and gone with its handshake.
         let handshake = Box::pin(self.tls.accept(stream, self.settings.handshake));
@@ -72,11 +71,10 @@ impl Arrival {
         };
         match inside {
             Ok(Inside { stream, protocol, server_name }) => {
-                let caller = Caller { client, scheme: Scheme::Https, server_name };
-                self.connection(caller).run(stream, orders, protocol).await
+                self.connection(client, Scheme::Https, server_name).run(stream, orders, protocol).await
             }
             Err(error) => {
-                self.tell(client, &error);
+                self.tell(client.address(), &error);
                 Closed::Handshake
             }
         }
@@ -88,8 +86,15 @@ impl Arrival {
         line.field("client", client).display("error", error).send();
     }
 
-    fn connection(self, caller: Caller) -> Connection {
-        Connection { requests: self.requests, settings: self.settings, stage: self.stage, caller }
+    fn connection(self, client: Client, scheme: Scheme, server_name: Option<Arc<str>>) -> Connection {
+        let is_trusted = match client {
+            Client::Peer(peer) => self.settings.trusted.has(peer),
+            // Who has no address is not who connects to a Unix socket here.
+            Client::PassedOn(client) => client.is_some() && self.settings.trusted.has(client),
+        };
+        let caller = Caller { client: client.address(), scheme, server_name };
+        let Self { requests, settings, stage, .. } = self;
+        Connection { requests, settings, stage, caller, is_trusted }
     }
 
     /// Whose connection it is.
@@ -119,6 +124,7 @@ impl Arrival {
 }
 
 /// Whose connection it is.
+#[derive(Clone, Copy)]
 enum Client {
     /// Of who connected.
     Peer(Option<IpAddr>),
@@ -127,17 +133,17 @@ enum Client {
 }
 
 impl Client {
-    fn address(&self) -> Option<IpAddr> {
+    fn address(self) -> Option<IpAddr> {
         match self {
-            Self::Peer(address) | Self::PassedOn(address) => *address,
+            Self::Peer(address) | Self::PassedOn(address) => address,
         }
     }
 
     /// Who has not been counted yet: the proxy was not, since it is trusted.
-    fn passed_on(&self) -> Option<IpAddr> {
+    fn passed_on(self) -> Option<IpAddr> {
         match self {
             Self::Peer(_) => None,
-            Self::PassedOn(address) => *address,
+            Self::PassedOn(address) => address,
         }
     }
 }

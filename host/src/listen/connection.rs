@@ -58,6 +58,9 @@ pub(super) const LINGER: Duration = Duration::from_secs(2);
 /// then answered with `connection: close`.
 pub(super) const LAST_CALL: Duration = Duration::from_secs(1);
 
+/// How long a client may take to know that a connection takes no further request.
+const TIME_TO_KNOW: Duration = Duration::from_secs(3);
+
 /// How long an HTTP/1 connection is without a request before it rests, without hyper: most connections are idle for most of
 /// their time, and hyper's buffers are most of what they weigh.
 const REST_AFTER: Duration = Duration::from_secs(5);
@@ -71,6 +74,8 @@ pub(super) struct Connection {
     pub(super) settings: Arc<Settings>,
     pub(super) stage: watch::Receiver<Stage>,
     pub(super) caller: Caller,
+    /// Whether it is of a proxy whose word on clients is taken.
+    pub(super) is_trusted: bool,
 }
 
 /// Which HTTP is spoken.
@@ -109,13 +114,19 @@ impl Connection {
             () = told_to_stop(&mut self.stage, LAST_CALL) => return Closed::Drained,
         };
         let Ok((came, protocol)) = begun else { return Closed::Client };
-        let asking = Asking::new(self.caller, &self.settings.trusted);
+        let asking = Asking::new(self.caller, self.is_trusted.then(|| self.settings.trusted.clone()));
         let service = Arc::new(Service { requests: self.requests, asking, life: life.clone() });
         let service = service_fn(move |request| service.clone().serve(request));
         // Over HTTP/2 a client is told which of its requests count.
         let last_call = if protocol == Protocol::Http2 { Duration::ZERO } else { LAST_CALL };
-        let mut watch =
-            Watch { life, settings: self.settings, ending: None, last_call, last_call_ends: None };
+        let mut watch = Watch {
+            life,
+            settings: self.settings,
+            ending: None,
+            begun_in_time: None,
+            last_call,
+            last_call_ends: None,
+        };
         if protocol == Protocol::Http2 {
             let stream = Frames::new(Prefixed::new(stream, came), watch.life.clone());
             let mut connection = http2().serve_connection(TokioIo::new(stream), service);
@@ -132,7 +143,12 @@ impl Connection {
                 return why;
             }
             // hyper goes, with its buffers; it has read nothing of the next head, for it is given whole heads alone.
-            stream = connection.into_parts().io.into_inner();
+            let parts = connection.into_parts();
+            stream = parts.io.into_inner();
+            if !stream.is_between() || !parts.read_buf.is_empty() {
+                // Were it in the middle of a request, the next hyper would take a body for a head.
+                return Closed::Client;
+            }
             if let Some(why) = watch.while_it_rests(stream.more(), &mut self.stage).await {
                 // A client of TLS is told.
                 let _ = timeout(LINGER, stream.shutdown()).await;
@@ -224,8 +240,10 @@ pub(super) async fn told_to_stop(stage: &mut watch::Receiver<Stage>, patience: D
 struct Watch {
     life: Arc<Life>,
     settings: Arc<Settings>,
-    /// Why it takes no further request.
-    ending: Option<Closed>,
+    /// Why it takes no further request, and since when.
+    ending: Option<(Closed, Instant)>,
+    /// How many requests it had had when its client knew.
+    begun_in_time: Option<u64>,
     /// How long the next request is waited for once the host stops, and until when.
     last_call: Duration,
     last_call_ends: Option<Instant>,
@@ -265,7 +283,7 @@ impl Watch {
                 // How its requests ended is accounted for already.
                 _ended = connection.as_mut() => {
                     let is_flooded = self.life.is_flooded.load(Ordering::Relaxed);
-                    let why = if is_flooded { Closed::Flood } else { self.ending.unwrap_or(Closed::Client) };
+                    let why = if is_flooded { Closed::Flood } else { self.ending.map_or(Closed::Client, |(why, _)| why) };
                     return Over::Closed(why);
                 }
                 () = look.as_mut() => {
@@ -282,7 +300,7 @@ impl Watch {
                             look.as_mut().reset(after(now, self.tick()));
                         }
                         Verdict::Ends(why) => {
-                            self.ending = Some(why);
+                            self.ending = Some((why, now));
                             self.life.is_last.store(true, Ordering::Relaxed);
                             connection.as_mut().graceful_shutdown();
                             look.as_mut().reset(after(now, self.tick()));
@@ -328,9 +346,9 @@ impl Watch {
         life.idle_since().filter(|_| is_quiet).map(|since| after(since, rest_after))
     }
 
-    fn verdict(&self, now: Instant) -> Verdict {
-        let Self { life, settings, ending, last_call: _, last_call_ends } = self;
+    fn verdict(&mut self, now: Instant) -> Verdict {
         let mut next = after(now, self.tick());
+        let Self { life, settings, ending, begun_in_time, last_call: _, last_call_ends } = self;
         let mut is_over = |since: Instant, patience| {
             let end = after(since, patience);
             if end > now {
@@ -347,12 +365,19 @@ impl Watch {
         }
         let idle_since = life.idle_since().filter(|_| life.head_since().is_none());
         let (patience, idle) =
-            if life.has_begun() { (settings.idle, Closed::Idle) } else { (settings.head, Closed::Silent) };
+            if life.begun() > 0 { (settings.idle, Closed::Idle) } else { (settings.head, Closed::Silent) };
         if idle_since.is_some_and(|since| is_over(since, patience)) {
             return match ending {
-                Some(why) => Verdict::IsCut(*why),
+                Some((why, _)) => Verdict::IsCut(*why),
                 None => Verdict::Ends(idle),
             };
+        }
+        // h2 (0.4.20) goes on taking requests until the client has acknowledged that it was told, which it may never do.
+        if let Some((why, told_at)) = ending
+            && is_over(*told_at, TIME_TO_KNOW)
+            && life.begun() > *begun_in_time.get_or_insert_with(|| life.begun())
+        {
+            return Verdict::IsCut(*why);
         }
         if ending.is_none() && is_over(life.began(), settings.age) {
             return Verdict::Ends(Closed::Aged);

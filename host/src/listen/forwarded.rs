@@ -52,13 +52,9 @@ pub(super) struct Asking {
 }
 
 impl Asking {
-    pub(super) fn new(connection: Caller, trusted: &Arc<Trusted>) -> Self {
-        let is_trusted = trusted.has(connection.client);
-        Self {
-            address: connection.client.and_then(field),
-            connection,
-            trusted: is_trusted.then(|| trusted.clone()),
-        }
+    /// `trusted` is there if the connection is of one of them.
+    pub(super) fn new(connection: Caller, trusted: Option<Arc<Trusted>>) -> Self {
+        Self { address: connection.client.and_then(field), connection, trusted }
     }
 
     /// Who sends the request with these fields, which are then true.
@@ -72,10 +68,7 @@ impl Asking {
             ForwardedFields::XForwarded => Told::by_x_forwarded(headers, trusted),
             ForwardedFields::Forwarded => Told::by_forwarded(headers, trusted),
         };
-        match trusted.fields {
-            ForwardedFields::XForwarded => remove(headers, |name| *name == header::FORWARDED),
-            ForwardedFields::Forwarded => remove(headers, is_of_a_proxy),
-        }
+        remove(headers, is_of_a_proxy);
         let caller = Caller {
             client: told.client.unwrap_or(self.connection.client),
             scheme: told.scheme.unwrap_or(self.connection.scheme),
@@ -111,15 +104,14 @@ impl Told {
 
     fn by_forwarded(headers: &HeaderMap, trusted: &Trusted) -> Self {
         let mut told = Self::default();
-        for element in listed(headers, &header::FORWARDED).into_iter().rev() {
-            let parameter = |name: &str| {
-                let mut parameters =
-                    split_unquoted(element, ';').into_iter().filter_map(|pair| pair.split_once('='));
-                let (_, value) = parameters.find(|(given, _)| given.trim().eq_ignore_ascii_case(name))?;
-                Some(value.trim().trim_matches('"'))
-            };
-            told.client = Some(parameter("for").and_then(node));
-            told.scheme = parameter("proto").and_then(scheme).or(told.scheme);
+        let lines =
+            headers.get_all(header::FORWARDED).iter().map(|line| line.to_str().ok().and_then(elements));
+        // In a line that is none, who was added last cannot be told from what the client made up.
+        let unknown = || vec![Element::default()];
+        let lines: Vec<_> = lines.map(|line| line.unwrap_or_else(unknown)).collect();
+        for element in lines.iter().flatten().rev() {
+            told.client = Some(element.of("for").and_then(node));
+            told.scheme = element.of("proto").and_then(scheme).or(told.scheme);
             if !told.client.flatten().is_some_and(|address| trusted.has(Some(address))) {
                 break;
             }
@@ -128,21 +120,70 @@ impl Told {
     }
 }
 
-/// The items of a field that is a list, over all its lines.
+/// What one proxy says: names, each once, and their values (RFC 7239 §4).
+#[derive(Debug, Default)]
+struct Element(Vec<(String, String)>);
+
+impl Element {
+    fn of(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(given, _)| given.eq_ignore_ascii_case(name)).map(|(_, value)| value.as_str())
+    }
+}
+
+/// The elements of one line, if it is one.
+fn elements(line: &str) -> Option<Vec<Element>> {
+    let mut elements = vec![Element::default()];
+    let mut rest = line.trim_start();
+    while !rest.is_empty() {
+        if let Some(behind) = rest.strip_prefix(',') {
+            elements.push(Element::default());
+            rest = behind.trim_start();
+        } else if let Some(behind) = rest.strip_prefix(';') {
+            rest = behind.trim_start();
+        } else {
+            let (name, behind) = rest.split_once('=')?;
+            let (value, behind) = match behind.strip_prefix('"') {
+                Some(quoted) => unquoted(quoted)?,
+                None => {
+                    let end = behind.find([',', ';', ' ', '\t', '"']).unwrap_or(behind.len());
+                    let (value, behind) = behind.split_at_checked(end)?;
+                    (value.to_owned(), behind)
+                }
+            };
+            let element = elements.last_mut()?;
+            if name.is_empty() || name.contains([',', ';', ' ', '\t', '"']) || element.of(name).is_some() {
+                return None;
+            }
+            element.0.push((name.to_owned(), value));
+            rest = behind.trim_start();
+            if !rest.is_empty() && !rest.starts_with([',', ';']) {
+                return None;
+            }
+        }
+    }
+    elements.retain(|element| !element.0.is_empty());
+    Some(elements)
+}
+
+/// A quoted string's text, behind its first quote, and what follows its last (RFC 9110 §5.6.4).
+fn unquoted(text: &str) -> Option<(String, &str)> {
+    let mut value = String::new();
+    let mut characters = text.chars();
+    loop {
+        match characters.next()? {
+            '"' => return Some((value, characters.as_str())),
+            '\\' => value.push(characters.next()?),
+            character => value.push(character),
+        }
+    }
+}
+
+/// The items of a field that is a list, over all its lines. There are no quotes in it.
 fn listed<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a str> {
     let lines = headers.get_all(name).into_iter();
     // What is not ASCII is no address and no scheme.
-    let items = lines.flat_map(|line| split_unquoted(line.to_str().unwrap_or("?"), ','));
+    let items = lines.flat_map(|line| line.to_str().unwrap_or("?").split(','));
     items.map(str::trim).filter(|item| !item.is_empty()).collect()
-}
-
-fn split_unquoted(text: &str, separator: char) -> Vec<&str> {
-    let mut is_quoted = false;
-    text.split(|c: char| {
-        is_quoted ^= c == '"';
-        c == separator && !is_quoted
-    })
-    .collect()
 }
 
 /// An address with or without a port (RFC 7239 §6); what is hidden or unknown is none.
@@ -193,7 +234,8 @@ mod tests {
         let networks = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap()).to_vec();
         let trusted = Arc::new(Trusted { networks, unix: false, fields });
         let client = Some(peer.parse().unwrap());
-        Asking::new(Caller { client, scheme: Scheme::Http, server_name: None }, &trusted)
+        let trusted = trusted.has(client).then_some(trusted);
+        Asking::new(Caller { client, scheme: Scheme::Http, server_name: None }, trusted)
     }
 
     fn headers(given: &[(&'static str, &str)]) -> HeaderMap {
@@ -234,7 +276,7 @@ mod tests {
     fn a_trusted_proxy_tells_who_asks() {
         use ForwardedFields::{Forwarded, XForwarded};
         // What is given as X-Forwarded-For or as Forwarded, and who asks by that.
-        let table: [(ForwardedFields, &[&str], Option<&str>); 16] = [
+        let table: [(ForwardedFields, &[&str], Option<&str>); 22] = [
             (XForwarded, &["192.0.2.7"], Some(CLIENT)),
             (XForwarded, &["198.51.100.9, 192.0.2.7"], Some(CLIENT)),
             (XForwarded, &["198.51.100.9", "192.0.2.7"], Some(CLIENT)),
@@ -251,6 +293,13 @@ mod tests {
             (Forwarded, &["for=\"[2001:db8::7]:4711\""], Some("2001:db8::7")),
             (Forwarded, &["for=192.0.2.7, for=_hidden"], None),
             (Forwarded, &["by=10.0.0.1"], None),
+            // A client's quotes do not swallow what the proxy adds.
+            (XForwarded, &["\", 192.0.2.7"], Some(CLIENT)),
+            (XForwarded, &["\"198.51.100.9, 192.0.2.7"], Some(CLIENT)),
+            (Forwarded, &["for=198.51.100.9;x=\"\\\"\", for=192.0.2.7"], Some(CLIENT)),
+            (Forwarded, &["for=198.51.100.9;x=\", for=192.0.2.7"], None),
+            (Forwarded, &["for=198.51.100.9;for=198.51.100.8", "for=192.0.2.7"], Some(CLIENT)),
+            (Forwarded, &["for=192.0.2.7;for=198.51.100.8"], None),
         ];
         for (fields, given, client) in table {
             let (name, other) = match fields {

@@ -58,7 +58,19 @@ impl<S> Strict<S> {
         Self { stream, scan: Scan::default(), life, held: came, given: 0, state: State::Reading, heads: 0 }
     }
 
+    /// Whether nothing is held of which hyper has a part already: a body that is still to come is for the one hyper that
+    /// has its head.
+    pub(super) fn is_between(&self) -> bool {
+        matches!(self.state, State::Wanting) && self.scan.place() == Place::Between
+    }
+
     fn scan(&mut self) -> io::Result<()> {
+        let scanned = self.scan_on();
+        self.life.is_between.store(self.is_between(), Ordering::Relaxed);
+        scanned
+    }
+
+    fn scan_on(&mut self) -> io::Result<()> {
         let bytes = self.held.get(self.given..).unwrap_or_default();
         if bytes.is_empty() {
             self.forget();

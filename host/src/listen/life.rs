@@ -34,6 +34,8 @@ pub(super) struct Life {
     offered: Mutex<BTreeMap<u64, Instant>>,
     /// The request of HTTP/1 that is none, by its number, and why.
     refused: OnceLock<(u64, MessageError)>,
+    /// Whether nothing of a request has come that is not whole. Of HTTP/2 only its library knows.
+    pub(super) is_between: AtomicBool,
     /// Whether a write waits for the client to take something.
     pub(super) is_write_waiting: AtomicBool,
     /// Whether the answers that come are the last.
@@ -60,6 +62,7 @@ impl Life {
             head_since: AtomicU64::new(NOT),
             offered: Mutex::default(),
             refused: OnceLock::new(),
+            is_between: AtomicBool::new(true),
             is_write_waiting: AtomicBool::new(false),
             is_last: AtomicBool::new(false),
             head_is_late: AtomicBool::new(false),
@@ -74,10 +77,11 @@ impl Life {
         self.began
     }
 
-    /// Since when there is no request; none if there is one.
+    /// Since when there is no request; none if there is one, or a body that its answer did not wait for.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         let [begun, ended] = [&self.begun, &self.ended].map(|count| count.load(Ordering::Acquire));
-        (begun == ended).then(|| self.at(self.active_at.load(Ordering::Relaxed)))
+        let is_idle = begun == ended && self.is_between.load(Ordering::Relaxed);
+        is_idle.then(|| self.at(self.active_at.load(Ordering::Relaxed)))
     }
 
     /// The client has taken something.
@@ -85,9 +89,9 @@ impl Life {
         self.active_at.store(self.now(), Ordering::Relaxed);
     }
 
-    /// Whether there was a request yet.
-    pub(super) fn has_begun(&self) -> bool {
-        self.begun.load(Ordering::Relaxed) > 0
+    /// How many requests there were yet.
+    pub(super) fn begun(&self) -> u64 {
+        self.begun.load(Ordering::Relaxed)
     }
 
     /// Since when a head has been coming; none if none is.

@@ -118,7 +118,11 @@ impl Server {
         let accepting = Accepting {
             requests,
             tls: tls.clone(),
-            places: Places::new(settings.connections, settings.connections_per_client),
+            // Each listener has one for whoever comes next, also if that is nobody.
+            places: Places::new(
+                settings.connections.saturating_add(bound.len()).saturating_sub(1),
+                settings.connections_per_client,
+            ),
             settings: Arc::new(settings),
             ledger: ledger.clone(),
             stage: watched,

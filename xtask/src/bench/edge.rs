@@ -52,14 +52,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut report = String::new();
     let idle = usize::from(arguments.slow);
-    let bare = Server::bare_hyper(&release("xtask"), "hello")?;
-    report += &runtime.block_on(weigh("bare hyper", &bare, idle))?;
-    drop(bare);
-    // With deadlines that end nothing meanwhile.
-    let (site, _) = site(Duration::from_secs(600))?;
-    let host = Server::jackfield(&release("jackfield"), &site)?;
-    report += &runtime.block_on(weigh("jackfield", &host, idle))?;
-    drop(host);
+    // Each on a server of its own: what one leaves to the allocator, the next would use.
+    for says_something in [false, true] {
+        let bare = Server::bare_hyper(&release("xtask"), "hello")?;
+        report += &runtime.block_on(weigh("bare hyper", &bare, idle, says_something))?;
+        drop(bare);
+        // With deadlines that end nothing meanwhile.
+        let (site, _) = site(Duration::from_secs(600))?;
+        let host = Server::jackfield(&release("jackfield"), &site)?;
+        report += &runtime.block_on(weigh("jackfield", &host, idle, says_something))?;
+    }
 
     let (site, probes) = self::site(DEADLINE)?;
     let host = Server::jackfield(&release("jackfield"), &site)?;
@@ -107,33 +109,27 @@ plugin = "http"
     Ok((site, probes))
 }
 
-/// What a connection weighs that has said nothing, and one that is kept alive after a request.
-async fn weigh(name: &str, server: &Server, count: usize) -> Result<String> {
-    eprintln!("==> {count} idle connections to {name}");
+/// What a connection weighs that has said nothing, or one that is kept alive after a request.
+async fn weigh(name: &str, server: &Server, count: usize, says_something: bool) -> Result<String> {
+    let what = if says_something { "kept alive" } else { "silent" };
+    eprintln!("==> {count} idle connections to {name}, {what}");
     // The first requests make what is made once.
     for _ in 0..200 {
         ask(&mut TcpStream::connect(server.address()).await?).await?;
     }
-    let mut line = String::new();
-    for says_something in [false, true] {
-        let before = server.resident_bytes()?;
-        let mut connections = Vec::with_capacity(count);
-        for _ in 0..count {
-            let mut connection = TcpStream::connect(server.address()).await?;
-            if says_something {
-                ask(&mut connection).await?;
-            }
-            connections.push(connection);
+    let before = server.resident_bytes()?;
+    let mut connections = Vec::with_capacity(count);
+    for _ in 0..count {
+        let mut connection = TcpStream::connect(server.address()).await?;
+        if says_something {
+            ask(&mut connection).await?;
         }
-        // Until a connection rests.
-        tokio::time::sleep(Duration::from_secs(7)).await;
-        let each = server.resident_bytes()?.saturating_sub(before) as f64 / count as f64 / 1024.0;
-        let what = if says_something { "kept alive" } else { "silent" };
-        writeln!(line, "{name}, {what}: {each:.1} KiB a connection of {count}")?;
-        drop(connections);
-        tokio::time::sleep(Duration::from_secs(1)).await;
+        connections.push(connection);
     }
-    Ok(line)
+    // Until a connection rests.
+    tokio::time::sleep(Duration::from_secs(7)).await;
+    let each = server.resident_bytes()?.saturating_sub(before) as f64 / count as f64 / 1024.0;
+    Ok(format!("{name}, {what}: {each:.1} KiB a connection of {count}\n"))
 }
 
 /// One request of an honest client on a connection that it keeps.

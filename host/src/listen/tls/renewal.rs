@@ -34,7 +34,7 @@ struct Followed {
 /// What is wrong with the files as they are now.
 enum Fault {
     Nothing,
-    Untold(PairError),
+    Untold,
     Told,
 }
 
@@ -139,15 +139,11 @@ enum Looked {
 impl Followed {
     fn look(&mut self) -> Looked {
         let stamp = Stamp::of(self.pair.files());
-        if stamp == self.seen {
-            return match std::mem::replace(&mut self.fault, Fault::Told) {
-                Fault::Untold(error) => Looked::Fault(error),
-                fault => {
-                    self.fault = fault;
-                    Looked::Same
-                }
-            };
+        let is_seen = stamp == self.seen;
+        if is_seen && matches!(self.fault, Fault::Nothing) {
+            return Looked::Same;
         }
+        // While there is a fault the files are read at each look: it may have been the system's, and not theirs.
         match Pair::read(self.pair.files().clone()) {
             Ok(pair) => {
                 let was_told = matches!(std::mem::replace(&mut self.fault, Fault::Nothing), Fault::Told);
@@ -158,8 +154,13 @@ impl Followed {
             }
             Err(error) => {
                 self.seen = stamp;
-                self.fault = Fault::Untold(error);
-                Looked::Same
+                let (fault, looked) = match self.fault {
+                    Fault::Told if is_seen => (Fault::Told, Looked::Same),
+                    Fault::Untold if is_seen => (Fault::Told, Looked::Fault(error)),
+                    Fault::Nothing | Fault::Untold | Fault::Told => (Fault::Untold, Looked::Same),
+                };
+                self.fault = fault;
+                looked
             }
         }
     }
