@@ -244,9 +244,9 @@ struct Watch {
     ending: Option<(Closed, Instant)>,
     /// How many requests it had had when its client knew.
     begun_in_time: Option<u64>,
-    /// How long the next request is waited for once the host stops, and until when.
+    /// How long a last request is waited for, and once there is to be no other, why not, and until when.
     last_call: Duration,
-    last_call_ends: Option<Instant>,
+    last_call_ends: Option<(Closed, Instant)>,
 }
 
 /// How watching ended.
@@ -263,6 +263,8 @@ enum Verdict {
     GoesOn(Instant),
     /// Its head is late, and is to be refused.
     HeadIsLate,
+    /// Its next answer is its last.
+    LastCall(Closed),
     /// It is to end with the requests that it is in.
     Ends(Closed),
     /// It is cut.
@@ -278,12 +280,14 @@ impl Watch {
         rest_after: Option<Duration>,
     ) -> Over {
         let mut look = pin!(sleep_until(after(Instant::now(), self.tick())));
+        let mut is_told = false;
         loop {
             tokio::select! {
                 // How its requests ended is accounted for already.
                 _ended = connection.as_mut() => {
                     let is_flooded = self.life.is_flooded.load(Ordering::Relaxed);
-                    let why = if is_flooded { Closed::Flood } else { self.ending.map_or(Closed::Client, |(why, _)| why) };
+                    let ending = self.ending.or(self.last_call_ends).map_or(Closed::Client, |(why, _)| why);
+                    let why = if is_flooded { Closed::Flood } else { ending };
                     return Over::Closed(why);
                 }
                 () = look.as_mut() => {
@@ -299,6 +303,10 @@ impl Watch {
                             self.life.head_is_late.store(true, Ordering::Relaxed);
                             look.as_mut().reset(after(now, self.tick()));
                         }
+                        Verdict::LastCall(why) => {
+                            self.call_last(why, now);
+                            look.as_mut().reset(now);
+                        }
                         Verdict::Ends(why) => {
                             self.ending = Some((why, now));
                             self.life.is_last.store(true, Ordering::Relaxed);
@@ -308,14 +316,21 @@ impl Watch {
                         Verdict::IsCut(why) => return Over::Closed(why),
                     }
                 }
-                () = told_to_stop(stages, Duration::ZERO), if self.last_call_ends.is_none() => {
-                    self.life.is_last.store(true, Ordering::Relaxed);
+                () = told_to_stop(stages, Duration::ZERO), if !is_told => {
+                    is_told = true;
                     let now = Instant::now();
-                    self.last_call_ends = Some(after(now, self.last_call));
+                    self.call_last(Closed::Drained, now);
                     look.as_mut().reset(now);
                 }
             }
         }
+    }
+
+    /// From now on each answer over HTTP/1 says that it is the last. hyper is not told while there is a request: where the head of
+    /// its answer has been sent, the client takes the connection for one that is kept, and may send another.
+    fn call_last(&mut self, why: Closed, now: Instant) {
+        self.life.is_last.store(true, Ordering::Relaxed);
+        self.last_call_ends.get_or_insert((why, after(now, self.last_call)));
     }
 
     /// Waits for the next request's first bytes; none if they came, else why they are not waited for any longer.
@@ -348,7 +363,7 @@ impl Watch {
 
     fn verdict(&mut self, now: Instant) -> Verdict {
         let mut next = after(now, self.tick());
-        let Self { life, settings, ending, begun_in_time, last_call: _, last_call_ends } = self;
+        let Self { life, settings, ending, begun_in_time, last_call, last_call_ends } = self;
         let mut is_over = |since: Instant, patience| {
             let end = after(since, patience);
             if end > now {
@@ -379,14 +394,15 @@ impl Watch {
         {
             return Verdict::IsCut(*why);
         }
-        if ending.is_none() && is_over(life.began(), settings.age) {
-            return Verdict::Ends(Closed::Aged);
-        }
         if ending.is_none()
-            && let Some(end) = last_call_ends
-            && (life.idle_since().is_none() || (idle_since.is_some() && is_over(*end, Duration::ZERO)))
+            && let Some((why, end)) = last_call_ends
+            && (last_call.is_zero()
+                || (!life.is_under_way() && life.head_since().is_none() && is_over(*end, Duration::ZERO)))
         {
-            return Verdict::Ends(Closed::Drained);
+            return Verdict::Ends(*why);
+        }
+        if last_call_ends.is_none() && is_over(life.began(), settings.age) {
+            return Verdict::LastCall(Closed::Aged);
         }
         Verdict::GoesOn(next)
     }

@@ -79,14 +79,19 @@ impl Life {
 
     /// Since when there is no request; none if there is one, or a body that its answer did not wait for.
     pub(super) fn idle_since(&self) -> Option<Instant> {
-        let [begun, ended] = [&self.begun, &self.ended].map(|count| count.load(Ordering::Acquire));
-        let is_idle = begun == ended && self.is_between.load(Ordering::Relaxed);
+        let is_idle = !self.is_under_way() && self.is_between.load(Ordering::Relaxed);
         is_idle.then(|| self.at(self.active_at.load(Ordering::Relaxed)))
     }
 
     /// The client has taken something.
     pub(super) fn took(&self) {
         self.active_at.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// Whether there is a request of which the answer is not finished.
+    pub(super) fn is_under_way(&self) -> bool {
+        let [begun, ended] = [&self.begun, &self.ended].map(|count| count.load(Ordering::Acquire));
+        begun != ended
     }
 
     /// How many requests there were yet.
