@@ -14,7 +14,7 @@
 //! | `forwarded` | who is asking, as trusted proxies tell |
 //! | `frames` | what an HTTP/2 client may send beside requests |
 //! | `gate` | what hyper lets through, and HTTP does not |
-//! | `socket`, `stall`, `linger`, `prefixed` | the layers between hyper and the system |
+//! | `socket`, `stall`, `linger`, `prefixed`, `layer` | the layers between hyper and the system |
 //! | `probes` | `/livez`, `/readyz`, `/metrics` |
 
 mod accept;
@@ -26,6 +26,7 @@ mod frames;
 mod gate;
 mod http1;
 mod inherited;
+mod layer;
 mod life;
 mod linger;
 mod places;

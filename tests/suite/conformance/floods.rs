@@ -1,8 +1,9 @@
 //! Floods: frames of which each is allowed, and of which so many ask for nothing.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-use jackfield_tests::{Host, alone};
+use jackfield_tests::{Host, Options, alone};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -235,4 +236,37 @@ fn resident_bytes() -> u64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("it has memory");
     let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("it is a number");
     kib << 10
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_goes_on_asking_when_told_that_its_connection_is_too_old_is_cut() {
+    let host = Options { host: "[host.timeouts]\nage = \"500ms\"".into(), ..Options::default() };
+    let host = Host::start_with(SITE, host).await;
+    let mut stream = TcpStream::connect(host.address()).await.unwrap();
+    stream.write_all(&hello()).await.unwrap();
+    let mut said = Said::default();
+    let mut ids = (1..).step_by(2);
+    // The host's PING, by whose answer h2 would know that it was heard, is never answered.
+    in_time("the host cuts the connection", async {
+        loop {
+            let id = ids.next().expect("there are many");
+            let asked = frame(HEADERS, END_STREAM | END_HEADERS, id, block(&GET));
+            if stream.write_all(&asked).await.is_err() {
+                return;
+            }
+            let mut piece = [0; 4096];
+            while !said.ends.contains_key(&id) {
+                match stream.read(&mut piece).await {
+                    Ok(read @ 1..) => said.read(&piece[..read]),
+                    _ => return,
+                }
+            }
+            // So that the connection ends for its age, and not for its haste.
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    })
+    .await;
+    assert_eq!(said.away, Some(0), "it was told, and of no error");
+    let aged = r#"jackfield_connections_closed_total{reason="aged"}"#;
+    host.wait_until("it is counted as aged", async || host.metric(aged) == 1.0).await;
 }

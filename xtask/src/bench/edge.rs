@@ -125,8 +125,10 @@ async fn weigh(name: &str, server: &Server, count: usize, says_something: bool) 
             ask(&mut connection).await?;
         }
         connections.push(connection);
+        // As they come to a server, and not all at once.
+        tokio::time::sleep(Duration::from_millis(3)).await;
     }
-    // Until a connection rests.
+    // Until the last of them rests.
     tokio::time::sleep(Duration::from_secs(7)).await;
     let each = server.resident_bytes()?.saturating_sub(before) as f64 / count as f64 / 1024.0;
     Ok(format!("{name}, {what}: {each:.1} KiB a connection of {count}\n"))
