@@ -129,26 +129,28 @@ impl Connection {
         };
         if protocol == Protocol::Http2 {
             let stream = Frames::new(Prefixed::new(stream, came), watch.life.clone());
-            let mut connection = http2().serve_connection(TokioIo::new(stream), service);
-            return match watch.until_over(Pin::new(&mut connection), &mut self.stage, None).await {
+            let mut connection = Box::new(http2().serve_connection(TokioIo::new(stream), service));
+            return match watch.until_over(Pin::new(&mut *connection), &mut self.stage, None).await {
                 Over::Closed(why) => why,
                 Over::Rests => Closed::Idle,
             };
         }
         let mut stream = Strict::new(stream, came, watch.life.clone());
         loop {
-            let mut connection = http1().serve_connection(TokioIo::new(stream), service.clone());
-            let over = watch.until_over(Pin::new(&mut connection), &mut self.stage, Some(REST_AFTER)).await;
+            // Boxed, both of them: what is idle is not to have their size.
+            let mut connection = Box::new(http1().serve_connection(TokioIo::new(stream), service.clone()));
+            let over = watch.until_over(Pin::new(&mut *connection), &mut self.stage, Some(REST_AFTER)).await;
             if let Over::Closed(why) = over {
                 return why;
             }
             // hyper goes, with its buffers; it has read nothing of the next head, for it is given whole heads alone.
-            let parts = connection.into_parts();
-            stream = parts.io.into_inner();
-            if !stream.is_between() || !parts.read_buf.is_empty() {
+            let http1::Parts { io, read_buf, .. } = connection.into_parts();
+            stream = io.into_inner();
+            if !stream.is_between() || !read_buf.is_empty() {
                 // Were it in the middle of a request, the next hyper would take a body for a head.
                 return Closed::Client;
             }
+            drop(read_buf);
             if let Some(why) = watch.while_it_rests(stream.more(), &mut self.stage).await {
                 // A client of TLS is told.
                 let _ = timeout(LINGER, stream.shutdown()).await;

@@ -28,6 +28,9 @@ const SHORT_NS: u64 = 500_000;
 /// for a turn at all.
 const FAR_BEHIND_NS: u64 = 2_000_000;
 
+/// No tenant is further behind than this, however long it was idle: what is between the two it may use at once.
+const MOST_BEHIND_NS: u64 = 10_000_000;
+
 /// How soon a stream that waits for its tenant's quota looks at it again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
@@ -227,12 +230,14 @@ impl Queue {
         }
         self.settle(share);
         let mut account = share.account();
-        let far_behind = FAR_BEHIND_NS.div_ceil(u64::from(share.weight()).max(1));
-        if account.place.is_some() || account.virtual_time.saturating_add(far_behind) > self.clock {
+        let by_weight = |cpu_ns: u64| cpu_ns.div_ceil(u64::from(share.weight()).max(1));
+        if account.place.is_some()
+            || account.virtual_time.saturating_add(by_weight(FAR_BEHIND_NS)) > self.clock
+        {
             return false;
         }
-        // It has saved up nothing: what it uses now counts from here, and before that is known it gets no other.
-        account.virtual_time = self.clock.saturating_sub(far_behind).saturating_add(1);
+        let most_behind = self.clock.saturating_sub(by_weight(MOST_BEHIND_NS));
+        account.virtual_time = account.virtual_time.max(most_behind);
         self.extra = self.extra.saturating_sub(1);
         true
     }

@@ -261,12 +261,41 @@ fn whoever_asks_for_far_less_than_the_others_have_does_not_wait_at_all() {
     quiet.charge(MS / 10);
     turns.give_back(&quiet);
     busy_for(8);
+    // However often it asks meanwhile: it has not used what it could.
+    for _ in 0..5 {
+        assert!(matches!(turns.take_or_wait(&quiet, LONG_NS, &context), Taken::Extra));
+        quiet.charge(MS);
+        turns.give_back_extra();
+    }
     assert!(matches!(turns.take_or_wait(&quiet, LONG_NS, &context), Taken::Extra));
-    // There are only so many extra turns, and what is used in one counts.
-    assert!(matches!(turns.take_or_wait(&quiet, LONG_NS, &context), Taken::Waits(_)));
-    quiet.charge(20 * MS);
+    // There are only so many extra turns, and what is used in them counts.
+    assert!(matches!(turns.take_or_wait(&share(1), LONG_NS, &context), Taken::Waits(_)));
+    quiet.charge(2 * MS);
     turns.give_back_extra();
+    assert!(matches!(turns.take_or_wait(&quiet, LONG_NS, &context), Taken::Waits(_)));
     assert!(matches!(turns.take_or_wait(&busy, LONG_NS, &context), Taken::Waits(_)));
+}
+
+#[test]
+fn nobody_saves_up_more_than_a_few_milliseconds() {
+    let turns = Turns::new(1);
+    let (busy, quiet) = (share(1), share(1));
+    let context = Context::from_waker(Waker::noop());
+    assert!(turns.take_free());
+    // It has waited once, and then asked for nothing for a second.
+    drop((wait(&turns, &busy), wait(&turns, &quiet)));
+    for _ in 0..1000 {
+        busy.charge(MS);
+        turns.give_back(&busy);
+        drop(wait(&turns, &busy));
+    }
+    let mut used_ms = 0;
+    while matches!(turns.take_or_wait(&quiet, LONG_NS, &context), Taken::Extra) {
+        used_ms += 1;
+        quiet.charge(MS);
+        turns.give_back_extra();
+    }
+    assert_eq!(used_ms, 9, "of at most 10 ms, until it is 2 ms behind");
 }
 
 #[test]
