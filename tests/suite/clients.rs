@@ -24,6 +24,8 @@ const SITE: &str = r#"
     plugin = "guest"
 "#;
 
+const STALLED: &str = r#"jackfield_connections_closed_total{reason="stalled"}"#;
+
 /// More than the system's buffers of both ends of a connection take.
 const LARGE: usize = 24_000_000;
 
@@ -200,6 +202,7 @@ async fn a_client_that_takes_nothing_of_its_answer_is_cut_and_its_permit_is_free
     assert!(taken < LARGE, "{taken}");
     let line = host.wait_for_log("the access line", |line| line["path"] == "/body").await;
     assert_eq!((&line["status"], &line["blame"]), (&200.into(), &"client".into()), "{line}");
+    host.wait_until("it is counted as stalled", async || host.metric(STALLED) == 1.0).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -278,5 +281,6 @@ async fn an_http2_client_that_opens_no_window_is_cut_and_its_permit_is_free() {
     assert_eq!(answer.status(), 200);
     until_idle(&host).await;
     host.get("/ok").await.expect(200);
+    host.wait_until("it is counted as stalled", async || host.metric(STALLED) == 1.0).await;
     connection.abort();
 }

@@ -1,10 +1,14 @@
 //! The deadlines of a connection, each at its edge: not before, and not much after.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use http::Version;
+use http_body_util::BodyExt;
 use jackfield_tests::{Host, Options, PATIENCE};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::task::JoinSet;
 
 const SITE: &str = r#"
     [tenants.shop]
@@ -182,4 +186,72 @@ async fn a_body_that_its_answer_did_not_wait_for_is_never_taken_for_a_request_ho
     assert!(!rest.contains("hidden.example"), "{rest}");
     assert!(rest.matches("HTTP/1.1 ").count() <= 1, "{rest}");
     assert!(!host.log().iter().any(|line| line["host"] == "hidden.example"));
+}
+
+/// What a slow reader takes in each of its [`PAUSE`]s, some 160 KiB a second.
+const SIP: usize = 16 << 10;
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// How long a client may take too little.
+const RATE_PERIOD: Duration = Duration::from_secs(10);
+
+/// Reads an answer in sips until it ends.
+async fn sip(address: SocketAddr, version: Version) {
+    let socket = TcpSocket::new_v4().unwrap();
+    // What the system holds for it counts as taken.
+    socket.set_recv_buffer_size(u32::try_from(SIP).unwrap()).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    if version == Version::HTTP_2 {
+        let executor = hyper_util::rt::TokioExecutor::new();
+        let (mut sender, connection) = hyper::client::conn::http2::Builder::new(executor)
+            .initial_stream_window_size(u32::try_from(SIP).unwrap())
+            .handshake(hyper_util::rt::TokioIo::new(stream))
+            .await
+            .unwrap();
+        tokio::spawn(connection);
+        let request = http::Request::get("http://a/body?bytes=24000000");
+        let request = request.body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        let mut body = answer.into_body();
+        while let Some(Ok(_)) = body.frame().await {
+            tokio::time::sleep(PAUSE).await;
+        }
+        return;
+    }
+    stream.write_all(b"GET /body?bytes=24000000 HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+    let mut sip = [0; SIP];
+    stream.read_exact(&mut sip[..13]).await.unwrap();
+    assert_eq!(&sip[..13], b"HTTP/1.1 200 ");
+    while let Ok(1..) = stream.read(&mut sip).await {
+        tokio::time::sleep(PAUSE).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_takes_less_of_an_answer_than_rate_is_cut_after_a_while_and_who_takes_more_is_not() {
+    let site = SITE.replace("misbehave.wasm\"", "misbehave.wasm\"\nlimits = { response-body = \"32MiB\" }");
+    let start = async |rate| {
+        // A connection is looked at as often as its shortest deadline is long.
+        let host = format!("[host.timeouts]\nhead = \"1s\"\nrate = \"{rate}\"");
+        Host::start_with(&site, Options { host, ..Options::default() }).await
+    };
+    let (demanding, lenient) = (start("1MiB/s").await, start("32KiB/s").await);
+    let began = Instant::now();
+    let mut sippers = JoinSet::new();
+    for host in [&demanding, &lenient] {
+        for version in [Version::HTTP_11, Version::HTTP_2] {
+            sippers.spawn(sip(host.address(), version));
+        }
+    }
+    let stalled = r#"jackfield_connections_closed_total{reason="stalled"}"#;
+    demanding.wait_until("both are cut", async || demanding.metric(stalled) == 2.0).await;
+    assert!(began.elapsed() >= RATE_PERIOD, "{:?}", began.elapsed());
+    tokio::time::sleep((2 * RATE_PERIOD).saturating_sub(began.elapsed())).await;
+    assert_eq!(lenient.metric(stalled), 0.0);
+    // Over HTTP/1 what the system has for it already still reaches who was cut.
+    assert!(sippers.len() >= 2, "{}", sippers.len());
+    while let Some(ended) = sippers.try_join_next() {
+        ended.unwrap();
+    }
 }

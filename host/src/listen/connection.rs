@@ -94,6 +94,7 @@ struct Service {
     requests: Arc<Requests>,
     asking: Asking,
     life: Arc<Life>,
+    rate_bytes_per_second: u64,
 }
 
 impl Connection {
@@ -115,7 +116,12 @@ impl Connection {
         };
         let Ok((came, protocol)) = begun else { return Closed::Client };
         let asking = Asking::new(self.caller, self.is_trusted.then(|| self.settings.trusted.clone()));
-        let service = Arc::new(Service { requests: self.requests, asking, life: life.clone() });
+        let service = Arc::new(Service {
+            requests: self.requests,
+            asking,
+            life: life.clone(),
+            rate_bytes_per_second: rate,
+        });
         let service = service_fn(move |request| service.clone().serve(request));
         // Over HTTP/2 a client is told which of its requests count.
         let last_call = if protocol == Protocol::Http2 { Duration::ZERO } else { LAST_CALL };
@@ -189,7 +195,7 @@ impl Service {
         if version != Version::HTTP_2 && is_last {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        Ok(answer.map(|body| WatchedBody::new(body, under_way, version)))
+        Ok(answer.map(|body| WatchedBody::new(body, under_way, version, self.rate_bytes_per_second)))
     }
 }
 
@@ -287,10 +293,7 @@ impl Watch {
             tokio::select! {
                 // How its requests ended is accounted for already.
                 _ended = connection.as_mut() => {
-                    let is_flooded = self.life.is_flooded.load(Ordering::Relaxed);
-                    let ending = self.ending.or(self.last_call_ends).map_or(Closed::Client, |(why, _)| why);
-                    let why = if is_flooded { Closed::Flood } else { ending };
-                    return Over::Closed(why);
+                    return Over::Closed(self.why_it_ended());
                 }
                 () = look.as_mut() => {
                     self.life.orders.look.store(true, Ordering::Relaxed);
@@ -326,6 +329,17 @@ impl Watch {
                 }
             }
         }
+    }
+
+    fn why_it_ended(&self) -> Closed {
+        let Life { is_flooded, is_stalled, .. } = &*self.life;
+        if is_flooded.load(Ordering::Relaxed) {
+            return Closed::Flood;
+        }
+        if is_stalled.load(Ordering::Relaxed) {
+            return Closed::Stalled;
+        }
+        self.ending.or(self.last_call_ends).map_or(Closed::Client, |(why, _)| why)
     }
 
     /// From now on each answer over HTTP/1 says that it is the last. hyper is not told while there is a request: where the head of
@@ -373,7 +387,8 @@ impl Watch {
             }
             end <= now
         };
-        if life.offered_since().is_some_and(|since| is_over(since, settings.write)) {
+        let takes_nothing = life.offered_since().is_some_and(|since| is_over(since, settings.write));
+        if takes_nothing || life.is_stalled.load(Ordering::Relaxed) {
             return Verdict::IsCut(Closed::Stalled);
         }
         if life.head_since().is_some_and(|since| is_over(since, settings.head)) {

@@ -9,11 +9,13 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Version;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
+use super::pace::Pace;
 use super::socket::Orders;
 use crate::request::{AnswerBody, MessageError};
 
@@ -36,6 +38,8 @@ pub(super) struct Life {
     refused: OnceLock<(u64, MessageError)>,
     /// Whether nothing of a request has come that is not whole. Of HTTP/2 only its library knows.
     pub(super) is_between: AtomicBool,
+    /// Whether its client takes less of an answer than it must, or nothing.
+    pub(super) is_stalled: AtomicBool,
     /// Whether a write waits for the client to take something.
     pub(super) is_write_waiting: AtomicBool,
     /// Whether the answers that come are the last.
@@ -63,6 +67,7 @@ impl Life {
             offered: Mutex::default(),
             refused: OnceLock::new(),
             is_between: AtomicBool::new(true),
+            is_stalled: AtomicBool::new(false),
             is_write_waiting: AtomicBool::new(false),
             is_last: AtomicBool::new(false),
             head_is_late: AtomicBool::new(false),
@@ -213,11 +218,18 @@ pub(super) struct WatchedBody {
     body: AnswerBody,
     under_way: UnderWay,
     version: Version,
+    /// Of an answer over HTTP/2; the socket has that of one over HTTP/1.
+    pace: Pace,
 }
 
 impl WatchedBody {
-    pub(super) fn new(body: AnswerBody, under_way: UnderWay, version: Version) -> Self {
-        let watched = Self { body, under_way, version };
+    pub(super) fn new(
+        body: AnswerBody,
+        under_way: UnderWay,
+        version: Version,
+        rate_bytes_per_second: u64,
+    ) -> Self {
+        let watched = Self { body, under_way, version, pace: Pace::new(rate_bytes_per_second) };
         if !watched.body.is_end_stream() {
             watched.offer();
         }
@@ -231,10 +243,12 @@ impl WatchedBody {
         }
     }
 
-    fn withdraw(&self) {
-        if self.version == Version::HTTP_2 {
-            self.under_way.life.offered().remove(&self.under_way.number);
+    /// It is waited for no longer; since when it was.
+    fn withdraw(&self) -> Option<Instant> {
+        if self.version != Version::HTTP_2 {
+            return None;
         }
+        self.under_way.life.offered().remove(&self.under_way.number)
     }
 }
 
@@ -252,13 +266,21 @@ impl Body for WatchedBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
+        if let Some(since) = self.withdraw()
+            && self.pace.is_too_slow(since.elapsed())
+        {
+            self.under_way.life.is_stalled.store(true, Ordering::Relaxed);
+        }
         let frame = Pin::new(&mut self.body).poll_frame(context);
         match &frame {
-            Poll::Ready(Some(Ok(_))) => self.offer(),
+            Poll::Ready(Some(Ok(frame))) => {
+                self.pace.took(frame.data_ref().map_or(0, Bytes::len));
+                self.offer();
+            }
             Poll::Ready(Some(Err(_))) if self.version == Version::HTTP_10 => {
                 self.under_way.life.orders.reset.store(true, Ordering::Relaxed);
             }
-            _ => self.withdraw(),
+            _ => {}
         }
         frame
     }

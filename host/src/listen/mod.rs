@@ -15,6 +15,7 @@
 //! | `frames` | what an HTTP/2 client may send beside requests |
 //! | `gate` | what hyper lets through, and HTTP does not |
 //! | `socket`, `stall`, `linger`, `prefixed`, `layer` | the layers between hyper and the system |
+//! | `pace` | how fast a client takes its answers |
 //! | `probes` | `/livez`, `/readyz`, `/metrics` |
 
 mod accept;
@@ -29,6 +30,7 @@ mod inherited;
 mod layer;
 mod life;
 mod linger;
+mod pace;
 mod places;
 mod prefixed;
 mod probes;

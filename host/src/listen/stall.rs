@@ -12,23 +12,17 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep};
 
 use super::life::Life;
-
-/// How long writes have waited, all together, when a reader's rate is looked at.
-const RATE_PERIOD: Duration = Duration::from_secs(10);
+use super::pace::Pace;
 
 /// Cuts a stream that takes nothing for `patience`, or too little, while there is something to take.
 pub(super) struct StallGuard<S> {
     stream: S,
     patience: Duration,
-    /// What must be taken in a period of waiting.
-    due_bytes: u64,
+    pace: Pace,
     /// Is told of each write of which something was taken.
     life: Arc<Life>,
     /// Set while a write waits.
     wait: Option<Wait>,
-    /// Of this period.
-    waited: Duration,
-    taken_bytes: u64,
 }
 
 /// A write that waits for its reader.
@@ -39,22 +33,13 @@ struct Wait {
 
 impl<S> StallGuard<S> {
     pub(super) fn new(stream: S, patience: Duration, rate_bytes_per_second: u64, life: Arc<Life>) -> Self {
-        Self {
-            stream,
-            patience,
-            due_bytes: rate_bytes_per_second.saturating_mul(RATE_PERIOD.as_secs()),
-            life,
-            wait: None,
-            waited: Duration::ZERO,
-            taken_bytes: 0,
-        }
+        Self { stream, patience, pace: Pace::new(rate_bytes_per_second), life, wait: None }
     }
 
     fn count(&mut self, written: &Poll<io::Result<usize>>) {
         if let Poll::Ready(Ok(bytes @ 1..)) = written {
             self.life.took();
-            let bytes = u64::try_from(*bytes).unwrap_or(u64::MAX);
-            self.taken_bytes = self.taken_bytes.saturating_add(bytes);
+            self.pace.took(*bytes);
         }
     }
 
@@ -63,8 +48,8 @@ impl<S> StallGuard<S> {
         if written.is_ready() {
             if let Some(wait) = self.wait.take() {
                 self.life.is_write_waiting.store(false, Ordering::Relaxed);
-                if self.is_too_slow(wait.since.elapsed()) {
-                    return Poll::Ready(Err(timed_out("the client takes too little of its answer")));
+                if self.pace.is_too_slow(wait.since.elapsed()) {
+                    return Poll::Ready(Err(self.stalled("the client takes too little of its answer")));
                 }
             }
             return written;
@@ -75,22 +60,13 @@ impl<S> StallGuard<S> {
             .wait
             .get_or_insert_with(|| Wait { since: Instant::now(), deadline: Box::pin(sleep(patience)) });
         ready!(wait.deadline.as_mut().poll(context));
-        Poll::Ready(Err(timed_out("the client takes nothing of its answer")))
+        Poll::Ready(Err(self.stalled("the client takes nothing of its answer")))
     }
 
-    /// A write has waited for so long: whether a period is over in which too little was taken.
-    fn is_too_slow(&mut self, waited: Duration) -> bool {
-        self.waited = self.waited.saturating_add(waited);
-        if self.waited < RATE_PERIOD {
-            return false;
-        }
-        self.waited = Duration::ZERO;
-        std::mem::take(&mut self.taken_bytes) < self.due_bytes
+    fn stalled(&self, how: &'static str) -> io::Error {
+        self.life.is_stalled.store(true, Ordering::Relaxed);
+        io::Error::new(io::ErrorKind::TimedOut, how)
     }
-}
-
-fn timed_out(reason: &'static str) -> io::Error {
-    io::Error::new(io::ErrorKind::TimedOut, reason)
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for StallGuard<S> {
@@ -164,18 +140,5 @@ mod tests {
         let _still_open = slow.await.unwrap();
         let stalled = guarded.write_all(&[0; 4096]).await.unwrap_err();
         assert_eq!(stalled.kind(), io::ErrorKind::TimedOut);
-    }
-
-    #[tokio::test]
-    async fn a_reader_that_takes_too_little_for_a_period_is_too_slow() {
-        let (near, _far) = tokio::io::duplex(1024);
-        let mut guarded = StallGuard::new(near, Duration::from_secs(30), 100, life());
-        for (taken_bytes, waited_s, expected) in
-            [(10, 9, false), (980, 2, true), (500, 5, false), (500, 5, false), (999, 10, true), (0, 3, false)]
-        {
-            guarded.taken_bytes += taken_bytes;
-            let is_too_slow = guarded.is_too_slow(Duration::from_secs(waited_s));
-            assert_eq!(is_too_slow, expected, "{taken_bytes} bytes, {waited_s} s");
-        }
     }
 }
