@@ -266,21 +266,24 @@ async fn who_comes_when_all_connections_are_taken_waits_and_is_served() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_http2_client_that_opens_no_window_is_cut_and_its_permit_is_free() {
-    let host = start("[host.timeouts]\nhead = \"100ms\"\nwrite = \"200ms\"").await;
-    let stream = connect(&host).await;
-    let executor = hyper_util::rt::TokioExecutor::new();
-    let (mut sender, connection) = hyper::client::conn::http2::Builder::new(executor)
-        .initial_stream_window_size(1)
-        .handshake(hyper_util::rt::TokioIo::new(stream))
-        .await
-        .unwrap();
-    let connection = tokio::spawn(connection);
-    let request = http::Request::get(format!("http://a/body?bytes={LARGE}"));
-    let answer = sender.send_request(request.body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap());
-    let answer = answer.await.unwrap();
-    assert_eq!(answer.status(), 200);
-    until_idle(&host).await;
-    host.get("/ok").await.expect(200);
-    host.wait_until("it is counted as stalled", async || host.metric(STALLED) == 1.0).await;
-    connection.abort();
+    // Also of an answer that is one piece, which HTTP/2 has as soon as there is room for a byte of it.
+    for bytes in [LARGE, 10_000] {
+        let host = start("[host.timeouts]\nhead = \"100ms\"\nwrite = \"200ms\"").await;
+        let stream = connect(&host).await;
+        let executor = hyper_util::rt::TokioExecutor::new();
+        let (mut sender, connection) = hyper::client::conn::http2::Builder::new(executor)
+            .initial_stream_window_size(1)
+            .handshake(hyper_util::rt::TokioIo::new(stream))
+            .await
+            .unwrap();
+        let connection = tokio::spawn(connection);
+        let request = http::Request::get(format!("http://a/body?bytes={bytes}"));
+        let request = request.body(http_body_util::Empty::<bytes::Bytes>::new()).unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        assert_eq!(answer.status(), 200);
+        until_idle(&host).await;
+        host.get("/ok").await.expect(200);
+        host.wait_until("it is counted as stalled", async || host.metric(STALLED) == 1.0).await;
+        connection.abort();
+    }
 }

@@ -134,18 +134,19 @@ impl Connection {
             last_call_ends: None,
         };
         if protocol == Protocol::Http2 {
+            watch.life.is_http2.store(true, Ordering::Relaxed);
             let stream = Frames::new(Prefixed::new(stream, came), watch.life.clone());
-            let mut connection = Box::new(http2().serve_connection(TokioIo::new(stream), service));
-            return match watch.until_over(Pin::new(&mut *connection), &mut self.stage, None).await {
+            // Boxed: what is HTTP/1, or says nothing, is not to have the size of HTTP/2.
+            let mut connection = Box::pin(http2().serve_connection(TokioIo::new(stream), service));
+            return match watch.until_over(connection.as_mut(), &mut self.stage, None).await {
                 Over::Closed(why) => why,
                 Over::Rests => Closed::Idle,
             };
         }
         let mut stream = Strict::new(stream, came, watch.life.clone());
         loop {
-            // Boxed, both of them: what is idle is not to have their size.
-            let mut connection = Box::new(http1().serve_connection(TokioIo::new(stream), service.clone()));
-            let over = watch.until_over(Pin::new(&mut *connection), &mut self.stage, Some(REST_AFTER)).await;
+            let mut connection = http1().serve_connection(TokioIo::new(stream), service.clone());
+            let over = watch.until_over(Pin::new(&mut connection), &mut self.stage, Some(REST_AFTER)).await;
             if let Over::Closed(why) = over {
                 return why;
             }

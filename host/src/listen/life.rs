@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -29,6 +29,7 @@ pub(super) struct Life {
     /// When the last of them ended, or something of an answer was taken, in nanoseconds since the connection began: the
     /// end of an answer outlives its request.
     active_at: AtomicU64,
+    written_bytes: AtomicU64,
     /// When the head began that is not yet whole, likewise; `NOT` if there is none.
     head_since: AtomicU64,
     /// Answers over HTTP/2 of which the next piece may be taken, and since when: a client that opens no window
@@ -38,6 +39,7 @@ pub(super) struct Life {
     refused: OnceLock<(u64, MessageError)>,
     /// Whether nothing of a request has come that is not whole. Of HTTP/2 only its library knows.
     pub(super) is_between: AtomicBool,
+    pub(super) is_http2: AtomicBool,
     /// Whether its client takes less of an answer than it must, or nothing.
     pub(super) is_stalled: AtomicBool,
     /// Whether a write waits for the client to take something.
@@ -63,10 +65,12 @@ impl Life {
             begun: AtomicU64::new(0),
             ended: AtomicU64::new(0),
             active_at: AtomicU64::new(0),
+            written_bytes: AtomicU64::new(0),
             head_since: AtomicU64::new(NOT),
             offered: Mutex::default(),
             refused: OnceLock::new(),
             is_between: AtomicBool::new(true),
+            is_http2: AtomicBool::new(false),
             is_stalled: AtomicBool::new(false),
             is_write_waiting: AtomicBool::new(false),
             is_last: AtomicBool::new(false),
@@ -88,9 +92,27 @@ impl Life {
         is_idle.then(|| self.at(self.active_at.load(Ordering::Relaxed)))
     }
 
-    /// The client has taken something.
-    pub(super) fn took(&self) {
+    /// The client has taken so much, of whatever it is. Over HTTP/2 that may be a PING, and no sign of a request.
+    pub(super) fn wrote(&self, bytes: usize) {
+        self.written_bytes.fetch_add(u64::try_from(bytes).unwrap_or(u64::MAX), Ordering::Relaxed);
+        if !self.is_http2.load(Ordering::Relaxed) {
+            self.took();
+        }
+    }
+
+    /// What the client has taken so far.
+    pub(super) fn written_bytes(&self) -> u64 {
+        self.written_bytes.load(Ordering::Relaxed)
+    }
+
+    /// The client has taken something of an answer.
+    fn took(&self) {
         self.active_at.store(self.now(), Ordering::Relaxed);
+    }
+
+    /// The client takes too little of an answer, or nothing.
+    pub(super) fn stalls(&self) {
+        self.is_stalled.store(true, Ordering::Relaxed);
     }
 
     /// Whether there is a request of which the answer is not finished.
@@ -219,8 +241,16 @@ pub(super) struct WatchedBody {
     under_way: UnderWay,
     version: Version,
     /// Of an answer over HTTP/2; the socket has that of one over HTTP/1.
-    pace: Pace,
+    pace: Option<Pace>,
+    /// The last byte of an answer over HTTP/2.
+    last: Option<Bytes>,
 }
+
+type BrokenOff = <AnswerBody as Body>::Error;
+
+/// Of the last piece of an answer over HTTP/2 that is larger, a byte is kept back: h2 takes a piece whole as soon as the
+/// client has room for one byte of it, and by its end the answer's deadlines and permits would be gone.
+const LAST_PIECE_BYTES: usize = 1 << 10;
 
 impl WatchedBody {
     pub(super) fn new(
@@ -229,7 +259,8 @@ impl WatchedBody {
         version: Version,
         rate_bytes_per_second: u64,
     ) -> Self {
-        let watched = Self { body, under_way, version, pace: Pace::new(rate_bytes_per_second) };
+        let pace = (version == Version::HTTP_2).then(|| Pace::new(rate_bytes_per_second));
+        let watched = Self { body, under_way, version, pace, last: None };
         if !watched.body.is_end_stream() {
             watched.offer();
         }
@@ -238,43 +269,64 @@ impl WatchedBody {
 
     /// From now on it is the client that is waited for.
     fn offer(&self) {
-        if self.version == Version::HTTP_2 {
+        if self.pace.is_some() {
             self.under_way.life.offered().insert(self.under_way.number, Instant::now());
         }
     }
 
-    /// It is waited for no longer; since when it was.
-    fn withdraw(&self) -> Option<Instant> {
-        if self.version != Version::HTTP_2 {
-            return None;
+    /// It is waited for no longer.
+    fn withdraw(&mut self) {
+        let Some(pace) = &mut self.pace else { return };
+        let life = &self.under_way.life;
+        let since = life.offered().remove(&self.under_way.number);
+        // That others of its answers are taken in its place is the client's choice.
+        if since.is_some_and(|since| pace.is_too_slow(since.elapsed(), life.written_bytes())) {
+            life.stalls();
         }
-        self.under_way.life.offered().remove(&self.under_way.number)
+    }
+
+    fn poll_body(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        if let Some(last) = self.last.take() {
+            return Poll::Ready(Some(Ok(Frame::data(last))));
+        }
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        if self.pace.is_none() || !self.body.is_end_stream() {
+            return Poll::Ready(frame);
+        }
+        Poll::Ready(frame.map(|frame| {
+            frame.map(|frame| {
+                frame.map_data(|mut data| {
+                    if data.len() > LAST_PIECE_BYTES {
+                        self.last = Some(data.split_off(data.len().saturating_sub(1)));
+                    }
+                    data
+                })
+            })
+        }))
     }
 }
 
 impl Drop for WatchedBody {
     fn drop(&mut self) {
-        self.withdraw();
+        if self.pace.is_some() {
+            self.under_way.life.offered().remove(&self.under_way.number);
+        }
     }
 }
 
 impl Body for WatchedBody {
-    type Data = <AnswerBody as Body>::Data;
-    type Error = <AnswerBody as Body>::Error;
+    type Data = Bytes;
+    type Error = BrokenOff;
 
     fn poll_frame(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        if let Some(since) = self.withdraw()
-            && self.pace.is_too_slow(since.elapsed())
-        {
-            self.under_way.life.is_stalled.store(true, Ordering::Relaxed);
-        }
-        let frame = Pin::new(&mut self.body).poll_frame(context);
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        self.withdraw();
+        let frame = self.poll_body(context);
         match &frame {
-            Poll::Ready(Some(Ok(frame))) => {
-                self.pace.took(frame.data_ref().map_or(0, Bytes::len));
+            Poll::Ready(Some(Ok(_))) => {
+                self.under_way.life.took();
                 self.offer();
             }
             Poll::Ready(Some(Err(_))) if self.version == Version::HTTP_10 => {
@@ -286,10 +338,13 @@ impl Body for WatchedBody {
     }
 
     fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.last.is_none() && self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
+        if let Some(last) = &self.last {
+            return SizeHint::with_exact(u64::try_from(last.len()).unwrap_or(u64::MAX));
+        }
         self.body.size_hint()
     }
 }

@@ -38,8 +38,7 @@ impl<S> StallGuard<S> {
 
     fn count(&mut self, written: &Poll<io::Result<usize>>) {
         if let Poll::Ready(Ok(bytes @ 1..)) = written {
-            self.life.took();
-            self.pace.took(*bytes);
+            self.life.wrote(*bytes);
         }
     }
 
@@ -48,7 +47,7 @@ impl<S> StallGuard<S> {
         if written.is_ready() {
             if let Some(wait) = self.wait.take() {
                 self.life.is_write_waiting.store(false, Ordering::Relaxed);
-                if self.pace.is_too_slow(wait.since.elapsed()) {
+                if self.pace.is_too_slow(wait.since.elapsed(), self.life.written_bytes()) {
                     return Poll::Ready(Err(self.stalled("the client takes too little of its answer")));
                 }
             }
@@ -64,7 +63,7 @@ impl<S> StallGuard<S> {
     }
 
     fn stalled(&self, how: &'static str) -> io::Error {
-        self.life.is_stalled.store(true, Ordering::Relaxed);
+        self.life.stalls();
         io::Error::new(io::ErrorKind::TimedOut, how)
     }
 }

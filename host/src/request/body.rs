@@ -22,7 +22,7 @@ const WHOLE_BODY_FACTOR: u32 = 10;
 
 /// Pieces in which an answer is handed to hyper. What hyper has taken and not yet written is bounded by
 /// its own buffer, so the request's permits are held until all but that is on the wire.
-const PIECE_BYTES: usize = 64 << 10;
+const PIECE_BYTES: usize = 16 << 10;
 
 /// Reads a body of at most `limit_bytes`, each piece of which may take `patience` to come.
 pub(super) async fn read<B>(

@@ -231,13 +231,11 @@ impl Queue {
         self.settle(share);
         let mut account = share.account();
         let by_weight = |cpu_ns: u64| cpu_ns.div_ceil(u64::from(share.weight()).max(1));
-        if account.place.is_some()
-            || account.virtual_time.saturating_add(by_weight(FAR_BEHIND_NS)) > self.clock
-        {
+        let behind = self.clock.saturating_sub(account.virtual_time);
+        if account.place.is_some() || behind < by_weight(FAR_BEHIND_NS) {
             return false;
         }
-        let most_behind = self.clock.saturating_sub(by_weight(MOST_BEHIND_NS));
-        account.virtual_time = account.virtual_time.max(most_behind);
+        account.virtual_time = self.clock.saturating_sub(behind.min(by_weight(MOST_BEHIND_NS)));
         self.extra = self.extra.saturating_sub(1);
         true
     }

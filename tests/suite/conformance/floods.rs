@@ -1,7 +1,7 @@
 //! Floods: frames of which each is allowed, and of which so many ask for nothing.
 
 use std::net::SocketAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jackfield_tests::{Host, Options, alone};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -14,6 +14,9 @@ use super::frames::*;
 
 /// How many of each are sent.
 const FRAMES: u32 = 20_000;
+
+/// How long a client may take to know that its connection has ended.
+const TIME_TO_KNOW: Duration = Duration::from_secs(3);
 
 /// What the process may keep of all floods: buffers, and the log that the test itself keeps.
 const KEPT_BYTES: u64 = 64 << 20;
@@ -246,6 +249,7 @@ async fn who_goes_on_asking_when_told_that_its_connection_is_too_old_is_cut() {
     stream.write_all(&hello()).await.unwrap();
     let mut said = Said::default();
     let mut ids = (1..).step_by(2);
+    let began = Instant::now();
     // The host's PING, by whose answer h2 would know that it was heard, is never answered.
     in_time("the host cuts the connection", async {
         loop {
@@ -267,6 +271,29 @@ async fn who_goes_on_asking_when_told_that_its_connection_is_too_old_is_cut() {
     })
     .await;
     assert_eq!(said.away, Some(0), "it was told, and of no error");
+    assert!(began.elapsed() >= TIME_TO_KNOW, "{:?}", began.elapsed());
     let aged = r#"jackfield_connections_closed_total{reason="aged"}"#;
     host.wait_until("it is counted as aged", async || host.metric(aged) == 1.0).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_only_asks_whether_the_host_is_there_is_idle() {
+    let host = Options { host: "[host.timeouts]\nidle = \"500ms\"".into(), ..Options::default() };
+    let host = Host::start_with(SITE, host).await;
+    let mut stream = TcpStream::connect(host.address()).await.unwrap();
+    stream.write_all(&hello()).await.unwrap();
+    stream.write_all(&frame(HEADERS, END_STREAM | END_HEADERS, STREAM, block(&GET))).await.unwrap();
+    in_time("the host closes the connection", async {
+        let mut piece = [0; 4096];
+        loop {
+            let asked = stream.write_all(&frame(PING, 0, 0, [0; 8])).await;
+            if asked.is_err() || !matches!(stream.read(&mut piece).await, Ok(1..)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    })
+    .await;
+    let idle = r#"jackfield_connections_closed_total{reason="idle"}"#;
+    host.wait_until("it is counted as idle", async || host.metric(idle) == 1.0).await;
 }

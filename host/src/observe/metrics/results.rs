@@ -60,7 +60,7 @@ pub enum Closed {
     Idle,
     /// It was as old as one may be.
     Aged,
-    /// Its client took nothing of its answers.
+    /// Its client took too little of its answers, or nothing.
     Stalled,
     /// The host stopped, and it had no request, or its requests were finished.
     Drained,
