@@ -150,11 +150,25 @@ pub(super) fn join_cookies(headers: &mut HeaderMap) {
 const INVALID_HOST: MessageError = MessageError::Malformed("the Host field is not a host name");
 
 #[cfg(test)]
+mod agreement;
+
+#[cfg(test)]
 mod tests {
     use super::*;
 
     fn checked(request: http::request::Builder) -> Result<Authority, MessageError> {
         check(&request.body(()).unwrap())
+    }
+
+    /// What the fuzzer has come upon (`fuzz/fuzz_targets/gate.rs`).
+    #[test]
+    fn whom_the_gate_lets_through_of_the_fuzzers_corpus_has_one_name() {
+        let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/gate");
+        let entries: Vec<_> = std::fs::read_dir(corpus).unwrap().collect();
+        assert!(entries.len() > 20, "only {} are there", entries.len());
+        for entry in entries {
+            agreement::check(&std::fs::read(entry.unwrap().path()).unwrap());
+        }
     }
 
     #[test]

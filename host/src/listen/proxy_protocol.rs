@@ -162,6 +162,23 @@ mod tests {
         (origin, stream.len())
     }
 
+    /// What the fuzzer has come upon (`fuzz/fuzz_targets/proxy_protocol.rs`).
+    #[tokio::test]
+    async fn nothing_behind_a_header_of_the_fuzzers_corpus_is_read() {
+        let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/proxy_protocol");
+        let entries: Vec<_> = std::fs::read_dir(corpus).unwrap().collect();
+        assert!(entries.len() > 20, "only {} are there", entries.len());
+        for entry in entries {
+            let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+            let (read, behind) = read_all(&bytes).await;
+            assert_eq!(read.is_ok(), parse(&bytes).is_ok(), "{}", bytes.escape_ascii());
+            if read.is_ok() {
+                let rest = usize::from(u16::from_be_bytes([bytes[14], bytes[15]]));
+                assert_eq!(behind, bytes.len() - 16 - rest, "{}", bytes.escape_ascii());
+            }
+        }
+    }
+
     #[tokio::test]
     async fn a_header_says_whose_connection_it_is() {
         let client = |text: &str| Ok(Origin::Client(Some(text.parse().unwrap())));
