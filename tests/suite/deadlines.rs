@@ -230,7 +230,10 @@ async fn sip(address: SocketAddr, version: Version) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_takes_less_of_an_answer_than_rate_is_cut_after_a_while_and_who_takes_more_is_not() {
-    let site = SITE.replace("misbehave.wasm\"", "misbehave.wasm\"\nlimits = { response-body = \"32MiB\" }");
+    let site = SITE.replace(
+        "misbehave.wasm\"",
+        "misbehave.wasm\"\nlimits = { cpu = \"10s\", wall = \"60s\", response-body = \"32MiB\" }",
+    );
     let start = async |rate| {
         // A connection is looked at as often as its shortest deadline is long.
         let host = format!("[host.timeouts]\nhead = \"1s\"\nrate = \"{rate}\"");

@@ -235,6 +235,12 @@ impl Body for WatchedUpload {
     }
 }
 
+/// Of the last piece of an answer over HTTP/2 that is larger, a byte is kept back: h2 takes a piece whole as soon as the
+/// client has room for one byte of it, and by its end the answer's deadlines and permits would be gone.
+const LAST_PIECE_BYTES: usize = 1 << 10;
+
+type BrokenOff = <AnswerBody as Body>::Error;
+
 /// An answer's body, as a sign of life.
 pub(super) struct WatchedBody {
     body: AnswerBody,
@@ -246,12 +252,6 @@ pub(super) struct WatchedBody {
     last: Option<Bytes>,
 }
 
-type BrokenOff = <AnswerBody as Body>::Error;
-
-/// Of the last piece of an answer over HTTP/2 that is larger, a byte is kept back: h2 takes a piece whole as soon as the
-/// client has room for one byte of it, and by its end the answer's deadlines and permits would be gone.
-const LAST_PIECE_BYTES: usize = 1 << 10;
-
 impl WatchedBody {
     pub(super) fn new(
         body: AnswerBody,
@@ -259,7 +259,8 @@ impl WatchedBody {
         version: Version,
         rate_bytes_per_second: u64,
     ) -> Self {
-        let pace = (version == Version::HTTP_2).then(|| Pace::new(rate_bytes_per_second));
+        let pace = (version == Version::HTTP_2)
+            .then(|| Pace::new(rate_bytes_per_second, under_way.life.written_bytes()));
         let watched = Self { body, under_way, version, pace, last: None };
         if !watched.body.is_end_stream() {
             watched.offer();

@@ -15,9 +15,10 @@ pub(super) struct Pace {
 }
 
 impl Pace {
-    pub(super) fn new(rate_bytes_per_second: u64) -> Self {
+    /// Of a client that has taken so much until now.
+    pub(super) fn new(rate_bytes_per_second: u64, taken_bytes: u64) -> Self {
         let due_bytes = rate_bytes_per_second.saturating_mul(PERIOD.as_secs());
-        Self { due_bytes, waited: Duration::ZERO, from_bytes: 0 }
+        Self { due_bytes, waited: Duration::ZERO, from_bytes: taken_bytes }
     }
 
     /// It was waited for so long, and has taken so much by now: whether a period is over in which that was too little.
@@ -38,7 +39,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_takes_too_little_for_a_period_is_too_slow() {
-        let (mut pace, mut taken) = (Pace::new(100), 0);
+        let (mut pace, mut taken) = (Pace::new(100, 0), 0);
         for (taken_bytes, waited_s, expected) in
             [(10, 9, false), (980, 2, true), (500, 5, false), (500, 5, false), (999, 10, true), (0, 3, false)]
         {

@@ -33,7 +33,7 @@ struct Wait {
 
 impl<S> StallGuard<S> {
     pub(super) fn new(stream: S, patience: Duration, rate_bytes_per_second: u64, life: Arc<Life>) -> Self {
-        Self { stream, patience, pace: Pace::new(rate_bytes_per_second), life, wait: None }
+        Self { stream, patience, pace: Pace::new(rate_bytes_per_second, 0), life, wait: None }
     }
 
     fn count(&mut self, written: &Poll<io::Result<usize>>) {
