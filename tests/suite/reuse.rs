@@ -256,6 +256,8 @@ async fn nothing_of_an_unfinished_answer_is_used_again() {
         "/error-code?name=loop-detected",
     ] {
         host.get("/hello").await.expect(200);
+        // Or the next call would not have its instance.
+        host.wait_until("it is back", async || metric(&host, "instances_idle") == 1.0).await;
         started += 1.0;
         // Some are broken off.
         let _ = host.request("GET", path).try_send().await;
