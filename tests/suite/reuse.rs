@@ -237,6 +237,7 @@ async fn an_instance_that_streams_is_used_again_once_its_answer_is_whole() {
         assert_eq!(echo.expect(200).body.len(), 300_000);
         host.wait_until("it is back", back).await;
         assert_eq!(host.get("/hello").await.expect(200).text(), "hello over wasi:http\n");
+        host.wait_until("it is back", back).await;
         assert_eq!(metric(&host, "calls_reused_total"), f64::from(round * 3 + 2));
     }
     assert_eq!(metric(&host, "instances_started_total"), 1.0);
