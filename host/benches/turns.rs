@@ -8,7 +8,7 @@ use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use jackfield::tenant::{Share, Turns};
+use jackfield::tenant::{Reading, Share, Turns};
 
 const ROUNDS: usize = 9;
 const CALLS: u32 = 1_000_000;
@@ -19,7 +19,7 @@ fn main() {
     let (has_turn, used_ns) = (AtomicBool::new(false), AtomicU64::new(0));
     let meter = |turn| {
         has_turn.store(turn, Ordering::Relaxed);
-        used_ns.load(Ordering::Relaxed)
+        Reading { used_ns: used_ns.load(Ordering::Relaxed), computes_on: false }
     };
     let call = || async { black_box(used_ns.fetch_add(15_000, Ordering::Relaxed)) };
     let mut rounds = Vec::new();

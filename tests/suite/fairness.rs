@@ -76,6 +76,17 @@ async fn weights_share_the_cpu_and_change_in_place() {
     assert!((0.8..1.25).contains(&(heavy / light)), "weights 1:1 got {light} s and {heavy} s");
 }
 
+/// With one call for each processor a tenant has none that waits while its others run.
+#[tokio::test(flavor = "multi_thread")]
+async fn weights_hold_between_tenants_that_have_few_calls() {
+    let limits = r#"cpu = "200ms""#;
+    let host =
+        Host::start(&(tenant("light", "weight = 1", limits) + &tenant("heavy", "weight = 3", limits))).await;
+    let calls = std::thread::available_parallelism().unwrap().get();
+    let (light, heavy) = compete(&host, [("light", calls), ("heavy", calls)], 3.0).await;
+    assert!((2.25..4.0).contains(&(heavy / light)), "weights 1:3 got {light} s and {heavy} s");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_over_its_quota_of_cpu_is_told_when_to_come_back_and_its_neighbour_is_served() {
     let site = |quota: &str| tenant("over", quota, r#"cpu = "500ms""#) + &tenant("quiet", "", "");

@@ -11,7 +11,7 @@ use super::{Capacity, Requests};
 use crate::observe::{Held, Outcome, Plug, PluginLog};
 use crate::sandbox::{Call, Called, Context, Limits, Meter};
 use crate::snapshot::Plugin;
-use crate::tenant::{Permit, Slot};
+use crate::tenant::{Permit, Reading, Slot};
 
 /// A call that may run: it holds the plugin's permit and one of the host's slots, and is counted however
 /// it ends, also when its caller leaves.
@@ -123,7 +123,7 @@ impl Requests {
         cpu: &mut Duration,
         call: impl Future<Output = Called<T>>,
     ) -> Called<T> {
-        let called = self.capacity.turns.run(&plugin.share, |has_turn| meter.switch(has_turn), call).await;
+        let called = self.capacity.turns.run(&plugin.share, |has_turn| reading(&meter, has_turn), call).await;
         *cpu = cpu.saturating_add(called.cpu);
         called
     }
@@ -132,6 +132,12 @@ impl Requests {
     pub(super) fn plugin_log(&self, plugin: &Plugin, context: &Context) -> PluginLog {
         PluginLog::new(self.ledger.log.clone(), plugin.metrics.clone(), context.request_id.clone())
     }
+}
+
+/// Tells a call's guest whether it has a turn from now on, and what its meter says.
+pub(super) fn reading(meter: &Meter, has_turn: bool) -> Reading {
+    meter.switch(has_turn);
+    Reading { used_ns: meter.used_ns(), computes_on: meter.computes_on() }
 }
 
 impl Running {

@@ -14,7 +14,7 @@ use http_body::{Body, Frame};
 use tokio::sync::oneshot;
 
 use super::admit::Place;
-use super::call::{Running, Streaming};
+use super::call::{Running, Streaming, reading};
 use super::error::{AdmissionError, AnswerError, MessageError, PluginError, RequestError};
 use super::message;
 use super::upload::UploadWatch;
@@ -241,5 +241,5 @@ async fn go_on(mut going: Going, log: PluginLog, mut told: oneshot::Receiver<Ver
 /// is waited for.
 async fn run(rest: &mut Rest, plugin: &Plugin, turns: &Turns) -> Result<(), CallError> {
     let meter = rest.meter().clone();
-    turns.run_paced(&plugin.share, |has_turn| meter.switch(has_turn), rest.run()).await
+    turns.run_paced(&plugin.share, |has_turn| reading(&meter, has_turn), rest.run()).await
 }

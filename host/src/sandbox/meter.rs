@@ -27,6 +27,8 @@ pub struct Meter {
     exceeded: AtomicBool,
     /// Whether the guest was made to yield in this very poll: it does not wait for anything.
     yields: AtomicBool,
+    /// Whether it was when it was last polled in a turn.
+    computes_on: AtomicBool,
     /// What it had used when it last waited.
     stretch_from_ns: AtomicU64,
     streaming: OnceLock<Streaming>,
@@ -50,16 +52,20 @@ impl Meter {
             entered_ns: AtomicU64::new(0),
             exceeded: AtomicBool::new(false),
             yields: AtomicBool::new(false),
+            computes_on: AtomicBool::new(false),
             stretch_from_ns: AtomicU64::new(0),
             streaming: OnceLock::new(),
         })
     }
 
-    /// Whether the call may compute when it is polled from now on; if not, its deadlines alone are looked at. What
-    /// it has used so far, in nanoseconds.
-    pub fn switch(&self, has_turn: bool) -> u64 {
+    /// Whether the call may compute when it is polled from now on; if not, its deadlines alone are looked at.
+    pub fn switch(&self, has_turn: bool) {
         self.has_turn.store(has_turn, Ordering::Relaxed);
-        self.used_ns()
+    }
+
+    /// Whether the guest waited for nothing when it was last left: it was made to yield.
+    pub fn computes_on(&self) -> bool {
+        self.computes_on.load(Ordering::Relaxed)
     }
 
     /// A tick, on the thread on which the guest runs: whether it has used up its limit, which is remembered,
@@ -114,7 +120,8 @@ impl Meter {
         done
     }
 
-    fn used_ns(&self) -> u64 {
+    /// The same in nanoseconds.
+    pub fn used_ns(&self) -> u64 {
         self.used_ns.load(Ordering::Relaxed)
     }
 }
@@ -150,6 +157,8 @@ impl<F: Future + ?Sized> Future for Metered<F> {
             // Whoever takes the turn from it wakes it when it has it again.
             return Poll::Pending;
         }
+        // Not while it is paused: it would be given turns again and again.
+        meter.computes_on.store(false, Ordering::Relaxed);
         if pause.is_none() {
             *pause = meter.paused_until().map(|until| Box::pin(sleep_until(until)));
         }
@@ -166,7 +175,9 @@ impl<F: Future + ?Sized> Future for Metered<F> {
         }
         let ran_ns = thread_cpu_ns().saturating_sub(entered_ns);
         let before_ns = meter.used_ns.fetch_add(ran_ns, Ordering::Relaxed);
-        if !meter.yields.swap(false, Ordering::Relaxed) {
+        let has_yielded = meter.yields.swap(false, Ordering::Relaxed);
+        meter.computes_on.store(has_yielded, Ordering::Relaxed);
+        if !has_yielded {
             meter.stretch_from_ns.store(before_ns.saturating_add(ran_ns), Ordering::Relaxed);
         }
         poll
@@ -251,6 +262,28 @@ mod tests {
         let until = meter.paused_until().expect("two budgets and a part of the third are used");
         let seconds = until.saturating_duration_since(began).as_secs_f64();
         assert!((1.9..2.1).contains(&seconds), "it waits {seconds} s for its third");
+    }
+
+    #[tokio::test]
+    async fn one_that_was_made_to_yield_computes_on_and_one_that_is_paused_does_not() {
+        let meter = Meter::new(Duration::from_millis(10));
+        meter.begin_streaming();
+        let inner = meter.clone();
+        let guest = Box::pin(async move {
+            burn(6);
+            // It waits for something.
+            tokio::task::yield_now().await;
+            burn(6);
+            assert!(!inner.is_exceeded_now());
+            tokio::task::yield_now().await;
+        });
+        let mut metered = Box::pin(Metered::new(meter.clone(), guest));
+        let mut computes_on = Vec::new();
+        for _ in 0..3 {
+            assert!(poll(&mut metered).is_pending());
+            computes_on.push(meter.computes_on());
+        }
+        assert_eq!(computes_on, [false, true, false]);
     }
 
     #[test]

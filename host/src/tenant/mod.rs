@@ -14,4 +14,4 @@ pub use limits::{Ceilings, Limits, MAX_TABLE_ELEMENTS, Quota, Reuse, Storage};
 pub use name::{NameError, PluginName, TenantName};
 pub use share::Share;
 pub use slots::{Slot, Slots};
-pub use turns::Turns;
+pub use turns::{Reading, Turns};

@@ -102,14 +102,13 @@ impl Turns {
     }
 
     /// Runs `future`, the guest in it only in its turns: at each poll `meter` tells the guest whether this is
-    /// one, and says what CPU it has used so far, in nanoseconds. All else in the future, such as its
-    /// deadline, waits for no turn.
+    /// one, and is read. All else in the future, such as its deadline, waits for no turn.
     pub async fn run<M, F>(&self, share: &Share, meter: M, future: F) -> F::Output
     where
-        M: Fn(bool) -> u64,
+        M: Fn(bool) -> Reading,
         F: Future,
     {
-        let mut guest = Guest::new(self, share, meter);
+        let mut guest = Guest::new(self, share, false, meter);
         let mut future = pin!(future);
         poll_fn(|context| guest.poll(context, future.as_mut())).await
     }
@@ -117,10 +116,10 @@ impl Turns {
     /// The same for what can wait: while the tenant's quota `cpu` is used up, it does.
     pub async fn run_paced<M, F>(&self, share: &Share, meter: M, future: F) -> F::Output
     where
-        M: Fn(bool) -> u64,
+        M: Fn(bool) -> Reading,
         F: Future,
     {
-        let mut guest = Guest::new(self, share, meter);
+        let mut guest = Guest::new(self, share, true, meter);
         let mut future = pin!(future);
         poll_fn(|context| {
             if guest.is_paused(context) {
@@ -156,9 +155,17 @@ impl Turns {
         if before.is_ok_and(|word| word >= ONE_FREE) {
             return Taken::Usual;
         }
-        let waiter = Arc::new(Waiter(Mutex::new(Waits::ForItsTurn(context.waker().clone()))));
-        queue.push(share, waiter.clone());
-        Taken::Waits(waiter)
+        Taken::Waits(queue.wait(share, context))
+    }
+
+    /// A place in the queue, if anybody is there, for whoever gives its turn back next: it may be the one to go on.
+    fn wait_again(&self, share: &Share, context: &Context<'_>) -> Option<Arc<Waiter>> {
+        if self.waiting() == 0 {
+            return None;
+        }
+        let mut queue = self.queue();
+        self.0.word.fetch_add(ONE_WAITS, Ordering::AcqRel);
+        Some(queue.wait(share, context))
     }
 
     fn give_back_extra(&self) {
@@ -208,6 +215,15 @@ fn waiting(word: u64) -> u64 {
     word & u64::from(u32::MAX)
 }
 
+/// What a guest's meter says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Reading {
+    /// CPU that it has used so far, in nanoseconds.
+    pub used_ns: u64,
+    /// Whether it had not waited for anything when its last turn was over: it wants another one.
+    pub computes_on: bool,
+}
+
 /// What came of asking for a turn.
 #[derive(Debug)]
 enum Taken {
@@ -238,6 +254,12 @@ impl Queue {
         account.virtual_time = self.clock.saturating_sub(behind.min(by_weight(MOST_BEHIND_NS)));
         self.extra = self.extra.saturating_sub(1);
         true
+    }
+
+    fn wait(&mut self, share: &Share, context: &Context<'_>) -> Arc<Waiter> {
+        let waiter = Arc::new(Waiter(Mutex::new(Waits::ForItsTurn(context.waker().clone()))));
+        self.push(share, waiter.clone());
+        waiter
     }
 
     fn push(&mut self, share: &Share, waiter: Arc<Waiter>) {
@@ -335,9 +357,11 @@ impl Waiter {
 }
 
 /// A guest as the turns see it.
-struct Guest<'a, M: Fn(bool) -> u64> {
+struct Guest<'a, M: Fn(bool) -> Reading> {
     turns: &'a Turns,
     share: &'a Share,
+    /// Whether its tenant's quota makes it wait.
+    is_paced: bool,
     meter: M,
     charged_ns: u64,
     /// While it waits for its turn.
@@ -359,10 +383,10 @@ impl Drop for Turn<'_> {
     }
 }
 
-impl<'a, M: Fn(bool) -> u64> Guest<'a, M> {
-    fn new(turns: &'a Turns, share: &'a Share, meter: M) -> Self {
-        let charged_ns = meter(false);
-        Self { turns, share, meter, charged_ns, waiter: None, pause: None }
+impl<'a, M: Fn(bool) -> Reading> Guest<'a, M> {
+    fn new(turns: &'a Turns, share: &'a Share, is_paced: bool, meter: M) -> Self {
+        let charged_ns = meter(false).used_ns;
+        Self { turns, share, is_paced, meter, charged_ns, waiter: None, pause: None }
     }
 
     fn poll<F: Future>(&mut self, context: &mut Context<'_>, future: Pin<&mut F>) -> Poll<F::Output> {
@@ -371,8 +395,11 @@ impl<'a, M: Fn(bool) -> u64> Guest<'a, M> {
         };
         (self.meter)(true);
         let poll = future.poll(context);
-        let used_ns = (self.meter)(false);
+        let Reading { used_ns, computes_on } = (self.meter)(false);
         self.share.charge(used_ns.saturating_sub(std::mem::replace(&mut self.charged_ns, used_ns)));
+        if poll.is_pending() && computes_on && !turn.is_extra && !self.is_overdrawn() {
+            self.waiter = self.turns.wait_again(self.share, context);
+        }
         drop(turn);
         poll
     }
@@ -404,6 +431,10 @@ impl<'a, M: Fn(bool) -> u64> Guest<'a, M> {
         Some(Turn { turns: self.turns, share: self.share, is_extra })
     }
 
+    fn is_overdrawn(&self) -> bool {
+        self.is_paced && self.share.overdrawn().is_some()
+    }
+
     /// Whether it has to wait for its tenant's quota; if so, `context` is told when it is over.
     fn is_paused(&mut self, context: &mut Context<'_>) -> bool {
         // A turn that was waited for is taken: it must not be kept from others.
@@ -426,10 +457,10 @@ impl<'a, M: Fn(bool) -> u64> Guest<'a, M> {
     }
 }
 
-impl<M: Fn(bool) -> u64> Drop for Guest<'_, M> {
+impl<M: Fn(bool) -> Reading> Drop for Guest<'_, M> {
     fn drop(&mut self) {
         // What the end of a call took that was cut off: its future is dropped by now.
-        self.share.charge((self.meter)(false).saturating_sub(self.charged_ns));
+        self.share.charge((self.meter)(false).used_ns.saturating_sub(self.charged_ns));
         if let Some(waiter) = &self.waiter {
             self.turns.give_up(self.share, waiter);
         }

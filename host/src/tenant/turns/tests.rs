@@ -25,7 +25,7 @@ async fn greedy(turns: Turns, share: Share, slice_ns: u64) {
     let has_turn = std::cell::Cell::new(false);
     let meter = |turn| {
         has_turn.set(turn);
-        used_ns.load(Ordering::Relaxed)
+        Reading { used_ns: used_ns.load(Ordering::Relaxed), computes_on: true }
     };
     let guest = poll_fn::<(), _>(|context| {
         if has_turn.get() {
@@ -84,6 +84,13 @@ fn tenants_share_the_cpu_equally_however_many_calls_they_have() {
     let used = used_by(2, &[(1, 64, MS), (1, 4, MS)]);
     assert_near(used[0], 10_000.0);
     assert_near(used[1], 10_000.0);
+}
+
+#[test]
+fn weights_are_kept_by_tenants_with_one_call_each() {
+    let used = used_by(1, &[(1, 1, MS), (3, 1, MS)]);
+    assert_near(used[0], 5_000.0);
+    assert_near(used[1], 15_000.0);
 }
 
 #[test]
@@ -187,7 +194,7 @@ async fn never_more_than_so_many_at_once_and_no_turn_is_lost() {
             });
             let meter = |turn| {
                 has_turn.store(turn, Ordering::Relaxed);
-                0
+                Reading { used_ns: 0, computes_on: true }
             };
             let run = turns.run(&share, meter, guest);
             // Every fifth leaves before it is done, wherever it stands.
@@ -213,7 +220,9 @@ async fn a_guest_that_panics_gives_its_turn_back() {
     let turns = Turns::new(1);
     let run = {
         let turns = turns.clone();
-        tokio::spawn(async move { turns.run(&share(1), |_| 0, async { panic!("as it may") }).await })
+        tokio::spawn(async move {
+            turns.run(&share(1), |_| Reading::default(), async { panic!("as it may") }).await
+        })
     };
     assert!(run.await.unwrap_err().is_panic());
     assert!(turns.take_free());
@@ -227,7 +236,7 @@ async fn a_stream_waits_while_its_tenants_quota_is_used_up() {
     let has_turn = std::cell::Cell::new(false);
     let meter = |turn| {
         has_turn.set(turn);
-        0
+        Reading::default()
     };
     let began = Instant::now();
     turns
@@ -235,6 +244,36 @@ async fn a_stream_waits_while_its_tenants_quota_is_used_up() {
         .await;
     assert!(began.elapsed() >= Duration::from_millis(100));
     assert!(turns.take_free());
+}
+
+#[tokio::test]
+async fn who_computes_on_waits_for_its_next_turn_at_once_unless_its_quota_is_used_up() {
+    for is_paced in [false, true] {
+        let (turns, other) = (Turns::new(1), share(1));
+        let stream = Share::new(NonZeroU32::MIN, Some(Duration::from_millis(100)));
+        let (used_ns, has_turn) = (std::cell::Cell::new(LONG_NS), std::cell::Cell::new(false));
+        let meter = |turn| {
+            has_turn.set(turn);
+            Reading { used_ns: used_ns.get(), computes_on: true }
+        };
+        let guest = poll_fn::<(), _>(|_| {
+            used_ns.set(used_ns.get() + u64::from(has_turn.get()) * 150 * MS);
+            Poll::Pending
+        });
+        let mut guest = pin!(guest);
+        let mut call = Guest::new(&turns, &stream, is_paced, meter);
+        let mut context = Context::from_waker(Waker::noop());
+        assert!(turns.take_free());
+        assert!(call.turn(&context).is_none());
+        let _other = wait(&turns, &other);
+        other.charge(MS);
+        turns.queue().settle(&other);
+        turns.give_back(&share(1));
+        assert!(call.poll(&mut context, guest.as_mut()).is_pending());
+        assert_eq!(used_ns.get(), LONG_NS + 150 * MS, "it has had its turn");
+        // The other has the turn now.
+        assert_eq!(turns.waiting(), u64::from(!is_paced));
+    }
 }
 
 #[test]
