@@ -16,10 +16,12 @@ const CALLS: u32 = 1_000_000;
 fn main() {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     let (turns, share) = (Turns::new(2), Share::new(NonZeroU32::MIN, None));
-    let (has_turn, used_ns) = (AtomicBool::new(false), AtomicU64::new(0));
+    let (has_turn, used_ns, charged_ns) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
     let meter = |turn| {
         has_turn.store(turn, Ordering::Relaxed);
-        Reading { used_ns: used_ns.load(Ordering::Relaxed), computes_on: false }
+        let used_ns = used_ns.load(Ordering::Relaxed);
+        let uncharged_ns = used_ns - charged_ns.fetch_max(used_ns, Ordering::Relaxed);
+        Reading { used_ns, uncharged_ns, ..Reading::default() }
     };
     let call = || async { black_box(used_ns.fetch_add(15_000, Ordering::Relaxed)) };
     let mut rounds = Vec::new();

@@ -97,6 +97,7 @@ pub struct Host {
     probes: Option<Probes>,
     watcher: Watcher,
     server: Server,
+    sandbox: Arc<Sandbox>,
     _tending: AbortOnDropHandle<()>,
     readiness: Readiness,
     metrics: Metrics,
@@ -125,6 +126,11 @@ impl Host {
             None => Store::open(&settings.state)?,
         };
         let sandbox = Sandbox::new(pool(&settings))?;
+        if !sandbox.compute().is_in_background() {
+            log.info("guests that compute are not kept behind other threads")
+                .field("missing", "RLIMIT_NICE of 20, to have a thread back from SCHED_IDLE")
+                .send();
+        }
         let http = http_client(&site).map_err(StartError::Site)?;
         let tended = sandbox.clone();
         let tending = AbortOnDropHandle::new(tokio::spawn(async move { tended.tend().await }));
@@ -153,7 +159,7 @@ impl Host {
         let watcher = Watcher::start(deployer.clone(), log.clone())?;
         let requests = Requests::new(
             deployer.snapshot(),
-            sandbox,
+            sandbox.clone(),
             capacity(&settings),
             ledger.clone(),
             request::Settings {
@@ -164,7 +170,8 @@ impl Host {
         let server = Server::start(bound, tls, Arc::new(requests), listening(&settings), &ledger);
         readiness.set_ready();
 
-        let host = Self { addresses, probes, watcher, server, _tending: tending, readiness, metrics, log };
+        let host =
+            Self { addresses, probes, watcher, server, sandbox, _tending: tending, readiness, metrics, log };
         host.say_where();
         Ok(host)
     }
@@ -201,6 +208,9 @@ impl Host {
                 .field("connections", u64::try_from(cut).unwrap_or(u64::MAX))
                 .send();
         }
+        let sandbox = self.sandbox;
+        // It fails only if the runtime ends.
+        let _ = tokio::task::spawn_blocking(move || sandbox.compute().shut_down()).await;
         self.log.info("stopped").send();
         self.log.flush();
     }
@@ -300,8 +310,8 @@ fn signing_at_once() -> usize {
 }
 
 fn capacity(settings: &HostSettings) -> Capacity {
-    // While guests compute on half of the threads, the others serve connections, and find out who else wants to
-    // compute: were there no others, that would be decided in the runtime's queue, first come, first served.
+    // As many as there are processors: of two workers for each, the others serve connections, and find out who else
+    // wants to compute. Were there no others, that would be decided in the runtime's queue, first come, first served.
     let threads = tokio::runtime::Handle::current().metrics().num_workers();
     Capacity {
         turns: Turns::new(threads.div_euclid(2)),

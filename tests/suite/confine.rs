@@ -309,12 +309,20 @@ fn system_calls_are_denied() {
         ("open_by_handle_at", libc::SYS_open_by_handle_at, [-1, 0, 0]),
         ("execveat", libc::SYS_execveat, [-1, 0, 0]),
         ("setuid", libc::SYS_setuid, [0; 3]),
+        ("sched_setattr", libc::SYS_sched_setattr, [0; 3]),
+        ("sched_setaffinity", libc::SYS_sched_setaffinity, [0; 3]),
+        ("more priority", libc::SYS_setpriority, [0, 0, -1]),
+        ("less priority for others", libc::SYS_setpriority, [0, 1, 19]),
+        ("a class above others", libc::SYS_sched_setscheduler, [0, libc::SCHED_FIFO.into(), 0]),
         ("typing into a terminal", libc::SYS_ioctl, [-1, TYPE_INTO_TERMINAL, 0]),
         #[cfg(target_arch = "x86_64")]
         ("a second number of the same call", libc::SYS_getpid | 0x4000_0000, [0; 3]),
     ] {
         assert_eq!(system_call(number, arguments), Err(Errno::PERM), "{name}");
     }
+    // Not for want of leave: of an address.
+    let background = system_call(libc::SYS_sched_setscheduler, [0, libc::SCHED_IDLE.into(), 0]);
+    assert_eq!(background, Err(Errno::INVAL), "a class below others is for a host's own threads");
     assert_eq!(system_call(libc::SYS_clone3, [0; 3]), Err(Errno::NOSYS), "who asks uses clone instead");
     for (family, kind) in [
         (AddressFamily::INET, SocketType::RAW),

@@ -2,10 +2,11 @@
 //!
 //! Shares are told by the CPU clocks of the calls themselves, so that a busy machine changes none of them.
 
+use std::fs;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use jackfield_tests::{Host, Options, together};
+use jackfield_tests::{Host, Options, Process, raw, site_folder, together};
 
 use crate::streaming::client::{Caller, Version};
 
@@ -82,9 +83,74 @@ async fn weights_hold_between_tenants_that_have_few_calls() {
     let limits = r#"cpu = "200ms""#;
     let host =
         Host::start(&(tenant("light", "weight = 1", limits) + &tenant("heavy", "weight = 3", limits))).await;
-    let calls = std::thread::available_parallelism().unwrap().get();
+    let calls = available();
     let (light, heavy) = compete(&host, [("light", calls), ("heavy", calls)], 3.0).await;
     assert!((2.25..4.0).contains(&(heavy / light)), "weights 1:3 got {light} s and {heavy} s");
+}
+
+/// Of each thread of a process: its name, the kernel's class that it is in, and what CPU it has used, in nanoseconds.
+fn threads(process: &Process) -> Vec<(String, u32, u64)> {
+    let tasks = fs::read_dir(format!("/proc/{}/task", process.id())).unwrap();
+    let threads = tasks.filter_map(|task| {
+        let task = task.unwrap().path();
+        // One that has ended meanwhile has no files.
+        let read = |file: &str| fs::read_to_string(task.join(file)).ok();
+        let (name, state, used) = (read("comm")?, read("stat")?, read("schedstat")?);
+        // Its name is in brackets, and the 41st field is the class.
+        let class = state.rsplit_once(')')?.1.split_whitespace().nth(38)?.parse().ok()?;
+        Some((name.trim().to_owned(), class, used.split(' ').next()?.parse().ok()?))
+    });
+    threads.collect()
+}
+
+#[tokio::test]
+async fn guests_that_compute_do_so_on_threads_that_the_kernel_keeps_behind_all_others() {
+    let keeps = tenant("keeps", "", "")
+        .replace("guest_misbehave.wasm\"", "guest_keyvalue.wasm\"\ngrants = { keyvalue = true }");
+    let folder = site_folder(&(tenant("loops", "", r#"cpu = "100ms""#) + &keeps));
+    let process = Process::start(folder.path(), ["serve"]);
+    let ask = async |tenant: &str, path: &str| {
+        raw(
+            process.address(),
+            format!("GET {path} HTTP/1.1\r\nhost: {tenant}.example\r\nconnection: close\r\n\r\n"),
+        )
+        .await
+    };
+    assert!(ask("loops", "/ok").await.starts_with("HTTP/1.1 200 "));
+    let used = |computes: bool| -> u64 {
+        threads(&process)
+            .iter()
+            .filter(|(name, ..)| (name == "compute") == computes)
+            .map(|(.., used)| used)
+            .sum()
+    };
+    let before = [used(true), used(false)];
+    for _ in 0..3 {
+        assert!(ask("loops", "/loop").await.starts_with("HTTP/1.1 504 "));
+    }
+    let [there, elsewhere] = [used(true) - before[0], used(false) - before[1]];
+    assert!(there >= 290_000_000, "three loops of 100 ms used {there} ns there");
+    assert!(elsewhere <= 60_000_000, "three loops of 100 ms used {elsewhere} ns elsewhere");
+
+    // What blocks for a guest is started by such a thread, and serves all tenants.
+    together((0..16).map(async |_| {
+        for _ in 0..20 {
+            assert!(ask("keeps", "/get?key=none&compute-ms=1").await.starts_with("HTTP/1.1 404 "));
+        }
+    }))
+    .await;
+
+    let (ordinary, background) = (0, 5);
+    let has_leave = !process.lines().iter().any(|line| line.contains("not kept behind"));
+    for (name, class, _) in threads(&process) {
+        let expected = if name == "compute" && has_leave { background } else { ordinary };
+        assert_eq!(class, expected, "{name}");
+    }
+    assert_eq!(threads(&process).iter().filter(|(name, ..)| name == "compute").count(), available());
+}
+
+fn available() -> usize {
+    std::thread::available_parallelism().unwrap().get()
 }
 
 #[tokio::test(flavor = "multi_thread")]

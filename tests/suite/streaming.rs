@@ -271,6 +271,32 @@ async fn a_stream_ends_when_its_time_is_over() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_stream_that_computes_ends_when_its_time_is_over() {
+    let host = start(r#"stream = "200ms", cpu = "5s""#).await;
+    // The second one begins where the first has moved to.
+    for _ in 0..2 {
+        let mut answer = get(&host, Version::Http1, "/compute-after-head?times=100&ms=20").await;
+        let id = answer.request_id();
+        answer.expect_broken("computing for ever").await;
+        assert_eq!(failure(&host, &id).await, ("stream".to_owned(), "plugin".to_owned()));
+    }
+    until_idle(&host).await;
+    assert_eq!(ended(&host, "stream"), 2.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_whose_body_nobody_wants_is_charged_for_its_end() {
+    let host = start("").await;
+    for _ in 0..20 {
+        host.request("HEAD", "/sse-forever?every-ms=10").send().await.expect(200);
+    }
+    until_idle(&host).await;
+    let of_calls = host.metric(r#"jackfield_call_cpu_seconds_sum{tenant="shop",plugin="guest"}"#);
+    let of_tenant = host.metric(r#"jackfield_tenant_cpu_seconds_total{tenant="shop"}"#);
+    assert!((of_calls - of_tenant).abs() < 1e-6, "calls used {of_calls} s, {of_tenant} s were charged");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_has_its_cpu_anew_each_second() {
     let host = start(r#"cpu = "300ms""#).await;
     // More than one second's share in all, and less than it in each.

@@ -8,7 +8,6 @@ mod explain;
 mod inspect;
 mod new;
 mod serve;
-mod slices;
 
 use std::ffi::OsString;
 use std::fmt::Display;

@@ -5,15 +5,13 @@ use std::future::Future;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::confinement::{self, Outcome};
-use super::{
-    Exit, HandedOver, LogFormat, LogLevel, Serve, complain, is_colored, refuse, slices, with_causes,
-};
+use super::{Exit, HandedOver, LogFormat, LogLevel, Serve, complain, is_colored, refuse, with_causes};
 use crate::config::{ListenAddress, ListenSite};
 use crate::deploy::{Environment, Origin};
 use crate::host::{Host, HostError, Setup};
 use crate::listen::Inherited;
 use crate::observe::{Format, Level, Log};
-use crate::sandbox::CompilerProgram;
+use crate::sandbox::{CompilerProgram, stay_ordinary};
 
 pub(super) fn run(serve: Serve, environment: Environment, sockets: HandedOver) -> Exit {
     let inherited = match Inherited::new(sockets) {
@@ -46,8 +44,6 @@ pub(super) fn run(serve: Serve, environment: Environment, sockets: HandedOver) -
         complain(warning.render(is_colored()));
     }
     // Before the first thread, the log's: one that is there already would keep what this one gives up.
-    // Before any other thread is there, as what follows.
-    slices::shorten();
     let confined = match confinement::confine(&site.host) {
         Ok(confined) => confined,
         Err(exit) => return exit,
@@ -67,7 +63,11 @@ pub(super) fn run(serve: Serve, environment: Environment, sockets: HandedOver) -
         Ok(log) => log,
         Err(error) => return refuse(format_args!("cannot start the thread that writes the log: {error}")),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads()).enable_all().build();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(threads())
+        .on_thread_start(stay_ordinary())
+        .enable_all()
+        .build();
     let runtime = match runtime {
         Ok(runtime) => runtime,
         Err(error) => return refuse(format_args!("cannot start the runtime: {error}")),
@@ -83,7 +83,8 @@ pub(super) fn run(serve: Serve, environment: Environment, sockets: HandedOver) -
     exit
 }
 
-/// Two for each processor: one for guests that compute, one for everything else.
+/// Two for each processor: while guests have one of them, the other serves connections. Guests that compute on have
+/// threads of their own.
 fn threads() -> usize {
     std::thread::available_parallelism().map_or(2, |processors| processors.get().saturating_mul(2))
 }

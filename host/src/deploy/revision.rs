@@ -10,7 +10,7 @@ use super::live::LiveTenant;
 use crate::capability::KeyValue;
 use crate::config::{PluginSite, TenantSite};
 use crate::observe::Entry;
-use crate::sandbox::{Abilities, Component, Instances, Reuse};
+use crate::sandbox::{Abilities, Component, Habit, Instances, Reuse};
 use crate::snapshot::{Chain, Plugin, Revision, Routes, Rule};
 use crate::tenant::{self, Gate, PluginName, TenantName};
 
@@ -93,6 +93,7 @@ impl Deployer {
             tenant: tenant_name.clone(),
             name: name.clone(),
             instances: Instances::new(self.parts.compiler.sandbox(), component, reuse, metrics.clone()),
+            habit: Habit::default(),
             limits: site.limits.clone(),
             abilities: Arc::new(Abilities { config: site.config.clone(), secrets, keyvalue, limiter, http }),
             gate,

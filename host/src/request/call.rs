@@ -5,12 +5,12 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::admit::deadline;
+use super::admit::{Place, deadline};
 use super::error::{AdmissionError, PluginError, RequestError};
 use super::{Capacity, Requests};
-use crate::observe::{Held, Outcome, Plug, PluginLog};
-use crate::sandbox::{Call, Called, Context, Limits, Meter};
-use crate::snapshot::Plugin;
+use crate::observe::{self, Outcome, Plug, PluginLog};
+use crate::sandbox::{Call, Called, Context, Limits, Meter, Sandbox};
+use crate::snapshot::{Plugin, Revision};
 use crate::tenant::{Permit, Reading, Slot};
 
 /// A call that may run: it holds the plugin's permit and one of the host's slots, and is counted however
@@ -22,6 +22,15 @@ pub(super) struct Running {
     cpu: Duration,
     /// None once they are given back.
     permits: Option<Permits>,
+    held: Held,
+}
+
+/// What a call holds of its tenant, as long as it runs, and of a stream the body as well, whichever lasts longer.
+pub(super) struct Held {
+    /// So that a guest that goes on drains with its revision.
+    pub(super) revision: Arc<Revision>,
+    /// So that it counts in the tenant's quota.
+    pub(super) _place: Option<Arc<Place>>,
 }
 
 /// What a call holds while it runs.
@@ -29,7 +38,7 @@ struct Permits {
     /// Shared with a filter's call on what this call streams, if it is of the same plugin.
     place: Arc<Permit>,
     _slot: Slot,
-    _in_flight: Held,
+    _in_flight: observe::Held,
 }
 
 /// A call whose answer streams, as those see it that run beside it: filters that are called on the answer.
@@ -61,6 +70,7 @@ impl Requests {
         plugin: &Arc<Plugin>,
         plug: Plug,
         deadline: Instant,
+        held: Held,
         beside: Option<Streaming>,
     ) -> Result<Running, RequestError> {
         let rejected = |error| {
@@ -86,6 +96,7 @@ impl Requests {
             outcome: Outcome::Cancelled,
             cpu: Duration::ZERO,
             permits: Some(Permits { place, _slot: slot, _in_flight: plugin.metrics.in_flight_guard() }),
+            held,
         })
     }
 
@@ -115,17 +126,33 @@ impl Requests {
         }
     }
 
-    /// Runs a call, its guest in the turns of its tenant. What it used is added to `cpu`.
-    pub(super) async fn in_turns<T>(
+    /// Runs a call, its guest in the turns of its tenant. The call holds its permits until it is gone, also when nobody
+    /// waits for it any more. What it used is added to `cpu`.
+    pub(super) async fn in_turns<T, F>(
         &self,
-        plugin: &Plugin,
-        meter: Arc<Meter>,
+        running: Running,
+        call: Call,
         cpu: &mut Duration,
-        call: impl Future<Output = Called<T>>,
-    ) -> Called<T> {
-        let called = self.capacity.turns.run(&plugin.share, |has_turn| reading(&meter, has_turn), call).await;
+        guest: impl FnOnce(Arc<Sandbox>, Arc<Plugin>, Call) -> F,
+    ) -> (Running, Called<T>)
+    where
+        T: Send + 'static,
+        F: Future<Output = Called<T>> + Send + 'static,
+    {
+        let (turns, plugin, meter) =
+            (self.capacity.turns.clone(), running.plugin.clone(), call.meter.clone());
+        let (habit, metered) = (plugin.habit.clone(), meter.clone());
+        // What wraps it would each have room for it twice.
+        let guest = Box::pin(guest(self.sandbox.clone(), plugin, call));
+        let run = async move {
+            let called =
+                turns.run(&running.plugin.share, |has_turn| reading(&metered, has_turn), guest).await;
+            // What nobody takes is dropped in this order: the instance goes before its permits do.
+            (called, running)
+        };
+        let (called, running) = self.sandbox.compute().run(run, habit, meter).await;
         *cpu = cpu.saturating_add(called.cpu);
-        called
+        (running, called)
     }
 
     /// The log of a call.
@@ -137,7 +164,12 @@ impl Requests {
 /// Tells a call's guest whether it has a turn from now on, and what its meter says.
 pub(super) fn reading(meter: &Meter, has_turn: bool) -> Reading {
     meter.switch(has_turn);
-    Reading { used_ns: meter.used_ns(), computes_on: meter.computes_on() }
+    Reading {
+        used_ns: meter.used_ns(),
+        uncharged_ns: meter.take_uncharged_ns(),
+        computes_on: meter.computes_on(),
+        has_moved: meter.has_moved(),
+    }
 }
 
 impl Running {
@@ -150,6 +182,11 @@ impl Running {
     pub(super) fn streaming(&self) -> Streaming {
         let place = self.permits.as_ref().map_or_else(Weak::new, |permits| Arc::downgrade(&permits.place));
         Streaming { plugin: self.plugin.clone(), place }
+    }
+
+    /// The revision that it is of.
+    pub(super) fn revision(&self) -> &Arc<Revision> {
+        &self.held.revision
     }
 
     /// Its instance is gone; how it ended is still to be told.

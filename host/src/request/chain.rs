@@ -15,9 +15,10 @@ use tokio::time::Instant;
 use super::account::Account;
 use super::admit::{Place, deadline};
 use super::body::Content;
+use super::call::Held;
 use super::error::{MessageError, PluginError, RequestError};
 use super::message::Asked;
-use super::stream::{Going, Held, StreamedBody};
+use super::stream::{Going, StreamedBody};
 use super::upload::Upload;
 use super::{Requests, body, message, respond};
 use crate::observe::Plug;
@@ -32,7 +33,7 @@ pub(super) struct Admitted<'a> {
     pub(super) chain: &'a Chain,
     pub(super) context: Arc<Context>,
     /// The head as the next link sees it.
-    pub(super) head: RequestHead,
+    pub(super) head: Arc<RequestHead>,
     /// None while a caller's bytes are waited for.
     pub(super) place: Option<Arc<Place>>,
     /// When `wall` of the route's plugin ends.
@@ -42,11 +43,16 @@ pub(super) struct Admitted<'a> {
 }
 
 impl Admitted<'_> {
+    /// What each of its calls holds.
+    fn held(&self) -> Held {
+        Held { revision: self.revision.clone(), _place: self.place.clone() }
+    }
+
     /// The head, for the last link: nobody looks at it after that.
     fn take_head(&mut self) -> RequestHead {
         let nothing =
             RequestHead { method: String::new(), path: String::new(), query: None, headers: Vec::new() };
-        std::mem::replace(&mut self.head, nothing)
+        Arc::unwrap_or_clone(std::mem::replace(&mut self.head, Arc::new(nothing)))
     }
 }
 
@@ -54,7 +60,7 @@ impl Admitted<'_> {
 struct Passed<'a> {
     filter: &'a Arc<Plugin>,
     /// The request's head as it saw it, if it is to see the answer too.
-    seen: Option<RequestHead>,
+    seen: Option<Arc<RequestHead>>,
     changes: Vec<HeaderChange>,
 }
 
@@ -165,11 +171,13 @@ impl Requests {
         };
         let asked = Asked::by(&request.head);
         let message = Request { head: request.take_head(), body };
-        let running = self.begin(plugin, Plug::Handler, request.deadline, None).await?;
+        let running = self.begin(plugin, Plug::Handler, request.deadline, request.held(), None).await?;
         let call = self.call(plugin, &request.context, request.deadline);
-        let meter = call.meter.clone();
-        let called = self.sandbox.handle(&plugin.instances, call, message);
-        let called = self.in_turns(plugin, meter, &mut request.cpu, called).await;
+        let (running, called) = self
+            .in_turns(running, call, &mut request.cpu, |sandbox, plugin, call| async move {
+                sandbox.handle(&plugin.instances, call, message).await
+            })
+            .await;
         let answer = running.end(called, |answer| message::whole_response(&plugin.limits, asked, answer))?;
         Ok(answer.map(Content::from))
     }
@@ -186,14 +194,16 @@ impl Requests {
         let plugin = &request.chain.plugin;
         let (upload, watch) = Upload::new(body, plugin.limits.request_body, self.settings)?;
         let asked = Asked::by(&request.head);
-        let running = self.begin(plugin, Plug::Handler, request.deadline, None).await?;
+        let running = self.begin(plugin, Plug::Handler, request.deadline, request.held(), None).await?;
         let call = self.call(plugin, &request.context, request.deadline);
-        let (wall, meter) = (call.limits.deadline, call.meter.clone());
+        let (wall, watched) = (call.limits.deadline, watch.clone());
         let message = message::streamed_request(request.take_head(), &request.context, upload)?;
-        let answer = self.sandbox.answer(&plugin.instances, call, message, watch.wall(wall));
-        let Called { result, cpu } = tokio::select! {
+        let answer = self.in_turns(running, call, &mut request.cpu, |sandbox, plugin, call| async move {
+            sandbox.answer(&plugin.instances, call, message, watched.wall(wall)).await
+        });
+        let (running, Called { result, cpu }) = tokio::select! {
             biased;
-            called = self.in_turns(plugin, meter, &mut request.cpu, answer) => called,
+            called = answer => called,
             fault = watch.fault() => return Err(MessageError::from(fault).into()),
         };
         // The plugin was told as well, but what became of the body is the caller's affair.
@@ -222,8 +232,8 @@ impl Requests {
                     }
                 };
                 let log = self.plugin_log(plugin, &request.context);
-                let held = Held { revision: request.revision.clone(), _place: request.place.clone() };
-                let going = Going { rest, running, held, turns: self.capacity.turns.clone() };
+                let (turns, sandbox) = (self.capacity.turns.clone(), self.sandbox.clone());
+                let going = Going { rest, running, turns, sandbox };
                 let body = StreamedBody::begin(body, going, log, &head.headers, watch);
                 Ok(Response::from_parts(head, body.into()))
             }
@@ -249,11 +259,16 @@ impl Requests {
                 Content::Streamed(body) => Some(body.streaming()),
                 Content::Whole { .. } => None,
             };
-            let running = self.begin(filter, Plug::ResponseFilter, deadline, beside).await.map_err(at)?;
+            let running = self
+                .begin(filter, Plug::ResponseFilter, deadline, request.held(), beside)
+                .await
+                .map_err(at)?;
             let call = self.call(filter, &request.context, deadline);
-            let meter = call.meter.clone();
-            let called = self.sandbox.on_response(&filter.instances, call, &seen, &head);
-            let called = self.in_turns(filter, meter, &mut request.cpu, called).await;
+            let (running, called) = self
+                .in_turns(running, call, &mut request.cpu, |sandbox, filter, call| async move {
+                    sandbox.on_response(&filter.instances, call, &seen, &head).await
+                })
+                .await;
             let change = |changes| {
                 message::change_response(answer.headers_mut(), changes).map_err(PluginError::Answer)
             };
@@ -263,12 +278,15 @@ impl Requests {
     }
 
     async fn ask(&self, request: &mut Admitted<'_>, filter: &Arc<Plugin>) -> Result<Heeded, RequestError> {
-        let running = self.begin(filter, Plug::RequestFilter, request.deadline, None).await?;
+        let running = self.begin(filter, Plug::RequestFilter, request.deadline, request.held(), None).await?;
         let call = self.call(filter, &request.context, request.deadline);
-        let meter = call.meter.clone();
-        let called = self.sandbox.on_request(&filter.instances, call, &request.head);
-        let called = self.in_turns(filter, meter, &mut request.cpu, called).await;
-        running.end(called, |verdict| heed(verdict, &mut request.head, &filter.limits))
+        let head = request.head.clone();
+        let (running, called) = self
+            .in_turns(running, call, &mut request.cpu, |sandbox, filter, call| async move {
+                sandbox.on_request(&filter.instances, call, &head).await
+            })
+            .await;
+        running.end(called, |verdict| heed(verdict, Arc::make_mut(&mut request.head), &filter.limits))
     }
 
     /// Turns a failure into an answer.

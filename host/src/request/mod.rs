@@ -191,7 +191,7 @@ impl Requests {
                 route: chain.route.clone(),
                 captures: captures.into_pairs(),
             }),
-            head: message::request_head(&head, &method),
+            head: Arc::new(message::request_head(&head, &method)),
             place: Some(Arc::new(place)),
             deadline,
             cpu: Duration::ZERO,

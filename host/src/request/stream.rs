@@ -13,14 +13,13 @@ use http::header;
 use http_body::{Body, Frame};
 use tokio::sync::oneshot;
 
-use super::admit::Place;
 use super::call::{Running, Streaming, reading};
 use super::error::{AdmissionError, AnswerError, MessageError, PluginError, RequestError};
 use super::message;
 use super::upload::UploadWatch;
 use crate::observe::PluginLog;
-use crate::sandbox::{CallError, Called, GuestBody, Rest};
-use crate::snapshot::{Plugin, Revision};
+use crate::sandbox::{Called, GuestBody, Rest, Sandbox};
+use crate::snapshot::Plugin;
 use crate::tenant::Turns;
 
 /// The body of an answer that comes as the plugin writes it.
@@ -49,20 +48,12 @@ enum Verdict {
     Unwanted,
 }
 
-/// The guest and what it holds, dropped in this order.
+/// The guest, what it holds, and where it runs.
 pub(super) struct Going {
     pub(super) rest: Rest,
     pub(super) running: Running,
-    pub(super) held: Held,
     pub(super) turns: Turns,
-}
-
-/// What a stream holds of its tenant: its guest as well as its body, whichever lasts longer.
-pub(super) struct Held {
-    /// So that a guest that goes on drains with its revision.
-    pub(super) revision: Arc<Revision>,
-    /// So that it counts in the tenant's quota.
-    pub(super) _place: Option<Arc<Place>>,
+    pub(super) sandbox: Arc<Sandbox>,
 }
 
 impl StreamedBody {
@@ -77,7 +68,7 @@ impl StreamedBody {
         let streaming = going.running.streaming();
         let (verdict, told) = oneshot::channel();
         // It ends by itself: with its guest, or when it is told.
-        let revision = going.held.revision.clone();
+        let revision = going.running.revision().clone();
         drop(tokio::spawn(go_on(going, log, told)));
         Self {
             body,
@@ -196,29 +187,34 @@ impl StreamedBody {
     }
 }
 
-async fn go_on(mut going: Going, log: PluginLog, mut told: oneshot::Receiver<Verdict>) {
-    let Going { rest, running, held, turns } = &mut going;
+async fn go_on(going: Going, log: PluginLog, mut told: oneshot::Receiver<Verdict>) {
+    let Going { rest, mut running, turns, sandbox } = going;
+    let (meter, plugin) = (rest.meter().clone(), running.plugin().clone());
+    let (habit, metered, revision) = (plugin.habit.clone(), meter.clone(), running.revision().clone());
+    // In the turns of its tenant, whose quota `cpu` paces it: it can wait, unlike a call whose answer is waited for.
+    let guest = async move {
+        turns.run_paced(&plugin.share, |has_turn| reading(&metered, has_turn), rest.run()).await
+    };
+    let mut guest = sandbox.compute().run(guest, habit, meter.clone());
     let (result, verdict) = tokio::select! {
-        result = run(rest, running.plugin(), turns) => {
+        result = &mut guest => {
             // A body that is slowly read to its end is no reason to hold a slot.
             running.release();
             (result, told.await.ok())
         }
         verdict = &mut told => match verdict {
             Ok(Verdict::Whole) => tokio::select! {
-                result = run(rest, running.plugin(), turns) => (result, Some(Verdict::Whole)),
-                () = held.revision.ended() => (Ok(()), None),
+                result = &mut guest => (result, Some(Verdict::Whole)),
+                () = revision.ended() => (Ok(()), None),
             },
             verdict => (Ok(()), verdict.ok()),
         },
     };
-    let Going { rest, running, held: _until_here, .. } = going;
-    let meter = rest.meter().clone();
-    let until_now = meter.used();
     // The instance goes before its permits do.
-    drop(rest);
+    guest.stop().await;
+    // One that never had a turn is charged for its end, too.
+    running.plugin().share.charge(meter.take_uncharged_ns());
     let cpu = meter.used();
-    running.plugin().share.charge_end(cpu.saturating_sub(until_now));
     let ended = match verdict {
         Some(Verdict::Whole) => running.end(Called { result, cpu }, Ok),
         Some(Verdict::Unwanted) => running.end(Called { result: Ok(()), cpu }, Ok),
@@ -235,11 +231,4 @@ async fn go_on(mut going: Going, log: PluginLog, mut told: oneshot::Receiver<Ver
     if let Err(error) = ended {
         log.failed_after_its_answer(&error);
     }
-}
-
-/// Runs the guest in the turns of its tenant, whose quota `cpu` paces it: it can wait, unlike a call whose answer
-/// is waited for.
-async fn run(rest: &mut Rest, plugin: &Plugin, turns: &Turns) -> Result<(), CallError> {
-    let meter = rest.meter().clone();
-    turns.run_paced(&plugin.share, |has_turn| reading(&meter, has_turn), rest.run()).await
 }

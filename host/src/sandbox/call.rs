@@ -13,7 +13,7 @@ use wasmtime::{Store, UpdateDeadline};
 use super::engine::Sandbox;
 use super::instances::{Instance, Instances};
 use super::message::{HeaderChange, Request, RequestHead, Response, ResponseHead, Verdict};
-use super::meter::{Meter, Metered};
+use super::meter::{Meter, Metered, Tick};
 use super::state::{Abilities, CallState, Context, PerCall};
 use super::totals::{Beyond, CallLimit};
 use crate::observe::{Outcome, Plug, PluginLog};
@@ -241,8 +241,11 @@ impl Sandbox {
         store.set_hostcall_fuel(usize::try_from(message_bytes).unwrap_or(usize::MAX));
         store.set_max_component_handles(limits.handles);
         store.epoch_deadline_callback(|store| {
-            let is_exceeded = store.data().call.meter.is_exceeded_now();
-            Ok(if is_exceeded { UpdateDeadline::Interrupt } else { UpdateDeadline::Yield(1) })
+            Ok(match store.data().call.meter.tick() {
+                Tick::GoesOn => UpdateDeadline::Continue(1),
+                Tick::Yields => UpdateDeadline::Yield(1),
+                Tick::Exceeded => UpdateDeadline::Interrupt,
+            })
         });
         store
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use wasmtime::component::Linker;
 use wasmtime::{
@@ -11,6 +11,7 @@ use wasmtime::{
     WasmBacktraceDetails,
 };
 
+use super::compute::{Compute, Watch};
 use super::idle::Idle;
 use super::imports;
 use super::instances::Shelf;
@@ -18,8 +19,11 @@ use super::intake;
 use super::pool::{self, PoolError, PoolLayout, PoolSettings};
 use super::state::CallState;
 
-/// How often a guest that computes is looked at: it gives way to others and its CPU is read.
+/// How often a guest that computes is looked at: its CPU is read, and it gives way to others if it has had a turn.
 const TICK: Duration = Duration::from_millis(1);
+
+/// The same while any thread of `compute/` has work, for then others wait for their turns.
+const FINE_TICK: Duration = Duration::from_micros(250);
 
 /// The stack of one call. `WASM_STACK_BYTES` of it are the guest's; the rest is for host functions.
 const STACK_BYTES: usize = 2 << 20;
@@ -48,8 +52,8 @@ pub enum SandboxError {
         reason: String,
     },
     /// No thread could be started.
-    #[error("cannot start the thread that ticks the epoch")]
-    Ticker(#[source] std::io::Error),
+    #[error("cannot start the threads that run and tick guests")]
+    Threads(#[source] std::io::Error),
 }
 
 /// Compiles components and runs calls in a pool of slots. One a process.
@@ -58,6 +62,7 @@ pub struct Sandbox {
     pub(super) linker: Linker<CallState>,
     pub(super) idle: Arc<Idle<Shelf>>,
     pub(super) settings: PoolSettings,
+    compute: Compute,
     _ticker: Ticker,
 }
 
@@ -71,10 +76,16 @@ impl Sandbox {
         let layout = settings.layout()?;
         let engine = Engine::new(&with_pool(configuration(layout), layout)).map_err(refused)?;
         let linker = imports::linker(&engine).map_err(refused)?;
-        let ticker = Ticker::start(&engine).map_err(SandboxError::Ticker)?;
+        let compute = Compute::start().map_err(SandboxError::Threads)?;
+        let ticker = Ticker::start(&engine, compute.watch()).map_err(SandboxError::Threads)?;
         let most = usize::try_from(layout.idle).unwrap_or(usize::MAX);
         let idle = Arc::new(Idle::new(most, pool::IDLE_MEMORY_BYTES));
-        Ok(Arc::new(Self { engine, linker, idle, settings, _ticker: ticker }))
+        Ok(Arc::new(Self { engine, linker, idle, settings, compute, _ticker: ticker }))
+    }
+
+    /// The threads for calls whose guests compute on.
+    pub fn compute(&self) -> &Compute {
+        &self.compute
     }
 }
 
@@ -123,20 +134,21 @@ fn configuration(layout: PoolLayout) -> Config {
     config
 }
 
-/// Increments the epoch from a thread of its own: a busy runtime would starve a task.
+/// Increments the epoch from a thread of its own, for a busy runtime would starve a task; and looks after the threads
+/// that guests compute on.
 struct Ticker {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Ticker {
-    fn start(engine: &Engine) -> std::io::Result<Self> {
+    fn start(engine: &Engine, mut watch: Watch) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let engine = engine.weak();
         let stopped = stop.clone();
         let thread = std::thread::Builder::new().name("epoch".into()).spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
-                std::thread::sleep(TICK);
+                std::thread::sleep(if watch.look(Instant::now()) { FINE_TICK } else { TICK });
                 match engine.upgrade() {
                     Some(engine) => engine.increment_epoch(),
                     None => return,

@@ -16,6 +16,20 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
+/// Who is made to yield has run for so long: a tick that comes sooner leaves the guest alone, for most are done by the
+/// next one, and a turn that was given back has to be waited for.
+const LEAST_RUN_NS: u64 = 200_000;
+
+/// What a guest does at a tick.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Tick {
+    GoesOn,
+    /// Others are to have their turns.
+    Yields,
+    /// It has used up its limit.
+    Exceeded,
+}
+
 /// The account of one call. Written by the thread that polls it, read by whoever reports.
 #[derive(Debug)]
 pub struct Meter {
@@ -23,12 +37,16 @@ pub struct Meter {
     /// Whether the call may compute now.
     has_turn: AtomicBool,
     used_ns: AtomicU64,
+    /// What of it somebody has been charged for.
+    charged_ns: AtomicU64,
     entered_ns: AtomicU64,
     exceeded: AtomicBool,
     /// Whether the guest was made to yield in this very poll: it does not wait for anything.
     yields: AtomicBool,
     /// Whether it was when it was last polled in a turn.
     computes_on: AtomicBool,
+    /// Whether the call goes on in `compute/`.
+    has_moved: AtomicBool,
     /// What it had used when it last waited.
     stretch_from_ns: AtomicU64,
     streaming: OnceLock<Streaming>,
@@ -49,10 +67,12 @@ impl Meter {
             has_turn: AtomicBool::new(true),
             limit_ns: u64::try_from(limit.as_nanos()).unwrap_or(u64::MAX),
             used_ns: AtomicU64::new(0),
+            charged_ns: AtomicU64::new(0),
             entered_ns: AtomicU64::new(0),
             exceeded: AtomicBool::new(false),
             yields: AtomicBool::new(false),
             computes_on: AtomicBool::new(false),
+            has_moved: AtomicBool::new(false),
             stretch_from_ns: AtomicU64::new(0),
             streaming: OnceLock::new(),
         })
@@ -68,19 +88,41 @@ impl Meter {
         self.computes_on.load(Ordering::Relaxed)
     }
 
-    /// A tick, on the thread on which the guest runs: whether it has used up its limit, which is remembered,
-    /// or is to yield now.
-    pub(super) fn is_exceeded_now(&self) -> bool {
+    /// Whether the call goes on on a thread for those that compute on.
+    pub fn has_moved(&self) -> bool {
+        self.has_moved.load(Ordering::Relaxed)
+    }
+
+    #[cfg(test)]
+    pub(super) fn set_computes_on(&self) {
+        self.computes_on.store(true, Ordering::Relaxed);
+    }
+
+    pub(super) fn set_moved(&self, has_moved: bool) {
+        self.has_moved.store(has_moved, Ordering::Relaxed);
+    }
+
+    /// A tick, on the thread on which the guest runs: what it is to do now, which is remembered.
+    pub(super) fn tick(&self) -> Tick {
+        if self.has_moved() {
+            // By itself the kernel looks only every few milliseconds who else wants this processor.
+            std::thread::yield_now();
+        }
         let running_ns = thread_cpu_ns().saturating_sub(self.entered_ns.load(Ordering::Relaxed));
         let used_ns = self.used_ns().saturating_add(running_ns);
         let from_ns = match self.streaming.get() {
             Some(_) => self.stretch_from_ns.load(Ordering::Relaxed),
             None => 0,
         };
-        let exceeded = used_ns.saturating_sub(from_ns) > self.limit_ns;
-        let seen = if exceeded { &self.exceeded } else { &self.yields };
-        seen.store(true, Ordering::Relaxed);
-        exceeded
+        if used_ns.saturating_sub(from_ns) > self.limit_ns {
+            self.exceeded.store(true, Ordering::Relaxed);
+            return Tick::Exceeded;
+        }
+        if running_ns < LEAST_RUN_NS {
+            return Tick::GoesOn;
+        }
+        self.yields.store(true, Ordering::Relaxed);
+        Tick::Yields
     }
 
     /// From now on the call streams.
@@ -123,6 +165,12 @@ impl Meter {
     /// The same in nanoseconds.
     pub fn used_ns(&self) -> u64 {
         self.used_ns.load(Ordering::Relaxed)
+    }
+
+    /// What of it nobody has been charged for, in nanoseconds. Whoever asks is to charge it: it is told once.
+    pub fn take_uncharged_ns(&self) -> u64 {
+        let used_ns = self.used_ns();
+        used_ns.saturating_sub(self.charged_ns.fetch_max(used_ns, Ordering::Relaxed))
     }
 }
 
@@ -210,13 +258,13 @@ mod tests {
         burn(20);
         let inner = meter.clone();
         let future = Box::pin(async move {
-            let before = inner.is_exceeded_now();
+            let before = inner.tick();
             burn(2);
-            (before, inner.is_exceeded_now())
+            (before, inner.tick())
         });
         let mut metered = Box::pin(Metered::new(meter.clone(), future));
-        let Poll::Ready(exceeded) = poll(&mut metered) else { panic!("it never waits") };
-        assert_eq!(exceeded, (false, true));
+        let Poll::Ready(ticks) = poll(&mut metered) else { panic!("it never waits") };
+        assert_eq!(ticks, (Tick::GoesOn, Tick::Exceeded));
         assert!(meter.used() >= Duration::from_millis(2) && meter.used() < Duration::from_millis(20));
     }
 
@@ -274,7 +322,7 @@ mod tests {
             // It waits for something.
             tokio::task::yield_now().await;
             burn(6);
-            assert!(!inner.is_exceeded_now());
+            assert_eq!(inner.tick(), Tick::Yields);
             tokio::task::yield_now().await;
         });
         let mut metered = Box::pin(Metered::new(meter.clone(), guest));
@@ -295,16 +343,16 @@ mod tests {
             meter,
             Box::pin(async move {
                 burn(6);
-                let mut exceeded = vec![inner.is_exceeded_now()];
+                let mut ticks = vec![inner.tick()];
                 // As the epoch has it: the guest yields, without waiting for anything.
                 tokio::task::yield_now().await;
                 burn(6);
-                exceeded.push(inner.is_exceeded_now());
-                exceeded
+                ticks.push(inner.tick());
+                ticks
             }),
         ));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let exceeded = runtime.block_on(&mut metered);
-        assert_eq!(exceeded, [false, true]);
+        let ticks = runtime.block_on(&mut metered);
+        assert_eq!(ticks, [Tick::Yields, Tick::Exceeded]);
     }
 }

@@ -11,6 +11,7 @@
 //! | `compiler/` | bytes → a [`Component`], in a child process with limits, or from the cache |
 //! | `component.rs` | what a [`Component`] is: its plugs, its imports, what it lacks |
 //! | `footprint.rs` | what an instance of a component begins with |
+//! | `compute/` | threads for guests that compute on, which the kernel keeps behind all others |
 //! | `instances.rs` | the instances of one plugin of one revision: made for a call, kept for the next, let go |
 //! | `idle.rs` | the book of those that wait, over the whole host |
 //! | `call.rs` | one call: its instance, its limits, its end |
@@ -25,6 +26,7 @@ mod bindings;
 mod call;
 mod compiler;
 mod component;
+mod compute;
 mod engine;
 mod footprint;
 mod idle;
@@ -45,6 +47,7 @@ pub use compiler::{
     compile_standard_input,
 };
 pub use component::{Component, ComponentError, CoreModule, Digest, Import, ImportRefused, Interface, Size};
+pub use compute::{Compute, Habit, Run, stay_ordinary};
 pub use engine::{Sandbox, SandboxError};
 pub use footprint::Footprint;
 pub use imports::Need;

@@ -119,8 +119,7 @@ type Guest = dyn Future<Output = Result<Instance, CallError>> + Send;
 
 /// What a guest still does beside its answer's body. Dropping it ends the guest.
 pub struct Rest {
-    /// None once it has ended.
-    guest: Option<Metered<Guest>>,
+    guest: Metered<Guest>,
     meter: Arc<Meter>,
     fate: Fate,
     limit: Duration,
@@ -129,13 +128,11 @@ pub struct Rest {
 }
 
 impl Rest {
-    /// Runs the guest to its end, but no longer than `stream` after its head; may be called again after it was
-    /// left.
-    pub async fn run(&mut self) -> Result<(), CallError> {
-        let Some(guest) = &mut self.guest else { return Ok(()) };
+    /// Runs the guest to its end, but no longer than `stream` after its head.
+    pub async fn run(mut self) -> Result<(), CallError> {
         let ended = match self.until {
-            Some(until) => tokio::time::timeout_at(until, guest).await,
-            None => Ok(guest.await),
+            Some(until) => tokio::time::timeout_at(until, &mut self.guest).await,
+            None => Ok((&mut self.guest).await),
         };
         let result = ended.unwrap_or_else(|_elapsed| {
             let error = CallError::Stream { limit: self.limit };
@@ -143,7 +140,6 @@ impl Rest {
             self.fate.seal(error.clone());
             Err(error)
         });
-        self.guest = None;
         self.meter.bill(|| result.map(Instance::give_back))
     }
 
@@ -206,7 +202,7 @@ impl Sandbox {
             Reached::Head(Ok(set)) => answered(set, &fate, &failures).map(|response| {
                 meter.begin_streaming();
                 let (limit, until) = (limits.stream, Instant::now().checked_add(limits.stream));
-                let rest = Rest { guest: Some(guest), meter: meter.clone(), fate, limit, until };
+                let rest = Rest { guest, meter: meter.clone(), fate, limit, until };
                 Answer::Streamed(Streamed { response, rest })
             }),
         };

@@ -18,7 +18,7 @@ use http::{HeaderMap, Method};
 use tokio_util::sync::CancellationToken;
 
 use crate::observe::{Held, PluginMetrics, TenantMetrics};
-use crate::sandbox::{Abilities, Component, Digest, Instances};
+use crate::sandbox::{Abilities, Component, Digest, Habit, Instances};
 use crate::tenant::{Gate, Limits, PluginName, Share, TenantName};
 
 pub use explain::{ExplainedOutcome, Explanation, Misfit, Standing};
@@ -70,6 +70,8 @@ pub struct Plugin {
     pub name: PluginName,
     /// What runs: no other plugin, and this one in no other revision, has any of them.
     pub instances: Instances,
+    /// Whether its last call computed on.
+    pub habit: Habit,
     /// The limits of its calls.
     pub limits: Limits,
     /// What it was granted.

@@ -119,12 +119,8 @@ impl Share {
         self.0.last_served.store(number, Ordering::Relaxed);
     }
 
-    /// Charges CPU that was used outside a turn: to end a call that was cut off.
-    pub fn charge_end(&self, used: Duration) {
-        self.charge(u64::try_from(used.as_nanos()).unwrap_or(u64::MAX));
-    }
-
-    pub(super) fn charge(&self, ns: u64) {
+    /// Charges CPU that a call has used.
+    pub fn charge(&self, ns: u64) {
         self.0.used_ns.fetch_add(ns, Ordering::Relaxed);
     }
 

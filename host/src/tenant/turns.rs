@@ -1,6 +1,6 @@
 //! Turns on the CPU: so many guests compute at once, and when more want to, tenants go by weight.
 //!
-//! Each poll of a guest is a turn, and the epoch's tick ends it. While there is room a turn is two atomic
+//! Each poll of a guest is a turn, and a tick of the epoch ends it once it has lasted for a while. While there is room a turn is two atomic
 //! operations. When there is none, the tenant goes next that has used the least CPU for its weight since the CPU
 //! became short, however many calls it has; within a tenant, whoever came first. (Start-time fair queueing, with
 //! the CPU that was measured in place of lengths known beforehand.)
@@ -24,11 +24,7 @@ const SHORT_FOR: Duration = Duration::from_millis(20);
 /// A call that has used no more than this is as likely as not done with its next turn.
 const SHORT_NS: u64 = 500_000;
 
-/// A tenant that could use so much CPU before it has had as much for its weight as whoever is served now does not wait
-/// for a turn at all.
-const FAR_BEHIND_NS: u64 = 2_000_000;
-
-/// No tenant is further behind than this, however long it was idle: what is between the two it may use at once.
+/// No tenant is further behind than this, however long it was idle: so much it may use without waiting for its turn.
 const MOST_BEHIND_NS: u64 = 10_000_000;
 
 /// How soon a stream that waits for its tenant's quota looks at it again.
@@ -93,7 +89,8 @@ impl Turns {
     /// So many turns at once.
     pub fn new(at_once: usize) -> Self {
         let free = u64::try_from(at_once).unwrap_or(u64::MAX).clamp(1, u64::from(u32::MAX >> 1));
-        let extra = at_once.max(1);
+        // They are had on the runtime's workers alone, of which there are two for each usual turn.
+        let extra = at_once.saturating_mul(2).saturating_sub(1).max(1);
         let queue = Queue { lanes: BTreeMap::new(), clock: 0, spell: 1, short_at: Instant::now(), extra };
         Self(Arc::new(Inner {
             word: AtomicU64::new(free.saturating_mul(ONE_FREE)),
@@ -143,9 +140,9 @@ impl Turns {
     }
 
     /// A turn, or else a place in the queue.
-    fn take_or_wait(&self, share: &Share, used_ns: u64, context: &Context<'_>) -> Taken {
+    fn take_or_wait(&self, share: &Share, guest: Reading, context: &Context<'_>) -> Taken {
         let mut queue = self.queue();
-        if queue.take_extra(share, used_ns <= SHORT_NS) {
+        if !guest.has_moved && queue.take_extra(share, guest.used_ns <= SHORT_NS) {
             return Taken::Extra;
         }
         // Either a turn is free, or whoever gives one back sees that somebody waits, and then waits for the lock.
@@ -158,9 +155,11 @@ impl Turns {
         Taken::Waits(queue.wait(share, context))
     }
 
-    /// A place in the queue, if anybody is there, for whoever gives its turn back next: it may be the one to go on.
-    fn wait_again(&self, share: &Share, context: &Context<'_>) -> Option<Arc<Waiter>> {
-        if self.waiting() == 0 {
+    /// A place in the queue, for whoever gives its turn back next: it may be the one to go on. None if nobody else
+    /// waits; but one that has moved waits all the same, for others may need its thread to be polled, and only then join
+    /// the queue.
+    fn wait_again(&self, share: &Share, guest: Reading, context: &Context<'_>) -> Option<Arc<Waiter>> {
+        if self.waiting() == 0 && !guest.has_moved {
             return None;
         }
         let mut queue = self.queue();
@@ -220,8 +219,13 @@ fn waiting(word: u64) -> u64 {
 pub struct Reading {
     /// CPU that it has used so far, in nanoseconds.
     pub used_ns: u64,
+    /// What of it is still to be charged: no reading tells it again.
+    pub uncharged_ns: u64,
     /// Whether it had not waited for anything when its last turn was over: it wants another one.
     pub computes_on: bool,
+    /// Whether it runs on a thread for those that compute on. There it has no extra turns: it would wait for a thread
+    /// instead.
+    pub has_moved: bool,
 }
 
 /// What came of asking for a turn.
@@ -234,7 +238,7 @@ enum Taken {
 
 impl Queue {
     /// Whether a call gets an extra turn: one that is short so far, while nobody waits, for queues of short calls
-    /// cost more than they; and one whose tenant has had far less than those that are served, so that who asks for
+    /// cost more than they; and one whose tenant has had no more than those that are served, so that who asks for
     /// little is served at once, by the kernel's leave, however busy the others are.
     fn take_extra(&mut self, share: &Share, is_short: bool) -> bool {
         if self.extra == 0 {
@@ -246,12 +250,11 @@ impl Queue {
         }
         self.settle(share);
         let mut account = share.account();
-        let by_weight = |cpu_ns: u64| cpu_ns.div_ceil(u64::from(share.weight()).max(1));
-        let behind = self.clock.saturating_sub(account.virtual_time);
-        if account.place.is_some() || behind < by_weight(FAR_BEHIND_NS) {
+        if account.place.is_some() || account.virtual_time > self.clock {
             return false;
         }
-        account.virtual_time = self.clock.saturating_sub(behind.min(by_weight(MOST_BEHIND_NS)));
+        let most_behind = MOST_BEHIND_NS.div_ceil(u64::from(share.weight()).max(1));
+        account.virtual_time = account.virtual_time.max(self.clock.saturating_sub(most_behind));
         self.extra = self.extra.saturating_sub(1);
         true
     }
@@ -363,7 +366,6 @@ struct Guest<'a, M: Fn(bool) -> Reading> {
     /// Whether its tenant's quota makes it wait.
     is_paced: bool,
     meter: M,
-    charged_ns: u64,
     /// While it waits for its turn.
     waiter: Option<Arc<Waiter>>,
     /// While its tenant's quota is used up.
@@ -385,20 +387,25 @@ impl Drop for Turn<'_> {
 
 impl<'a, M: Fn(bool) -> Reading> Guest<'a, M> {
     fn new(turns: &'a Turns, share: &'a Share, is_paced: bool, meter: M) -> Self {
-        let charged_ns = meter(false).used_ns;
-        Self { turns, share, is_paced, meter, charged_ns, waiter: None, pause: None }
+        Self { turns, share, is_paced, meter, waiter: None, pause: None }
+    }
+
+    /// Tells the guest whether it has a turn from now on, and charges what it has used.
+    fn switch(&self, has_turn: bool) -> Reading {
+        let reading = (self.meter)(has_turn);
+        self.share.charge(reading.uncharged_ns);
+        reading
     }
 
     fn poll<F: Future>(&mut self, context: &mut Context<'_>, future: Pin<&mut F>) -> Poll<F::Output> {
         let Some(turn) = self.turn(context) else {
             return self.poll_without_turn(context, future);
         };
-        (self.meter)(true);
+        self.switch(true);
         let poll = future.poll(context);
-        let Reading { used_ns, computes_on } = (self.meter)(false);
-        self.share.charge(used_ns.saturating_sub(std::mem::replace(&mut self.charged_ns, used_ns)));
-        if poll.is_pending() && computes_on && !turn.is_extra && !self.is_overdrawn() {
-            self.waiter = self.turns.wait_again(self.share, context);
+        let reading = self.switch(false);
+        if poll.is_pending() && reading.computes_on && !turn.is_extra && !self.is_overdrawn() {
+            self.waiter = self.turns.wait_again(self.share, reading, context);
         }
         drop(turn);
         poll
@@ -409,7 +416,7 @@ impl<'a, M: Fn(bool) -> Reading> Guest<'a, M> {
         context: &mut Context<'_>,
         future: Pin<&mut F>,
     ) -> Poll<F::Output> {
-        (self.meter)(false);
+        self.switch(false);
         future.poll(context)
     }
 
@@ -418,7 +425,7 @@ impl<'a, M: Fn(bool) -> Reading> Guest<'a, M> {
             Some(waiter) if !waiter.is_granted(context) => return None,
             Some(_) => false,
             None if self.turns.take_free() => false,
-            None => match self.turns.take_or_wait(self.share, self.charged_ns, context) {
+            None => match self.turns.take_or_wait(self.share, self.switch(false), context) {
                 Taken::Usual => false,
                 Taken::Extra => true,
                 Taken::Waits(waiter) => {
@@ -460,7 +467,7 @@ impl<'a, M: Fn(bool) -> Reading> Guest<'a, M> {
 impl<M: Fn(bool) -> Reading> Drop for Guest<'_, M> {
     fn drop(&mut self) {
         // What the end of a call took that was cut off: its future is dropped by now.
-        self.share.charge((self.meter)(false).used_ns.saturating_sub(self.charged_ns));
+        self.switch(false);
         if let Some(waiter) = &self.waiter {
             self.turns.give_up(self.share, waiter);
         }

@@ -3,10 +3,15 @@
 use caps::errors::CapsError;
 use caps::{CapSet, Capability, CapsHashSet};
 
-/// What a host may need that starts with them: ports below 1024, and files that are other users'. Landlock bounds
-/// what it does to those.
-pub(super) const KEPT: [Capability; 3] =
-    [Capability::CAP_NET_BIND_SERVICE, Capability::CAP_DAC_OVERRIDE, Capability::CAP_DAC_READ_SEARCH];
+/// What a host may need that starts with them: ports below 1024, files that are other users', and having threads back from
+/// the background. Landlock bounds what it does to files; of how threads are scheduled, also those of others, seccomp
+/// leaves it the choice between ordinary and background.
+pub(super) const KEPT: [Capability; 4] = [
+    Capability::CAP_NET_BIND_SERVICE,
+    Capability::CAP_DAC_OVERRIDE,
+    Capability::CAP_DAC_READ_SEARCH,
+    Capability::CAP_SYS_NICE,
+];
 
 /// Gives back all but these. What it started with, and nobody else, can have them again: a program that this one starts
 /// gains none, for it is started without new privileges.

@@ -77,6 +77,11 @@ const DENIED: &[c_long] = &[
     libc::SYS_clock_settime,
     libc::SYS_adjtimex,
     libc::SYS_clock_adjtime,
+    // What is due to other threads: their processors, their disks.
+    libc::SYS_sched_setattr,
+    libc::SYS_sched_setparam,
+    libc::SYS_sched_setaffinity,
+    libc::SYS_ioprio_set,
     // Files past their folders' permissions, and devices.
     libc::SYS_open_by_handle_at,
     libc::SYS_mknodat,
@@ -125,6 +130,9 @@ const FAMILIES: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6
 
 /// Requests to a terminal that type into it.
 const TYPES_INTO_TERMINALS: [u32; 2] = [0x5412, 0x541c];
+
+/// How a host has its threads scheduled: nothing that leaves others no time.
+const POLICIES: [libc::c_int; 2] = [libc::SCHED_OTHER, libc::SCHED_IDLE];
 
 /// What a compiler may call, whatever the arguments: memory, threads, time, and the descriptors that it has.
 const COMPILERS: &[c_long] = &[
@@ -228,6 +236,21 @@ fn hosts_rules() -> Result<Rules, BackendError> {
         .iter()
         .map(|request| SeccompRule::new(vec![argument(1, SeccompCmpOp::Eq, u64::from(*request))?]));
     rules.insert(libc::SYS_ioctl, typing.collect::<Result<_, _>>()?);
+
+    let other = POLICIES.iter().map(|policy| argument(1, SeccompCmpOp::Ne, u64::from(policy.unsigned_abs())));
+    let other = SeccompRule::new(other.collect::<Result<_, _>>()?)?;
+    rules.insert(libc::SYS_sched_setscheduler, vec![other]);
+    // Less priority, and for itself: as a compiler takes.
+    let itself = u64::from(libc::PRIO_PROCESS);
+    rules.insert(
+        libc::SYS_setpriority,
+        vec![
+            SeccompRule::new(vec![argument(0, SeccompCmpOp::Ne, itself)?])?,
+            SeccompRule::new(vec![argument(1, SeccompCmpOp::Ne, 0)?])?,
+            // Numbers below zero are large ones here.
+            SeccompRule::new(vec![argument(2, SeccompCmpOp::Gt, 19)?])?,
+        ],
+    );
     Ok(rules)
 }
 

@@ -5,27 +5,30 @@ use super::*;
 
 const MS: u64 = 1_000_000;
 
-/// What a call has used that is not short.
-const LONG_NS: u64 = 2 * MS;
+/// A call that is not short.
+const LONG: Reading = Reading { used_ns: 2 * MS, uncharged_ns: 0, computes_on: false, has_moved: false };
 
 fn share(weight: u32) -> Share {
     Share::new(NonZeroU32::new(weight).unwrap(), None)
 }
 
 fn wait(turns: &Turns, share: &Share) -> Arc<Waiter> {
-    match turns.take_or_wait(share, LONG_NS, &Context::from_waker(Waker::noop())) {
+    let moved = Reading { has_moved: true, ..LONG };
+    match turns.take_or_wait(share, moved, &Context::from_waker(Waker::noop())) {
         Taken::Waits(waiter) => waiter,
         taken => panic!("{taken:?}"),
     }
 }
 
 /// A call that computes for ever, `slice_ns` in each of its turns.
-async fn greedy(turns: Turns, share: Share, slice_ns: u64) {
-    let used_ns = AtomicU64::new(0);
+async fn greedy(turns: Turns, share: Share, slice_ns: u64, has_moved: bool) {
+    let (used_ns, charged_ns) = (AtomicU64::new(0), AtomicU64::new(0));
     let has_turn = std::cell::Cell::new(false);
     let meter = |turn| {
         has_turn.set(turn);
-        Reading { used_ns: used_ns.load(Ordering::Relaxed), computes_on: true }
+        let used_ns = used_ns.load(Ordering::Relaxed);
+        let uncharged_ns = used_ns - charged_ns.swap(used_ns, Ordering::Relaxed);
+        Reading { used_ns, uncharged_ns, computes_on: true, has_moved }
     };
     let guest = poll_fn::<(), _>(|context| {
         if has_turn.get() {
@@ -39,21 +42,22 @@ async fn greedy(turns: Turns, share: Share, slice_ns: u64) {
 }
 
 /// What each of these tenants has used in the end, in milliseconds: their weight, how many calls they have at
-/// once, and how long one of their turns is.
-fn used_by(at_once: usize, tenants: &[(u32, usize, u64)]) -> Vec<u64> {
+/// once, and how long one of their turns is. Those that have not moved all wait before the first has its turn; those that
+/// have are polled one after the other.
+fn used_by(at_once: usize, has_moved: bool, tenants: &[(u32, usize, u64)]) -> Vec<u64> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     runtime.block_on(async {
         let turns = Turns::new(at_once);
         let shares: Vec<_> = tenants.iter().map(|(weight, ..)| share(*weight)).collect();
         let mut calls = tokio::task::JoinSet::new();
-        // All of them wait before the first has its turn.
-        for _ in 0..at_once {
+        let taken = if has_moved { 0 } else { at_once };
+        for _ in 0..taken {
             assert!(turns.take_free());
         }
         let local = tokio::task::LocalSet::new();
         for ((_, count, slice_ns), share) in tenants.iter().zip(&shares) {
             for _ in 0..*count {
-                calls.spawn_local_on(greedy(turns.clone(), share.clone(), *slice_ns), &local);
+                calls.spawn_local_on(greedy(turns.clone(), share.clone(), *slice_ns, has_moved), &local);
             }
         }
         local
@@ -61,7 +65,7 @@ fn used_by(at_once: usize, tenants: &[(u32, usize, u64)]) -> Vec<u64> {
                 for _ in 0..100 {
                     tokio::task::yield_now().await;
                 }
-                for _ in 0..at_once {
+                for _ in 0..taken {
                     turns.give_back(&share(1));
                 }
                 let all = || shares.iter().map(Share::used).sum::<Duration>();
@@ -81,21 +85,23 @@ fn assert_near(actual: u64, expected: f64) {
 
 #[test]
 fn tenants_share_the_cpu_equally_however_many_calls_they_have() {
-    let used = used_by(2, &[(1, 64, MS), (1, 4, MS)]);
-    assert_near(used[0], 10_000.0);
-    assert_near(used[1], 10_000.0);
+    for has_moved in [false, true] {
+        let used = used_by(2, has_moved, &[(1, 64, MS), (1, 4, MS)]);
+        assert_near(used[0], 10_000.0);
+        assert_near(used[1], 10_000.0);
+    }
 }
 
 #[test]
 fn weights_are_kept_by_tenants_with_one_call_each() {
-    let used = used_by(1, &[(1, 1, MS), (3, 1, MS)]);
+    let used = used_by(1, false, &[(1, 1, MS), (3, 1, MS)]);
     assert_near(used[0], 5_000.0);
     assert_near(used[1], 15_000.0);
 }
 
 #[test]
 fn weights_are_kept_even_if_turns_are_not_equally_long() {
-    let used = used_by(2, &[(1, 8, 3 * MS), (3, 8, MS), (6, 8, 2 * MS)]);
+    let used = used_by(2, false, &[(1, 8, 3 * MS), (3, 8, MS), (6, 8, 2 * MS)]);
     assert_near(used[0], 2_000.0);
     assert_near(used[1], 6_000.0);
     assert_near(used[2], 12_000.0);
@@ -122,7 +128,7 @@ proptest::proptest! {
 }
 
 #[test]
-fn how_far_behind_somebody_is_counts_in_cpu_whatever_its_weight() {
+fn who_has_had_more_than_whoever_is_served_waits_and_who_has_had_no_more_does_not() {
     for weight in [1, 3, 1000] {
         let turns = Turns::new(1);
         let (busy, quiet) = (share(weight), share(weight));
@@ -130,17 +136,26 @@ fn how_far_behind_somebody_is_counts_in_cpu_whatever_its_weight() {
         // They wait, and so the CPU is short.
         assert!(turns.take_free());
         let _busy: Vec<_> = (0..2).map(|_| wait(&turns, &busy)).collect();
-        let after = |used_ns: u64| {
-            let mut queue = turns.queue();
-            queue.settle(&quiet);
-            queue.clock = quiet.account().virtual_time + used_ns.div_ceil(u64::from(weight));
-            drop(queue);
-            turns.take_or_wait(&quiet, LONG_NS, &context)
-        };
-        assert!(matches!(after(FAR_BEHIND_NS), Taken::Extra), "{weight}");
+        turns.queue().clock = MS;
+        // Being new, it is where the others are.
+        assert!(matches!(turns.take_or_wait(&quiet, LONG, &context), Taken::Extra), "{weight}");
         turns.give_back_extra();
-        assert!(matches!(after(FAR_BEHIND_NS * 9 / 10), Taken::Waits(_)), "{weight}");
+        quiet.charge(u64::from(weight));
+        assert!(matches!(turns.take_or_wait(&quiet, LONG, &context), Taken::Waits(_)), "{weight}");
     }
+}
+
+#[test]
+fn one_that_has_moved_has_no_extra_turn() {
+    let turns = Turns::new(1);
+    let (busy, quiet) = (share(1), share(1));
+    let context = Context::from_waker(Waker::noop());
+    assert!(turns.take_free());
+    let _busy = wait(&turns, &busy);
+    let moved = |used_ns| Reading { used_ns, uncharged_ns: 0, computes_on: false, has_moved: true };
+    assert!(matches!(turns.take_or_wait(&quiet, moved(0), &context), Taken::Waits(_)));
+    assert!(matches!(turns.take_or_wait(&share(1), moved(0), &context), Taken::Waits(_)));
+    assert!(matches!(turns.take_or_wait(&share(1), LONG, &context), Taken::Extra));
 }
 
 #[test]
@@ -169,7 +184,7 @@ fn whoever_was_idle_goes_next_and_has_saved_up_nothing() {
     assert!(waiting[0].is_granted(&context));
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+#[tokio::test(flavor = "multi_thread", worker_threads = 10)]
 async fn never_more_than_so_many_at_once_and_no_turn_is_lost() {
     static AT_ONCE: AtomicUsize = AtomicUsize::new(0);
     let turns = Turns::new(3);
@@ -184,8 +199,8 @@ async fn never_more_than_so_many_at_once_and_no_turn_is_lost() {
                 if !has_turn.load(Ordering::Relaxed) {
                     return Poll::Pending;
                 }
-                // Three usual turns, and as many extra ones.
-                assert!(AT_ONCE.fetch_add(1, Ordering::SeqCst) < 6);
+                // Three usual turns, and five extra ones.
+                assert!(AT_ONCE.fetch_add(1, Ordering::SeqCst) < 8);
                 std::hint::spin_loop();
                 AT_ONCE.fetch_sub(1, Ordering::SeqCst);
                 polls += 1;
@@ -194,7 +209,7 @@ async fn never_more_than_so_many_at_once_and_no_turn_is_lost() {
             });
             let meter = |turn| {
                 has_turn.store(turn, Ordering::Relaxed);
-                Reading { used_ns: 0, computes_on: true }
+                Reading { computes_on: true, ..Reading::default() }
             };
             let run = turns.run(&share, meter, guest);
             // Every fifth leaves before it is done, wherever it stands.
@@ -251,10 +266,12 @@ async fn who_computes_on_waits_for_its_next_turn_at_once_unless_its_quota_is_use
     for is_paced in [false, true] {
         let (turns, other) = (Turns::new(1), share(1));
         let stream = Share::new(NonZeroU32::MIN, Some(Duration::from_millis(100)));
-        let (used_ns, has_turn) = (std::cell::Cell::new(LONG_NS), std::cell::Cell::new(false));
+        let (used_ns, has_turn) = (std::cell::Cell::new(LONG.used_ns), std::cell::Cell::new(false));
+        let charged_ns = std::cell::Cell::new(LONG.used_ns);
         let meter = |turn| {
             has_turn.set(turn);
-            Reading { used_ns: used_ns.get(), computes_on: true }
+            let uncharged_ns = used_ns.get() - charged_ns.replace(used_ns.get());
+            Reading { used_ns: used_ns.get(), uncharged_ns, computes_on: true, has_moved: false }
         };
         let guest = poll_fn::<(), _>(|_| {
             used_ns.set(used_ns.get() + u64::from(has_turn.get()) * 150 * MS);
@@ -270,7 +287,7 @@ async fn who_computes_on_waits_for_its_next_turn_at_once_unless_its_quota_is_use
         turns.queue().settle(&other);
         turns.give_back(&share(1));
         assert!(call.poll(&mut context, guest.as_mut()).is_pending());
-        assert_eq!(used_ns.get(), LONG_NS + 150 * MS, "it has had its turn");
+        assert_eq!(used_ns.get(), LONG.used_ns + 150 * MS, "it has had its turn");
         // The other has the turn now.
         assert_eq!(turns.waiting(), u64::from(!is_paced));
     }
@@ -302,17 +319,17 @@ fn whoever_asks_for_far_less_than_the_others_have_does_not_wait_at_all() {
     busy_for(8);
     // However often it asks meanwhile: it has not used what it could.
     for _ in 0..5 {
-        assert!(matches!(turns.take_or_wait(&quiet, LONG_NS, &context), Taken::Extra));
+        assert!(matches!(turns.take_or_wait(&quiet, LONG, &context), Taken::Extra));
         quiet.charge(MS);
         turns.give_back_extra();
     }
-    assert!(matches!(turns.take_or_wait(&quiet, LONG_NS, &context), Taken::Extra));
+    assert!(matches!(turns.take_or_wait(&quiet, LONG, &context), Taken::Extra));
     // There are only so many extra turns, and what is used in them counts.
-    assert!(matches!(turns.take_or_wait(&share(1), LONG_NS, &context), Taken::Waits(_)));
-    quiet.charge(2 * MS);
+    assert!(matches!(turns.take_or_wait(&share(1), LONG, &context), Taken::Waits(_)));
+    quiet.charge(4 * MS);
     turns.give_back_extra();
-    assert!(matches!(turns.take_or_wait(&quiet, LONG_NS, &context), Taken::Waits(_)));
-    assert!(matches!(turns.take_or_wait(&busy, LONG_NS, &context), Taken::Waits(_)));
+    assert!(matches!(turns.take_or_wait(&quiet, LONG, &context), Taken::Waits(_)));
+    assert!(matches!(turns.take_or_wait(&busy, LONG, &context), Taken::Waits(_)));
 }
 
 #[test]
@@ -329,22 +346,30 @@ fn nobody_saves_up_more_than_a_few_milliseconds() {
         drop(wait(&turns, &busy));
     }
     let mut used_ms = 0;
-    while matches!(turns.take_or_wait(&quiet, LONG_NS, &context), Taken::Extra) {
+    while matches!(turns.take_or_wait(&quiet, LONG, &context), Taken::Extra) {
         used_ms += 1;
         quiet.charge(MS);
         turns.give_back_extra();
     }
-    assert_eq!(used_ms, 9, "of at most 10 ms, until it is 2 ms behind");
+    assert_eq!(used_ms, 11, "of 10 ms, until it has had more");
 }
 
 #[test]
 fn short_calls_do_not_wait_for_each_other_and_long_ones_do() {
     let turns = Turns::new(2);
     let (one, context) = (share(1), Context::from_waker(Waker::noop()));
+    let short = Reading { used_ns: SHORT_NS, ..LONG };
     assert!(turns.take_free() && turns.take_free());
-    assert!(matches!(turns.take_or_wait(&one, 0, &context), Taken::Extra));
-    assert!(matches!(turns.take_or_wait(&one, SHORT_NS, &context), Taken::Extra));
-    assert!(matches!(turns.take_or_wait(&one, 0, &context), Taken::Waits(_)), "there are only so many");
+    for _ in 0..3 {
+        assert!(matches!(turns.take_or_wait(&one, short, &context), Taken::Extra));
+    }
+    assert!(
+        matches!(turns.take_or_wait(&one, Reading::default(), &context), Taken::Waits(_)),
+        "there are only so many"
+    );
     turns.give_back_extra();
-    assert!(matches!(turns.take_or_wait(&one, 0, &context), Taken::Waits(_)), "somebody waits");
+    assert!(
+        matches!(turns.take_or_wait(&one, Reading::default(), &context), Taken::Waits(_)),
+        "somebody waits"
+    );
 }

@@ -6,7 +6,7 @@
 //! | path | answers |
 //! |---|---|
 //! | `/open` | `open` |
-//! | `/get?key=` | the value; 404 `none` |
+//! | `/get?key=&compute-ms=` | the value, after computing for so long; 404 `none` |
 //! | `/set?key=` with a body | `ok` |
 //! | `/delete?key=` | `ok` |
 //! | `/exists?key=` | `true` or `false` |
@@ -19,6 +19,9 @@
 //! | `/delete-many?keys=a,b` | `ok` |
 //!
 //! An error is `error: ` and its variant: 400 `no-such-store`, 403 `access-denied`, 503 `other: …`.
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
 
 use bindings::exports::jackfield::plugin::handler::{Guest, Request, Response};
 use bindings::jackfield::plugin::types::ResponseHead;
@@ -66,6 +69,10 @@ impl Guest for KeyValue {
 fn operate(path: &str, query: &Query, body: &[u8]) -> Result<Answer, Error> {
     let bucket = store::open(&query.text("name").unwrap_or_default())?;
     let key = query.text("key").unwrap_or_default();
+    let began = Instant::now();
+    while began.elapsed() < Duration::from_millis(query.number("compute-ms", 0)) {
+        (0..10_000u32).for_each(|turn| _ = black_box(turn));
+    }
     match path {
         "/open" => done("open"),
         "/get" => Ok(bucket.get(&key)?.map_or((404, b"none\n".to_vec()), |value| (200, value))),
