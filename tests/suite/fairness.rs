@@ -6,7 +6,7 @@ use std::fs;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use jackfield_tests::{Host, Options, Process, raw, site_folder, together};
+use jackfield_tests::{Host, Options, PATIENCE, Process, raw, site_folder, together};
 
 use crate::streaming::client::{Caller, Version};
 
@@ -117,21 +117,17 @@ async fn guests_that_compute_do_so_on_threads_that_the_kernel_keeps_behind_all_o
         .await
     };
     assert!(ask("loops", "/ok").await.starts_with("HTTP/1.1 200 "));
-    let used = |computes: bool| -> u64 {
-        threads(&process)
-            .iter()
-            .filter(|(name, ..)| (name == "compute") == computes)
-            .map(|(.., used)| used)
-            .sum()
+    let used = |by: &str| -> u64 {
+        threads(&process).iter().filter(|(name, ..)| name == by).map(|(.., used)| used).sum()
     };
-    let before = [used(true), used(false)];
+    let (there, workers) = ("compute", "tokio-rt-worker");
+    let before = [used(there), used(workers)];
     for _ in 0..3 {
         assert!(ask("loops", "/loop").await.starts_with("HTTP/1.1 504 "));
     }
-    let [there, elsewhere] = [used(true) - before[0], used(false) - before[1]];
-    assert!(there >= 290_000_000, "three loops of 100 ms used {there} ns there");
-    assert!(elsewhere <= 60_000_000, "three loops of 100 ms used {elsewhere} ns elsewhere");
-
+    let [of_there, of_workers] = [used(there) - before[0], used(workers) - before[1]];
+    assert!(of_there >= 290_000_000, "three loops of 100 ms used {of_there} ns there");
+    assert!(of_workers <= 60_000_000, "three loops of 100 ms used {of_workers} ns of workers");
     // What blocks for a guest is started by such a thread, and serves all tenants.
     together((0..16).map(async |_| {
         for _ in 0..20 {
@@ -142,11 +138,19 @@ async fn guests_that_compute_do_so_on_threads_that_the_kernel_keeps_behind_all_o
 
     let (ordinary, background) = (0, 5);
     let has_leave = !process.lines().iter().any(|line| line.contains("not kept behind"));
-    for (name, class, _) in threads(&process) {
-        let expected = if name == "compute" && has_leave { background } else { ordinary };
-        assert_eq!(class, expected, "{name}");
+    let expected = |name: &str| if name == there && has_leave { background } else { ordinary };
+    let began = Instant::now();
+    // Those that starved beside other tests are ordinary ones for a second.
+    loop {
+        let others = threads(&process).into_iter().filter(|(name, class, _)| *class != expected(name));
+        let others: Vec<_> = others.map(|(name, class, _)| (name, class)).collect();
+        if others.is_empty() {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "{others:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    assert_eq!(threads(&process).iter().filter(|(name, ..)| name == "compute").count(), available());
+    assert_eq!(threads(&process).iter().filter(|(name, ..)| name == there).count(), available());
 }
 
 fn available() -> usize {
