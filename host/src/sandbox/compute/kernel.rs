@@ -127,7 +127,6 @@ mod tests {
         assert!(used >= Duration::from_millis(30) && used < Duration::from_millis(45), "{used:?}");
         drop(go_on);
         other.join().unwrap();
-        assert_eq!(thread.used(), None, "it is gone");
     }
 
     #[test]
