@@ -162,7 +162,7 @@ impl Meter {
         done
     }
 
-    /// The same in nanoseconds.
+    /// What the call has used, as [`Meter::used`] has it, in nanoseconds.
     pub fn used_ns(&self) -> u64 {
         self.used_ns.load(Ordering::Relaxed)
     }

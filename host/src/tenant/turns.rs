@@ -1,9 +1,9 @@
 //! Turns on the CPU: so many guests compute at once, and when more want to, tenants go by weight.
 //!
-//! Each poll of a guest is a turn, and a tick of the epoch ends it once it has lasted for a while. While there is room a turn is two atomic
-//! operations. When there is none, the tenant goes next that has used the least CPU for its weight since the CPU
-//! became short, however many calls it has; within a tenant, whoever came first. (Start-time fair queueing, with
-//! the CPU that was measured in place of lengths known beforehand.)
+//! Each poll of a guest is a turn, and a tick of the epoch ends it once it has lasted for a while. While there is room
+//! a turn is two atomic operations. When there is none, the tenant goes next that has used the least CPU for its weight
+//! since the CPU became short, however many calls it has; within a tenant, whoever came first. (Start-time fair
+//! queueing, with the CPU that was measured in place of lengths known beforehand.)
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;

@@ -104,6 +104,17 @@ async fn a_call_that_moved_has_the_timers_and_tasks_of_where_it_comes_from() {
     assert!(!was_spawned_there);
 }
 
+/// As the rest of a stream does whose head was set there.
+#[tokio::test]
+async fn what_goes_on_here_after_a_call_that_moved_has_not_moved() {
+    let (compute, meter) = (Compute::start().unwrap(), of_one_that_computes_on());
+    compute.run(computes(2), Habit::default(), meter.clone()).await;
+    assert!(meter.has_moved());
+    let stays = meter.clone();
+    let rest = async move { stays.has_moved() };
+    assert!(!compute.run(rest, Habit::default(), meter).await);
+}
+
 #[cfg(target_os = "linux")]
 #[test]
 fn a_thread_that_is_started_from_there_to_block_is_an_ordinary_one() {
