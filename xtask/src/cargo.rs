@@ -31,6 +31,18 @@ pub(crate) fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command
     command
 }
 
+/// The same for the cargo of another toolchain that rustup has.
+pub(crate) fn toolchain_cargo<'a>(
+    toolchain: &str,
+    arguments: impl IntoIterator<Item = &'a str>,
+) -> Command {
+    let mut command = Command::new("rustup");
+    command.current_dir(workspace_root()).env("CARGO_TARGET_DIR", target_folder());
+    // The cargo that runs this program has set it for itself.
+    command.env_remove("CARGO").args(["run", toolchain, "cargo"]).args(arguments);
+    command
+}
+
 /// Runs one step to its end: `what` says what it does ("building the host"), and a failure names it together
 /// with its command and `hint`, what the reader can do.
 pub(crate) fn step(what: &str, command: &mut Command, hint: &str) -> Result<()> {

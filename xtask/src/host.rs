@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use anyhow::Result;
 
-use crate::cargo::{cargo, step, target_folder};
+use crate::cargo::{step, target_folder};
+use crate::toolchain::host_cargo;
 
 /// Builds the host.
 ///
@@ -13,7 +14,7 @@ use crate::cargo::{cargo, step, target_folder};
 pub(crate) fn build() -> Result<()> {
     step(
         "building the host (the first time takes minutes)",
-        &mut cargo(["build", "--workspace", "--bins"]),
+        &mut host_cargo(["build", "--workspace", "--bins"])?,
         "the compiler's messages above say what to mend; a C compiler (`cc`) has to be there",
     )
 }

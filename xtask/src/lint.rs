@@ -4,8 +4,8 @@ use std::process::Command;
 
 use anyhow::{Result, bail};
 
-use crate::cargo::{cargo, step, workspace_root};
-use crate::toolchain::{ensure_cargo_deny, ensure_rustfmt_and_clippy};
+use crate::cargo::{step, workspace_root};
+use crate::toolchain::{ensure_cargo_deny, ensure_rustfmt_and_clippy, host_cargo};
 
 /// Runs every check, also after one has failed: a person mends them in one go.
 pub(crate) fn run() -> Result<()> {
@@ -22,13 +22,13 @@ pub(crate) fn run() -> Result<()> {
 }
 
 fn formatting() -> Result<()> {
-    step("checking the formatting", &mut cargo(["fmt", "--all", "--check"]), "`cargo fmt --all` mends it")
+    step("checking the formatting", &mut host_cargo(["fmt", "--all", "--check"])?, "`cargo fmt --all` mends it")
 }
 
 fn clippy() -> Result<()> {
     step(
         "running clippy",
-        &mut cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"]),
+        &mut host_cargo(["clippy", "--workspace", "--all-targets", "--", "-D", "warnings"])?,
         "each message above names its lint and often the change",
     )
 }
@@ -37,7 +37,7 @@ fn documentation() -> Result<()> {
     step(
         "checking the documentation",
         // Read by rustdoc alone: no crate is compiled again for it.
-        cargo(["doc", "--workspace", "--no-deps"]).env("RUSTDOCFLAGS", "-D warnings"),
+        host_cargo(["doc", "--workspace", "--no-deps"])?.env("RUSTDOCFLAGS", "-D warnings"),
         "rustdoc's messages above say which comment, and what is wrong with it",
     )
 }

@@ -8,8 +8,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::cargo::{announce, cannot_start, cargo, command_line, seconds, step};
+use crate::cargo::{announce, cannot_start, command_line, seconds, step};
 use crate::deadline::{End, run_until};
+use crate::toolchain::host_cargo;
 use crate::{guests, host};
 
 /// For running the tests, not for building them.
@@ -37,11 +38,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let for_cargo = passed_on.next().unwrap_or_default().iter().map(String::as_str);
     step(
         "building the tests",
-        cargo(["test", "--workspace", "--no-run"]).args(for_cargo),
+        host_cargo(["test", "--workspace", "--no-run"])?.args(for_cargo),
         "the compiler's messages above say what to mend",
     )?;
 
-    let mut tests = cargo(["test", "--workspace"]);
+    let mut tests = host_cargo(["test", "--workspace"])?;
     tests.args(&arguments.passed_on).stdin(Stdio::null());
     run_tests(&mut tests)
 }

@@ -192,7 +192,7 @@ impl CallState {
             known = known.saturating_add(children.map(Iterator::count).sum());
         }
         let (mut options, mut others) = (0_usize, 0_usize);
-        for entry in self.table.iter_mut() {
+        for (_handle, entry) in self.table.iter_mut() {
             let entry: &mut dyn std::any::Any = entry;
             let count = if entry.is::<RequestOptions>() { &mut options } else { &mut others };
             *count = count.saturating_add(1);
@@ -214,7 +214,7 @@ impl CallState {
 }
 
 /// A body that the guest has not finished is never to be taken for whole: dropped as it is, it would end as
-/// if it were (wasmtime-wasi-http 48). This is the one place that is passed however an instance ends.
+/// if it were (wasmtime-wasi-http 50). This is the one place that is passed however an instance ends.
 impl Drop for CallState {
     fn drop(&mut self) {
         abort_unfinished_bodies(&mut self.table);

@@ -20,7 +20,8 @@ use std::path::PathBuf;
 use anyhow::{Result, ensure};
 use clap::Subcommand;
 
-use crate::cargo::{cargo, step, target_folder};
+use crate::cargo::{step, target_folder};
+use crate::toolchain::host_cargo;
 
 /// Measure what the host costs beside a bare hyper server: CPU time a request, or of streams.
 ///
@@ -57,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 fn build_servers() -> Result<()> {
     step(
         "building the host and the bare server in release (the first time takes minutes)",
-        &mut cargo(["build", "--release", "--workspace", "--bins"]),
+        &mut host_cargo(["build", "--release", "--workspace", "--bins"])?,
         "the compiler's messages above say what to mend",
     )
 }

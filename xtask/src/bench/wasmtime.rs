@@ -9,10 +9,11 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, Result};
 
-use crate::cargo::{cargo, step, target_folder};
+use crate::cargo::{step, target_folder};
+use crate::toolchain::host_cargo;
 
 /// The release of the wasmtime that the host is built with.
-pub(crate) const VERSION: &str = "48.0.8";
+pub(crate) const VERSION: &str = "50.0.1";
 
 /// What `wasmtime serve` needs for a component of WASI 0.2, and to be as fast as it can: without the pool
 /// every instance maps its memory anew.
@@ -27,7 +28,7 @@ pub(crate) fn ensure() -> Result<PathBuf> {
         return Ok(program);
     }
     let build = target_folder().join("tools-build");
-    let mut install = cargo(["install", "wasmtime-cli", "--locked", "--version", VERSION, "--force"]);
+    let mut install = host_cargo(["install", "wasmtime-cli", "--locked", "--version", VERSION, "--force"])?;
     install.args(["--no-default-features", "--features", FEATURES]);
     install.arg("--root").arg(&root).arg("--target-dir").arg(&build);
     step(

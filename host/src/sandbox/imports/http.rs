@@ -106,7 +106,7 @@ pub(in crate::sandbox) fn abort_unfinished_bodies(table: &mut ResourceTable) {
     if table.is_empty() {
         return;
     }
-    let bodies = table.iter_mut().filter_map(|entry| {
+    let bodies = table.iter_mut().filter_map(|(_handle, entry)| {
         let entry: &mut dyn std::any::Any = entry;
         entry.downcast_mut::<HostOutgoingBody>()
     });
@@ -126,10 +126,6 @@ struct Hooks {
 type Sent = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>;
 
 impl WasiHttpHooks for Hooks {
-    fn is_forbidden_header(&mut self, name: &HeaderName) -> bool {
-        FORBIDDEN.contains(name)
-    }
-
     fn forbidden_header_filter(&mut self) -> ForbiddenHeaderFilter {
         static FILTER: LazyLock<ForbiddenHeaderFilter> =
             LazyLock::new(|| Arc::new(|name| FORBIDDEN.contains(name)));

@@ -24,13 +24,15 @@ impl Cas {
 }
 
 /// A failure on its way to the guest, or a handle that is none and traps.
-pub(crate) enum StoreError {
+#[expect(unreachable_pub, reason = "the generated bindings make a public alias of it")]
+pub enum StoreError {
     Refused(KeyValueError),
     Handle(ResourceTableError),
 }
 
 /// The same for a swap, which may also be too late.
-pub(crate) enum CasError {
+#[expect(unreachable_pub, reason = "the generated bindings make a public alias of it")]
+pub enum CasError {
     Store(StoreError),
     Changed(Resource<Cas>),
 }
