@@ -24,6 +24,8 @@ mod neighbours;
 mod new;
 mod observe;
 mod outbound;
+#[cfg(target_os = "linux")]
+mod paged_out;
 mod random;
 mod rate_limit;
 mod redirect;

@@ -282,7 +282,7 @@ impl Stop {
             CallError::Beyond { limit, most, reason }
         } else if state.memory.refused() {
             CallError::Memory { limit_bytes: limits.memory_bytes, reason }
-        // wasmtime 48 keeps the type of this error to itself; the suite notices if its words change.
+        // wasmtime 50 keeps the type of this error to itself; the suite notices if its words change.
         } else if reason.contains("fuel allocated for hostcalls") {
             CallError::TooLarge(reason)
         } else {
@@ -303,7 +303,7 @@ fn beyond(
         return Some((*limit, *most));
     }
     let is_full = matches!(error.downcast_ref(), Some(ResourceTableError::Full));
-    // wasmtime 48 has no type for its own count of handles; the suite notices if its words change.
+    // wasmtime 50 has no type for its own count of handles; the suite notices if its words change.
     if is_full || reason.contains("store handle limit exceeded") {
         return Some((CallLimit::Handles, count(limits.handles)));
     }

@@ -21,7 +21,7 @@ use crate::capability::{KeyValue, Limiter, LogBudget};
 /// Toolchains keep one of each.
 const MAX_STANDARD_STREAMS: usize = 16;
 
-/// Options of requests to other servers that may stay with an instance: wasmtime-wasi-http 48 forgets those that a
+/// Options of requests to other servers that may stay with an instance: wasmtime-wasi-http 50 forgets those that a
 /// request was sent with.
 const MAX_REQUEST_OPTIONS: usize = 256;
 

@@ -30,7 +30,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<
     types.func_wrap("[method]fields.set", set)?;
     types.func_wrap("[method]fields.append", append)?;
     types.func_wrap("[method]fields.clone", copy)?;
-    // Of any length in wasmtime-wasi-http 48, and kept as long as the request is.
+    // Of any length in wasmtime-wasi-http 50, and kept as long as the request is.
     types.func_wrap("[method]outgoing-request.set-method", set_method)?;
     types.func_wrap("[method]outgoing-request.set-path-with-query", set_path_with_query)?;
     types.func_wrap("[method]outgoing-request.set-authority", set_authority)?;
