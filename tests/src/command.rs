@@ -18,7 +18,11 @@ pub fn jackfield<S: AsRef<std::ffi::OsStr>>(folder: &Path, arguments: impl IntoI
     output.expect("jackfield starts")
 }
 
-pub(crate) fn program() -> PathBuf {
+/// The program's file.
+///
+/// # Panics
+/// If it was not built.
+pub fn program() -> PathBuf {
     let path = crate::target_folder().join("debug").join("jackfield");
     assert!(path.exists(), "{} is not there: `cargo xtask test` builds it", path.display());
     path
