@@ -43,6 +43,17 @@ impl Process {
         Self::heard(Command::new(program()).args(arguments).stdin(Stdio::null()), folder)
     }
 
+    /// The same, started by another program, such as `prlimit --nofile=256`, which becomes it.
+    ///
+    /// # Panics
+    /// If it was not built, or that program is not there.
+    pub fn start_by(folder: &Path, launcher: &[&str], arguments: &[&str]) -> Self {
+        let (launcher, options) = launcher.split_first().expect("a launcher has a name");
+        let mut command = Command::new(launcher);
+        command.args(options).arg(program()).args(arguments).stdin(Stdio::null());
+        Self::heard(&mut command, folder)
+    }
+
     fn heard(command: &mut Command, folder: &Path) -> Self {
         let mut process = Self::spawn(command, folder);
         let stderr = BufReader::new(process.child.stderr.take().expect("its standard error is piped"));

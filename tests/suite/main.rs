@@ -31,6 +31,7 @@ mod reference;
 mod reuse;
 mod routing;
 mod sandbox;
+mod sockets;
 mod stream_abuse;
 mod streaming;
 mod swap;

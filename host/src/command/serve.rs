@@ -38,7 +38,7 @@ pub(super) fn run(serve: Serve, environment: Environment, sockets: HandedOver, c
     };
     if let Some(address) = serve.listen {
         let address = ListenAddress::Tcp(address);
-        site.host.listen = vec![ListenSite { address, tls: false, proxy_protocol: false }];
+        site.host.listen = vec![ListenSite::plain(address)];
     }
     for warning in &site.warnings {
         complain(warning.render(colours.are_shown()));
@@ -123,6 +123,10 @@ async fn until_told(setup: Setup, confined: Outcome) -> Exit {
             () = told_to_stop() => break,
             _ = hangup.recv() => host.reload(),
         }
+    }
+    tokio::select! {
+        () = host.linger() => {}
+        () = told_to_stop() => {}
     }
     unless_told_again(host.stop(), told_to_stop()).await
 }

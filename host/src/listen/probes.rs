@@ -18,8 +18,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::accept::REST_AFTER_FAILURE;
-use super::address::hint;
-use super::{Address, BindError};
+use super::{Address, BindError, bind};
 use crate::observe::Metrics;
 
 /// How long a prober may take to ask, and one connection of it may last.
@@ -56,12 +55,16 @@ pub struct Probes {
 }
 
 impl Probes {
-    /// Binds `address` and answers there.
-    pub fn start(address: SocketAddr, metrics: Metrics, readiness: Readiness) -> Result<Self, BindError> {
-        let failed =
-            |reason: io::Error| BindError { hint: hint(&reason), address: Address::Tcp(address), reason };
-        let listener = std::net::TcpListener::bind(address).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
+    /// Binds `address` and answers there. `others` are those that this host is bound to already.
+    pub fn start(
+        address: SocketAddr,
+        others: &[Address],
+        metrics: Metrics,
+        readiness: Readiness,
+    ) -> Result<Self, BindError> {
+        let bound = bind::tcp(address).and_then(TcpListener::into_std);
+        let listener = bound.map_err(|reason| BindError::new(Address::Tcp(address), reason, others))?;
+        let failed = |reason: io::Error| BindError::without_hint(Address::Tcp(address), reason);
         let address = listener.local_addr().map_err(failed)?;
         // Last, for a runtime must not be dropped inside another one, as an early return would.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
