@@ -3,6 +3,8 @@
 //! Parts are made in the order in which they need each other, one short step a room, and taken apart in
 //! the reverse. Addresses are bound first and served last.
 
+mod descriptors;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -25,6 +27,7 @@ use crate::sandbox::{
 };
 use crate::store::{Store, StoreError};
 use crate::tenant::{Slots, Turns};
+use descriptors::Room;
 
 /// How long a call may wait for one of the pool's slots.
 const SLOT_WAIT: Duration = Duration::from_secs(1);
@@ -129,6 +132,7 @@ impl Host {
         let readiness = Readiness::default();
         let start = |address| Probes::start(address, &addresses, metrics.clone(), readiness.clone());
         let probes = settings.probes.map(start).transpose()?;
+        let room = room(&site, &log);
         let store = match store {
             Some(store) => store,
             None => Store::open(&settings.state)?,
@@ -139,7 +143,7 @@ impl Host {
                 .field("missing", "RLIMIT_NICE of 20, to have a thread back from SCHED_IDLE")
                 .send();
         }
-        let http = http_client(&site).map_err(StartError::Site)?;
+        let http = http_client(&site, Some(room.outbound)).map_err(StartError::Site)?;
         let tended = sandbox.clone();
         let tending = AbortOnDropHandle::new(tokio::spawn(async move { tended.tend().await }));
         let compiler = Compiler::new(
@@ -175,7 +179,7 @@ impl Host {
                 rate_bytes_per_second: settings.timeouts.rate_bytes_per_second,
             },
         );
-        let server = Server::start(bound, tls, Arc::new(requests), listening(&settings), &ledger);
+        let server = Server::start(bound, tls, Arc::new(requests), listening(&settings, &room), &ledger);
         readiness.set_ready();
 
         let linger = settings.timeouts.linger;
@@ -370,11 +374,28 @@ fn beside_streams(settings: &HostSettings) -> usize {
     settings.concurrency.div_ceil(SLOTS_FOR_ONE_BESIDE_STREAMS).max(LEAST_BESIDE_STREAMS)
 }
 
-fn listening(settings: &HostSettings) -> Settings {
+/// What there are descriptors for; says what of `[host]` cannot be had for want of them.
+fn room(site: &Site, log: &Log) -> Room {
+    let settings = &site.host;
+    let components = site.tenants.values().map(|tenant| tenant.plugins.len()).sum();
+    let room = Room::within(descriptors::raise_limit(), settings, components);
+    if room.connections < settings.connections {
+        log.warn("fewer connections than `connections` in [host]: this process may not open as many files")
+            .field("connections", room.connections)
+            .field("instead-of", settings.connections)
+            .field("connections-per-client", room.connections_per_client)
+            .field("limit", room.limit)
+            .field("instead", format_args!("`ulimit -n {0}` (systemd: LimitNOFILE={0})", room.wanted))
+            .send();
+    }
+    room
+}
+
+fn listening(settings: &HostSettings, room: &Room) -> Settings {
     let timeouts = &settings.timeouts;
     Settings {
-        connections: settings.connections,
-        connections_per_client: settings.connections_per_client,
+        connections: room.connections,
+        connections_per_client: room.connections_per_client,
         handshake: timeouts.handshake,
         head: timeouts.head,
         write: timeouts.write,

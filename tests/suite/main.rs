@@ -12,6 +12,7 @@ mod commands;
 mod confine;
 mod conformance;
 mod deadlines;
+mod descriptors;
 mod fairness;
 mod gate;
 mod hostile;

@@ -20,7 +20,7 @@ pub(super) fn run(check: &Check, environment: &Environment, colours: Colours) ->
         Err(reason) => return refuse(reason),
     };
     let loaded = Loader::new(Arc::new(compiler), environment.clone(), Metrics::new()).load(site);
-    let of_host = http_client(&loaded.site).err();
+    let of_host = http_client(&loaded.site, None).err();
     let (_, of_certificates) = certificates(&loaded.site);
     let found = loaded.site.warnings.iter().chain(loaded.diagnostics());
     let found: Vec<_> =

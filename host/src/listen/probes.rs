@@ -24,9 +24,6 @@ use crate::observe::Metrics;
 /// How long a prober may take to ask, and one connection of it may last.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Probes answered at once.
-const MAX_CONNECTIONS: usize = 64;
-
 /// Whether callers should be sent here.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness(Arc<AtomicBool>);
@@ -55,6 +52,9 @@ pub struct Probes {
 }
 
 impl Probes {
+    /// Probes answered at once.
+    pub const MAX_CONNECTIONS: usize = 64;
+
     /// Binds `address` and answers there. `others` are those that this host is bound to already.
     pub fn start(
         address: SocketAddr,
@@ -98,7 +98,7 @@ impl Drop for Probes {
 }
 
 async fn serve(listener: TcpListener, metrics: Metrics, readiness: Readiness) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(Probes::MAX_CONNECTIONS));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(REST_AFTER_FAILURE).await;
