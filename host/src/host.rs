@@ -3,11 +3,13 @@
 //! Parts are made in the order in which they need each other, one short step a room, and taken apart in
 //! the reverse. Addresses are bound first and served last.
 
+mod descriptors;
+
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use tokio_util::task::AbortOnDropHandle;
 
@@ -15,8 +17,8 @@ use crate::config::{self, Diagnostic, HostSettings, IntakeSettings, ListenAddres
 use crate::confine::{Confinement, Needs};
 use crate::deploy::{Deployer, Environment, Origin, Parts, StartError, WatchError, Watcher, http_client};
 use crate::listen::{
-    Address, BindError, Bound, ForwardedFields, Inherited, InheritedError, Pair, PairFiles, Part, Probes,
-    Readiness, Server, Settings, Spoken, Tls, TlsError, Trusted,
+    Address, BindError, Bound, ForwardedFields, Inherited, InheritedError, Pair, PairFiles, Part,
+    Permissions, Probes, Readiness, Server, Settings, Spoken, Tls, TlsError, Trusted,
 };
 use crate::observe::{Log, Metrics};
 use crate::request::{self, Capacity, Ledger, Requests};
@@ -25,6 +27,7 @@ use crate::sandbox::{
 };
 use crate::store::{Store, StoreError};
 use crate::tenant::{Slots, Turns};
+use descriptors::Room;
 
 /// How long a call may wait for one of the pool's slots.
 const SLOT_WAIT: Duration = Duration::from_secs(1);
@@ -88,6 +91,13 @@ pub enum HostError {
     /// No thread to watch files.
     #[error(transparent)]
     Watch(#[from] WatchError),
+    /// The clock is outside the years that HTTP has dates for, and that certificates are checked in.
+    #[error(
+        "this machine's clock is wrong: it says {} seconds {}; set it first (systemd: After=time-sync.target)",
+        .0.unsigned_abs(),
+        if *.0 < 0 { "before 1970" } else { "after 1970, past the year 9999" }
+    )]
+    Clock(i64),
 }
 
 /// A host that serves.
@@ -100,6 +110,7 @@ pub struct Host {
     sandbox: Arc<Sandbox>,
     _tending: AbortOnDropHandle<()>,
     readiness: Readiness,
+    linger: Duration,
     metrics: Metrics,
     log: Log,
 }
@@ -108,19 +119,20 @@ impl Host {
     /// Makes every part and begins to serve.
     pub async fn start(setup: Setup) -> Result<Self, HostError> {
         let Setup { origin, site, environment, log, store, compiler, compiled, mut inherited } = setup;
+        clock_can_be_used(SystemTime::now())?;
         let settings = site.host.clone();
         let bound = bind(&settings, &mut inherited).await?;
         inherited.all_taken()?;
-        let addresses = bound.iter().map(|bound| bound.address().clone()).collect();
+        let addresses: Vec<_> = bound.iter().map(|bound| bound.address().clone()).collect();
 
         let metrics = Metrics::new();
         metrics.watch_log(&log);
         let ledger = Ledger { log: log.clone(), metrics: metrics.clone() };
         let tls = Tls::start(pairs(&site)?, signing_at_once(), &ledger)?;
         let readiness = Readiness::default();
-        let probes =
-            settings.probes.map(|address| Probes::start(address, metrics.clone(), readiness.clone()));
-        let probes = probes.transpose()?;
+        let start = |address| Probes::start(address, &addresses, metrics.clone(), readiness.clone());
+        let probes = settings.probes.map(start).transpose()?;
+        let room = room(&site, &log);
         let store = match store {
             Some(store) => store,
             None => Store::open(&settings.state)?,
@@ -131,7 +143,7 @@ impl Host {
                 .field("missing", "RLIMIT_NICE of 20, to have a thread back from SCHED_IDLE")
                 .send();
         }
-        let http = http_client(&site).map_err(StartError::Site)?;
+        let http = http_client(&site, Some(room.outbound)).map_err(StartError::Site)?;
         let tended = sandbox.clone();
         let tending = AbortOnDropHandle::new(tokio::spawn(async move { tended.tend().await }));
         let compiler = Compiler::new(
@@ -167,11 +179,22 @@ impl Host {
                 rate_bytes_per_second: settings.timeouts.rate_bytes_per_second,
             },
         );
-        let server = Server::start(bound, tls, Arc::new(requests), listening(&settings), &ledger);
+        let server = Server::start(bound, tls, Arc::new(requests), listening(&settings, &room), &ledger);
         readiness.set_ready();
 
-        let host =
-            Self { addresses, probes, watcher, server, sandbox, _tending: tending, readiness, metrics, log };
+        let linger = settings.timeouts.linger;
+        let host = Self {
+            addresses,
+            probes,
+            watcher,
+            server,
+            sandbox,
+            _tending: tending,
+            readiness,
+            linger,
+            metrics,
+            log,
+        };
         host.say_where();
         Ok(host)
     }
@@ -195,6 +218,17 @@ impl Host {
     pub fn reload(&self) {
         self.server.look_at_certificates();
         self.watcher.reload();
+    }
+
+    /// Is not ready from now on, and serves as before for as long as it was set: whoever sends callers here learns of it
+    /// meanwhile.
+    pub async fn linger(&self) {
+        self.readiness.set_draining();
+        if !self.linger.is_zero() {
+            let line = self.log.info("stopping soon: not ready, and still serving");
+            line.field("ms", u64::try_from(self.linger.as_millis()).unwrap_or(u64::MAX)).send();
+            tokio::time::sleep(self.linger).await;
+        }
     }
 
     /// Stops accepting, finishes what is in flight within the grace time, and ends.
@@ -225,6 +259,18 @@ impl Host {
     }
 }
 
+/// Libraries take it for granted that the clock is between 1970 and 9999: hyper (1.12) for dates, rustls (0.23) for tickets
+/// and certificates panic outside of it. Linux lets nobody set its clock there, so that it is looked at once.
+fn clock_can_be_used(now: SystemTime) -> Result<(), HostError> {
+    const YEAR_10000: u64 = 253_402_300_800;
+    let seconds = |since: Duration| i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
+    match now.duration_since(SystemTime::UNIX_EPOCH) {
+        Ok(since) if since.as_secs() < YEAR_10000 => Ok(()),
+        Ok(since) => Err(HostError::Clock(seconds(since))),
+        Err(before) => Err(HostError::Clock(seconds(before.duration()).saturating_neg().min(-1))),
+    }
+}
+
 async fn bind(settings: &HostSettings, inherited: &mut Inherited) -> Result<Vec<Bound>, BindError> {
     let mut bound = Vec::new();
     for listener in &settings.listen {
@@ -233,7 +279,9 @@ async fn bind(settings: &HostSettings, inherited: &mut Inherited) -> Result<Vec<
             ListenAddress::Unix(path) => Address::Unix(path.clone()),
         };
         let spoken = Spoken { tls: listener.tls, proxy_protocol: listener.proxy_protocol };
-        bound.push(Bound::bind(address, spoken, inherited).await?);
+        let permissions = Permissions { mode: listener.mode.0, group: listener.group.clone() };
+        let next = Bound::bind(address, spoken, &permissions, inherited, &bound).await?;
+        bound.push(next);
     }
     Ok(bound)
 }
@@ -326,11 +374,28 @@ fn beside_streams(settings: &HostSettings) -> usize {
     settings.concurrency.div_ceil(SLOTS_FOR_ONE_BESIDE_STREAMS).max(LEAST_BESIDE_STREAMS)
 }
 
-fn listening(settings: &HostSettings) -> Settings {
+/// What there are descriptors for; says what of `[host]` cannot be had for want of them.
+fn room(site: &Site, log: &Log) -> Room {
+    let settings = &site.host;
+    let components = site.tenants.values().map(|tenant| tenant.plugins.len()).sum();
+    let room = Room::within(descriptors::raise_limit(), settings, components);
+    if room.connections < settings.connections {
+        log.warn("fewer connections than `connections` in [host]: this process may not open as many files")
+            .field("connections", room.connections)
+            .field("instead-of", settings.connections)
+            .field("connections-per-client", room.connections_per_client)
+            .field("limit", room.limit)
+            .field("instead", format_args!("`ulimit -n {0}` (systemd: LimitNOFILE={0})", room.wanted))
+            .send();
+    }
+    room
+}
+
+fn listening(settings: &HostSettings, room: &Room) -> Settings {
     let timeouts = &settings.timeouts;
     Settings {
-        connections: settings.connections,
-        connections_per_client: settings.connections_per_client,
+        connections: room.connections,
+        connections_per_client: room.connections_per_client,
         handshake: timeouts.handshake,
         head: timeouts.head,
         write: timeouts.write,
@@ -345,6 +410,7 @@ fn listening(settings: &HostSettings) -> Settings {
                 config::ForwardedFields::XForwarded => ForwardedFields::XForwarded,
                 config::ForwardedFields::Forwarded => ForwardedFields::Forwarded,
             },
+            any_server_name: settings.proxy.server_name == config::ServerName::Any,
         }),
     }
 }

@@ -18,7 +18,11 @@ pub fn jackfield<S: AsRef<std::ffi::OsStr>>(folder: &Path, arguments: impl IntoI
     output.expect("jackfield starts")
 }
 
-pub(crate) fn program() -> PathBuf {
+/// The program's file.
+///
+/// # Panics
+/// If it was not built.
+pub fn program() -> PathBuf {
     let path = crate::target_folder().join("debug").join("jackfield");
     assert!(path.exists(), "{} is not there: `cargo xtask test` builds it", path.display());
     path
@@ -37,6 +41,17 @@ impl Process {
     /// If it was not built or does not start.
     pub fn start<S: AsRef<std::ffi::OsStr>>(folder: &Path, arguments: impl IntoIterator<Item = S>) -> Self {
         Self::heard(Command::new(program()).args(arguments).stdin(Stdio::null()), folder)
+    }
+
+    /// The same, started by another program, such as `prlimit --nofile=256`, which becomes it.
+    ///
+    /// # Panics
+    /// If it was not built, or that program is not there.
+    pub fn start_by(folder: &Path, launcher: &[&str], arguments: &[&str]) -> Self {
+        let (launcher, options) = launcher.split_first().expect("a launcher has a name");
+        let mut command = Command::new(launcher);
+        command.args(options).arg(program()).args(arguments).stdin(Stdio::null());
+        Self::heard(&mut command, folder)
     }
 
     fn heard(command: &mut Command, folder: &Path) -> Self {

@@ -2,7 +2,9 @@
 //!
 //! `SNAPSHOTS=overwrite` writes the golden files anew.
 
+use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use jackfield_tests::{PATIENCE, Process, guest, hello_version, jackfield, raw, replace, site_folder};
 use tempfile::TempDir;
@@ -283,5 +285,59 @@ async fn one_component_that_cannot_be_served_is_refused_with_the_reason() {
     for name in ["rate_limit", "text", "none"] {
         let file = format!("{name}.wasm");
         expect(&format!("serve-{name}"), folder.path(), &["serve", &file, "--listen", "127.0.0.1:0"]);
+    }
+}
+
+/// What `jackfield` shows on a terminal, which `script` (util-linux) makes, in this environment. A host is interrupted when it
+/// serves.
+fn on_a_terminal(folder: &Path, environment: &[(&str, &str)], arguments: &str) -> Option<String> {
+    const INTERRUPT: &[u8] = b"\x03";
+    let command = format!("'{}' {arguments}", jackfield_tests::program().display());
+    let mut script = Command::new("timeout");
+    script.args(["60", "script", "-qec", &command, "/dev/null"]).current_dir(folder);
+    script.env_remove("NO_COLOR").env("TERM", "xterm-256color").envs(environment.iter().copied());
+    let started = script.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+    let mut child = started.ok()?;
+    let (mut keyboard, screen) = (child.stdin.take()?, BufReader::new(child.stdout.take()?));
+    let mut shown = String::new();
+    for line in screen.lines().map_while(Result::ok) {
+        if line.contains("listening") {
+            keyboard.write_all(INTERRUPT).unwrap();
+        }
+        shown.push_str(&line);
+    }
+    let status = child.wait().unwrap();
+    // As a shell says that there is no such program.
+    (status.code() != Some(127)).then_some(shown)
+}
+
+#[test]
+fn on_a_terminal_there_are_colours_unless_somebody_wants_none() {
+    const ESCAPE: char = '\x1b';
+    let folder = TempDir::new().unwrap();
+    replace(&folder.path().join("bad.toml"), b"[tenants.shop]\nhost = 1\n");
+    replace(
+        &folder.path().join("site.toml"),
+        format!("[host]\nlisten = [\"127.0.0.1:0\"]\n{SITE}").as_bytes(),
+    );
+    for name in ["guest_hello.wasm", "rate_limit.wasm"] {
+        std::fs::copy(guest(name), folder.path().join(name)).unwrap();
+    }
+    // A finding, the help, a wrong use, and the log.
+    for arguments in ["check bad.toml", "--help", "check", "serve"] {
+        for (environment, expected) in [
+            (&[][..], true),
+            (&[("NO_COLOR", "")], true),
+            (&[("NO_COLOR", "1")], false),
+            (&[("TERM", "dumb")], false),
+        ] {
+            let Some(shown) = on_a_terminal(folder.path(), environment, arguments) else {
+                let line = b"SKIPPED: `script` makes no terminal here\n";
+                let _ = std::io::stderr().write_all(line);
+                return;
+            };
+            assert!(shown.len() > 40, "{arguments}: {shown}");
+            assert_eq!(shown.contains(ESCAPE), expected, "{arguments} {environment:?}: {shown:?}");
+        }
     }
 }

@@ -22,7 +22,10 @@ const TENANT: &str = r#"
     plugin = "page"
 "#;
 
-const PROBED: &str = "probes = \"127.0.0.1:0\"\n";
+/// With probes, and no time in which it goes on serving when it is told to stop.
+const PROBED: &str = "probes = \"127.0.0.1:0\"\n[host.timeouts]\nlinger = \"0s\"\n";
+
+const LINGERING: &str = "probes = \"127.0.0.1:0\"\n[host.timeouts]\n";
 
 const LONG_SLEEP: &str = "/sleep?ms=200000";
 
@@ -181,8 +184,40 @@ async fn told_to_stop_it_takes_no_more_and_finishes_what_it_has() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn told_to_stop_it_is_not_ready_and_yet_serves_whoever_still_comes() {
+    let folder = site_folder(&format!("{LINGERING}linger = \"5min\"\n{TENANT}"));
+    let mut process = Process::start(folder.path(), ["serve"]);
+    let (address, probes) = (process.address(), probes(&process));
+    assert!(get(probes, "/readyz").unwrap().starts_with("HTTP/1.1 200 "));
+    process.signal(Signal::TERM);
+    process.wait_for_line("stopping soon: not ready, and still serving ms=300000");
+    assert!(get(probes, "/readyz").unwrap().starts_with("HTTP/1.1 503 "));
+    for _ in 0..3 {
+        let answer = get(address, "/ok").unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\nok\n"), "{answer}");
+    }
+    // Told again, it waits no longer, and finishes what it has.
+    let slow = begin(&process, "/sleep?ms=300");
+    process.signal(Signal::TERM);
+    process.wait_for_line("stopping: no new connections");
+    assert!(slow.join().unwrap().unwrap().ends_with("slept\n"));
+    assert_eq!(process.wait().code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_to_linger_ends_by_itself() {
+    let folder = site_folder(&format!("{LINGERING}linger = \"300ms\"\n{TENANT}"));
+    let mut process = Process::start(folder.path(), ["serve"]);
+    process.address();
+    process.signal(Signal::TERM);
+    process.wait_for_line("stopping soon");
+    assert_eq!(process.wait().code(), Some(0));
+    process.wait_for_line("stopping: no new connections");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn connections_that_are_only_kept_alive_hold_up_no_stop() {
-    let folder = site_folder(&format!("{PROBED}[host.timeouts]\ngrace = \"5min\"\n{TENANT}"));
+    let folder = site_folder(&format!("{PROBED}grace = \"5min\"\n{TENANT}"));
     let mut process = Process::start(folder.path(), ["serve"]);
     let mut idle = TcpStream::connect(process.address()).unwrap();
     write!(idle, "GET /ok HTTP/1.1\r\nhost: shop.example\r\n\r\n").unwrap();
@@ -198,7 +233,7 @@ async fn connections_that_are_only_kept_alive_hold_up_no_stop() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_grace_time_bounds_the_end() {
-    let folder = site_folder(&format!("{PROBED}[host.timeouts]\ngrace = \"1s\"\n{TENANT}"));
+    let folder = site_folder(&format!("{PROBED}grace = \"1s\"\n{TENANT}"));
     let mut process = Process::start(folder.path(), ["serve"]);
     let slow = begin(&process, LONG_SLEEP);
     process.signal(Signal::TERM);
@@ -211,7 +246,7 @@ async fn the_grace_time_bounds_the_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_at_once() {
-    let folder = site_folder(&format!("{PROBED}[host.timeouts]\ngrace = \"5min\"\n{TENANT}"));
+    let folder = site_folder(&format!("{PROBED}grace = \"5min\"\n{TENANT}"));
     let mut process = Process::start(folder.path(), ["serve"]);
     let slow = begin(&process, LONG_SLEEP);
     process.signal(Signal::INT);
@@ -281,4 +316,65 @@ async fn a_log_that_nobody_reads_stops_nobody() {
     }
     process.signal(Signal::TERM);
     assert_eq!(process.wait().code(), Some(0));
+}
+
+/// A library that says, of the clock, that it is so many seconds later than it is.
+const CLOCK: &str = r#"
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <time.h>
+
+int clock_gettime(clockid_t clock, struct timespec *time) {
+    static int (*real)(clockid_t, struct timespec *);
+    if (!real) real = (int (*)(clockid_t, struct timespec *))dlsym(RTLD_NEXT, "clock_gettime");
+    int result = real(clock, time);
+    const char *later = getenv("CLOCK_LATER");
+    if (clock == CLOCK_REALTIME && later) time->tv_sec += atoll(later);
+    return result;
+}
+"#;
+
+/// Builds it in `folder`, if there is a compiler of C.
+fn clock_library(folder: &Path) -> Option<String> {
+    let (source, library) = (folder.join("clock.c"), folder.join("clock.so"));
+    std::fs::write(&source, CLOCK).unwrap();
+    let mut compiler = std::process::Command::new("cc");
+    compiler.args(["-shared", "-fPIC", "-O1", "-o"]).arg(&library).arg(&source).arg("-ldl");
+    match compiler.output() {
+        Ok(output) if output.status.success() => Some(library.display().to_string()),
+        other => {
+            let line = format!("SKIPPED: there is no C compiler to make another clock with: {other:?}\n");
+            let _ = std::io::stderr().write_all(line.as_bytes());
+            None
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_before_1970_or_past_9999_is_told_and_any_other_is_served_by() {
+    let folder = site_folder(TENANT);
+    let Some(library) = clock_library(folder.path()) else { return };
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
+    let now = i64::try_from(now).unwrap();
+    let launched = |clock: i64| {
+        let (preload, later) = (format!("LD_PRELOAD={library}"), format!("CLOCK_LATER={}", clock - now));
+        Process::start_by(folder.path(), &["env", &preload, &later], &["serve"])
+    };
+    for clock in [-86_400, 253_402_300_800 + 86_400] {
+        let mut process = launched(clock);
+        let line = process.wait_for_line("this machine's clock is wrong");
+        assert!(line.starts_with("error: "), "{line}");
+        assert_eq!(process.wait().code(), Some(1));
+        assert!(!process.lines().iter().any(|line| line.contains("panicked")), "{:#?}", process.lines());
+    }
+    // A day after the epoch, as where no battery keeps the time, and in the twenty-third century.
+    for (clock, date) in [(86_400, "1970"), (9_000_000_000, "2255")] {
+        let mut process = launched(clock);
+        let answer = get(process.address(), "/ok").unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains(&format!(" {date} ")), "{answer}");
+        process.signal(Signal::TERM);
+        assert_eq!(process.wait().code(), Some(0));
+        assert!(!process.lines().iter().any(|line| line.contains("panicked")), "{:#?}", process.lines());
+    }
 }

@@ -154,6 +154,27 @@ async fn a_connection_is_one_tenants_and_another_ones_hosts_are_misdirected_ther
     assert_eq!(stranger.get("https://shop.test/ok").await.unwrap().status, 421);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_one_name_of_a_trusted_proxy_is_not_held_against_what_it_asks_for() {
+    let authority = Authority::new();
+    for (proxy, status) in [
+        ("trusted = [\"127.0.0.0/8\"]\nserver-name = \"any\"", 200),
+        // The key says nothing of whoever is no proxy, and a proxy is held to its name without it.
+        ("trusted = [\"10.0.0.0/8\"]\nserver-name = \"any\"", 421),
+        ("trusted = [\"127.0.0.0/8\"]", 421),
+        ("trusted = [\"127.0.0.0/8\"]\nserver-name = \"tenant\"", 421),
+    ] {
+        let host = start_simple(&authority, &format!("[host.proxy]\n{proxy}\n")).await;
+        for protocols in [&["h2"][..], &["http/1.1"]] {
+            let client = authority.client(protocols);
+            let proxy_connection = client.connect(host.address(), "shop.test").await.unwrap();
+            let mut asking = proxy_connection.asking().await.unwrap();
+            assert_eq!(asking.get("https://shop.test/ok").await.unwrap().status, 200);
+            assert_eq!(asking.get("https://blog.test/ok").await.unwrap().status, status, "{proxy}");
+        }
+    }
+}
+
 /// A ClientHello of TLS 1.2 or an older version, with these cipher suites, the curve x25519, and signatures by P-256.
 fn hello(version: u8, suites: &[u16]) -> Vec<u8> {
     const EXTENSIONS: &[u8] = &[0, 10, 0, 4, 0, 2, 0, 29, 0, 13, 0, 4, 0, 2, 4, 3, 0, 11, 0, 2, 1, 0];

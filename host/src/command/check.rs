@@ -4,23 +4,23 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Check, Exit, compiler, complain, is_colored, refuse, say, say_json};
+use super::{Check, Colours, Exit, compiler, complain, refuse, say, say_json};
 use crate::config::{Diagnostics, Severity, Site};
 use crate::deploy::{Environment, Loader, http_client};
 use crate::host::{certificates, intake, pool};
 use crate::observe::Metrics;
 
-pub(super) fn run(check: &Check, environment: &Environment) -> Exit {
+pub(super) fn run(check: &Check, environment: &Environment, colours: Colours) -> Exit {
     let site = match Site::load(&check.file) {
         Ok(site) => site,
-        Err(diagnostics) => return report(check, diagnostics),
+        Err(diagnostics) => return report(check, diagnostics, colours),
     };
     let compiler = match compiler(pool(&site.host), intake(&site.host)) {
         Ok(compiler) => compiler,
         Err(reason) => return refuse(reason),
     };
     let loaded = Loader::new(Arc::new(compiler), environment.clone(), Metrics::new()).load(site);
-    let of_host = http_client(&loaded.site).err();
+    let of_host = http_client(&loaded.site, None).err();
     let (_, of_certificates) = certificates(&loaded.site);
     let found = loaded.site.warnings.iter().chain(loaded.diagnostics());
     let found: Vec<_> =
@@ -28,14 +28,14 @@ pub(super) fn run(check: &Check, environment: &Environment) -> Exit {
     let is_refused = found.iter().any(|found| found.severity() == Severity::Error);
     let found = Diagnostics::from(found);
     if is_refused {
-        return report(check, found);
+        return report(check, found, colours);
     }
     if check.json {
         say_json(&json!({ "findings": found.to_json() }));
         return Exit::Done;
     }
     for warning in found.iter() {
-        complain(warning.render(is_colored()));
+        complain(warning.render(colours.are_shown()));
     }
     let plugins: usize = loaded.site.tenants.values().map(|tenant| tenant.plugins.len()).sum();
     let routes: usize = loaded.site.tenants.values().map(|tenant| tenant.routes.len()).sum();
@@ -50,11 +50,11 @@ pub(super) fn run(check: &Check, environment: &Environment) -> Exit {
     Exit::Done
 }
 
-fn report(check: &Check, diagnostics: Diagnostics) -> Exit {
+fn report(check: &Check, diagnostics: Diagnostics, colours: Colours) -> Exit {
     if check.json {
         say_json(&json!({ "findings": diagnostics.to_json() }));
     } else {
-        complain(diagnostics.render(is_colored()));
+        complain(diagnostics.render(colours.are_shown()));
     }
     Exit::Refused
 }

@@ -7,6 +7,8 @@ use super::{Exit, refuse, with_causes};
 use crate::config::HostSettings;
 use crate::confine::{self, Confined, Confinement, Means};
 use crate::host::{self, Host};
+#[cfg(target_os = "linux")]
+use crate::listen::group_id;
 use crate::observe::Log;
 
 /// What was given up, or that nothing was to be.
@@ -17,6 +19,7 @@ pub(super) fn confine(settings: &HostSettings) -> Result<Outcome, Exit> {
     if settings.confinement == Confinement::Off {
         return Ok(Outcome(None));
     }
+    join_groups_of_sockets(settings);
     let needs = host::needs(settings).map_err(|error| refuse(with_causes(&error)))?;
     let confined = confine::host(&needs);
     if settings.confinement == Confinement::Required && !confined.gaps.is_empty() {
@@ -28,6 +31,25 @@ pub(super) fn confine(settings: &HostSettings) -> Result<Outcome, Exit> {
     }
     Ok(Outcome(Some(confined)))
 }
+
+/// Root may give a file to any group, and gives that right back: with it gone, it has to be in those of its sockets. What
+/// is refused here, making the socket tells.
+#[cfg(target_os = "linux")]
+fn join_groups_of_sockets(settings: &HostSettings) {
+    let named = settings.listen.iter().filter_map(|listener| listener.group.as_deref());
+    let wanted: Vec<_> =
+        named.filter_map(|group| group_id(group).ok()).map(rustix::process::Gid::from_raw).collect();
+    if !wanted.is_empty()
+        && rustix::process::geteuid().is_root()
+        && let Ok(mut groups) = rustix::process::getgroups()
+    {
+        groups.extend(wanted);
+        let _ = rustix::thread::set_thread_groups(&groups);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn join_groups_of_sockets(_: &HostSettings) {}
 
 impl Outcome {
     /// Tells the log and the metrics of the host that runs with it.

@@ -3,11 +3,11 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use serde_json::json;
 
-use super::{Exit, Explain, complain, is_colored, say, say_json};
+use super::{Colours, Exit, Explain, complain, say, say_json};
 use crate::config::{RouteSite, Site, TenantSite};
 use crate::snapshot::{ExplainedOutcome, HostTable, RequestPath, Routes, Rule};
 
-pub(super) fn run(explain: &Explain) -> Exit {
+pub(super) fn run(explain: &Explain, colours: Colours) -> Exit {
     let asked = match Asked::parse(explain) {
         Ok(asked) => asked,
         Err(usage) => {
@@ -18,7 +18,7 @@ pub(super) fn run(explain: &Explain) -> Exit {
     let site = match Site::load(&explain.file) {
         Ok(site) => site,
         Err(diagnostics) => {
-            complain(diagnostics.render(is_colored()));
+            complain(diagnostics.render(colours.are_shown()));
             return Exit::Refused;
         }
     };

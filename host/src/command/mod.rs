@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 /// The sockets that whoever started this process has handed over.
 pub use listenfd::ListenFd as HandedOver;
 
@@ -208,8 +208,10 @@ pub fn run(
     environment: impl IntoIterator<Item = (OsString, OsString)>,
     sockets: HandedOver,
 ) -> ExitCode {
+    let environment: Vec<_> = environment.into_iter().collect();
+    let colours = Colours::asked_for_by(&environment);
     let environment = Environment::from_iter(environment);
-    let arguments = match Arguments::try_parse_from(arguments) {
+    let arguments = match parse(arguments, colours) {
         Ok(arguments) => arguments,
         Err(asked) => {
             let is_help = !asked.use_stderr();
@@ -219,10 +221,10 @@ pub fn run(
         }
     };
     let exit = match arguments.command {
-        Command::Serve(serve) => serve::run(serve, environment, sockets),
-        Command::Check(check) => check::run(&check, &environment),
+        Command::Serve(serve) => serve::run(serve, environment, sockets, colours),
+        Command::Check(check) => check::run(&check, &environment, colours),
         Command::Inspect(inspect) => inspect::run(&inspect),
-        Command::Explain(explain) => explain::run(&explain),
+        Command::Explain(explain) => explain::run(&explain, colours),
         Command::New(new) => new::run(&new),
         Command::Compile(compile) => {
             let Compile { slots, idle, pool_memory, time, memory, parent, unconfined } = compile;
@@ -293,14 +295,57 @@ fn say_json(value: &impl serde::Serialize) {
     }
 }
 
-fn is_colored() -> bool {
-    std::io::stderr().is_terminal()
+/// Whether what people read may be coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Colours {
+    /// On a terminal.
+    Auto,
+    /// Nowhere.
+    Never,
+}
+
+impl Colours {
+    /// By the two variables by which people say that they want none: `NO_COLOR` with any text in it (no-color.org), and a
+    /// terminal that calls itself dumb.
+    fn asked_for_by(environment: &[(OsString, OsString)]) -> Self {
+        let is_against = |(name, value): &(OsString, OsString)| {
+            (name == "NO_COLOR" && !value.is_empty()) || (name == "TERM" && value == "dumb")
+        };
+        if environment.iter().any(is_against) { Self::Never } else { Self::Auto }
+    }
+
+    /// Whether they are on standard error.
+    fn are_shown(self) -> bool {
+        self == Self::Auto && std::io::stderr().is_terminal()
+    }
+}
+
+fn parse(arguments: impl IntoIterator<Item = OsString>, colours: Colours) -> Result<Arguments, clap::Error> {
+    let choice = match colours {
+        Colours::Auto => ColorChoice::Auto,
+        Colours::Never => ColorChoice::Never,
+    };
+    let matches = Arguments::command().color(choice).try_get_matches_from(arguments)?;
+    Arguments::from_arg_matches(&matches)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
+
+    #[test]
+    fn colours_are_for_terminals_of_people_who_have_said_nothing_against_them() {
+        for (name, value, expected) in [
+            ("TERM", "xterm-256color", Colours::Auto),
+            ("NO_COLOR", "", Colours::Auto),
+            ("NO_COLOR", "1", Colours::Never),
+            ("NO_COLOR", "0", Colours::Never),
+            ("TERM", "dumb", Colours::Never),
+        ] {
+            let environment = [("HOME".into(), "/".into()), (name.into(), value.into())];
+            assert_eq!(Colours::asked_for_by(&environment), expected, "{name}={value}");
+        }
+    }
 
     #[test]
     fn every_command_and_flag_says_what_it_does_in_eighty_columns() {

@@ -5,7 +5,7 @@ use std::future::Future;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::confinement::{self, Outcome};
-use super::{Exit, HandedOver, LogFormat, LogLevel, Serve, complain, is_colored, refuse, with_causes};
+use super::{Colours, Exit, HandedOver, LogFormat, LogLevel, Serve, complain, refuse, with_causes};
 use crate::config::{ListenAddress, ListenSite};
 use crate::deploy::{Environment, Origin};
 use crate::host::{Host, HostError, Setup};
@@ -13,7 +13,7 @@ use crate::listen::Inherited;
 use crate::observe::{Format, Level, Log};
 use crate::sandbox::{CompilerProgram, stay_ordinary};
 
-pub(super) fn run(serve: Serve, environment: Environment, sockets: HandedOver) -> Exit {
+pub(super) fn run(serve: Serve, environment: Environment, sockets: HandedOver, colours: Colours) -> Exit {
     let inherited = match Inherited::new(sockets) {
         Ok(inherited) => inherited,
         Err(error) => return refuse(error),
@@ -32,16 +32,16 @@ pub(super) fn run(serve: Serve, environment: Environment, sockets: HandedOver) -
     let mut site = match origin.read() {
         Ok(site) => site,
         Err(diagnostics) => {
-            complain(diagnostics.render(is_colored()));
+            complain(diagnostics.render(colours.are_shown()));
             return Exit::Refused;
         }
     };
     if let Some(address) = serve.listen {
         let address = ListenAddress::Tcp(address);
-        site.host.listen = vec![ListenSite { address, tls: false, proxy_protocol: false }];
+        site.host.listen = vec![ListenSite::plain(address)];
     }
     for warning in &site.warnings {
-        complain(warning.render(is_colored()));
+        complain(warning.render(colours.are_shown()));
     }
     // Before the first thread, the log's: one that is there already would keep what this one gives up.
     let confined = match confinement::confine(&site.host) {
@@ -50,7 +50,7 @@ pub(super) fn run(serve: Serve, environment: Environment, sockets: HandedOver) -
     };
     let format = match serve.log_format {
         LogFormat::Json => Format::Json,
-        LogFormat::Text if is_colored() => Format::ColouredText,
+        LogFormat::Text if colours.are_shown() => Format::ColouredText,
         LogFormat::Text => Format::Text,
     };
     let level = match serve.log_level {
@@ -123,6 +123,10 @@ async fn until_told(setup: Setup, confined: Outcome) -> Exit {
             () = told_to_stop() => break,
             _ = hangup.recv() => host.reload(),
         }
+    }
+    tokio::select! {
+        () = host.linger() => {}
+        () = told_to_stop() => {}
     }
     unless_told_again(host.stop(), told_to_stop()).await
 }

@@ -10,7 +10,7 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde_json::json;
 
-use super::site::{ForwardedFields, ListenAddress, SecretName};
+use super::site::{ForwardedFields, ListenAddress, SecretName, ServerName, SocketMode};
 use super::source::Span;
 use super::units::{ByteRate, ByteSize, CpuRate, TimeSpan};
 use super::value::Spanned;
@@ -41,7 +41,8 @@ pub(super) struct SiteDocument {
 pub(super) struct HostDocument {
     /// Where callers connect: `"IP:PORT"` (`"0.0.0.0:80"`, `"[::]:8080"`), or `"unix:PATH"` for a Unix socket; or a
     /// table of one of these as `address`, and what is spoken there. Port 0 takes any free port, which the log then
-    /// names. A socket of the same address that was handed over at start (`LISTEN_FDS`) is used instead of a new one.
+    /// names. An IPv6 address takes callers over IPv6 alone: for both, name both. A socket of the same address that was
+    /// handed over at start (`LISTEN_FDS`) is used instead of a new one, as it is.
     #[schemars(length(min = 1), extend("default" = ["127.0.0.1:8080"]))]
     pub(super) listen: Option<Spanned<Vec<Spanned<ListenDocument>>>>,
     /// Certificates and their keys. Who connects is shown the one for the name asked for, else the first.
@@ -58,11 +59,12 @@ pub(super) struct HostDocument {
     /// Calls in flight of all tenants together: the number of sandbox slots, whose address space is reserved at start.
     #[schemars(range(min = 1, max = 20_000), extend("default" = 1000))]
     pub(super) concurrency: Option<Spanned<usize>>,
-    /// Open connections of clients, idle ones included. A client beyond them waits in the system's own queue.
+    /// Open connections of clients, idle ones included. A client beyond them waits in the system's own queue. Where the
+    /// process may not have as many descriptors, they are fewer, and the log says so at start.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 10_000))]
     pub(super) connections: Option<Spanned<usize>>,
     /// Open connections of one client's address (of IPv6 its /64); one more is closed at once. Trusted proxies are not
-    /// counted.
+    /// counted. Left out, 1000, and at most half of `connections`.
     #[schemars(range(min = 1, max = 1_000_000), extend("default" = 1000))]
     pub(super) connections_per_client: Option<Spanned<usize>>,
     /// How long clients may take.
@@ -118,6 +120,14 @@ pub(super) struct ListenTableDocument {
     /// says whose connection it is. One without is closed.
     #[schemars(extend("default" = false))]
     pub(super) proxy_protocol: Option<Spanned<bool>>,
+    /// Who may connect to the Unix socket that is made here, as chmod(1) has it in octal: whoever may write to it. Left
+    /// out, `"0600"`, the host's own user, and with a `group` `"0660"`.
+    #[schemars(with = "Option<String>", extend("pattern" = "^0?[0-7]{3}$", "examples" = ["0660"]))]
+    pub(super) mode: Option<Spanned<SocketMode>>,
+    /// The group that it is given to: a name of `/etc/group`, or a number. The host's user has to be in it. Left out, the
+    /// system chooses, as it does for files.
+    #[schemars(extend("examples" = ["www-data"]))]
+    pub(super) group: Option<Spanned<String>>,
 }
 
 /// A certificate and its key. Both files are looked at every few seconds, and read anew when they have changed.
@@ -155,6 +165,14 @@ pub(super) struct ProxyDocument {
         extend("enum" = ForwardedFields::NAMED.map(|(name, _)| name), "default" = "x-forwarded")
     )]
     pub(super) fields: Option<Spanned<ForwardedFields>>,
+    /// Which hosts a trusted proxy may ask for on a connection of TLS, beside those of the tenant whose name it gave as the
+    /// TLS began (SNI): `"tenant"`, no others, as is so for everybody else, who are answered 421; or `"any"`, for a proxy
+    /// that gives one fixed name, or has one connection for many.
+    #[schemars(
+        with = "Option<String>",
+        extend("enum" = ServerName::NAMED.map(|(name, _)| name), "default" = "tenant")
+    )]
+    pub(super) server_name: Option<Spanned<ServerName>>,
 }
 
 /// One of the proxies, or many.
@@ -191,6 +209,9 @@ pub(super) struct TimeoutsDocument {
     /// For what is in flight when the host is told to stop.
     #[schemars(extend("default" = "30s"))]
     pub(super) grace: Option<Spanned<TimeSpan>>,
+    /// Before that: how long a host that is told to stop is not ready and yet serves as before, so that whoever sends it
+    /// callers learns of it first. Left out, `"5s"` if there are `probes` to learn it from, else none.
+    pub(super) linger: Option<Spanned<TimeSpan>>,
     /// The least that a client must send of a request's body, or take of an answer, on average. `"0B/s"` lets it be as
     /// slow as the other timeouts let it.
     #[schemars(extend("default" = "240B/s"))]

@@ -12,10 +12,11 @@ use super::document::{
 };
 use super::findings::Findings;
 use super::forms::{
-    certificates_path, forwarded_fields, key_path, listen_address, trusted as trusted_network,
+    certificates_path, forwarded_fields, group, key_path, listen_address, server_name, socket_mode,
+    trusted as trusted_network,
 };
 use super::read::{MAX_TIME, NO_TIME, SOME_TIME, networks, no_help};
-use super::site::{ListenAddress, ListenSite, ProxySettings, Timeouts, TlsSite};
+use super::site::{ListenAddress, ListenSite, ProxySettings, SocketMode, Timeouts, TlsSite};
 use super::source::Span;
 use super::units::{ByteRate, TimeSpan};
 use super::value::{Spanned, Table, Value, boolean, duration, filled_array, parsed, rate, table};
@@ -25,6 +26,10 @@ const MAX_SOCKET_PATH_BYTES: usize = 103;
 
 /// Pairs of certificate and key.
 const MAX_PAIRS: usize = 10_000;
+
+/// How long a host that somebody may ask whether it is ready goes on serving when it is not, unless the file says otherwise:
+/// two or three of a balancer's questions, and what its answer takes to spread.
+const LINGER_SECONDS: u64 = 5;
 
 const ANY_RATE: std::ops::RangeInclusive<ByteRate> = ByteRate(0)..=ByteRate(u64::MAX);
 
@@ -49,6 +54,8 @@ pub(super) fn listen(
                     ),
                     tls: table.optional("tls", findings, boolean),
                     proxy_protocol: table.optional("proxy-protocol", findings, boolean),
+                    mode: table.optional("mode", findings, parsed("a mode", "0660", socket_mode, no_help)),
+                    group: table.optional("group", findings, parsed("a group", "www-data", group, no_help)),
                 });
                 let table = read(value, findings)?;
                 return Some(Spanned { value: ListenDocument::Table(table), span: value.span() });
@@ -100,6 +107,7 @@ pub(super) fn proxy(value: &Value<'_>, findings: &mut Findings) -> Option<ProxyD
             findings,
             parsed("a word", "x-forwarded", forwarded_fields, no_help),
         ),
+        server_name: table.optional("server-name", findings, parsed("a word", "any", server_name, no_help)),
     });
     read(value, findings)
 }
@@ -113,6 +121,7 @@ pub(super) fn timeouts(value: &Value<'_>, findings: &mut Findings) -> Option<Tim
         idle: table.optional("idle", findings, duration(SOME_TIME..=MAX_TIME)),
         age: table.optional("age", findings, duration(SOME_TIME..=MAX_TIME)),
         grace: table.optional("grace", findings, duration(NO_TIME..=MAX_TIME)),
+        linger: table.optional("linger", findings, duration(NO_TIME..=MAX_TIME)),
         rate: table.optional("rate", findings, rate(ANY_RATE)),
     });
     read(value, findings)
@@ -133,6 +142,7 @@ pub(super) fn resolved_timeouts(host: &HostDocument) -> Timeouts {
         idle: seconds(&timeouts.idle, 60),
         age: seconds(&timeouts.age, 3600),
         grace: seconds(&timeouts.grace, 30),
+        linger: seconds(&timeouts.linger, if host.probes.is_some() { LINGER_SECONDS } else { 0 }),
         rate_bytes_per_second: timeouts.rate.as_ref().map_or(CLIENT_RATE, |rate| rate.value).0,
     }
 }
@@ -142,7 +152,7 @@ pub(super) fn listeners(host: &HostDocument, findings: &mut Findings) -> Vec<Lis
     let Some(listen) = &host.listen else {
         let address = ListenAddress::Tcp(([127, 0, 0, 1], 8080).into());
         unused_certificates_are_told(host, &[], findings);
-        return vec![ListenSite { address, tls: false, proxy_protocol: false }];
+        return vec![ListenSite::plain(address)];
     };
     let listeners: Vec<_> =
         listen.value.iter().filter_map(|listener| listener_site(listener, host, findings)).collect();
@@ -169,12 +179,18 @@ fn listener_site(
     }
     let is_set = |flag: Option<&Spanned<bool>>| flag.is_some_and(|flag| flag.value);
     let site = match value {
-        ListenDocument::Address(_) => ListenSite { address, tls: false, proxy_protocol: false },
-        ListenDocument::Table(table) => ListenSite {
-            address,
-            tls: is_set(table.tls.as_ref()),
-            proxy_protocol: is_set(table.proxy_protocol.as_ref()),
-        },
+        ListenDocument::Address(_) => ListenSite::plain(address),
+        ListenDocument::Table(table) => {
+            only_a_socket_has_permissions(&address, table, findings);
+            let default = if table.group.is_some() { SocketMode::GROUP } else { SocketMode::OWNER };
+            ListenSite {
+                address,
+                tls: is_set(table.tls.as_ref()),
+                proxy_protocol: is_set(table.proxy_protocol.as_ref()),
+                mode: table.mode.as_ref().map_or(default, |mode| mode.value),
+                group: table.group.as_ref().map(|group| group.value.clone()),
+            }
+        }
     };
     if let ListenDocument::Table(ListenTableDocument { tls: Some(tls), .. }) = value
         && tls.value
@@ -199,6 +215,22 @@ fn listener_site(
         findings.error(&proxy.span, headline, "", help.to_owned());
     }
     Some(site)
+}
+
+fn only_a_socket_has_permissions(
+    address: &ListenAddress,
+    table: &ListenTableDocument,
+    findings: &mut Findings,
+) {
+    if matches!(address, ListenAddress::Unix(_)) {
+        return;
+    }
+    let (mode, group) = (table.mode.as_ref(), table.group.as_ref());
+    for (key, span) in [("mode", mode.map(|mode| &mode.span)), ("group", group.map(|group| &group.span))] {
+        let Some(span) = span else { continue };
+        let headline = format!("`{key}` is of a Unix socket, and this address is none");
+        findings.error(span, headline, "", "take it away: to TCP whoever has a route can connect".to_owned());
+    }
 }
 
 fn addresses_are_there_once(listen: &Spanned<Vec<Spanned<ListenDocument>>>, findings: &mut Findings) {
@@ -251,10 +283,12 @@ pub(super) fn proxies(host: &HostDocument) -> ProxySettings {
         TrustedDocument::Unix => None,
     });
     let fields = host.proxy.as_ref().and_then(|proxy| proxy.fields.as_ref());
+    let server_name = host.proxy.as_ref().and_then(|proxy| proxy.server_name.as_ref());
     ProxySettings {
         trusted: networks.collect(),
         trusted_unix: trusted(host).iter().any(|trusted| trusted.value == TrustedDocument::Unix),
         fields: fields.map(|fields| fields.value).unwrap_or_default(),
+        server_name: server_name.map(|server_name| server_name.value).unwrap_or_default(),
     }
 }
 

@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 
 use super::document::TrustedDocument;
-use super::site::{ForwardedFields, ListenAddress};
+use super::site::{ForwardedFields, ListenAddress, ServerName, SocketMode};
 use super::visible::quoted;
 use crate::capability::http::{Origin, OriginError, belongs_to_the_host};
 use crate::confine::Confinement;
@@ -131,6 +131,40 @@ pub(super) fn forwarded_fields(text: &str) -> Result<ForwardedFields, String> {
         let names = ForwardedFields::NAMED.map(|(name, _)| format!("\"{name}\"")).join(" or ");
         format!("{} names no fields of proxies: write {names}", quoted(text))
     })
+}
+
+pub(super) fn server_name(text: &str) -> Result<ServerName, String> {
+    let named = ServerName::NAMED.iter().find(|(name, _)| *name == text);
+    named.map(|(_, server_name)| *server_name).ok_or_else(|| {
+        let names = ServerName::NAMED.map(|(name, _)| format!("\"{name}\"")).join(" or ");
+        format!("{} is not whose hosts a proxy may ask for: write {names}", quoted(text))
+    })
+}
+
+/// To connect to a socket is to write to it.
+pub(super) fn socket_mode(text: &str) -> Result<SocketMode, String> {
+    const WRITE: u32 = 0o222;
+    let is_octal = matches!(text.len(), 3 | 4) && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));
+    match u32::from_str_radix(text, 8) {
+        Ok(mode) if is_octal && mode <= 0o777 && mode & WRITE != 0 => Ok(SocketMode(mode)),
+        Ok(mode) if is_octal && mode <= 0o777 => Err(format!(
+            "with {} nobody could connect, which takes the right to write: write \"0660\"",
+            quoted(text)
+        )),
+        _ => {
+            Err(format!("{} is no mode of a socket: write three octal digits, as in \"0660\"", quoted(text)))
+        }
+    }
+}
+
+pub(super) fn group(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.contains([':', '\n', '\0']) {
+        return Err(format!(
+            "{} is not a group: write its name or its number, as in \"www-data\"",
+            quoted(text)
+        ));
+    }
+    Ok(text.to_owned())
 }
 
 /// An address is the network of itself alone.

@@ -62,8 +62,8 @@ pub use resolve::DEFAULT_CONCURRENCY;
 pub use schema::json_schema;
 pub use site::{
     CredentialSite, ForwardedFields, HostSettings, IntakeSettings, ListenAddress, ListenSite,
-    OutboundSettings, PluginSite, ProxySettings, RouteSite, SecretName, SecretSite, SecretSource, Site,
-    TenantSite, Timeouts, TlsSite,
+    OutboundSettings, PluginSite, ProxySettings, RouteSite, SecretName, SecretSite, SecretSource, ServerName,
+    Site, SocketMode, TenantSite, Timeouts, TlsSite,
 };
 pub use source::{Source, Span};
 pub use units::{written_size, written_time};

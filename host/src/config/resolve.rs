@@ -27,6 +27,10 @@ use crate::tenant::{Ceilings, Quota, Storage, TenantName};
 /// Calls in flight of all tenants together, unless the file says otherwise.
 pub const DEFAULT_CONCURRENCY: usize = 1000;
 
+/// Open connections, unless the file says otherwise; and those of one client, for whom there is never more than half.
+const CONNECTIONS: usize = 10_000;
+const CONNECTIONS_PER_CLIENT: usize = 1000;
+
 /// The ceiling of `memory` of the host, unless the file names another.
 const MEMORY_CEILING: ByteSize = ByteSize(1024 * 1024 * 1024);
 
@@ -60,6 +64,7 @@ pub(super) fn site(
 pub(super) fn host_settings(host: &HostDocument, findings: &mut Findings) -> HostSettings {
     let folder = findings.source().folder().to_owned();
     let limits = host_ceilings(host);
+    let connections = value(&host.connections).unwrap_or(CONNECTIONS);
     HostSettings {
         listen: edge::listeners(host, findings),
         tls: edge::pairs(host, findings),
@@ -67,8 +72,9 @@ pub(super) fn host_settings(host: &HostDocument, findings: &mut Findings) -> Hos
         probes: edge::probes(host, findings),
         state: folder.join(host.state.as_ref().map_or(".jackfield", |state| &state.value)),
         concurrency: value(&host.concurrency).unwrap_or(DEFAULT_CONCURRENCY),
-        connections: value(&host.connections).unwrap_or(10_000),
-        connections_per_client: value(&host.connections_per_client).unwrap_or(1000),
+        connections,
+        connections_per_client: value(&host.connections_per_client)
+            .unwrap_or_else(|| CONNECTIONS_PER_CLIENT.min(connections.div_euclid(2)).max(1)),
         timeouts: edge::resolved_timeouts(host),
         limits: Ceilings {
             cpu: value(&limits.cpu).map(|cpu| cpu.0),

@@ -73,6 +73,28 @@ pub struct ListenSite {
     pub tls: bool,
     /// Each connection begins with a header of the PROXY protocol.
     pub proxy_protocol: bool,
+    /// Who may connect to it, if it is a Unix socket that is made here.
+    pub mode: SocketMode,
+    /// The group of that socket, by name or number; the system's choice if left out.
+    pub group: Option<String>,
+}
+
+impl ListenSite {
+    /// Plain HTTP, for the host's own user where it is a Unix socket.
+    pub fn plain(address: ListenAddress) -> Self {
+        Self { address, tls: false, proxy_protocol: false, mode: SocketMode::OWNER, group: None }
+    }
+}
+
+/// The permissions of a Unix socket: the nine bits of chmod(1).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SocketMode(pub u32);
+
+impl SocketMode {
+    /// The owner alone may connect.
+    pub const OWNER: Self = Self(0o600);
+    /// The owner and the group may.
+    pub const GROUP: Self = Self(0o660);
 }
 
 /// A certificate and its key. Equal whatever its spans are.
@@ -97,6 +119,23 @@ pub struct ProxySettings {
     pub trusted_unix: bool,
     /// How they say for whom they ask.
     pub fields: ForwardedFields,
+    /// Which hosts they may ask for on one connection of TLS.
+    pub server_name: ServerName,
+}
+
+/// Which hosts a trusted proxy may ask for on one connection of TLS.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum ServerName {
+    /// Those of the tenant whose name it gave as the TLS began.
+    #[default]
+    Tenant,
+    /// Any, whatever name it gave.
+    Any,
+}
+
+impl ServerName {
+    /// Each by its name in the site file.
+    pub const NAMED: [(&str, Self); 2] = [("tenant", Self::Tenant), ("any", Self::Any)];
 }
 
 /// How proxies say for whom they ask.
@@ -140,6 +179,8 @@ pub struct Timeouts {
     pub age: Duration,
     /// What is in flight at shutdown; may be zero.
     pub grace: Duration,
+    /// Before that, not ready and still serving; may be zero.
+    pub linger: Duration,
     /// The least of a body that a client must send, or take, each second on average; zero is no bound.
     pub rate_bytes_per_second: u64,
 }

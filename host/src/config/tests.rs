@@ -58,7 +58,7 @@ fn everything_wrong_with_a_file_is_said_in_one_go() {
 #[test]
 fn a_whole_site_is_read_as_it_is_written() {
     let site = parse(&golden("whole")).unwrap();
-    let at = |address| ListenSite { address, tls: false, proxy_protocol: false };
+    let at = ListenSite::plain;
     let tcp = |address: &str| ListenAddress::Tcp(address.parse().unwrap());
     let host = HostSettings {
         listen: vec![
@@ -66,6 +66,12 @@ fn a_whole_site_is_read_as_it_is_written() {
             ListenSite { tls: true, ..at(tcp("[::1]:0")) },
             ListenSite { tls: true, proxy_protocol: true, ..at(tcp("[::]:8443")) },
             at(ListenAddress::Unix("/srv/run/jackfield.sock".into())),
+            ListenSite { mode: SocketMode(0o666), ..at(ListenAddress::Unix("/srv/run/open.sock".into())) },
+            ListenSite {
+                mode: SocketMode::GROUP,
+                group: Some("www-data".into()),
+                ..at(ListenAddress::Unix("/srv/run/group.sock".into()))
+            },
         ],
         tls: vec![TlsSite {
             certificate: "/srv/tls/shop.pem".into(),
@@ -77,6 +83,7 @@ fn a_whole_site_is_read_as_it_is_written() {
             trusted: ["10.0.0.0/8", "fd00::1/128"].map(|net| net.parse().unwrap()).into(),
             trusted_unix: true,
             fields: ForwardedFields::Forwarded,
+            server_name: ServerName::Any,
         },
         probes: Some(SocketAddr::from(([127, 0, 0, 1], 8081))),
         state: "/srv/state".into(),
@@ -91,6 +98,7 @@ fn a_whole_site_is_read_as_it_is_written() {
             idle: Duration::from_secs(90),
             age: Duration::from_secs(600),
             grace: Duration::ZERO,
+            linger: Duration::from_secs(12),
             rate_bytes_per_second: 1024,
         },
         limits: crate::tenant::Ceilings {
@@ -171,7 +179,7 @@ fn a_whole_site_is_read_as_it_is_written() {
 fn what_is_left_out_has_its_default() {
     let site = parse("[tenants.a]\nhosts = ['*']\nplugins.p.component = 'p.wasm'").unwrap();
     let address = ListenAddress::Tcp(([127, 0, 0, 1], 8080).into());
-    assert_eq!(site.host.listen, [ListenSite { address, tls: false, proxy_protocol: false }]);
+    assert_eq!(site.host.listen, [ListenSite::plain(address)]);
     assert_eq!(site.host.state, Path::new("/srv/.jackfield"));
     assert_eq!((site.host.concurrency, site.host.connections), (1000, 10_000));
     assert_eq!(site.host.limits.memory, Some(1 << 30));

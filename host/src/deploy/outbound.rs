@@ -18,8 +18,9 @@ use crate::tenant::PluginName;
 /// The longest file of certificates, in bytes; all the public authorities take a quarter of a MiB.
 const MAX_CERTIFICATES_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Makes the client that a site's `[host.outbound]` asks for, or says what is wrong with its certificates.
-pub fn http_client(site: &Site) -> Result<HttpClient, Diagnostics> {
+/// Makes the client that a site's `[host.outbound]` asks for, with so many connections at most, or says what is wrong with
+/// its certificates.
+pub fn http_client(site: &Site, connections: Option<usize>) -> Result<HttpClient, Diagnostics> {
     let settings = &site.host.outbound;
     let path = settings.certificates.as_deref();
     let refused = |why: String| {
@@ -33,7 +34,7 @@ pub fn http_client(site: &Site) -> Result<HttpClient, Diagnostics> {
         Diagnostics::from(found)
     };
     let certificates = path.map(certificates).transpose().map_err(refused)?.unwrap_or_default();
-    HttpClient::new(HttpSettings { allow: settings.allow.clone(), certificates })
+    HttpClient::new(HttpSettings { allow: settings.allow.clone(), certificates, connections })
         .map_err(|error| refused(error.to_string()))
 }
 
@@ -125,7 +126,7 @@ mod tests {
             if let Some(content) = content {
                 std::fs::write(folder.path().join(name), content).unwrap();
             }
-            let said = http_client(&site(name)).err().unwrap().to_string();
+            let said = http_client(&site(name), None).err().unwrap().to_string();
             assert!(said.contains(says) && said.contains("site.toml:2:16"), "{name}: {said}");
         }
     }

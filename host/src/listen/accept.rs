@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, watch};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
 use super::address::{Bound, Stream};
@@ -19,6 +19,9 @@ use crate::request::{Ledger, Requests};
 
 /// How long accepting rests after it failed for want of descriptors or memory.
 pub(super) const REST_AFTER_FAILURE: Duration = Duration::from_millis(50);
+
+/// How often it is told that accepting fails, for as long as it does.
+const TELL_EACH: Duration = Duration::from_secs(10);
 
 /// Once the host stops, nothing more is accepted when nobody has come for so long, or after so long in any case.
 const QUIET: Duration = Duration::from_millis(10);
@@ -59,6 +62,7 @@ impl Accepting {
     }
 
     async fn accept_all(&self, bound: &Bound) {
+        let mut told_at: Option<Instant> = None;
         loop {
             // At the limit nothing more is accepted: newcomers wait in the system's own queue.
             let place = self.places.any().await;
@@ -66,12 +70,15 @@ impl Accepting {
                 Ok((stream, peer)) => self.take(stream, peer, bound, place),
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) => {
-                    self.ledger
-                        .log
-                        .error("cannot accept connections; trying again")
-                        .display("address", bound.address())
-                        .field("error", format_args!("{error}"))
-                        .send();
+                    if told_at.is_none_or(|told_at| told_at.elapsed() >= TELL_EACH) {
+                        told_at = Some(Instant::now());
+                        self.ledger
+                            .log
+                            .error("cannot accept connections; trying again")
+                            .display("address", bound.address())
+                            .field("error", format_args!("{error}"))
+                            .send();
+                    }
                     tokio::time::sleep(REST_AFTER_FAILURE).await;
                 }
             }

@@ -1,17 +1,13 @@
-//! Addresses: binding them, and taking connections from them.
+//! Addresses: where callers connect, and taking connections from there.
 
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::{AsFd, BorrowedFd};
-use std::os::unix::fs::FileTypeExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::{fmt, io};
 
 use tokio::net::{TcpListener, UnixListener};
 
+use super::bind::{self, BindError, Permissions};
 use super::inherited::{Inherited, Listener};
-
-/// Connections that the system keeps until they are accepted; it may allow fewer.
-const BACKLOG: i32 = 4096;
 
 /// Where callers connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,15 +25,6 @@ impl fmt::Display for Address {
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
         }
     }
-}
-
-/// Why an address cannot be listened on.
-#[derive(Debug, thiserror::Error)]
-#[error("cannot listen on {address}: {reason}{hint}")]
-pub struct BindError {
-    pub(super) address: Address,
-    pub(super) reason: io::Error,
-    pub(super) hint: &'static str,
 }
 
 /// What is spoken at an address before HTTP is.
@@ -63,42 +50,32 @@ enum Socket {
     Unix(UnixListener),
 }
 
-impl AsFd for Socket {
-    fn as_fd(&self) -> BorrowedFd<'_> {
-        match self {
-            Self::Tcp(listener) => listener.as_fd(),
-            Self::Unix(listener) => listener.as_fd(),
-        }
-    }
-}
-
 impl Bound {
-    /// Binds `address`, unless a socket of that address was handed over. A socket file that a dead process left behind is
-    /// replaced.
+    /// Binds `address`, unless a socket of that address was handed over, which stays as it is. `others` are those that this
+    /// host is bound to already.
     pub async fn bind(
         address: Address,
         spoken: Spoken,
+        permissions: &Permissions,
         inherited: &mut Inherited,
+        others: &[Self],
     ) -> Result<Self, BindError> {
         if let Some(listener) = inherited.take(&address) {
             let socket = match listener {
                 Listener::Tcp(listener) => TcpListener::from_std(listener).map(Socket::Tcp),
                 Listener::Unix(listener) => UnixListener::from_std(listener).map(Socket::Unix),
             };
-            let refused = |reason| BindError { hint: "", address: address.clone(), reason };
-            let socket = socket.map_err(refused)?;
+            let socket = socket.map_err(|reason| BindError::without_hint(address.clone(), reason))?;
             return Ok(Self { address, spoken, socket, is_ours: false });
         }
         let socket = match &address {
-            Address::Tcp(tcp) => TcpListener::bind(tcp).await.map(Socket::Tcp),
-            Address::Unix(path) => bind_unix(path).await.map(Socket::Unix),
+            Address::Tcp(tcp) => bind::tcp(*tcp).map(Socket::Tcp),
+            Address::Unix(path) => bind::unix(path, permissions).await.map(Socket::Unix),
         };
-        let socket = socket.and_then(|socket| {
-            rustix::net::listen(&socket, BACKLOG)?;
-            Ok(socket)
-        });
-        let socket =
-            socket.map_err(|reason| BindError { hint: hint(&reason), address: address.clone(), reason })?;
+        let socket = socket.map_err(|reason| {
+            let others: Vec<_> = others.iter().map(|other| other.address.clone()).collect();
+            BindError::new(address.clone(), reason, &others)
+        })?;
         // Port 0 is known only now.
         let address = match &socket {
             Socket::Tcp(listener) => listener.local_addr().map_or(address, Address::Tcp),
@@ -151,40 +128,4 @@ impl Drop for Bound {
 pub(super) enum Stream {
     Tcp(tokio::net::TcpStream),
     Unix(tokio::net::UnixStream),
-}
-
-async fn bind_unix(path: &Path) -> io::Result<UnixListener> {
-    match UnixListener::bind(path) {
-        Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-            if !std::fs::symlink_metadata(path)?.file_type().is_socket() {
-                return Err(io::Error::new(
-                    io::ErrorKind::AlreadyExists,
-                    "a file that is no socket is there",
-                ));
-            }
-            // A socket that answers otherwise, or not at all, still has somebody behind it.
-            let connected = tokio::net::UnixStream::connect(path).await;
-            if !connected.is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused) {
-                return Err(error);
-            }
-            std::fs::remove_file(path)?;
-            UnixListener::bind(path)
-        }
-        bound => bound,
-    }
-}
-
-pub(super) fn hint(reason: &io::Error) -> &'static str {
-    match reason.kind() {
-        io::ErrorKind::AddrInUse => {
-            "; another program listens there: end it, or choose another address in [host]"
-        }
-        io::ErrorKind::PermissionDenied => {
-            "; ports below 1024 need a privilege: choose a higher one in [host]"
-        }
-        io::ErrorKind::AddrNotAvailable => "; this machine has no such address",
-        io::ErrorKind::AlreadyExists => "; remove it, or choose another path in [host]",
-        io::ErrorKind::NotFound => "; the socket's folder must be there",
-        _ => "",
-    }
 }

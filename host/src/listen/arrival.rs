@@ -92,6 +92,8 @@ impl Arrival {
             // Who has no address is not who connects to a Unix socket here.
             Client::PassedOn(client) => client.is_some() && self.settings.trusted.has(client),
         };
+        // What a trusted proxy named is that proxy's setting, and no caller's wish.
+        let server_name = server_name.filter(|_| !(is_trusted && self.settings.trusted.any_server_name));
         let caller = Caller { client: client.address(), scheme, server_name };
         let Self { requests, settings, stage, .. } = self;
         Connection { requests, settings, stage, caller, is_trusted }

@@ -23,6 +23,8 @@ pub struct Trusted {
     pub unix: bool,
     /// The fields that they set.
     pub fields: ForwardedFields,
+    /// Whether the name that they give as TLS begins says nothing of the hosts that they ask for.
+    pub any_server_name: bool,
 }
 
 /// The fields by which a proxy tells whom it asks for. Clients can send the others, and proxies let them through.
@@ -232,7 +234,7 @@ mod tests {
 
     fn asking(peer: &str, fields: ForwardedFields) -> Asking {
         let networks = ["10.0.0.0/8", "fd00::/8"].map(|network| network.parse().unwrap()).to_vec();
-        let trusted = Arc::new(Trusted { networks, unix: false, fields });
+        let trusted = Arc::new(Trusted { networks, fields, ..Trusted::default() });
         let client = Some(peer.parse().unwrap());
         let trusted = trusted.has(client).then_some(trusted);
         Asking::new(Caller { client, scheme: Scheme::Http, server_name: None }, trusted)

@@ -5,7 +5,7 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `address`, `inherited` | what is bound or was handed over, and taking connections from it |
+//! | `address`, `bind`, `inherited` | what is bound or was handed over, and taking connections from it |
 //! | `accept`, `places` | how many connections are taken, in all and of one client |
 //! | `arrival`, `proxy_protocol` | what comes before HTTP |
 //! | `tls` | the TLS below HTTP, and its certificates |
@@ -21,6 +21,7 @@
 mod accept;
 mod address;
 mod arrival;
+mod bind;
 mod connection;
 mod forwarded;
 mod frames;
@@ -50,7 +51,8 @@ use crate::request::{Ledger, Requests};
 use accept::Accepting;
 use places::Places;
 
-pub use address::{Address, BindError, Bound, Spoken};
+pub use address::{Address, Bound, Spoken};
+pub use bind::{BindError, Permissions, group_id};
 pub use forwarded::{ForwardedFields, Trusted};
 pub use inherited::{Inherited, InheritedError};
 pub use probes::{Probes, Readiness};

@@ -18,15 +18,11 @@ use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 
 use super::accept::REST_AFTER_FAILURE;
-use super::address::hint;
-use super::{Address, BindError};
+use super::{Address, BindError, bind};
 use crate::observe::Metrics;
 
 /// How long a prober may take to ask, and one connection of it may last.
 const PATIENCE: Duration = Duration::from_secs(10);
-
-/// Probes answered at once.
-const MAX_CONNECTIONS: usize = 64;
 
 /// Whether callers should be sent here.
 #[derive(Debug, Clone, Default)]
@@ -56,12 +52,19 @@ pub struct Probes {
 }
 
 impl Probes {
-    /// Binds `address` and answers there.
-    pub fn start(address: SocketAddr, metrics: Metrics, readiness: Readiness) -> Result<Self, BindError> {
-        let failed =
-            |reason: io::Error| BindError { hint: hint(&reason), address: Address::Tcp(address), reason };
-        let listener = std::net::TcpListener::bind(address).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
+    /// Probes answered at once.
+    pub const MAX_CONNECTIONS: usize = 64;
+
+    /// Binds `address` and answers there. `others` are those that this host is bound to already.
+    pub fn start(
+        address: SocketAddr,
+        others: &[Address],
+        metrics: Metrics,
+        readiness: Readiness,
+    ) -> Result<Self, BindError> {
+        let bound = bind::tcp(address).and_then(TcpListener::into_std);
+        let listener = bound.map_err(|reason| BindError::new(Address::Tcp(address), reason, others))?;
+        let failed = |reason: io::Error| BindError::without_hint(Address::Tcp(address), reason);
         let address = listener.local_addr().map_err(failed)?;
         // Last, for a runtime must not be dropped inside another one, as an early return would.
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
@@ -95,7 +98,7 @@ impl Drop for Probes {
 }
 
 async fn serve(listener: TcpListener, metrics: Metrics, readiness: Readiness) {
-    let places = Arc::new(Semaphore::new(MAX_CONNECTIONS));
+    let places = Arc::new(Semaphore::new(Probes::MAX_CONNECTIONS));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
             tokio::time::sleep(REST_AFTER_FAILURE).await;

@@ -24,6 +24,8 @@ pub struct HttpSettings {
     pub allow: Vec<IpNet>,
     /// Authorities that are trusted, beside those of the web.
     pub certificates: Vec<CertificateDer<'static>>,
+    /// Connections of all plugins together, of which one plugin has no more than half; without a bound if left out.
+    pub connections: Option<usize>,
 }
 
 /// Why there is no client.
@@ -64,7 +66,7 @@ impl HttpClient {
             .with_root_certificates(roots)
             .with_no_client_auth();
         tls.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let network = Network::new(AddressPolicy { allow: settings.allow });
+        let network = Network::new(AddressPolicy { allow: settings.allow }, settings.connections);
         Ok(Self { network: Arc::new(network), tls: Arc::new(tls) })
     }
 

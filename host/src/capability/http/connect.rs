@@ -58,11 +58,20 @@ const MAX_WRITE_PAUSE: Duration = Duration::from_secs(60);
 pub(super) struct Network {
     policy: AddressPolicy,
     lookups: Arc<Semaphore>,
+    sockets: Arc<Semaphore>,
+    most_sockets: usize,
 }
 
 impl Network {
-    pub(super) fn new(policy: AddressPolicy) -> Self {
-        Self { policy, lookups: Arc::new(Semaphore::new(LOOKUPS)) }
+    /// With at most so many sockets open at once, if there is a bound.
+    pub(super) fn new(policy: AddressPolicy, sockets: Option<usize>) -> Self {
+        let most_sockets = sockets.unwrap_or(usize::MAX).clamp(1, Semaphore::MAX_PERMITS);
+        Self {
+            policy,
+            lookups: Arc::new(Semaphore::new(LOOKUPS)),
+            sockets: Arc::new(Semaphore::new(most_sockets)),
+            most_sockets,
+        }
     }
 }
 
@@ -76,8 +85,9 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    /// A connector for one plugin, with at most `sockets` open at once.
+    /// A connector for one plugin, with at most `sockets` open at once, and half of what all have together.
     pub(super) fn new(network: Arc<Network>, sockets: usize) -> Self {
+        let sockets = sockets.min(network.most_sockets.div_ceil(2));
         Self {
             network,
             sockets: Arc::new(Semaphore::new(sockets)),
@@ -89,14 +99,27 @@ impl Connector {
     async fn connect(self, uri: Uri) -> Result<Socket, OutboundError> {
         let deadline = deadline_in(MAX_CONNECT);
         let origin = Origin::of(&uri)?;
-        let Ok(Ok(permit)) = timeout(MAX_SOCKET_WAIT, self.sockets.clone().acquire_owned()).await else {
-            return Err(OutboundError::ConnectionLimit { what: "connections", limit: self.most_sockets });
+        let until = deadline_in(MAX_SOCKET_WAIT);
+        let Ok(Ok(of_plugin)) = timeout_at(until, self.sockets.clone().acquire_owned()).await else {
+            return Err(OutboundError::ConnectionLimit {
+                what: "connections of the plugin",
+                limit: self.most_sockets,
+            });
+        };
+        let Ok(Ok(of_host)) = timeout_at(until, self.network.sockets.clone().acquire_owned()).await else {
+            let limit = self.network.most_sockets;
+            return Err(OutboundError::ConnectionLimit { what: "connections of all plugins", limit });
         };
         let addresses = self.addresses(&origin).await?;
         let stream = first_to_answer(&origin, &self.checked(&origin, addresses)?, deadline).await?;
         // Small messages go at once; a socket that cannot be told so works all the same.
         let _ = stream.set_nodelay(true);
-        Ok(Socket { stream: TokioIo::new(stream), pause: None, served: Served::default(), _permit: permit })
+        Ok(Socket {
+            stream: TokioIo::new(stream),
+            pause: None,
+            served: Served::default(),
+            _permits: [of_plugin, of_host],
+        })
     }
 
     /// The addresses of an origin, as its DNS has them.
@@ -243,7 +266,7 @@ pub(super) struct Socket {
     /// Runs while the server takes nothing.
     pause: Option<Pin<Box<Sleep>>>,
     served: Served,
-    _permit: OwnedSemaphorePermit,
+    _permits: [OwnedSemaphorePermit; 2],
 }
 
 /// Whether a connection has brought an answer.

@@ -80,12 +80,12 @@ pub enum OutboundError {
         /// The origin.
         origin: Origin,
     },
-    /// The plugin has as many connections or requests under way as it may, and none ended in time.
-    #[error("the plugin has {limit} {what} under way already, as many as it may")]
+    /// As many connections or requests are under way as there may be, and none ended in time.
+    #[error("{limit} {what} are under way already, as many as there may be")]
     ConnectionLimit {
         /// What is counted.
         what: &'static str,
-        /// How many it may have.
+        /// How many there may be.
         limit: usize,
     },
     /// The connection ended before the answer did.

@@ -96,7 +96,7 @@ pub(super) fn serve(
 
 pub(super) fn outbound(origins: &[&str], allow: &[&str], credentials: Vec<Credential>) -> Outbound {
     let allow = allow.iter().map(|range| range.parse().unwrap()).collect();
-    let client = HttpClient::new(HttpSettings { allow, certificates: Vec::new() }).unwrap();
+    let client = HttpClient::new(HttpSettings { allow, ..HttpSettings::default() }).unwrap();
     let origins: BTreeSet<Origin> = origins.iter().map(|origin| origin.parse().unwrap()).collect();
     Outbound::new(&client, origins, credentials)
 }

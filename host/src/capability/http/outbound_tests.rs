@@ -279,6 +279,28 @@ async fn connections_in_use_have_a_most_and_come_back() {
 }
 
 #[tokio::test]
+async fn all_plugins_together_have_a_most_of_connections_and_one_has_half_of_it() {
+    let server = Server::says("HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\nhello");
+    let allow = vec!["127.0.0.0/8".parse().unwrap()];
+    let settings = HttpSettings { allow, connections: Some(6), ..HttpSettings::default() };
+    let client = HttpClient::new(settings).unwrap();
+    let plugins =
+        [(); 3].map(|()| Outbound::new(&client, [server.origin().parse().unwrap()].into(), Vec::new()));
+    let timeouts = Timeouts { connect: Some(SOON), ..Timeouts::default() };
+    let (budget, mut open) = (budget(), Vec::new());
+    for (plugin, most) in plugins.iter().zip([3, 3, 0]) {
+        for _ in 0..most {
+            open.push(plugin.send(get(&server.origin()), timeouts, &budget).await.unwrap());
+        }
+        let limited = plugin.send(get(&server.origin()), timeouts, &budget).await.unwrap_err();
+        assert!(matches!(limited, OutboundError::ConnectionTimeout { .. }), "{limited}");
+    }
+    open.pop();
+    let again = plugins[2].send(get(&server.origin()), Timeouts::default(), &budget).await;
+    assert!(again.is_ok(), "what one has left another may have");
+}
+
+#[tokio::test]
 async fn a_request_that_is_dropped_ends_its_connection() {
     let (tell, told) = std::sync::mpsc::channel();
     let server = Server::start(move |stream, _| {

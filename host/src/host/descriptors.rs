@@ -1,0 +1,143 @@
+//! Descriptors: how many this process may have, and what of them is left for clients and for plugins' connections.
+//!
+//! A call takes none: an instance has memory alone. A component that was called keeps one for the content that its memory
+//! begins with, and each connection is one. Without these shares the connections of one client could take all, and then
+//! nobody is accepted, no probe answered, nothing compiled and no plugin called for the first time.
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+use crate::config::HostSettings;
+use crate::listen::Probes;
+
+/// Those that any host has, and some to spare: one with a listener and a probe's address has 22.
+const OF_EVERY_HOST: usize = 64;
+
+/// Three pipes of each process that compiles, both ends of each as it starts, and what tells how that went, for up to eight
+/// at once.
+const OF_COMPILERS: usize = 8 * 9;
+
+/// A socket and a file of each of the 32 names that may be looked up at once.
+const OF_LOOKUPS: usize = 2 * 32;
+
+/// That of a component, while the one that follows it is there too.
+const OF_A_COMPONENT: usize = 2;
+
+/// Of all that there are, plugins' connections to other servers have one in so many.
+const ONE_IN_OUTBOUND: usize = 4;
+
+/// However few there are, clients have one in so many.
+const LEAST_ONE_IN_CONNECTIONS: usize = 4;
+
+/// The most that macOS gives a process whose limit it calls unlimited.
+const MOST_OF_UNLIMITED: u64 = 10_240;
+
+/// What there is room for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Room {
+    /// How many descriptors the process may have.
+    pub(super) limit: usize,
+    /// Clients' connections: those of `[host]`, or fewer.
+    pub(super) connections: usize,
+    /// Those of one client: those of `[host]`, or fewer.
+    pub(super) connections_per_client: usize,
+    /// Plugins' connections to other servers, of all together.
+    pub(super) outbound: usize,
+    /// The limit at which `[host]`'s connections would fit.
+    pub(super) wanted: usize,
+}
+
+/// Raises the limit of this process to the highest that it may set itself, and tells it.
+pub(super) fn raise_limit() -> usize {
+    let now = getrlimit(Resource::Nofile);
+    for most in [now.maximum, Some(MOST_OF_UNLIMITED)] {
+        let is_more = now.current.is_some_and(|current| most.is_none_or(|most| most > current));
+        if is_more && setrlimit(Resource::Nofile, Rlimit { current: most, ..now }).is_ok() {
+            break;
+        }
+    }
+    let current = getrlimit(Resource::Nofile).current;
+    current.and_then(|current| usize::try_from(current).ok()).unwrap_or(usize::MAX)
+}
+
+impl Room {
+    /// Divides `limit` for a host of these settings with so many components.
+    pub(super) fn within(limit: usize, settings: &HostSettings, components: usize) -> Self {
+        // Each listener is one, and has one more for whoever comes next.
+        let listeners = settings.listen.len().saturating_mul(2);
+        let kept = [
+            OF_EVERY_HOST,
+            OF_COMPILERS,
+            OF_LOOKUPS,
+            settings.probes.map_or(0, |_| Probes::MAX_CONNECTIONS),
+            listeners,
+            components.saturating_mul(OF_A_COMPONENT),
+        ]
+        .into_iter()
+        .fold(0, usize::saturating_add);
+        let outbound = limit.div_euclid(ONE_IN_OUTBOUND).max(1);
+        let left = limit.saturating_sub(outbound).saturating_sub(kept);
+        let left = left.max(limit.div_euclid(LEAST_ONE_IN_CONNECTIONS)).max(1);
+        let connections = settings.connections.min(left);
+        // Who writes that one client may have more than half of all means it.
+        let is_half = settings.connections_per_client.saturating_mul(2) <= settings.connections;
+        let of_a_client = if is_half { connections.div_euclid(2).max(1) } else { connections };
+        let wanted = settings.connections.saturating_add(kept);
+        Self {
+            limit,
+            connections,
+            connections_per_client: settings.connections_per_client.min(of_a_client),
+            outbound,
+            wanted: wanted.saturating_add(wanted.div_ceil(ONE_IN_OUTBOUND.saturating_sub(1))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Site;
+
+    fn settings(host: &str) -> HostSettings {
+        let text = format!("[host]\nprobes = \"127.0.0.1:1\"\n{host}\n[tenants.a]\nhosts = [\"*\"]\n");
+        Site::parse(std::path::Path::new("/site.toml"), text).unwrap().host
+    }
+
+    #[test]
+    fn clients_have_what_the_rest_leaves_and_one_client_has_half_of_it() {
+        let default = settings("");
+        let many = Room::within(524_288, &default, 100);
+        assert_eq!((many.connections, many.connections_per_client), (10_000, 1000));
+        let few = Room::within(1024, &default, 5);
+        assert_eq!((few.connections, few.connections_per_client, few.outbound), (492, 246, 256));
+        let next_to_none = Room::within(128, &default, 5000);
+        assert_eq!((next_to_none.connections, next_to_none.connections_per_client), (32, 16));
+        let meant = settings("connections = 500\nconnections-per-client = 400");
+        assert_eq!(Room::within(1024, &meant, 5).connections_per_client, 400);
+        let meant = settings("connections = 500\nconnections-per-client = 100");
+        assert_eq!(Room::within(1024, &meant, 5).connections_per_client, 100);
+    }
+
+    #[test]
+    fn the_limit_that_is_asked_for_is_enough_and_not_much_more() {
+        for connections in [1, 500, 10_000, 1_000_000] {
+            let settings = settings(&format!("connections = {connections}"));
+            for components in [0, 7, 2000] {
+                let wanted = Room::within(1, &settings, components).wanted;
+                assert_eq!(Room::within(wanted, &settings, components).connections, connections);
+                let less = wanted.saturating_sub(8);
+                let least = less / LEAST_ONE_IN_CONNECTIONS;
+                assert!(Room::within(less, &settings, components).connections < connections.max(least + 1));
+            }
+        }
+    }
+
+    #[test]
+    fn whatever_the_limit_all_shares_fit_it_but_where_next_to_nothing_is_left() {
+        let settings = settings("connections = 1_000_000");
+        for limit in [600, 1024, 4096, 20_000, 1_048_576] {
+            let room = Room::within(limit, &settings, 20);
+            assert!(room.connections + room.outbound + OF_EVERY_HOST + OF_COMPILERS + OF_LOOKUPS <= limit);
+            assert!(room.connections_per_client * 2 <= room.connections.max(2));
+        }
+    }
+}
