@@ -21,6 +21,7 @@ mod intake;
 mod languages;
 mod life;
 mod limits;
+mod misfits;
 mod neighbours;
 mod new;
 mod observe;

@@ -163,7 +163,9 @@ fn refusal(error: &ComponentError) -> String {
             _ => "refused: not valid".into(),
         },
         ComponentError::Invalid(_) => "refused: does not compile".into(),
-        ComponentError::Mismatch(_) => "refused: does not fit".into(),
+        ComponentError::ExportMismatch { .. } | ComponentError::ImportMismatch { .. } => {
+            "refused: does not fit".into()
+        }
         error => panic!("{error}"),
     }
 }

@@ -445,7 +445,7 @@ async fn an_import_that_nobody_offers_is_refused_at_load_by_name() {
 async fn what_is_no_component_is_refused_with_what_it_is_instead() {
     let table: [(Vec<u8>, &str); 9] = [
         (wat::parse_str("(module)").unwrap(), "core module"),
-        (b"".to_vec(), "does not begin as WebAssembly does"),
+        (b"".to_vec(), "it is empty"),
         (b"#!/bin/sh\n".to_vec(), "does not begin as WebAssembly does"),
         (wat::parse_str("(component)").unwrap(), "does not export"),
         ([wat::parse_str("(component)").unwrap(), vec![0xff; 100]].concat(), "is not compiled"),

@@ -4,11 +4,14 @@ use serde_json::json;
 
 use super::{Exit, Inspect, compiler, refuse, say, say_json};
 use crate::deploy::read_component;
-use crate::observe::Plug;
+use crate::observe::{FEW, Plug, few};
 use crate::sandbox::{Component, IntakeLimits, Interface, Need, PoolSettings};
 
 /// Nothing is run, so one slot is enough.
 const POOL: PoolSettings = PoolSettings { slots: 1, idle: 0, memory_bytes: 1 << 30 };
+
+/// The imports that are listed. The component of the largest honest toolchain has 49; all of them are in the JSON form.
+const MOST_LISTED: usize = 100;
 
 pub(super) fn run(inspect: &Inspect) -> Exit {
     let file = inspect.file.display();
@@ -69,13 +72,17 @@ fn describe(component: &Component) {
         say("          http, if it is to reach other servers: a list of origins; all others are denied");
     }
     say("imports");
-    for import in component.imports() {
+    for import in component.imports().iter().take(MOST_LISTED) {
         let need = match import.need {
             Need::Nothing => String::new(),
             Need::Grant(grant) => format!("  (grant {grant})"),
             Need::Unknown => "  (not offered by this host)".into(),
         };
         say(format_args!("  {}{need}", import.name));
+    }
+    let more = component.imports().len().saturating_sub(MOST_LISTED);
+    if more > 0 {
+        say(format_args!("  and {more} more"));
     }
     for reason in missing(component) {
         say(format_args!("missing   {reason}"));
@@ -87,15 +94,27 @@ fn plugs(component: &Component) -> Vec<Plug> {
     Plug::ALL.into_iter().filter(|plug| component.is(*plug)).collect()
 }
 
-/// Why it cannot run here, whatever it is granted.
+/// Why it cannot run here, whatever it is granted: of many imports, the first few.
 fn missing(component: &Component) -> Vec<String> {
     let mut missing = Vec::new();
     if component.interfaces().is_empty() {
         let exports: Vec<_> = Interface::ALL.into_iter().map(Interface::name).collect();
-        missing.push(format!("an export that a route can use: one of {}", exports.join(", ")));
+        let has = match component.exports() {
+            [] => "it exports nothing".to_owned(),
+            exports => format!("it exports {}", few(exports, FEW)),
+        };
+        let hint = component.hint().map(|hint| format!(". {hint}")).unwrap_or_default();
+        missing.push(format!("an export that a route can use: one of {}; {has}{hint}", exports.join(", ")));
     }
-    let unknown = component.imports().iter().filter(|import| import.need == Need::Unknown);
-    missing.extend(unknown.map(|import| format!("an offer of `{}`: this host has none", import.name)));
+    let unknown = component.unknown_imports();
+    missing.extend(unknown.iter().take(FEW).map(|refused| {
+        let hint = refused.hint().map(|hint| format!(" ({hint})")).unwrap_or_default();
+        format!("an offer of `{}`: this host has none{hint}", refused.import())
+    }));
+    let more = unknown.len().saturating_sub(FEW);
+    if more > 0 {
+        missing.push(format!("offers of {more} more of its imports"));
+    }
     missing
 }
 

@@ -22,7 +22,7 @@ use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand
 pub use listenfd::ListenFd as HandedOver;
 
 use crate::deploy::Environment;
-use crate::observe::{Format, Level, Log};
+use crate::observe::{Format, Level, Log, acts_on_a_terminal};
 use crate::sandbox::{
     Compiler, CompilerProgram, CompilerSettings, IntakeLimits, PoolSettings, Sandbox, Task,
     compile_standard_input,
@@ -268,6 +268,9 @@ fn complain(text: impl Display) {
 
 /// An error that has no place in a file, in the form that those have.
 fn refuse(reason: impl Display) -> Exit {
+    // A reason may repeat names that a component chose.
+    let harmless = |c: char| if c != '\n' && acts_on_a_terminal(c) { char::REPLACEMENT_CHARACTER } else { c };
+    let reason: String = reason.to_string().chars().map(harmless).collect();
     complain(format_args!("error: {reason}"));
     Exit::Refused
 }

@@ -11,8 +11,8 @@ use super::source::{Source, Span};
 /// The most findings that one reading keeps; the rest are counted.
 const MAX_FINDINGS: usize = 100;
 
-/// Collects findings while a file is read, a bounded number of them.
-pub(super) struct Findings {
+/// What is found while a file, and what it names, is read: a bounded number.
+pub struct Findings {
     source: Arc<Source>,
     list: Vec<Diagnostic>,
     errors: usize,
@@ -25,7 +25,8 @@ pub(super) struct Findings {
 }
 
 impl Findings {
-    pub(super) fn new(source: Arc<Source>) -> Self {
+    /// None yet, of this file.
+    pub fn new(source: Arc<Source>) -> Self {
         Self {
             source,
             list: Vec::new(),
@@ -87,7 +88,7 @@ impl Findings {
     }
 
     /// Adds a finding, unless it is found on a line that is not TOML.
-    pub(super) fn push(&mut self, found: Diagnostic) {
+    pub fn push(&mut self, found: Diagnostic) {
         if !self.is_echo(found.start()) && self.counts(found.severity()) {
             self.list.push(found);
         }
@@ -110,7 +111,7 @@ impl Findings {
     }
 
     /// All that was kept, and a last line about what was not.
-    pub(super) fn into_list(self) -> Vec<Diagnostic> {
+    pub fn into_list(self) -> Vec<Diagnostic> {
         let mut list = self.list;
         if self.beyond > 0 {
             let more = format!("{} more are not shown", self.beyond);

@@ -57,6 +57,7 @@ mod value;
 mod visible;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use findings::Findings;
 pub use plugin::MAX_CONFIG_BYTES;
 pub use resolve::DEFAULT_CONCURRENCY;
 pub use schema::json_schema;

@@ -3,6 +3,7 @@
 //! Owns what counts as similar, and how much is compared. Where names come from is the caller's.
 
 use super::findings::Findings;
+use crate::observe::few;
 
 /// The longest name for which a similar one is sought.
 const MAX_SIMILAR_CHARS: usize = 64;
@@ -26,10 +27,7 @@ pub(super) fn did_you_mean<S: AsRef<str>>(
     if let Some(similar) = most_similar(name, known.iter().map(AsRef::as_ref)) {
         return Some(format!("did you mean `{similar}`?"));
     }
-    let listed: Vec<_> = known.iter().take(MAX_LISTED).map(|name| format!("`{}`", name.as_ref())).collect();
-    let rest = known.len().saturating_sub(listed.len());
-    let more = if rest > 0 { format!(" and {rest} more") } else { String::new() };
-    Some(format!("{all_of} {}{more}", listed.join(", ")))
+    Some(format!("{all_of} {}", few(known.iter().map(AsRef::as_ref), MAX_LISTED)))
 }
 
 /// The known name that `name` was probably meant to be.

@@ -9,8 +9,8 @@ use std::sync::mpsc::channel;
 
 use super::secrets::{Environment, Secrets, read_secrets};
 use super::turns::{Progress, Turns, Work};
-use crate::config::{Diagnostic, PluginSite, Site, Source, TenantSite};
-use crate::observe::{Compile, Metrics, Plug};
+use crate::config::{Diagnostic, Findings, PluginSite, Site, Source, TenantSite};
+use crate::observe::{Compile, FEW, Metrics, Plug, few};
 use crate::sandbox::{Compiler, Component, Footprint, Interface, Provenance, Size};
 use crate::tenant::{PluginName, TenantName};
 
@@ -162,7 +162,7 @@ pub(super) struct TenantLoad {
     tenant: TenantSite,
     left: VecDeque<PluginName>,
     components: BTreeMap<PluginName, Component>,
-    faults: Vec<Diagnostic>,
+    faults: Findings,
     /// Files of this load: two plugins of one file run the same bytes, even if it changes in between.
     read: BTreeMap<PathBuf, Result<Component, Fault>>,
 }
@@ -182,7 +182,7 @@ impl TenantLoad {
             left: tenant.plugins.keys().cloned().collect(),
             tenant,
             components: BTreeMap::new(),
-            faults: Vec::new(),
+            faults: Findings::new(source.clone()),
             read: BTreeMap::new(),
         }
     }
@@ -214,8 +214,11 @@ impl TenantLoad {
     /// What came of it.
     fn end(&mut self, loader: &Loader) -> Result<LoadedTenant, Vec<Diagnostic>> {
         self.check_places();
-        let secrets = read_secrets(&self.tenant, &loader.environment, &self.source, &mut self.faults);
-        let (components, faults) = (std::mem::take(&mut self.components), std::mem::take(&mut self.faults));
+        let mut of_secrets = Vec::new();
+        let secrets = read_secrets(&self.tenant, &loader.environment, &self.source, &mut of_secrets);
+        of_secrets.into_iter().for_each(|fault| self.faults.push(fault));
+        let components = std::mem::take(&mut self.components);
+        let faults = std::mem::replace(&mut self.faults, Findings::new(self.source.clone())).into_list();
         if faults.is_empty() { Ok(LoadedTenant { components, secrets }) } else { Err(faults) }
     }
 
@@ -262,13 +265,28 @@ impl TenantLoad {
     }
 
     fn check_imports(&mut self, name: &PluginName, plugin: &PluginSite, component: &Component) {
-        for refused in component.refused_imports(plugin.grants) {
+        let mut all_refused = component.refused_imports(plugin.grants);
+        // What the tenant can mend itself comes first.
+        all_refused.sort_by_key(|refused| refused.grant().is_none());
+        for refused in all_refused.iter().take(FEW) {
             let help = refused.grant().map(|grant| format!("grant it: `grants = {{ {grant} = true }}`"));
+            let help = help.or_else(|| refused.hint());
             self.faults.push(self.source.diagnostic(
                 &plugin.component_span,
                 format!("plugin `{name}` cannot run: {refused}"),
                 "this component",
                 help,
+            ));
+        }
+        let more = all_refused.len().saturating_sub(FEW);
+        if more > 0 {
+            let headline = format!("plugin `{name}` cannot run: {more} more of its imports are refused");
+            let help = "`jackfield inspect` tells what a component imports".to_owned();
+            self.faults.push(self.source.diagnostic(
+                &plugin.component_span,
+                headline,
+                "this component",
+                Some(help),
             ));
         }
     }
@@ -320,16 +338,22 @@ impl TenantLoad {
                 let exports: Vec<_> = would_do.map(|interface| format!("`{}`", interface.name())).collect();
                 let plugs = Plug::ALL.into_iter().filter(|plug| component.is(*plug));
                 let is: Vec<_> = plugs.map(|plug| format!("a {}", plug.as_str())).collect();
-                let is = if is.is_empty() { "nothing that a route can use".into() } else { is.join(" and ") };
+                let is = match (is.is_empty(), component.exports()) {
+                    (false, _) => format!("it is {}", is.join(" and ")),
+                    (true, []) => "it exports nothing".into(),
+                    (true, exports) => format!("it exports {}", few(exports, FEW)),
+                };
+                let hint = component.hint().map(Into::into);
                 let help = (!self.has_site_file() && FILTERS.iter().any(|plug| component.is(*plug)))
-                    .then(|| "a filter stands before a plugin: name both in a route of a site file".into());
+                    .then(|| "a filter stands before a plugin: name both in a route of a site file".into())
+                    .or(hint);
                 self.faults.push(self.source.diagnostic(
                     span,
                     format!(
                         "`{name}` cannot be the {place} of a route: it does not export {}",
                         exports.join(" or ")
                     ),
-                    format!("it is {is}"),
+                    is,
                     help,
                 ));
             }

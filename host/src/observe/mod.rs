@@ -7,6 +7,7 @@ mod access;
 mod blame;
 mod capture;
 mod escape;
+mod few;
 mod line;
 mod log;
 mod metrics;
@@ -16,6 +17,7 @@ pub use access::AccessLine;
 pub use blame::Blame;
 pub use capture::Captured;
 pub use escape::acts_on_a_terminal;
+pub use few::{FEW, few};
 pub use line::{Format, Level, Line, Value};
 pub use log::{Entry, Log};
 pub use metrics::{

@@ -13,12 +13,13 @@ use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 
 use super::bindings::{handler, request_filter, response_filter};
 use super::engine::Sandbox;
+use super::fit;
 use super::footprint::Footprint;
 use super::imports::{self, Need};
 use super::intake;
 use super::state::CallState;
 use crate::capability::Grants;
-use crate::observe::Plug;
+use crate::observe::{FEW, Plug, few};
 
 /// The name of an artifact: the SHA-256 of its bytes.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -128,6 +129,26 @@ pub enum ImportRefused {
 }
 
 impl ImportRefused {
+    /// The import's full name.
+    pub fn import(&self) -> &str {
+        match self {
+            Self::NotGranted { import, .. } | Self::Unknown { import } => import,
+        }
+    }
+
+    /// What would be right, of an interface that no grant opens.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::NotGranted { .. } => None,
+            Self::Unknown { import } if intake::is_wasi_0_3(import) => Some(intake::WASI_0_2.into()),
+            Self::Unknown { import } => {
+                let versions = imports::versions(import);
+                let offered = few(versions.iter().copied(), FEW);
+                (!versions.is_empty()).then(|| format!("the versions of it that this host has: {offered}"))
+            }
+        }
+    }
+
     /// The grant that is missing, if one would do.
     pub fn grant(&self) -> Option<&'static str> {
         match self {
@@ -146,6 +167,9 @@ pub enum ComponentError {
         /// The limit.
         most: Size,
     },
+    /// No bytes.
+    #[error("it is empty: was it built, and copied to its end?")]
+    Empty,
     /// Not WebAssembly.
     #[error("it does not begin as WebAssembly does; is it really a component file?")]
     NotWasm,
@@ -169,7 +193,7 @@ pub enum ComponentError {
     /// Compiling it took too long by the clock on the wall.
     #[error(
         "it was not compiled after {wall:?}, on a machine too busy to give it the {most:?} of CPU that \
-         `compile-time` of [host.intake] allows"
+         `compile-time` of [host.intake] allows: try again when the machine is less busy, or raise it"
     )]
     CompileWall {
         /// The limit.
@@ -195,9 +219,26 @@ pub enum ComponentError {
     /// The host is stopping.
     #[error("it was not compiled: the host is stopping")]
     Stopped,
-    /// An interface has the right name and another shape.
-    #[error("an import does not fit this host: {0}")]
-    Mismatch(String),
+    /// An export has the right name and another type.
+    #[error("its export `{interface}` has {has}, and this host wants {wants}")]
+    ExportMismatch {
+        /// The export's name.
+        interface: &'static str,
+        /// Its function, with its type, and what differs.
+        has: String,
+        /// What it is to have.
+        wants: String,
+    },
+    /// An import has the right name and another type.
+    #[error("its import `{import}` has {has}, and {offers}")]
+    ImportMismatch {
+        /// The import's name.
+        import: String,
+        /// The item that differs, with its type.
+        has: String,
+        /// What there is instead.
+        offers: String,
+    },
 }
 
 /// Bytes, as the site file writes them.
@@ -219,10 +260,11 @@ impl ComponentError {
     /// Whether the same bytes would be refused again, at the same cost.
     pub(super) fn is_final(&self) -> bool {
         match self {
-            Self::NotTaken(_) | Self::Invalid(_) | Self::Mismatch(_) => true,
+            Self::NotTaken(_) | Self::Invalid(_) => true,
+            Self::ExportMismatch { .. } | Self::ImportMismatch { .. } => true,
             Self::CompileTime { .. } | Self::CompileMemory { .. } | Self::Crashed(_) => true,
             // Looking at these again costs nothing.
-            Self::TooLarge { .. } | Self::NotWasm | Self::CoreModule(_) => false,
+            Self::TooLarge { .. } | Self::Empty | Self::NotWasm | Self::CoreModule(_) => false,
             Self::CompileWall { .. } | Self::NoCompiler(_) | Self::Stopped => false,
         }
     }
@@ -304,6 +346,7 @@ struct Inner {
     bytes: usize,
     footprint: Footprint,
     imports: Vec<Import>,
+    exports: Vec<String>,
     interfaces: Vec<Interface>,
     ready: Option<Ready>,
 }
@@ -345,6 +388,9 @@ impl Sandbox {
                 need: imports::need(name, is_types_only(&import.ty, &self.engine)),
             });
         }
+        let is_of_use = |item: &ComponentItem| !is_types_only(item, &self.engine);
+        let exports = kind.exports(&self.engine).filter(|(_, export)| is_of_use(&export.ty));
+        let exports = exports.map(|(name, _)| name.to_owned()).collect();
         let interfaces: Vec<_> =
             Interface::ALL.into_iter().filter(|interface| interface.is_exported_by(compiled)).collect();
         let ready = if imports.iter().any(|import| import.need == Need::Unknown) {
@@ -353,12 +399,13 @@ impl Sandbox {
             Some(self.prepare(compiled, &interfaces)?)
         };
         let bytes = artifact.len();
-        Ok(Component(Arc::new(Inner { digest, bytes, footprint, imports, interfaces, ready })))
+        Ok(Component(Arc::new(Inner { digest, bytes, footprint, imports, exports, interfaces, ready })))
     }
 
     fn prepare(&self, compiled: &WasmComponent, interfaces: &[Interface]) -> Result<Ready, ComponentError> {
-        let mismatch = |error: wasmtime::Error| ComponentError::Mismatch(format!("{error:#}"));
-        let instance = self.linker.instantiate_pre(compiled).map_err(mismatch)?;
+        let invalid = |error: wasmtime::Error| ComponentError::Invalid(format!("{error:#}"));
+        let instance = self.linker.instantiate_pre(compiled);
+        let instance = instance.map_err(|error| fit::explain_imports(compiled, &error))?;
         let mut ready = Ready {
             instance,
             handler: None,
@@ -368,20 +415,20 @@ impl Sandbox {
         };
         let instance = &ready.instance;
         for interface in interfaces {
+            fit::check_export(instance, *interface)?;
             match interface {
                 Interface::Handler => {
-                    ready.handler = Some(handler::PlugIndices::new(instance).map_err(mismatch)?);
+                    ready.handler = Some(handler::PlugIndices::new(instance).map_err(invalid)?);
                 }
                 Interface::IncomingHandler => {
-                    ready.incoming_handler = Some(ProxyIndices::new(instance).map_err(mismatch)?);
+                    ready.incoming_handler = Some(ProxyIndices::new(instance).map_err(invalid)?);
                 }
                 Interface::RequestFilter => {
-                    ready.request_filter =
-                        Some(request_filter::PlugIndices::new(instance).map_err(mismatch)?);
+                    ready.request_filter = Some(request_filter::PlugIndices::new(instance).map_err(invalid)?);
                 }
                 Interface::ResponseFilter => {
                     ready.response_filter =
-                        Some(response_filter::PlugIndices::new(instance).map_err(mismatch)?);
+                        Some(response_filter::PlugIndices::new(instance).map_err(invalid)?);
                 }
             }
         }
@@ -408,6 +455,16 @@ impl Component {
     /// What of use here it exports; empty if it is nothing that a route can use.
     pub fn interfaces(&self) -> &[Interface] {
         &self.0.interfaces
+    }
+
+    /// All that it exports but types, by name.
+    pub fn exports(&self) -> &[String] {
+        &self.0.exports
+    }
+
+    /// What its author can do if it exports nothing that a route can use.
+    pub fn hint(&self) -> Option<&'static str> {
+        if self.0.interfaces.is_empty() { fit::hint(&self.0.exports) } else { None }
     }
 
     /// Whether it can be that.
@@ -442,6 +499,12 @@ impl Component {
         self.0.imports.iter().filter_map(refused).collect()
     }
 
+    /// What of its imports no grant covers: all of them, by name.
+    pub fn unknown_imports(&self) -> Vec<ImportRefused> {
+        let unknown = self.0.imports.iter().filter(|import| import.need == Need::Unknown);
+        unknown.map(|import| ImportRefused::Unknown { import: import.name.clone() }).collect()
+    }
+
     pub(super) fn downgrade(&self) -> WeakComponent {
         WeakComponent(Arc::downgrade(&self.0))
     }
@@ -465,6 +528,7 @@ fn is_types_only(item: &ComponentItem, engine: &wasmtime::Engine) -> bool {
 /// Tells the usual mix-ups apart before the compiler says something obscure about them.
 pub(super) fn check_preamble(bytes: &[u8]) -> Result<(), ComponentError> {
     match bytes {
+        [] => Err(ComponentError::Empty),
         [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(ComponentError::CoreModule(CoreModule::of(bytes))),
         [0, b'a', b's', b'm', ..] => Ok(()),
         _ => Err(ComponentError::NotWasm),

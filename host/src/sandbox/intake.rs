@@ -5,6 +5,10 @@
 //! order, and validates them as it goes; each part is counted before it is looked into. What passes may still be
 //! expensive: time and memory of compiling are bounded by whoever compiles.
 
+mod proposals;
+
+pub(super) use proposals::is_wasi_0_3;
+
 use std::fmt;
 
 use wasmparser::{
@@ -58,6 +62,8 @@ pub enum Rule {
     Imports,
     /// Exports of components.
     Exports,
+    /// Bytes of one of their names.
+    Name,
     /// Imports of core modules.
     CoreImports,
     /// Exports of core modules.
@@ -82,7 +88,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule there is.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::Nesting,
         Self::Components,
         Self::Modules,
@@ -96,6 +102,7 @@ impl Rule {
         Self::Signature,
         Self::Imports,
         Self::Exports,
+        Self::Name,
         Self::CoreImports,
         Self::CoreExports,
         Self::Functions,
@@ -134,6 +141,7 @@ impl Rule {
             Self::Signature => ("signature", 100),         // 31
             Self::Imports => ("imports", 1000),            // 49
             Self::Exports => ("exports", 1000),            // 22
+            Self::Name => ("name", 500),                   // 45
             Self::CoreImports => ("core-imports", 50_000), // 2,372
             Self::CoreExports => ("core-exports", 50_000), // 4,227
             Self::Functions => ("functions", 150_000),     // 13,457; one costs the compiler 60 µs and 7 KiB
@@ -154,6 +162,11 @@ impl fmt::Display for Rule {
     }
 }
 
+/// What an author of a component for WASI 0.3 can do.
+pub(super) const WASI_0_2: &str = "This host runs WASI 0.2: export `wasi:http/incoming-handler@0.2.x` or \
+    `jackfield:plugin/handler@0.1.0`, with a toolchain that makes it: Rust's target wasm32-wasip2 without `async` \
+    in the WIT, the Rust SDK of Spin up to 5, componentize-js, componentize-py";
+
 /// Why bytes are not compiled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum IntakeError {
@@ -165,22 +178,55 @@ pub enum IntakeError {
         /// How much; of what is counted part by part, what was counted when it became too much.
         found: u64,
     },
-    /// Broken, or of a proposal that is turned off.
-    #[error("{0}")]
+    /// Broken.
+    #[error("its bytes are not valid WebAssembly: {0}")]
     Invalid(String),
+    /// Made for another WASI than this host's.
+    #[error("it is made for WASI 0.3: {sign}. {WASI_0_2}")]
+    Wasi03 {
+        /// By what that is known.
+        sign: String,
+    },
+    /// Of a proposal that is turned off.
+    #[error("it uses {uses}, which no component can here: build it without that. {message}")]
+    Proposal {
+        /// What it uses, in its author's words.
+        uses: String,
+        /// The validator's words, which say where.
+        message: String,
+    },
     /// A component that is not known before it is instantiated can be anything, and any number of times.
     #[error("it takes a component or module as an import or from an instance, which no host provides")]
     ComponentAsValue,
 }
 
-impl From<wasmparser::BinaryReaderError> for IntakeError {
+/// Looks at the bytes of a component from its first to its last.
+pub fn check(bytes: &[u8]) -> Result<(), IntakeError> {
+    read(bytes).map_err(|fault| match fault {
+        Fault::Refused(error) => error,
+        Fault::Invalid(error) => proposals::explain(&error, bytes),
+    })
+}
+
+/// What ends the reading.
+enum Fault {
+    Refused(IntakeError),
+    Invalid(wasmparser::BinaryReaderError),
+}
+
+impl From<wasmparser::BinaryReaderError> for Fault {
     fn from(error: wasmparser::BinaryReaderError) -> Self {
-        Self::Invalid(error.to_string())
+        Self::Invalid(error)
     }
 }
 
-/// Looks at the bytes of a component from its first to its last.
-pub fn check(bytes: &[u8]) -> Result<(), IntakeError> {
+impl From<IntakeError> for Fault {
+    fn from(error: IntakeError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+fn read(bytes: &[u8]) -> Result<(), Fault> {
     let mut intake = Intake::default();
     let mut validator = Validator::new_with_features(PROPOSALS);
     let mut allocations = FuncValidatorAllocations::default();
@@ -198,7 +244,7 @@ pub fn check(bytes: &[u8]) -> Result<(), IntakeError> {
 
 type FuncValidator = wasmparser::FuncValidator<wasmparser::ValidatorResources>;
 
-fn check_function(function: &mut FuncValidator, body: &FunctionBody<'_>) -> Result<(), IntakeError> {
+fn check_function(function: &mut FuncValidator, body: &FunctionBody<'_>) -> Result<(), Fault> {
     within(Rule::Body, body.as_bytes().len())?;
     let mut reader = body.get_binary_reader();
     function.read_locals(&mut reader)?;
@@ -259,11 +305,11 @@ impl Intake {
         within(Rule::Expansion, open.expansion)
     }
 
-    fn count(&mut self, payload: &Payload<'_>) -> Result<(), IntakeError> {
+    fn count(&mut self, payload: &Payload<'_>) -> Result<(), Fault> {
         match payload {
             Payload::Version { encoding, .. } => {
                 self.open.push(Open { encoding: *encoding, expansion: 1, components: Vec::new() });
-                within(Rule::Nesting, self.open.len())
+                Ok(within(Rule::Nesting, self.open.len())?)
             }
             Payload::End(_) => {
                 let closed = self.open.pop();
@@ -274,8 +320,8 @@ impl Intake {
                 }
                 Ok(())
             }
-            Payload::ModuleSection { .. } => self.add_part(Rule::Modules, 1_u64),
-            Payload::ComponentSection { .. } => self.add_part(Rule::Components, 1_u64),
+            Payload::ModuleSection { .. } => Ok(self.add_part(Rule::Modules, 1_u64)?),
+            Payload::ComponentSection { .. } => Ok(self.add_part(Rule::Components, 1_u64)?),
             Payload::InstanceSection(section) => {
                 self.add_part(Rule::Instances, section.count())?;
                 for instance in section.clone() {
@@ -306,8 +352,10 @@ impl Intake {
             Payload::ComponentImportSection(section) => {
                 self.add_part(Rule::Imports, section.count())?;
                 for import in section.clone() {
-                    if let ComponentTypeRef::Component(_) | ComponentTypeRef::Module(_) = import?.ty {
-                        return Err(IntakeError::ComponentAsValue);
+                    let import = import?;
+                    within(Rule::Name, import.name.name.len())?;
+                    if let ComponentTypeRef::Component(_) | ComponentTypeRef::Module(_) = import.ty {
+                        return Err(IntakeError::ComponentAsValue.into());
                     }
                 }
                 Ok(())
@@ -317,13 +365,16 @@ impl Intake {
                 for export in section.clone() {
                     // An export is one more item of its kind.
                     let export = export?;
+                    within(Rule::Name, export.name.name.len())?;
                     if export.kind == ComponentExternalKind::Component {
                         self.again(0, export.index);
                     }
                 }
                 Ok(())
             }
-            Payload::ComponentCanonicalSection(section) => self.add_part(Rule::Canonicals, section.count()),
+            Payload::ComponentCanonicalSection(section) => {
+                Ok(self.add_part(Rule::Canonicals, section.count())?)
+            }
             Payload::ComponentTypeSection(section) => {
                 self.add_part(Rule::Types, section.count())?;
                 for each in section.clone() {
@@ -331,7 +382,7 @@ impl Intake {
                 }
                 Ok(())
             }
-            Payload::CoreTypeSection(section) => self.add_part(Rule::CoreTypes, section.count()),
+            Payload::CoreTypeSection(section) => Ok(self.add_part(Rule::CoreTypes, section.count())?),
             Payload::TypeSection(section) => {
                 self.add(Rule::CoreTypes, section.count())?;
                 for group in section.clone() {
@@ -339,14 +390,14 @@ impl Intake {
                 }
                 Ok(())
             }
-            Payload::ImportSection(section) => self.add(Rule::CoreImports, section.count()),
-            Payload::ExportSection(section) => self.add(Rule::CoreExports, section.count()),
-            Payload::FunctionSection(section) => self.add(Rule::Functions, section.count()),
-            Payload::GlobalSection(section) => self.add(Rule::Globals, section.count()),
-            Payload::TableSection(section) => self.add(Rule::Memories, section.count()),
-            Payload::MemorySection(section) => self.add(Rule::Memories, section.count()),
-            Payload::DataSection(section) => self.add(Rule::Segments, section.count()),
-            Payload::ElementSection(section) => self.add(Rule::Segments, section.count()),
+            Payload::ImportSection(section) => Ok(self.add(Rule::CoreImports, section.count())?),
+            Payload::ExportSection(section) => Ok(self.add(Rule::CoreExports, section.count())?),
+            Payload::FunctionSection(section) => Ok(self.add(Rule::Functions, section.count())?),
+            Payload::GlobalSection(section) => Ok(self.add(Rule::Globals, section.count())?),
+            Payload::TableSection(section) => Ok(self.add(Rule::Memories, section.count())?),
+            Payload::MemorySection(section) => Ok(self.add(Rule::Memories, section.count())?),
+            Payload::DataSection(section) => Ok(self.add(Rule::Segments, section.count())?),
+            Payload::ElementSection(section) => Ok(self.add(Rule::Segments, section.count())?),
             _ => Ok(()),
         }
     }

@@ -10,6 +10,7 @@
 //! | `intake.rs` | what may be compiled at all: proposals, and bounds on what a component is made of |
 //! | `compiler/` | bytes → a [`Component`], in a child process with limits, or from the cache |
 //! | `component.rs` | what a [`Component`] is: its plugs, its imports, what it lacks |
+//! | `fit.rs`, `wit.rs` | whether its exports and imports have this host's types, and how types are written |
 //! | `footprint.rs` | what an instance of a component begins with |
 //! | `compute/` | threads for guests that compute on, which the kernel keeps behind all others |
 //! | `instances.rs` | the instances of one plugin of one revision: made for a call, kept for the next, let go |
@@ -28,6 +29,7 @@ mod compiler;
 mod component;
 mod compute;
 mod engine;
+mod fit;
 mod footprint;
 mod idle;
 mod imports;
@@ -39,6 +41,7 @@ mod pool;
 mod state;
 mod stream;
 mod totals;
+mod wit;
 
 pub use bindings::message;
 pub use call::{Call, CallError, Called, Limits};

@@ -24,7 +24,7 @@ const HANDLER: &str = "(component (core module $m) (core instance (instantiate $
 
 /// Name, what it is, the file, words of the refusal.
 const FILES: [(&str, &str, File, &str); 24] = [
-    ("empty", "An empty file.", File::Bytes(b""), "does not begin as WebAssembly does"),
+    ("empty", "An empty file.", File::Bytes(b""), "it is empty"),
     (
         "script",
         "A shell script.",

@@ -47,36 +47,61 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<CallState>> {
     Ok(linker)
 }
 
+/// Prereleases match by their whole name, published versions by what semver promises.
+const INTERFACES: &[(&str, Need)] = &[
+    ("jackfield:plugin/context@0.1.", Need::Nothing),
+    ("jackfield:plugin/limiter@0.1.", Need::Grant("limiter")),
+    ("wasi:config/store@0.2.0-rc.1", Need::Nothing),
+    ("wasi:config/store@0.2.0-draft-2024-09-27", Need::Nothing),
+    ("wasi:logging/logging@0.1.0-draft", Need::Nothing),
+    ("wasi:keyvalue/store@0.2.0-draft2", Need::Grant("keyvalue")),
+    ("wasi:keyvalue/atomics@0.2.0-draft2", Need::Grant("keyvalue")),
+    ("wasi:keyvalue/batch@0.2.0-draft2", Need::Grant("keyvalue")),
+    ("wasi:keyvalue/store@0.2.0-draft", Need::Grant("keyvalue")),
+    ("wasi:keyvalue/atomics@0.2.0-draft", Need::Grant("keyvalue")),
+    ("wasi:keyvalue/batch@0.2.0-draft", Need::Grant("keyvalue")),
+];
+
+/// WASI 0.2 that toolchains import. Everything of it but clocks, random and HTTP is empty or refuses;
+/// `wasi:http/outgoing-handler` reaches what is granted and denies the rest, for many toolchains import it
+/// unasked.
+const WASI: &[(&str, &[&str])] = &[
+    (
+        "wasi:cli",
+        &[
+            "environment",
+            "exit",
+            "stdin",
+            "stdout",
+            "stderr",
+            "terminal-input",
+            "terminal-output",
+            "terminal-stdin",
+            "terminal-stdout",
+            "terminal-stderr",
+        ],
+    ),
+    ("wasi:clocks", &["monotonic-clock", "wall-clock"]),
+    ("wasi:filesystem", &["types", "preopens"]),
+    ("wasi:http", &["types", "outgoing-handler"]),
+    ("wasi:io", &["error", "poll", "streams"]),
+    ("wasi:random", &["random", "insecure", "insecure-seed"]),
+    (
+        "wasi:sockets",
+        &[
+            "instance-network",
+            "ip-name-lookup",
+            "network",
+            "tcp",
+            "tcp-create-socket",
+            "udp",
+            "udp-create-socket",
+        ],
+    ),
+];
+
 /// What an import of this name takes. Types alone take nothing, whatever they are called.
 pub(super) fn need(import: &str, is_types_only: bool) -> Need {
-    /// Prereleases match by their whole name, published versions by what semver promises.
-    const INTERFACES: &[(&str, Need)] = &[
-        ("jackfield:plugin/context@0.1.", Need::Nothing),
-        ("jackfield:plugin/limiter@0.1.", Need::Grant("limiter")),
-        ("wasi:config/store@0.2.0-rc.1", Need::Nothing),
-        ("wasi:config/store@0.2.0-draft-2024-09-27", Need::Nothing),
-        ("wasi:logging/logging@0.1.0-draft", Need::Nothing),
-        ("wasi:keyvalue/store@0.2.0-draft2", Need::Grant("keyvalue")),
-        ("wasi:keyvalue/atomics@0.2.0-draft2", Need::Grant("keyvalue")),
-        ("wasi:keyvalue/batch@0.2.0-draft2", Need::Grant("keyvalue")),
-        ("wasi:keyvalue/store@0.2.0-draft", Need::Grant("keyvalue")),
-        ("wasi:keyvalue/atomics@0.2.0-draft", Need::Grant("keyvalue")),
-        ("wasi:keyvalue/batch@0.2.0-draft", Need::Grant("keyvalue")),
-    ];
-    /// WASI 0.2 that toolchains import. Everything of it but clocks, random and HTTP is empty or refuses;
-    /// `wasi:http/outgoing-handler` reaches what is granted and denies the rest, for many toolchains import it
-    /// unasked.
-    const WASI: &[&str] = &[
-        "wasi:cli/",
-        "wasi:clocks/",
-        "wasi:filesystem/",
-        "wasi:http/types@",
-        "wasi:http/outgoing-handler@",
-        "wasi:io/",
-        "wasi:random/",
-        "wasi:sockets/",
-    ];
-
     if is_types_only {
         return Need::Nothing;
     }
@@ -86,8 +111,25 @@ pub(super) fn need(import: &str, is_types_only: bool) -> Need {
             return *need;
         }
     }
-    let is_wasi = WASI.iter().any(|package| import.starts_with(package)) && import.contains("@0.2.");
-    if is_wasi { Need::Nothing } else { Need::Unknown }
+    let (interface, version) = import.split_once('@').unwrap_or((import, ""));
+    let is_published = version.starts_with("0.2.") && !version.contains('-');
+    if is_wasi(interface) && is_published { Need::Nothing } else { Need::Unknown }
+}
+
+/// Whether it is an interface of WASI 0.2 that this host has; the name without a version.
+fn is_wasi(interface: &str) -> bool {
+    let (package, name) = interface.split_once('/').unwrap_or((interface, ""));
+    WASI.iter().any(|(known, names)| *known == package && names.contains(&name))
+}
+
+/// The versions in which this host has an interface that it does not have in the one that is imported.
+pub(super) fn versions(import: &str) -> Vec<&'static str> {
+    let interface = import.split('@').next().unwrap_or_default();
+    if is_wasi(interface) {
+        return vec!["0.2"];
+    }
+    let known = INTERFACES.iter().filter_map(|(name, _)| name.split_once('@'));
+    known.filter(|(name, _)| *name == interface).map(|(_, version)| version.trim_end_matches('.')).collect()
 }
 
 /// Whether these grants hold the one of that name. `keyvalue-shared` alone opens the interface too; which
@@ -116,6 +158,8 @@ mod tests {
             ("wasi:io/streams@0.2.6", Need::Nothing),
             ("wasi:io/streams@0.3.0", Need::Unknown),
             ("wasi:http/types@0.2.0", Need::Nothing),
+            ("wasi:http/types@0.2.0-rc-2023-12-05", Need::Unknown),
+            ("wasi:cli/run@0.2.0", Need::Unknown),
             ("wasi:http/outgoing-handler@0.2.12", Need::Nothing),
             ("wasi:http/handler@0.3.0", Need::Unknown),
             ("wasi:http/incoming-handler@0.2.0", Need::Unknown),
@@ -125,5 +169,14 @@ mod tests {
             assert_eq!(need(import, false), expected, "{import}");
         }
         assert_eq!(need("acme:vault/types", true), Need::Nothing);
+    }
+
+    #[test]
+    fn what_is_here_in_other_versions_is_said() {
+        assert_eq!(versions("jackfield:plugin/limiter@0.2.0"), ["0.1"]);
+        assert_eq!(versions("wasi:keyvalue/store@0.1.0"), ["0.2.0-draft2", "0.2.0-draft"]);
+        assert_eq!(versions("wasi:io/poll@1.0.0"), ["0.2"]);
+        assert_eq!(versions("wasi:io/pole@0.2.0"), [""; 0]);
+        assert_eq!(versions("acme:vault/secrets"), [""; 0]);
     }
 }

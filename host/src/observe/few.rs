@@ -1,0 +1,28 @@
+//! A list in a message, whoever decides how long it is: its first items by name, and how many more there are.
+
+use std::fmt::Display;
+
+/// The items that a message names of a list whose length the author of a component decides.
+pub const FEW: usize = 12;
+
+/// At most so many items, each in backquotes, and the number of the others.
+pub fn few<T: Display>(items: impl IntoIterator<Item = T>, most: usize) -> String {
+    let mut items = items.into_iter();
+    let named: Vec<_> = items.by_ref().take(most).map(|item| format!("`{item}`")).collect();
+    match items.count() {
+        0 => named.join(", "),
+        more => format!("{} and {more} more", named.join(", ")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_is_told_by_its_first_items_and_the_number_of_the_others() {
+        assert_eq!(few(["a", "b"], 2), "`a`, `b`");
+        assert_eq!(few(1..=1000, 2), "`1`, `2` and 998 more");
+        assert_eq!(few([""; 0], 2), "");
+    }
+}
