@@ -68,12 +68,13 @@ fn write_i64(out: &mut Vec<u8>, number: i64) {
     }
 }
 
-/// A bulk memory instruction: what it does, and to what.
+/// A bulk instruction of three numbers: what it does, and to what.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Bulk {
     Fill { memory: u32 },
     Copy { to: u32, from: u32 },
     Init { segment: u32, memory: u32 },
+    TableCopy { to: u32, from: u32 },
 }
 
 /// Instructions, written one behind the other.
@@ -133,6 +134,10 @@ impl Code {
         self.of_index(&[0x3f], memory)
     }
 
+    pub(super) fn table_size(&mut self, table: u32) -> &mut Self {
+        self.of_index(&[BULK_PREFIX, 0x10], table)
+    }
+
     pub(super) fn i32_const(&mut self, number: u32) -> &mut Self {
         self.bytes(&[0x41]);
         write_i64(&mut self.0, i64::from(number.cast_signed()));
@@ -182,6 +187,7 @@ impl Code {
             Bulk::Init { segment, memory } => self.of_index(&[BULK_PREFIX, 0x08], segment).index(memory),
             Bulk::Copy { to, from } => self.of_index(&[BULK_PREFIX, 0x0a], to).index(from),
             Bulk::Fill { memory } => self.of_index(&[BULK_PREFIX, 0x0b], memory),
+            Bulk::TableCopy { to, from } => self.of_index(&[BULK_PREFIX, 0x0e], to).index(from),
         }
     }
 

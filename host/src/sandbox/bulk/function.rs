@@ -48,9 +48,10 @@ fn find(function: &FunctionBody<'_>, helpers: &Helpers<'_>) -> Result<Vec<(Range
         let bulk = match operator {
             Operator::MemoryFill { mem } => Some(Bulk::Fill { memory: mem }),
             Operator::MemoryCopy { dst_mem, src_mem } => Some(Bulk::Copy { to: dst_mem, from: src_mem }),
-            Operator::MemoryInit { data_index, mem } => {
-                Some(Bulk::Init { segment: data_index, memory: mem })
+            Operator::TableCopy { dst_table, src_table } => {
+                Some(Bulk::TableCopy { to: dst_table, from: src_table })
             }
+            Operator::MemoryInit { data_index, mem } => Some(Bulk::Init { segment: data_index, memory: mem }),
             _ => None,
         };
         if let Some(bulk) = bulk.filter(|bulk| helpers.is_long(*bulk, constant)) {

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::Pieces;
 use super::encode::{Bulk, Code, write_u32};
 
 /// Parameters of every one of them: `(i32, i32, i32)`, as its instruction has its operands. The second is a byte's value
-/// where memory is filled, and the index in the source where it is copied.
+/// where memory is filled, and a place in the source where something is copied.
 const TO: u32 = 0;
 const FROM: u32 = 1;
 const LENGTH: u32 = 2;
@@ -19,7 +20,7 @@ pub(super) struct Helpers<'a> {
     first: u32,
     /// The index of their type.
     type_index: u32,
-    piece_bytes: u32,
+    pieces: Pieces,
     /// Of each data segment.
     segment_bytes: &'a [usize],
     /// What there is one for, and where it stands among them.
@@ -27,8 +28,8 @@ pub(super) struct Helpers<'a> {
 }
 
 impl<'a> Helpers<'a> {
-    pub(super) fn new(first: u32, type_index: u32, piece_bytes: u32, segment_bytes: &'a [usize]) -> Self {
-        Self { first, type_index, piece_bytes, segment_bytes, wanted: BTreeMap::new() }
+    pub(super) fn new(first: u32, type_index: u32, pieces: Pieces, segment_bytes: &'a [usize]) -> Self {
+        Self { first, type_index, pieces, segment_bytes, wanted: BTreeMap::new() }
     }
 
     /// The bodies of those that are wanted, in the order of their indices.
@@ -40,13 +41,14 @@ impl<'a> Helpers<'a> {
 
     /// Whether an instruction can do more than a piece. `length` is its third operand, if that is a constant.
     pub(super) fn is_long(&self, bulk: Bulk, length: Option<u32>) -> bool {
-        let is_more = |bytes: usize| usize::try_from(self.piece_bytes).is_ok_and(|piece| bytes > piece);
-        let may_be = length.is_none_or(|length| length > self.piece_bytes);
+        let piece = self.piece_of(bulk);
+        let is_more = |bytes: usize| usize::try_from(piece).is_ok_and(|piece| bytes > piece);
+        let may_be = length.is_none_or(|length| length > piece);
         may_be
             && match bulk {
                 // One that asks for more than its segment has traps before it writes anything.
                 Bulk::Init { segment, .. } => self.bytes_of(segment).is_some_and(is_more),
-                Bulk::Copy { .. } | Bulk::Fill { .. } => true,
+                Bulk::Copy { .. } | Bulk::Fill { .. } | Bulk::TableCopy { .. } => true,
             }
     }
 
@@ -54,7 +56,7 @@ impl<'a> Helpers<'a> {
     /// else uses.
     pub(super) fn write_choice(&mut self, code: &mut Code, bulk: Bulk, scratch: u32) {
         let helper = self.helper(bulk);
-        code.local_tee(scratch).local_get(scratch).i32_const(self.piece_bytes).i32_gt_u();
+        code.local_tee(scratch).local_get(scratch).i32_const(self.piece_of(bulk)).i32_gt_u();
         code.if_of_type(self.type_index).call(helper).else_().bulk(bulk).end();
     }
 
@@ -71,8 +73,8 @@ impl<'a> Helpers<'a> {
         write_u32(&mut code.0, 0);
         self.write_whole_if_beyond(&mut code, bulk);
         match bulk {
-            // Two memories may be one that was imported twice, so what overlaps is told by the indices alone.
-            Bulk::Copy { .. } => {
+            // Two memories may be one that was imported twice, so what overlaps is told by the places alone.
+            Bulk::Copy { .. } | Bulk::TableCopy { .. } => {
                 code.local_get(TO).local_get(FROM).i32_gt_u().if_();
                 self.write_backward(&mut code, bulk);
                 code.else_();
@@ -97,6 +99,11 @@ impl<'a> Helpers<'a> {
                 memory_bytes(code, memory);
                 code.i64_gt_u();
             }
+            Bulk::TableCopy { to, from } => {
+                code.table_size(to).i64_extend_i32_u().i64_gt_u();
+                write_end_of(code, FROM);
+                code.table_size(from).i64_extend_i32_u().i64_gt_u().i32_or();
+            }
             Bulk::Copy { to, from } => {
                 memory_bytes(code, to);
                 code.i64_gt_u();
@@ -118,7 +125,7 @@ impl<'a> Helpers<'a> {
 
     /// All but the last piece, from the first on.
     fn write_forward(&self, code: &mut Code, bulk: Bulk) {
-        let piece = self.piece_bytes;
+        let piece = self.piece_of(bulk);
         code.loop_();
         code.local_get(TO).local_get(FROM).i32_const(piece).bulk(bulk);
         code.local_get(TO).i32_const(piece).i32_add().local_set(TO);
@@ -131,13 +138,20 @@ impl<'a> Helpers<'a> {
 
     /// All but the first piece, from the last on.
     fn write_backward(&self, code: &mut Code, bulk: Bulk) {
-        let piece = self.piece_bytes;
+        let piece = self.piece_of(bulk);
         code.loop_();
         code.local_get(LENGTH).i32_const(piece).i32_sub().local_set(LENGTH);
         code.local_get(TO).local_get(LENGTH).i32_add();
         code.local_get(FROM).local_get(LENGTH).i32_add();
         code.i32_const(piece).bulk(bulk);
         code.local_get(LENGTH).i32_const(piece).i32_gt_u().br_if(0).end();
+    }
+
+    fn piece_of(&self, bulk: Bulk) -> u32 {
+        match bulk {
+            Bulk::Fill { .. } | Bulk::Copy { .. } | Bulk::Init { .. } => self.pieces.bytes,
+            Bulk::TableCopy { .. } => self.pieces.elements,
+        }
     }
 
     fn bytes_of(&self, segment: u32) -> Option<usize> {

@@ -1,10 +1,11 @@
 //! One core module: what of it changes when bulk instructions are cut, and what is added.
 
 use wasmparser::{
-    BinaryReader, CodeSectionReader, DataKind, DataSectionReader, FunctionSectionReader,
-    ImportSectionReader, Result, TypeRef, TypeSectionReader,
+    BinaryReader, CodeSectionReader, DataKind, DataSectionReader, FunctionSectionReader, ImportSectionReader,
+    Result, TypeRef, TypeSectionReader,
 };
 
+use super::Pieces;
 use super::encode::{BULK_PREFIX, Section, sections, write_section, write_sized, write_u32};
 use super::function;
 use super::helper::Helpers;
@@ -21,7 +22,7 @@ const DATA: u8 = 11;
 const HELPER_TYPE: [u8; 6] = [0x60, 3, 0x7f, 0x7f, 0x7f, 0];
 
 /// A module without its long bulk instructions; none if it has none.
-pub(super) fn cut(bytes: &[u8], piece_bytes: u32) -> Result<Option<Vec<u8>>> {
+pub(super) fn cut(bytes: &[u8], pieces: Pieces) -> Result<Option<Vec<u8>>> {
     let (preamble, sections) = sections(bytes)?;
     let Some(code) = content(&sections, CODE) else { return Ok(None) };
     if memchr::memchr(BULK_PREFIX, code).is_none() {
@@ -30,7 +31,7 @@ pub(super) fn cut(bytes: &[u8], piece_bytes: u32) -> Result<Option<Vec<u8>>> {
     let module = Module::read(&sections)?;
     let first = module.imported.saturating_add(count(&module.functions));
     let helper_type = count(&module.parameters);
-    let mut helpers = Helpers::new(first, helper_type, piece_bytes, &module.segment_bytes);
+    let mut helpers = Helpers::new(first, helper_type, pieces, &module.segment_bytes);
 
     let mut bodies = Vec::with_capacity(code.len());
     for (number, body) in CodeSectionReader::new(reader(code))?.into_iter().enumerate() {

@@ -1,17 +1,16 @@
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
 use wasmparser::{Operator, Parser, Payload, Validator};
-use wasmtime::{
-    Config, Engine, Instance, Memory, MemoryType, Module, Store, Trap, UpdateDeadline,
-};
+use wasmtime::{Config, Engine, Instance, Memory, MemoryType, Module, Store, Trap, UpdateDeadline};
 
 use super::*;
 use crate::sandbox::intake::{PROPOSALS, check};
 
 /// So short that a few hundred bytes have many.
 const PIECE: u32 = 16;
+const SHORT: Pieces = Pieces { bytes: PIECE, elements: PIECE };
 
 /// Each instruction in a function of its own, among instructions and locals that must stay as they are. A passive segment
 /// of 300 bytes, a short one and an active one.
@@ -27,6 +26,23 @@ fn module_text() -> String {
                 (call $twice (i64.add (local.get $a) (local.get $c))))"#
         )
     };
+    // Each says who it is, so that a table can be read.
+    let said: String =
+        (0..7).map(|number| format!("(func $says-{number} (result i64) (i64.const {number}))")).collect();
+    let elements: String = (0..390).map(|number| format!("$says-{} ", number * number % 7)).collect();
+    let look = |table: &str| {
+        format!(
+            r#"(func (export "look-{table}") (param i32 i32 i32) (result i64) (local $sum i64)
+                (loop $on
+                    (local.set $sum (i64.mul (local.get $sum) (i64.const 31)))
+                    (if (ref.is_null (table.get ${table} (local.get 0))) (then) (else (local.set $sum (i64.add
+                        (local.get $sum) (call_indirect ${table} (result i64) (local.get 0))))))
+                    (local.set 0 (i32.add (local.get 0) (i32.const 1)))
+                    (br_if $on (i32.lt_u (local.get 0) (i32.const 400))))
+                (local.get $sum))"#
+        )
+    };
+    let (look_first, look_second) = (look("first"), look("second"));
     let functions: String = OPERATIONS.iter().map(|(name, code)| function(name, code)).collect();
     format!(
         r#"(module
@@ -36,13 +52,14 @@ fn module_text() -> String {
             (data $long "{long}") (data $short "short") (data $active (memory $one) (i32.const 3) "active")
             (func $twice (param i64) (result i64) (i64.mul (local.get 0) (i64.const 2)))
             (func (export "drop") (param i32 i32 i32) (result i64) (data.drop $long) (call $none) (i64.const 0))
-            {functions}
+            (table $first 400 funcref) (table $second 400 funcref) (elem (table $first) (i32.const 0) func {elements})
+            {said} {look_first} {look_second} {functions}
             (func (export "unreached") (param i32 i32 i32) (result i64)
                 (return (i64.const 3)) (memory.fill $one) (unreachable)))"#
     )
 }
 
-const OPERATIONS: [(&str, &str); 9] = [
+const OPERATIONS: [(&str, &str); 12] = [
     ("fill-one", "memory.fill $one"),
     ("fill-other", "memory.fill $other"),
     ("copy", "memory.copy $one $one"),
@@ -52,6 +69,9 @@ const OPERATIONS: [(&str, &str); 9] = [
     ("init-other", "memory.init $other $long"),
     ("init-short", "memory.init $one $short"),
     ("init-active", "memory.init $one $active"),
+    ("table-copy", "table.copy $first $first"),
+    ("table-copy-over", "table.copy $second $first"),
+    ("table-copy-back", "table.copy $first $second"),
 ];
 
 /// One module, running.
@@ -62,9 +82,8 @@ struct Running {
 }
 
 impl Running {
-    fn start(engine: &Engine, binary: &[u8], are_one: bool) -> Self {
-        let module = Module::new(engine, binary).unwrap();
-        let mut store = Store::new(engine, ());
+    fn start(module: &Module, are_one: bool) -> Self {
+        let mut store = Store::new(module.engine(), ());
         let mut memory = || Memory::new(&mut store, MemoryType::new(1, Some(3))).unwrap();
         let one = memory();
         let other = if are_one { one } else { memory() };
@@ -72,8 +91,7 @@ impl Running {
             *byte = u8::try_from(number % 253).unwrap();
         }
         let none = wasmtime::Func::wrap(&mut store, || {});
-        let instance =
-            Instance::new(&mut store, &module, &[none.into(), one.into(), other.into()]).unwrap();
+        let instance = Instance::new(&mut store, module, &[none.into(), one.into(), other.into()]).unwrap();
         Self { store, memories: [one, other], instance }
     }
 
@@ -86,11 +104,16 @@ impl Running {
     }
 }
 
-fn both(are_one: bool) -> [Running; 2] {
+/// The module as it was, and cut.
+static MODULES: LazyLock<[Module; 2]> = LazyLock::new(|| {
     let engine = Engine::default();
-    let original: Vec<u8> = wat::parse_str(module_text()).unwrap();
-    let cut = module::cut(&original, PIECE).unwrap().expect("there is much to cut");
-    [&original[..], &cut[..]].map(|binary| Running::start(&engine, binary, are_one))
+    let original = wat::parse_str(module_text()).unwrap();
+    let cut = module::cut(&original, SHORT).unwrap().expect("there is much to cut");
+    [original, cut].map(|binary| Module::new(&engine, binary).unwrap())
+});
+
+fn both(are_one: bool) -> [Running; 2] {
+    MODULES.each_ref().map(|module| Running::start(module, are_one))
 }
 
 /// Indices and lengths: at the begin, around multiples of a piece, around the end of a page and of the segment, anywhere.
@@ -124,6 +147,10 @@ proptest! {
             let (expected, found) = (original.call(name, arguments), cut.call(name, arguments));
             prop_assert_eq!(expected.0, found.0, "{} {:?}", name, arguments);
             prop_assert!(expected.1 == found.1, "{name} {arguments:?} left other bytes");
+            for look in ["look-first", "look-second"].into_iter().filter(|_| name.starts_with("table")) {
+                let (expected, found) = (original.call(look, (0, 0, 0)), cut.call(look, (0, 0, 0)));
+                prop_assert_eq!(expected.0, found.0, "{} {:?} left other elements", name, arguments);
+            }
         }
     }
 }
@@ -133,14 +160,20 @@ fn every_overlap_is_copied_from_the_right_end_and_what_is_out_of_bounds_writes_n
     for are_one in [true, false] {
         let [mut original, mut cut] = both(are_one);
         let copies = ["copy", "copy-to-other", "copy-from-other"];
+        let look =
+            |running: &mut Running| ["look-first", "look-second"].map(|look| running.call(look, (0, 0, 0)).0);
         for distance in -40..=40_i32 {
             for length in [1, 15, 16, 17, 31, 32, 33, 100] {
                 let arguments = (1000_u32.saturating_add_signed(distance), 1000, length);
                 for name in copies {
                     assert!(original.call(name, arguments) == cut.call(name, arguments), "{arguments:?}");
                 }
+                let arguments = (100_u32.saturating_add_signed(distance), 100, length);
+                assert!(original.call("table-copy", arguments).0 == cut.call("table-copy", arguments).0);
+                assert_eq!(look(&mut original), look(&mut cut), "{arguments:?}");
             }
         }
+        let elements = look(&mut cut);
         let before = cut.memories.map(|memory| memory.data(&cut.store).to_vec());
         for (name, ..) in OPERATIONS {
             for arguments in [(65_536 - 99, 0, 100), (u32::MAX, 0, 100), (0, u32::MAX - 50, 100)] {
@@ -149,7 +182,10 @@ fn every_overlap_is_copied_from_the_right_end_and_what_is_out_of_bounds_writes_n
                     continue;
                 }
                 let (result, after) = cut.call(name, arguments);
-                assert_eq!(result, Err(Trap::MemoryOutOfBounds), "{name} {arguments:?}");
+                let trap =
+                    if name.starts_with("table") { Trap::TableOutOfBounds } else { Trap::MemoryOutOfBounds };
+                assert_eq!(result, Err(trap), "{name} {arguments:?}");
+                assert_eq!(look(&mut cut), elements, "{name} {arguments:?}");
                 assert!(after == before, "{name} {arguments:?} wrote before it trapped");
             }
         }
@@ -165,7 +201,7 @@ fn the_epoch_is_looked_at_between_pieces() {
     let text = r#"(module (memory 1024)
         (func (export "fill") (memory.fill (i32.const 0) (i32.const 7) (i32.const 0x4000000)))
         (func (export "copy") (memory.copy (i32.const 0x2000000) (i32.const 0) (i32.const 0x2000000))))"#;
-    let binary = module::cut(&wat::parse_str(text).unwrap(), PIECE_BYTES).unwrap().unwrap();
+    let binary = module::cut(&wat::parse_str(text).unwrap(), PIECES).unwrap().unwrap();
     let mut store = Store::new(&engine, ());
     let looks = Arc::new(AtomicU32::new(0));
     let (seen, ticks) = (looks.clone(), engine.clone());
@@ -180,7 +216,7 @@ fn the_epoch_is_looked_at_between_pieces() {
         looks.store(0, Ordering::Relaxed);
         instance.get_typed_func::<(), ()>(&mut store, name).unwrap().call(&mut store, ()).unwrap();
         let looks = looks.load(Ordering::Relaxed);
-        assert!(looks >= bytes / PIECE_BYTES, "{name}: {looks} looks over {bytes} bytes");
+        assert!(looks >= bytes / PIECES.bytes, "{name}: {looks} looks over {bytes} bytes");
     }
 }
 
@@ -192,28 +228,30 @@ fn what_is_short_stays_as_it_is() {
         "(func (param i32) (memory.copy (i32.const 0) (local.get 0) (i32.const 100)))",
         "(func (param i32) (memory.init $short (i32.const 0) (i32.const 0) (local.get 0)))",
         "(func (data.drop $short))",
-        "(table 3 funcref) (func (param i32) (table.copy (i32.const 0) (i32.const 0) (local.get 0)))",
+        "(table 3 funcref) (func (param i32) (table.copy (i32.const 0) (i32.const 0) (i32.const 4096)))",
+        "(table 3 funcref) (func (param i32) (table.fill (i32.const 0) (ref.null func) (local.get 0)))",
     ] {
         let binary = wat::parse_str(format!(r#"(module (memory 2) (data $short "short") {code})"#)).unwrap();
-        assert!(module::cut(&binary, PIECE_BYTES).unwrap().is_none(), "{code}");
+        assert!(module::cut(&binary, PIECES).unwrap().is_none(), "{code}");
     }
     for code in [
         "(func (memory.fill (i32.const 0) (i32.const 0) (i32.const 65537)))",
         "(func (memory.fill (i32.const 0) (i32.const 0) (i32.const -1)))",
+        "(table 3 funcref) (func (param i32) (table.copy (i32.const 0) (i32.const 0) (local.get 0)))",
         // The constant is another one's.
         "(func (param i32) (i32.const 0) (local.get 0) (block (param i32 i32) (memory.fill (i32.const 1)
             (i32.const 1) (i32.const 1)) (i32.const 5) (drop) (drop) (drop))
             (memory.copy (i32.const 0) (i32.const 1) (local.get 0)))",
     ] {
         let binary = wat::parse_str(format!("(module (memory 2) {code})")).unwrap();
-        assert!(module::cut(&binary, PIECE_BYTES).unwrap().is_some(), "{code}");
+        assert!(module::cut(&binary, PIECES).unwrap().is_some(), "{code}");
     }
 }
 
 #[test]
 fn a_module_keeps_all_but_its_types_functions_and_code_and_those_as_they_began() {
     let original: Vec<u8> = wat::parse_str(module_text()).unwrap();
-    let cut = module::cut(&original, PIECE).unwrap().unwrap();
+    let cut = module::cut(&original, SHORT).unwrap().unwrap();
     Validator::new_with_features(PROPOSALS).validate_all(&cut).unwrap();
     let (before, after) = (sections(&original).unwrap(), sections(&cut).unwrap());
     assert_eq!((before.0, before.1.len()), (after.0, after.1.len()));
@@ -230,7 +268,8 @@ fn a_module_keeps_all_but_its_types_functions_and_code_and_those_as_they_began()
 
 #[test]
 fn modules_are_cut_wherever_they_stand_in_a_component_and_intake_takes_what_comes_of_it() {
-    let module = |name: &str, code: &str| format!("(core module ${name} (memory 1) (func (param i32) {code}))");
+    let module =
+        |name: &str, code: &str| format!("(core module ${name} (memory 1) (func (param i32) {code}))");
     let long = "(memory.fill (i32.const 0) (i32.const 0) (local.get 0))";
     let text = format!(
         "(component {} {} (component (component {}) {}))",

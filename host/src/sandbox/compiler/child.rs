@@ -44,9 +44,7 @@ enum Refusal {
 }
 
 fn compile(task: &Task, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
-    let check = |bytes: &[u8]| {
-        intake::check(bytes).map_err(|error| Refusal::NotTaken(error.to_string()))
-    };
+    let check = |bytes: &[u8]| intake::check(bytes).map_err(|error| Refusal::NotTaken(error.to_string()));
     check(bytes)?;
     let bytes = bulk::cut(bytes).map_err(|error| Refusal::Invalid(error.to_string()))?;
     if let Cow::Owned(cut) = &bytes {

@@ -407,7 +407,7 @@ fn fingerprint(sandbox: &Sandbox) -> Digest {
     sandbox.engine.precompile_compatibility_hash().hash(&mut sum);
     env!("CARGO_PKG_VERSION").hash(&mut sum);
     Rule::ALL.map(|rule| (rule, rule.most())).hash(&mut sum);
-    (bulk::REVISION, bulk::PIECE_BYTES).hash(&mut sum);
+    (bulk::REVISION, bulk::PIECES).hash(&mut sum);
     Digest::from(<[u8; 32]>::from(sum.0.finalize()))
 }
 
