@@ -9,6 +9,7 @@
 //! | `pool.rs` | how many slots the pool has, and how large: pure arithmetic |
 //! | `intake.rs` | what may be compiled at all: proposals, and bounds on what a component is made of |
 //! | `compiler/` | bytes → a [`Component`], in a child process with limits, or from the cache |
+//! | `bulk/` | a component whose bulk memory instructions do no more than a piece each |
 //! | `component.rs` | what a [`Component`] is: its plugs, its imports, what it lacks |
 //! | `fit.rs`, `wit.rs` | whether its exports and imports have this host's types, and how types are written |
 //! | `footprint.rs` | what an instance of a component begins with |
@@ -24,6 +25,7 @@
 //! | `imports/` | thin bindings from WIT to the capability room |
 
 mod bindings;
+mod bulk;
 mod call;
 mod compiler;
 mod component;

@@ -3,6 +3,7 @@
 //! Owns what the process takes from itself before it reads a byte: memory, CPU, files, priority. Runs nothing of what
 //! it compiles. It is this same program, so that both agree on how code is made; the command that starts it is hidden.
 
+use std::borrow::Cow;
 use std::io::{self, Read};
 
 use rustix::process::{Pid, Resource, Rlimit, getppid, nice, setrlimit};
@@ -11,7 +12,7 @@ use super::answer::Answer;
 use super::descriptors::close_inherited;
 use super::{MAX_CODE_BYTES, Task};
 use crate::sandbox::engine::compiling_engine;
-use crate::sandbox::intake;
+use crate::sandbox::{bulk, intake};
 
 /// Descriptors: the three that it is given, and what starting threads takes for a moment.
 const DESCRIPTORS: u64 = 16;
@@ -43,7 +44,13 @@ enum Refusal {
 }
 
 fn compile(task: &Task, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
-    intake::check(bytes).map_err(|error| Refusal::NotTaken(error.to_string()))?;
+    let check = |bytes: &[u8]| intake::check(bytes).map_err(|error| Refusal::NotTaken(error.to_string()));
+    check(bytes)?;
+    let bytes = bulk::cut(bytes).map_err(|error| Refusal::Invalid(error.to_string()))?;
+    if let Cow::Owned(cut) = &bytes {
+        // What is compiled is more than what was sent.
+        check(cut)?;
+    }
     let invalid = |error: wasmtime::Error| {
         if error.is::<wasmtime::OutOfMemory>() || is_out_of_memory(&error) {
             Refusal::OutOfMemory
@@ -52,7 +59,7 @@ fn compile(task: &Task, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
         }
     };
     let engine = compiling_engine(task.pool).map_err(|error| Refusal::Invalid(error.to_string()))?;
-    let code = engine.precompile_component(bytes).map_err(invalid)?;
+    let code = engine.precompile_component(&bytes).map_err(invalid)?;
     if code.len() > MAX_CODE_BYTES {
         let most = MAX_CODE_BYTES >> 20;
         return Err(Refusal::NotTaken(format!("its compiled code has more than {most} MiB")));

@@ -29,6 +29,7 @@ use self::answer::Answer;
 use self::cache::{Cache, Found, Key};
 use self::code::Code;
 use self::process::{Bounds, Ended, How, Stop};
+use super::bulk;
 use super::component::{Component, ComponentError, Digest, Size, WeakComponent, check_preamble};
 use super::engine::Sandbox;
 use super::intake::Rule;
@@ -399,12 +400,14 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-/// All that decides whether kept code is what compiling would give: the engine, and what intake lets through.
+/// All that decides whether kept code is what compiling would give: the engine, what intake lets through, and how bulk
+/// instructions are cut.
 fn fingerprint(sandbox: &Sandbox) -> Digest {
     let mut sum = Sum(Sha256::new());
     sandbox.engine.precompile_compatibility_hash().hash(&mut sum);
     env!("CARGO_PKG_VERSION").hash(&mut sum);
     Rule::ALL.map(|rule| (rule, rule.most())).hash(&mut sum);
+    (bulk::REVISION, bulk::PIECES).hash(&mut sum);
     Digest::from(<[u8; 32]>::from(sum.0.finalize()))
 }
 

@@ -1,0 +1,165 @@
+//! The functions that are added to a module: each does what one bulk instruction does, piece by piece.
+
+use std::collections::BTreeMap;
+
+use super::Pieces;
+use super::encode::{Bulk, Code, write_u32};
+
+/// Parameters of every one of them: `(i32, i32, i32)`, as its instruction has its operands. The second is a byte's value
+/// where memory is filled, and a place in the source where something is copied.
+const TO: u32 = 0;
+const FROM: u32 = 1;
+const LENGTH: u32 = 2;
+
+/// A module's pages have 2^16 bytes: others are a proposal that intake does not let through.
+const PAGE_BITS: i64 = 16;
+
+/// What helpers are made from.
+pub(super) struct Helpers<'a> {
+    /// The index of the first one.
+    first: u32,
+    /// The index of their type.
+    type_index: u32,
+    pieces: Pieces,
+    /// Of each data segment.
+    segment_bytes: &'a [usize],
+    /// What there is one for, and where it stands among them.
+    wanted: BTreeMap<Bulk, u32>,
+}
+
+impl<'a> Helpers<'a> {
+    pub(super) fn new(first: u32, type_index: u32, pieces: Pieces, segment_bytes: &'a [usize]) -> Self {
+        Self { first, type_index, pieces, segment_bytes, wanted: BTreeMap::new() }
+    }
+
+    /// The bodies of those that are wanted, in the order of their indices.
+    pub(super) fn bodies(&self) -> Vec<Vec<u8>> {
+        let mut wanted: Vec<_> = self.wanted.iter().collect();
+        wanted.sort_by_key(|(_, place)| **place);
+        wanted.into_iter().map(|(bulk, _)| self.body(*bulk)).collect()
+    }
+
+    /// Whether an instruction can do more than a piece. `length` is its third operand, if that is a constant.
+    pub(super) fn is_long(&self, bulk: Bulk, length: Option<u32>) -> bool {
+        let piece = self.piece_of(bulk);
+        let is_more = |bytes: usize| usize::try_from(piece).is_ok_and(|piece| bytes > piece);
+        let may_be = length.is_none_or(|length| length > piece);
+        may_be
+            && match bulk {
+                // One that asks for more than its segment has traps before it writes anything.
+                Bulk::Init { segment, .. } => self.bytes_of(segment).is_some_and(is_more),
+                Bulk::Copy { .. } | Bulk::Fill { .. } | Bulk::TableCopy { .. } => true,
+            }
+    }
+
+    /// Writes what stands in place of an instruction, whose operands are on the stack. `scratch` is a local that nothing
+    /// else uses.
+    pub(super) fn write_choice(&mut self, code: &mut Code, bulk: Bulk, scratch: u32) {
+        let helper = self.helper(bulk);
+        code.local_tee(scratch).local_get(scratch).i32_const(self.piece_of(bulk)).i32_gt_u();
+        code.if_of_type(self.type_index).call(helper).else_().bulk(bulk).end();
+    }
+
+    /// The index of the one for an instruction.
+    fn helper(&mut self, bulk: Bulk) -> u32 {
+        let next = u32::try_from(self.wanted.len()).unwrap_or(u32::MAX);
+        self.first.saturating_add(*self.wanted.entry(bulk).or_insert(next))
+    }
+
+    /// The body of the one for an instruction, which is called only for more than a piece.
+    fn body(&self, bulk: Bulk) -> Vec<u8> {
+        let mut code = Code::default();
+        // It has no locals of its own.
+        write_u32(&mut code.0, 0);
+        self.write_whole_if_beyond(&mut code, bulk);
+        match bulk {
+            // Two memories may be one that was imported twice, so what overlaps is told by the places alone.
+            Bulk::Copy { .. } | Bulk::TableCopy { .. } => {
+                code.local_get(TO).local_get(FROM).i32_gt_u().if_();
+                self.write_backward(&mut code, bulk);
+                code.else_();
+                self.write_forward(&mut code, bulk);
+                code.end();
+            }
+            Bulk::Fill { .. } | Bulk::Init { .. } => self.write_forward(&mut code, bulk),
+        }
+        code.local_get(TO).local_get(FROM).local_get(LENGTH).bulk(bulk);
+        code.end();
+        code.0
+    }
+
+    /// What is out of bounds is tried at once: so it traps as ever, and before anything is written.
+    fn write_whole_if_beyond(&self, code: &mut Code, bulk: Bulk) {
+        let memory_bytes = |code: &mut Code, memory: u32| {
+            code.memory_size(memory).i64_extend_i32_u().i64_const(PAGE_BITS).i64_shl();
+        };
+        write_end_of(code, TO);
+        match bulk {
+            Bulk::Fill { memory } => {
+                memory_bytes(code, memory);
+                code.i64_gt_u();
+            }
+            Bulk::TableCopy { to, from } => {
+                code.table_size(to).i64_extend_i32_u().i64_gt_u();
+                write_end_of(code, FROM);
+                code.table_size(from).i64_extend_i32_u().i64_gt_u().i32_or();
+            }
+            Bulk::Copy { to, from } => {
+                memory_bytes(code, to);
+                code.i64_gt_u();
+                write_end_of(code, FROM);
+                memory_bytes(code, from);
+                code.i64_gt_u().i32_or();
+            }
+            Bulk::Init { segment, memory } => {
+                memory_bytes(code, memory);
+                code.i64_gt_u();
+                write_end_of(code, FROM);
+                // One that was dropped has none, and traps at its first piece.
+                let bytes = self.bytes_of(segment).and_then(|bytes| i64::try_from(bytes).ok());
+                code.i64_const(bytes.unwrap_or_default()).i64_gt_u().i32_or();
+            }
+        }
+        code.if_().local_get(TO).local_get(FROM).local_get(LENGTH).bulk(bulk).return_().end();
+    }
+
+    /// All but the last piece, from the first on.
+    fn write_forward(&self, code: &mut Code, bulk: Bulk) {
+        let piece = self.piece_of(bulk);
+        code.loop_();
+        code.local_get(TO).local_get(FROM).i32_const(piece).bulk(bulk);
+        code.local_get(TO).i32_const(piece).i32_add().local_set(TO);
+        if !matches!(bulk, Bulk::Fill { .. }) {
+            code.local_get(FROM).i32_const(piece).i32_add().local_set(FROM);
+        }
+        code.local_get(LENGTH).i32_const(piece).i32_sub().local_tee(LENGTH);
+        code.i32_const(piece).i32_gt_u().br_if(0).end();
+    }
+
+    /// All but the first piece, from the last on.
+    fn write_backward(&self, code: &mut Code, bulk: Bulk) {
+        let piece = self.piece_of(bulk);
+        code.loop_();
+        code.local_get(LENGTH).i32_const(piece).i32_sub().local_set(LENGTH);
+        code.local_get(TO).local_get(LENGTH).i32_add();
+        code.local_get(FROM).local_get(LENGTH).i32_add();
+        code.i32_const(piece).bulk(bulk);
+        code.local_get(LENGTH).i32_const(piece).i32_gt_u().br_if(0).end();
+    }
+
+    fn piece_of(&self, bulk: Bulk) -> u32 {
+        match bulk {
+            Bulk::Fill { .. } | Bulk::Copy { .. } | Bulk::Init { .. } => self.pieces.bytes,
+            Bulk::TableCopy { .. } => self.pieces.elements,
+        }
+    }
+
+    fn bytes_of(&self, segment: u32) -> Option<usize> {
+        self.segment_bytes.get(usize::try_from(segment).ok()?).copied()
+    }
+}
+
+/// Where a range ends that begins at this parameter: more than 32 bits can say.
+fn write_end_of(code: &mut Code, begin: u32) {
+    code.local_get(begin).i64_extend_i32_u().local_get(LENGTH).i64_extend_i32_u().i64_add();
+}
