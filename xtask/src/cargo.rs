@@ -32,10 +32,7 @@ pub(crate) fn cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Command
 }
 
 /// The same for the cargo of another toolchain that rustup has.
-pub(crate) fn toolchain_cargo<'a>(
-    toolchain: &str,
-    arguments: impl IntoIterator<Item = &'a str>,
-) -> Command {
+pub(crate) fn toolchain_cargo<'a>(toolchain: &str, arguments: impl IntoIterator<Item = &'a str>) -> Command {
     let mut command = Command::new("rustup");
     command.current_dir(workspace_root()).env("CARGO_TARGET_DIR", target_folder());
     // The cargo that runs this program has set it for itself.

@@ -22,7 +22,11 @@ pub(crate) fn run() -> Result<()> {
 }
 
 fn formatting() -> Result<()> {
-    step("checking the formatting", &mut host_cargo(["fmt", "--all", "--check"])?, "`cargo fmt --all` mends it")
+    step(
+        "checking the formatting",
+        &mut host_cargo(["fmt", "--all", "--check"])?,
+        "`cargo fmt --all` mends it",
+    )
 }
 
 fn clippy() -> Result<()> {

@@ -134,7 +134,8 @@ pub(crate) fn ensure_cargo_deny() -> Result<PathBuf> {
         }
     }
     let build = target_folder().join("tools-build");
-    let mut install = host_cargo(["install", "cargo-deny", "--locked", "--debug", "--version", DENY_VERSION])?;
+    let mut install =
+        host_cargo(["install", "cargo-deny", "--locked", "--debug", "--version", DENY_VERSION])?;
     install.arg("--root").arg(&own_root).arg("--target-dir").arg(&build);
     // It is run, not debugged; and the folder it is built in is its own, so nothing else is built again for it.
     install.env("CARGO_PROFILE_DEV_DEBUG", "false");
