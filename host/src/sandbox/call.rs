@@ -225,7 +225,7 @@ impl Sandbox {
                 result
             }
         });
-        let guest = Metered::new(meter.clone(), guest);
+        let guest = Metered::new(meter.clone(), self.activity.clone(), guest);
         let result = match tokio::time::timeout_at(limits.deadline, guest).await {
             Ok(result) => result,
             Err(_elapsed) => Err(CallError::Wall),

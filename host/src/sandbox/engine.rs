@@ -1,9 +1,6 @@
-//! The wasmtime engine, the linker that knows every import, and the thread that ticks the epoch.
+//! The wasmtime engine, and the linker that knows every import.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
 use wasmtime::component::Linker;
 use wasmtime::{
@@ -11,19 +8,14 @@ use wasmtime::{
     WasmBacktraceDetails,
 };
 
-use super::compute::{Compute, Watch};
+use super::compute::Compute;
 use super::idle::Idle;
 use super::imports;
 use super::instances::Shelf;
 use super::intake;
 use super::pool::{self, PoolError, PoolLayout, PoolSettings};
 use super::state::CallState;
-
-/// How often a guest that computes is looked at: its CPU is read, and it gives way to others if it has had a turn.
-const TICK: Duration = Duration::from_millis(1);
-
-/// The same while any thread of `compute/` has work, for then others wait for their turns.
-const FINE_TICK: Duration = Duration::from_micros(250);
+use super::ticker::{Activity, Ticked, Ticker};
 
 /// The stack of one call. `WASM_STACK_BYTES` of it are the guest's; the rest is for host functions.
 const STACK_BYTES: usize = 2 << 20;
@@ -62,6 +54,8 @@ pub struct Sandbox {
     pub(super) linker: Linker<CallState>,
     pub(super) idle: Arc<Idle<Shelf>>,
     pub(super) settings: PoolSettings,
+    /// Which guests run.
+    pub(super) activity: Arc<Activity>,
     compute: Compute,
     _ticker: Ticker,
 }
@@ -76,11 +70,21 @@ impl Sandbox {
         let layout = settings.layout()?;
         let engine = Engine::new(&with_pool(configuration(layout), layout)).map_err(refused)?;
         let linker = imports::linker(&engine).map_err(refused)?;
-        let compute = Compute::start().map_err(SandboxError::Threads)?;
-        let ticker = Ticker::start(&engine, compute.watch()).map_err(SandboxError::Threads)?;
+        let activity = Arc::<Activity>::default();
+        let compute = Compute::start(activity.clone()).map_err(SandboxError::Threads)?;
+        let (ticked, mut watch) = (engine.weak(), compute.watch());
+        let tick = move || match ticked.upgrade() {
+            Some(engine) => {
+                engine.increment_epoch();
+                Ticked::GoesOn
+            }
+            None => Ticked::IsOver,
+        };
+        let ticker = Ticker::start(activity.clone(), move |now| watch.look(now), tick);
+        let ticker = ticker.map_err(SandboxError::Threads)?;
         let most = usize::try_from(layout.idle).unwrap_or(usize::MAX);
         let idle = Arc::new(Idle::new(most, pool::IDLE_MEMORY_BYTES));
-        Ok(Arc::new(Self { engine, linker, idle, settings, compute, _ticker: ticker }))
+        Ok(Arc::new(Self { engine, linker, idle, settings, activity, compute, _ticker: ticker }))
     }
 
     /// The threads for calls whose guests compute on.
@@ -132,39 +136,4 @@ fn configuration(layout: PoolLayout) -> Config {
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_backtrace_max_frames(std::num::NonZeroUsize::new(BACKTRACE_FRAMES));
     config
-}
-
-/// Increments the epoch from a thread of its own, for a busy runtime would starve a task; and looks after the threads
-/// that guests compute on.
-struct Ticker {
-    stop: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Ticker {
-    fn start(engine: &Engine, mut watch: Watch) -> std::io::Result<Self> {
-        let stop = Arc::new(AtomicBool::new(false));
-        let engine = engine.weak();
-        let stopped = stop.clone();
-        let thread = std::thread::Builder::new().name("epoch".into()).spawn(move || {
-            while !stopped.load(Ordering::Relaxed) {
-                std::thread::sleep(if watch.look(Instant::now()) { FINE_TICK } else { TICK });
-                match engine.upgrade() {
-                    Some(engine) => engine.increment_epoch(),
-                    None => return,
-                }
-            }
-        })?;
-        Ok(Self { stop, thread: Some(thread) })
-    }
-}
-
-impl Drop for Ticker {
-    fn drop(&mut self) {
-        self.stop.store(true, Ordering::Relaxed);
-        if let Some(thread) = self.thread.take() {
-            // A thread that panicked has stopped as well.
-            let _ = thread.join();
-        }
-    }
 }

@@ -16,6 +16,8 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep_until};
 
+use super::ticker::Activity;
+
 /// Who is made to yield has run for so long: a tick that comes sooner leaves the guest alone, for most are done by the
 /// next one, and a turn that was given back has to be waited for.
 const LEAST_RUN_NS: u64 = 200_000;
@@ -177,14 +179,16 @@ impl Meter {
 /// A future whose polls are billed to a meter, and its end too.
 pub(super) struct Metered<F: ?Sized> {
     meter: Arc<Meter>,
+    /// Told of each poll.
+    activity: Arc<Activity>,
     pause: Option<Pin<Box<Sleep>>>,
     /// None once it is done.
     future: Option<Pin<Box<F>>>,
 }
 
 impl<F: ?Sized> Metered<F> {
-    pub(super) fn new(meter: Arc<Meter>, future: Pin<Box<F>>) -> Self {
-        Self { meter, pause: None, future: Some(future) }
+    pub(super) fn new(meter: Arc<Meter>, activity: Arc<Activity>, future: Pin<Box<F>>) -> Self {
+        Self { meter, activity, pause: None, future: Some(future) }
     }
 }
 
@@ -200,7 +204,7 @@ impl<F: Future + ?Sized> Future for Metered<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let Self { meter, pause, future } = &mut *self;
+        let Self { meter, activity, pause, future } = &mut *self;
         if !meter.has_turn.load(Ordering::Relaxed) {
             // Whoever takes the turn from it wakes it when it has it again.
             return Poll::Pending;
@@ -217,7 +221,9 @@ impl<F: Future + ?Sized> Future for Metered<F> {
         let Some(running) = future else { return Poll::Pending };
         let entered_ns = thread_cpu_ns();
         meter.entered_ns.store(entered_ns, Ordering::Relaxed);
+        let is_counted = activity.run();
         let poll = running.as_mut().poll(context);
+        drop(is_counted);
         if poll.is_ready() {
             *future = None;
         }
@@ -248,6 +254,10 @@ mod tests {
         while thread_cpu_ns() < until_ns {}
     }
 
+    fn metered<F: Future>(meter: &Arc<Meter>, future: Pin<Box<F>>) -> Metered<F> {
+        Metered::new(meter.clone(), Arc::default(), future)
+    }
+
     fn poll<F: Future + Send>(metered: &mut Pin<Box<Metered<F>>>) -> Poll<F::Output> {
         metered.as_mut().poll(&mut Context::from_waker(std::task::Waker::noop()))
     }
@@ -262,7 +272,7 @@ mod tests {
             burn(2);
             (before, inner.tick())
         });
-        let mut metered = Box::pin(Metered::new(meter.clone(), future));
+        let mut metered = Box::pin(metered(&meter, future));
         let Poll::Ready(ticks) = poll(&mut metered) else { panic!("it never waits") };
         assert_eq!(ticks, (Tick::GoesOn, Tick::Exceeded));
         assert!(meter.used() >= Duration::from_millis(2) && meter.used() < Duration::from_millis(20));
@@ -285,7 +295,7 @@ mod tests {
                     std::future::pending::<()>().await;
                 }
             });
-            let mut metered = Box::pin(Metered::new(meter.clone(), future));
+            let mut metered = Box::pin(metered(&meter, future));
             assert_eq!(poll(&mut metered).is_ready(), is_done);
             drop(metered);
             assert!(meter.used() >= Duration::from_millis(2), "done: {is_done}");
@@ -295,12 +305,8 @@ mod tests {
     #[test]
     fn a_stream_has_a_budget_for_each_second_and_one_that_is_ahead_of_it_waits() {
         let meter = Meter::new(Duration::from_millis(10));
-        let spend = |ms| {
-            assert!(
-                poll(&mut Box::pin(Metered::new(meter.clone(), Box::pin(async move { burn(ms) }))))
-                    .is_ready()
-            )
-        };
+        let spend =
+            |ms| assert!(poll(&mut Box::pin(metered(&meter, Box::pin(async move { burn(ms) })))).is_ready());
         spend(5);
         meter.begin_streaming();
         let began = Instant::now();
@@ -325,7 +331,7 @@ mod tests {
             assert_eq!(inner.tick(), Tick::Yields);
             tokio::task::yield_now().await;
         });
-        let mut metered = Box::pin(Metered::new(meter.clone(), guest));
+        let mut metered = Box::pin(metered(&meter, guest));
         let mut computes_on = Vec::new();
         for _ in 0..3 {
             assert!(poll(&mut metered).is_pending());
@@ -339,8 +345,8 @@ mod tests {
         let meter = Meter::new(Duration::from_millis(10));
         meter.begin_streaming();
         let inner = meter.clone();
-        let mut metered = Box::pin(Metered::new(
-            meter,
+        let mut metered = Box::pin(metered(
+            &meter,
             Box::pin(async move {
                 burn(6);
                 let mut ticks = vec![inner.tick()];

@@ -5,7 +5,8 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `engine.rs` | the wasmtime engine, the linker, the epoch's ticks |
+//! | `engine.rs` | the wasmtime engine, the linker |
+//! | `ticker.rs` | the epoch's ticks, and their rest while no guest runs |
 //! | `pool.rs` | how many slots the pool has, and how large: pure arithmetic |
 //! | `intake.rs` | what may be compiled at all: proposals, and bounds on what a component is made of |
 //! | `compiler/` | bytes → a [`Component`], in a child process with limits, or from the cache |
@@ -42,6 +43,7 @@ mod output;
 mod pool;
 mod state;
 mod stream;
+mod ticker;
 mod totals;
 mod wit;
 

@@ -176,7 +176,7 @@ impl Sandbox {
         let failures = instance.state_mut().failures();
         let fate = Fate::default();
         let guest: Pin<Box<Guest>> = Box::pin(run(instance, arguments, limits, meter.clone(), fate.clone()));
-        let mut guest = Metered::new(meter.clone(), guest);
+        let mut guest = Metered::new(meter.clone(), self.activity.clone(), guest);
         let reached = tokio::select! {
             biased;
             result = &mut guest => Reached::End(result),

@@ -23,9 +23,9 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::task::AbortOnDropHandle;
 
 use super::meter::Meter;
+use super::ticker::{Activity, MovedCall};
 pub use kernel::stay_ordinary;
-pub(super) use watch::Watch;
-use watch::Workers;
+use watch::{Watch, Workers};
 
 /// What the threads are called.
 const NAME: &str = "compute";
@@ -36,6 +36,7 @@ const SHUTDOWN: Duration = Duration::from_millis(50);
 /// The threads, as many as there are processors.
 pub struct Compute {
     threads: Handle,
+    activity: Arc<Activity>,
     /// None once it has been shut down.
     runtime: Mutex<Option<Runtime>>,
     workers: Arc<Workers>,
@@ -59,7 +60,7 @@ impl Habit {
 }
 
 impl Compute {
-    pub(super) fn start() -> io::Result<Self> {
+    pub(super) fn start(activity: Arc<Activity>) -> io::Result<Self> {
         let workers = Arc::new(Workers::new(kernel::can_come_back()));
         let started = workers.clone();
         let runtime = Builder::new_multi_thread()
@@ -71,7 +72,8 @@ impl Compute {
             .on_thread_park(|| watch::set_awake(false))
             .on_thread_unpark(|| watch::set_awake(true))
             .build()?;
-        Ok(Self { threads: runtime.handle().clone(), runtime: Mutex::new(Some(runtime)), workers })
+        let threads = runtime.handle().clone();
+        Ok(Self { threads, activity, runtime: Mutex::new(Some(runtime)), workers })
     }
 
     /// Whether the kernel lets them be in the background, and come back from there.
@@ -79,7 +81,7 @@ impl Compute {
         self.workers.can_come_back()
     }
 
-    /// What sees to it that none of them starves, if it is asked to look at every tick.
+    /// What sees to it that none of them starves, if it is asked to look often.
     pub(super) fn watch(&self) -> Watch {
         Watch::new(self.workers.clone(), self.threads.clone())
     }
@@ -92,7 +94,8 @@ impl Compute {
     {
         let begins_there = habit.computes_on();
         meter.set_moved(begins_there);
-        let call = Call { future: Box::pin(call), habit, meter, has_computed_on: false };
+        let activity = self.activity.clone();
+        let call = Call { future: Box::pin(call), habit, meter, activity, has_computed_on: false };
         Run(if begins_there {
             Place::There(call.move_to(&self.threads))
         } else {
@@ -182,6 +185,7 @@ struct Call<F> {
     future: Pin<Box<F>>,
     habit: Habit,
     meter: Arc<Meter>,
+    activity: Arc<Activity>,
     has_computed_on: bool,
 }
 
@@ -206,7 +210,8 @@ where
     fn move_to(self, threads: &Handle) -> AbortOnDropHandle<F::Output> {
         self.meter.set_moved(true);
         let home = Handle::try_current().ok();
-        AbortOnDropHandle::new(threads.spawn(Moved { call: Some(self), home }))
+        let counted = self.activity.move_call();
+        AbortOnDropHandle::new(threads.spawn(Moved { call: Some(self), home, _counted: counted }))
     }
 }
 
@@ -216,13 +221,14 @@ struct Moved<F> {
     /// None only while it is dropped.
     call: Option<Call<F>>,
     home: Option<Handle>,
+    _counted: MovedCall,
 }
 
 impl<F: Future> Future for Moved<F> {
     type Output = F::Output;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<F::Output> {
-        let Self { call, home } = &mut *self;
+        let Self { call, home, _counted } = &mut *self;
         let _inside = home.as_ref().map(Handle::enter);
         call.as_mut().map_or(Poll::Pending, |call| call.poll(context))
     }

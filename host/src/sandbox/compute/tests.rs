@@ -57,7 +57,7 @@ async fn until(what: &str, mut is_so: impl FnMut() -> bool) {
 
 #[tokio::test]
 async fn a_call_stays_where_it_is_unless_its_guest_computes_on_and_then_moves_for_good() {
-    let compute = Compute::start().unwrap();
+    let compute = Compute::start(Arc::default()).unwrap();
     let stays = compute.run(computes(4), Habit::default(), meter()).await;
     assert_eq!(stays, [false; 4]);
     let meter = meter();
@@ -76,7 +76,7 @@ async fn a_call_stays_where_it_is_unless_its_guest_computes_on_and_then_moves_fo
 
 #[tokio::test]
 async fn the_next_of_a_kind_begins_where_the_last_one_was() {
-    let (compute, habit) = (Compute::start().unwrap(), Habit::default());
+    let (compute, habit) = (Compute::start(Arc::default()).unwrap(), Habit::default());
     assert_eq!(compute.run(computes(2), habit.clone(), of_one_that_computes_on()).await, [false, true]);
     assert_eq!(compute.run(computes(2), habit.clone(), of_one_that_computes_on()).await, [true, true]);
     // This one is short, so the one after it is looked at again.
@@ -91,7 +91,7 @@ async fn the_next_of_a_kind_begins_where_the_last_one_was() {
 
 #[tokio::test]
 async fn a_call_that_moved_has_the_timers_and_tasks_of_where_it_comes_from() {
-    let compute = Compute::start().unwrap();
+    let compute = Compute::start(Arc::default()).unwrap();
     let home = Handle::current().id();
     let call = async move {
         tokio::task::yield_now().await;
@@ -107,7 +107,7 @@ async fn a_call_that_moved_has_the_timers_and_tasks_of_where_it_comes_from() {
 /// As the rest of a stream does whose head was set there.
 #[tokio::test]
 async fn what_goes_on_here_after_a_call_that_moved_has_not_moved() {
-    let (compute, meter) = (Compute::start().unwrap(), of_one_that_computes_on());
+    let (compute, meter) = (Compute::start(Arc::default()).unwrap(), of_one_that_computes_on());
     compute.run(computes(2), Habit::default(), meter.clone()).await;
     assert!(meter.has_moved());
     let stays = meter.clone();
@@ -121,7 +121,7 @@ fn a_thread_that_is_started_from_there_to_block_is_an_ordinary_one() {
     let is_ordinary = |home: &mut Builder| {
         let home = home.enable_time().build().unwrap();
         home.block_on(async {
-            let compute = Compute::start().unwrap();
+            let compute = Compute::start(Arc::default()).unwrap();
             let call = async {
                 tokio::task::yield_now().await;
                 assert!(is_there());
@@ -139,7 +139,7 @@ fn a_thread_that_is_started_from_there_to_block_is_an_ordinary_one() {
 
 #[tokio::test]
 async fn calls_that_are_there_have_ended_when_the_threads_are_shut_down() {
-    let compute = Arc::new(Compute::start().unwrap());
+    let compute = Arc::new(Compute::start(Arc::default()).unwrap());
     let (told, ended) = std::sync::mpsc::channel();
     let call = async move {
         let _told = Told(told);
@@ -159,7 +159,7 @@ async fn calls_that_are_there_have_ended_when_the_threads_are_shut_down() {
 
 #[tokio::test]
 async fn a_call_that_is_dropped_ends_where_it_computes_and_one_that_is_stopped_has_ended() {
-    let compute = Compute::start().unwrap();
+    let compute = Compute::start(Arc::default()).unwrap();
     for is_stopped in [false, true] {
         let (told, ended) = std::sync::mpsc::channel();
         let (begun, began) = std::sync::mpsc::channel();
@@ -185,7 +185,7 @@ async fn a_call_that_is_dropped_ends_where_it_computes_and_one_that_is_stopped_h
 
 #[tokio::test]
 async fn a_call_that_did_not_move_is_gone_when_it_is_stopped() {
-    let compute = Compute::start().unwrap();
+    let compute = Compute::start(Arc::default()).unwrap();
     let (told, ended) = std::sync::mpsc::channel();
     let told = Told(told);
     let call = async move {
@@ -199,7 +199,7 @@ async fn a_call_that_did_not_move_is_gone_when_it_is_stopped() {
 
 #[tokio::test]
 async fn a_panic_there_goes_on_here() {
-    let compute = Compute::start().unwrap();
+    let compute = Compute::start(Arc::default()).unwrap();
     let call = async {
         tokio::task::yield_now().await;
         panic!("as it may");

@@ -189,7 +189,7 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn threads_that_starve_are_ordinary_ones_for_a_while() {
-        let compute = super::super::Compute::start().unwrap();
+        let compute = super::super::Compute::start(Arc::default()).unwrap();
         if !compute.is_in_background() {
             eprintln!("SKIPPED: the kernel lets no thread of this process come back from the background");
             return;
