@@ -84,6 +84,8 @@ impl<S> Strict<S> {
                 if before != Place::Body {
                     self.heads = self.heads.saturating_add(1);
                     self.life.head_ends();
+                    let head = self.held.get_mut(self.given..).unwrap_or_default();
+                    Scan::settle(head.get_mut(..bytes).unwrap_or_default());
                 }
                 self.state = State::Passing(bytes);
             }
