@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
+use http_body_util::Full;
 use jackfield_tests::{Host, Options};
 use serde_json::Value;
 
@@ -180,6 +181,27 @@ async fn trailers_pass_in_both_directions() {
     // What says where a message ends comes too late here.
     let answer = host.raw(chunked("content-length")).await;
     assert!(answer.starts_with("HTTP/1.1 400 "), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn over_http_1_a_trailer_is_sent_if_the_answer_announces_it_and_the_log_tells_of_others() {
+    let host = start("").await;
+    for version in BOTH {
+        let caller = Caller::connect(&host, version).await;
+        let mut answer =
+            caller.send("GET", "/many-trailers?n=1", &[("te", "trailers")], Full::default()).await;
+        assert_eq!(answer.text().await, "trailing\n", "{version:?}");
+        let sent = answer.trailers.as_ref().is_some_and(|trailers| trailers.contains_key("x-filler-0"));
+        assert_eq!(sent, version == Version::Http2);
+        let lost =
+            |line: &Value| line["trailer"] == "x-filler-0" && line["request-id"] == answer.request_id();
+        if version == Version::Http1 {
+            let line = host.wait_for_log("that it was not sent", lost).await;
+            assert_eq!((&line["tenant"], &line["plugin"]), (&"shop".into(), &"guest".into()), "{line}");
+        } else {
+            assert!(!host.log().iter().any(lost));
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

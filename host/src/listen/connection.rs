@@ -10,8 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use http::{HeaderValue, Request, Response, Version, header};
-use hyper::body::Incoming;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
+use hyper::body::{Body, Incoming};
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -23,11 +23,12 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::forwarded::Asking;
 use super::frames::Frames;
 use super::http1::Strict;
-use super::life::{Life, UnderWay, WatchedBody, WatchedUpload};
+use super::life::{Life, UnderWay, WatchedBody};
 use super::linger::Linger;
 use super::prefixed::{Prefixed, read_piece};
 use super::socket::Orders;
 use super::stall::StallGuard;
+use super::unread::WatchedUpload;
 use super::{Settings, Stage, gate};
 use crate::observe::Closed;
 use crate::request::{Caller, Requests};
@@ -60,6 +61,13 @@ pub(super) const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// How long a client may take to know that a connection takes no further request.
 const TIME_TO_KNOW: Duration = Duration::from_secs(3);
+
+/// How long a request goes on whose client has closed its sending side, while nothing can be sent to it. Whether it has
+/// closed the other side too shows only when something is sent: then it resets the connection.
+pub(super) const AFTER_CLIENTS_END: Duration = Duration::from_secs(5);
+
+/// How often such a connection is looked at, for that reset.
+const LOOK_FOR_RESET: Duration = Duration::from_millis(500);
 
 /// How long an HTTP/1 connection is without a request before it rests, without hyper: most connections are idle for most of
 /// their time, and hyper's buffers are most of what they weigh.
@@ -94,7 +102,7 @@ struct Service {
     requests: Arc<Requests>,
     asking: Asking,
     life: Arc<Life>,
-    rate_bytes_per_second: u64,
+    settings: Arc<Settings>,
 }
 
 impl Connection {
@@ -120,7 +128,7 @@ impl Connection {
             requests: self.requests,
             asking,
             life: life.clone(),
-            rate_bytes_per_second: rate,
+            settings: self.settings.clone(),
         });
         let service = service_fn(move |request| service.clone().serve(request));
         // Over HTTP/2 a client is told which of its requests count.
@@ -132,6 +140,7 @@ impl Connection {
             begun_in_time: None,
             last_call,
             last_call_ends: None,
+            clients_end: None,
         };
         if protocol == Protocol::Http2 {
             watch.life.is_http2.store(true, Ordering::Relaxed);
@@ -139,7 +148,7 @@ impl Connection {
             // Boxed: what is HTTP/1, or says nothing, is not to have the size of HTTP/2.
             let mut connection = Box::pin(http2().serve_connection(TokioIo::new(stream), service));
             return match watch.until_over(connection.as_mut(), &mut self.stage, None).await {
-                Over::Closed(why) => why,
+                Over::Ended(why) | Over::Closed(why) => why,
                 Over::Rests => Closed::Idle,
             };
         }
@@ -147,8 +156,15 @@ impl Connection {
         loop {
             let mut connection = http1().serve_connection(TokioIo::new(stream), service.clone());
             let over = watch.until_over(Pin::new(&mut connection), &mut self.stage, Some(REST_AFTER)).await;
-            if let Over::Closed(why) = over {
-                return why;
+            match over {
+                Over::Closed(why) => return why,
+                Over::Ended(why) => {
+                    // hyper (1.12) leaves a connection open on which an upgrade was asked for, for whoever takes it over.
+                    let mut stream = connection.into_parts().io.into_inner();
+                    let _ = timeout(LINGER.saturating_mul(2), stream.shutdown()).await;
+                    return why;
+                }
+                Over::Rests => {}
             }
             // hyper goes, with its buffers; it has read nothing of the next head, for it is given whole heads alone.
             let http1::Parts { io, read_buf, .. } = connection.into_parts();
@@ -177,27 +193,38 @@ impl Service {
         if version == Version::HTTP_2 {
             gate::join_cookies(request.headers_mut());
         }
-        let has_asked_first = request.headers().contains_key(header::EXPECT);
+        let is_last_asked_for = version != Version::HTTP_11 || closes(request.headers());
         let refusal = self.life.refusal_of(under_way.number());
         let checked = refusal.map_or_else(|| gate::check(&request), |why| Err(why.clone()));
         let is_refused = refusal.is_some();
         gate::settle_host(&mut request);
         let caller = self.asking.for_request(request.headers_mut());
-        let request = request.map(|body| WatchedUpload::new(body, &self.life));
+        let (request, unread) = WatchedUpload::of(request, &self.life, self.settings.head);
         if is_refused {
             // Of what stood there in truth nobody knows the end.
             self.life.has_unread.store(true, Ordering::Relaxed);
         }
         let mut answer = self.requests.serve(request, caller, checked).await;
-        // A client that was never told to go on may leave its body out or send it all the same (RFC 9110 §10.1.1): where
-        // the next request begins, nobody knows.
-        let is_next_unclear = has_asked_first && self.life.has_unread.load(Ordering::Relaxed);
-        let is_last = is_next_unclear || self.life.is_last.load(Ordering::Relaxed);
-        if version != Version::HTTP_2 && is_last {
+        // Of a client that was too slow no more is waited for (RFC 9110 §15.5.9).
+        let is_late = answer.status() == StatusCode::REQUEST_TIMEOUT;
+        let is_last = self.life.is_last.load(Ordering::Relaxed);
+        let is_whole = answer.body().size_hint().exact().is_some();
+        let is_kept =
+            unread.is_none_or(|unread| unread.answered(is_last || is_late || is_last_asked_for, is_whole));
+        if version != Version::HTTP_2 && (is_last || !is_kept) {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }
-        Ok(answer.map(|body| WatchedBody::new(body, under_way, version, self.rate_bytes_per_second)))
+        let rate = self.settings.rate_bytes_per_second;
+        Ok(answer.map(|body| WatchedBody::new(body, under_way, version, rate)))
     }
+}
+
+/// Whether a client says that its request is the last of its connection.
+fn closes(headers: &HeaderMap) -> bool {
+    let options = headers.get_all(header::CONNECTION).into_iter();
+    options
+        .filter_map(|value| value.to_str().ok())
+        .any(|value| value.split(',').any(|option| option.trim().eq_ignore_ascii_case("close")))
 }
 
 fn http1() -> http1::Builder {
@@ -256,11 +283,15 @@ struct Watch {
     /// How long a last request is waited for, and once there is to be no other, why not, and until when.
     last_call: Duration,
     last_call_ends: Option<(Closed, Instant)>,
+    /// When the client closed its sending side, and how much it had been sent by then.
+    clients_end: Option<(Instant, u64)>,
 }
 
 /// How watching ended.
 enum Over {
-    /// With the connection.
+    /// With the last answer.
+    Ended(Closed),
+    /// With the connection, as it stood.
     Closed(Closed),
     /// It has had no request for a while.
     Rests,
@@ -290,11 +321,13 @@ impl Watch {
     ) -> Over {
         let mut look = pin!(sleep_until(after(Instant::now(), self.tick())));
         let mut is_told = false;
+        let orders = self.life.orders.clone();
         loop {
             tokio::select! {
                 // How its requests ended is accounted for already.
-                _ended = connection.as_mut() => {
-                    return Over::Closed(self.why_it_ended());
+                ended = connection.as_mut() => {
+                    let why = self.why_it_ended();
+                    return if ended.is_ok() { Over::Ended(why) } else { Over::Closed(why) };
                 }
                 () = look.as_mut() => {
                     self.life.orders.look.store(true, Ordering::Relaxed);
@@ -321,6 +354,11 @@ impl Watch {
                         }
                         Verdict::IsCut(why) => return Over::Closed(why),
                     }
+                }
+                () = orders.client_ended() => {
+                    let now = Instant::now();
+                    self.clients_end = Some((now, self.life.written_bytes()));
+                    look.as_mut().reset(now);
                 }
                 () = told_to_stop(stages, Duration::ZERO), if !is_told => {
                     is_told = true;
@@ -380,7 +418,7 @@ impl Watch {
 
     fn verdict(&mut self, now: Instant) -> Verdict {
         let mut next = after(now, self.tick());
-        let Self { life, settings, ending, begun_in_time, last_call, last_call_ends } = self;
+        let Self { life, settings, ending, begun_in_time, last_call, last_call_ends, clients_end } = self;
         let mut is_over = |since: Instant, patience| {
             let end = after(since, patience);
             if end > now {
@@ -391,6 +429,14 @@ impl Watch {
         let takes_nothing = life.offered_since().is_some_and(|since| is_over(since, settings.write));
         if takes_nothing || life.is_stalled.load(Ordering::Relaxed) {
             return Verdict::IsCut(Closed::Stalled);
+        }
+        if let Some((since, written_before)) = *clients_end {
+            let is_sent_nothing = life.written_bytes() == written_before;
+            if is_sent_nothing && is_over(since, AFTER_CLIENTS_END) {
+                return Verdict::IsCut(Closed::Client);
+            }
+            // Only for the look that goes with it.
+            is_over(now, LOOK_FOR_RESET);
         }
         if life.head_since().is_some_and(|since| is_over(since, settings.head)) {
             let was_told = life.head_is_late.load(Ordering::Relaxed);

@@ -49,6 +49,9 @@ enum State {
     Passing(usize),
     /// So much of [`NO_REQUEST`] was handed on, and nothing else will be.
     Refusing(usize),
+    /// The client has closed its sending side. hyper (1.12) would take that for its having left, so it is told when all
+    /// that came before is answered.
+    Ended,
     /// Nothing more comes.
     Over,
 }
@@ -63,6 +66,11 @@ impl<S> Strict<S> {
     /// has its head.
     pub(super) fn is_between(&self) -> bool {
         matches!(self.state, State::Wanting) && self.scan.place() == Place::Between
+    }
+
+    /// Whether something is answered that came whole.
+    fn is_awaited(&self) -> bool {
+        self.scan.place() != Place::Body && self.heads > self.life.ended()
     }
 
     fn scan(&mut self) -> io::Result<()> {
@@ -84,6 +92,8 @@ impl<S> Strict<S> {
                 if before != Place::Body {
                     self.heads = self.heads.saturating_add(1);
                     self.life.head_ends();
+                    let head = self.held.get_mut(self.given..).unwrap_or_default();
+                    Scan::settle(head.get_mut(..bytes).unwrap_or_default());
                 }
                 self.state = State::Passing(bytes);
             }
@@ -126,7 +136,7 @@ impl<S: AsyncRead + Unpin> Strict<S> {
     /// Ready once more has come, for whoever reads next; whether it has, or the client has ended.
     pub(super) async fn more(&mut self) -> io::Result<bool> {
         future::poll_fn(|context| self.poll_more(context)).await?;
-        Ok(!matches!(self.state, State::Over))
+        Ok(!matches!(self.state, State::Ended | State::Over))
     }
 
     fn poll_more(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -137,7 +147,10 @@ impl<S: AsyncRead + Unpin> Strict<S> {
         let mut read = ReadBuf::uninit(&mut piece);
         ready!(Pin::new(&mut self.stream).poll_read(context, &mut read))?;
         if read.filled().is_empty() {
-            self.state = State::Over;
+            self.life.orders.client_ends();
+            // Nothing more comes of one that is not yet whole.
+            self.life.head_ends();
+            self.state = State::Ended;
         } else {
             self.forget();
             self.held.extend_from_slice(read.filled());
@@ -155,6 +168,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         loop {
+            let is_awaited = this.is_awaited();
             match &mut this.state {
                 State::Reading => this.scan()?,
                 State::Wanting => ready!(this.poll_more(context))?,
@@ -180,7 +194,12 @@ impl<S: AsyncRead + Unpin> AsyncRead for Strict<S> {
                     *given = given.saturating_add(bytes.len());
                     return Poll::Ready(Ok(()));
                 }
-                State::Over => return Poll::Ready(Ok(())),
+                // Whoever writes the answer comes by when it is written.
+                State::Ended if is_awaited => return Poll::Pending,
+                State::Ended | State::Over => {
+                    this.state = State::Over;
+                    return Poll::Ready(Ok(()));
+                }
             }
         }
     }
@@ -190,7 +209,12 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Strict<S> {
     writes_pass_through!();
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        if matches!(self.state, State::Ended) && !self.is_awaited() {
+            self.state = State::Over;
+            context.waker().wake_by_ref();
+        }
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

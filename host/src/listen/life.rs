@@ -12,7 +12,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::Version;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::pace::Pace;
@@ -121,6 +120,11 @@ impl Life {
         begun != ended
     }
 
+    /// How many of its requests were answered, or given up.
+    pub(super) fn ended(&self) -> u64 {
+        self.ended.load(Ordering::Acquire)
+    }
+
     /// How many requests there were yet.
     pub(super) fn begun(&self) -> u64 {
         self.begun.load(Ordering::Relaxed)
@@ -195,43 +199,6 @@ impl Drop for UnderWay {
     fn drop(&mut self) {
         self.life.took();
         self.life.ended.fetch_add(1, Ordering::Release);
-    }
-}
-
-/// A request's body, which tells when it was read to its end.
-pub(super) struct WatchedUpload {
-    body: Incoming,
-    has_unread: Arc<AtomicBool>,
-}
-
-impl WatchedUpload {
-    pub(super) fn new(body: Incoming, life: &Life) -> Self {
-        life.has_unread.store(!body.is_end_stream(), Ordering::Relaxed);
-        Self { body, has_unread: life.has_unread.clone() }
-    }
-}
-
-impl Body for WatchedUpload {
-    type Data = <Incoming as Body>::Data;
-    type Error = <Incoming as Body>::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Self::Data>, Self::Error>>> {
-        let frame = Pin::new(&mut self.body).poll_frame(context);
-        if matches!(frame, Poll::Ready(None)) || self.body.is_end_stream() {
-            self.has_unread.store(false, Ordering::Relaxed);
-        }
-        frame
-    }
-
-    fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
     }
 }
 

@@ -26,11 +26,12 @@ pub(super) struct Linger<S> {
     has_unread: Arc<AtomicBool>,
     /// Set once nothing more is sent.
     deadline: Option<Pin<Box<Sleep>>>,
+    is_over: bool,
 }
 
 impl<S> Linger<S> {
     pub(super) fn new(stream: S, patience: Duration, has_unread: Arc<AtomicBool>) -> Self {
-        Self { stream, patience, has_unread, deadline: None }
+        Self { stream, patience, has_unread, deadline: None, is_over: false }
     }
 }
 
@@ -52,12 +53,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Linger<S> {
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let Self { stream, patience, has_unread, deadline } = &mut *self;
+        let Self { stream, patience, has_unread, deadline, is_over } = &mut *self;
+        if *is_over {
+            return Poll::Ready(Ok(()));
+        }
         let deadline = match deadline {
             Some(deadline) => deadline,
             None => {
                 ready!(Pin::new(&mut *stream).poll_shutdown(context))?;
                 if !has_unread.load(Ordering::Relaxed) {
+                    *is_over = true;
                     return Poll::Ready(Ok(()));
                 }
                 deadline.insert(Box::pin(sleep(*patience)))
@@ -71,6 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Linger<S> {
                 break;
             }
         }
+        *is_over = true;
         Poll::Ready(Ok(()))
     }
 }

@@ -16,6 +16,7 @@
 //! | `gate` | what hyper lets through, and HTTP does not |
 //! | `socket`, `stall`, `linger`, `prefixed`, `layer` | the layers between hyper and the system |
 //! | `pace` | how fast a client takes its answers |
+//! | `unread` | what becomes of a body that nobody reads to its end |
 //! | `probes` | `/livez`, `/readyz`, `/metrics` |
 
 mod accept;
@@ -40,6 +41,7 @@ mod scan;
 mod socket;
 mod stall;
 mod tls;
+mod unread;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,6 +65,7 @@ pub mod bounds {
     pub use super::connection::{MAX_HEAD_BYTES, MAX_HEAD_FIELDS};
     pub use super::frames::{CONTROL_FRAMES_PER_SECOND, MAX_CONTROL_FRAMES};
     pub use super::gate::MAX_TARGET_BYTES;
+    pub use super::unread::MAX_DRAINED_BYTES;
 }
 
 /// What the operator decides of this room.

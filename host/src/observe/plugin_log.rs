@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use http::HeaderName;
+
 use super::{Entry, Level, Log, PluginMetrics};
 
 /// The log of one call.
@@ -35,6 +37,15 @@ impl PluginLog {
     /// Why the host could not do what it asked; the plugin was told less.
     pub fn host_call_failed(&self, reason: &str) {
         self.send(self.entry(Level::Warn, "a host call of the plugin failed").field("reason", reason));
+    }
+
+    /// Trailers of its answer that are not sent over HTTP/1.1. Each answer may have some, so only those are told who ask.
+    pub fn trailers_not_announced<'a>(&self, names: impl Iterator<Item = &'a HeaderName>) {
+        for name in names {
+            let entry = self
+                .entry(Level::Debug, "a trailer was not sent: the answer's `trailer` field does not name it");
+            self.send(entry.field("trailer", name.as_str()));
+        }
     }
 
     /// How it failed when its answer had been taken to the last byte: nobody is there to be told.

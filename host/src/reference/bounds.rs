@@ -182,6 +182,15 @@ fn of_messages() -> Vec<Row> {
             broken_by: &["gate::what_is_not_clear_http_is_refused_with_a_problem_and_a_log_line"],
         },
         Row {
+            name: "drained bytes",
+            of: "bytes of a request's body that nobody reads and that are taken all the same, so that its HTTP/1 connection is kept",
+            most: Amount::Text(format!("{} KiB", listen::MAX_DRAINED_BYTES >> 10)),
+            over: "the answer says `connection: close`, and the connection is closed in two steps",
+            answer: "",
+            held_in: "listen/unread.rs",
+            broken_by: &["early::a_client_that_keeps_its_connection_loses_no_request_behind_an_early_answer"],
+        },
+        Row {
             name: "control frames",
             of: "frames of an HTTP/2 client beside requests and their bodies: PING, SETTINGS, RST_STREAM, WINDOW_UPDATE and the like; four more are allowed for each frame of data that it is sent, two for each answer",
             most: Amount::Text(format!(

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::Response;
+use http::{Response, Version};
 use http_body::Body;
 use tokio::time::Instant;
 
@@ -36,6 +36,9 @@ pub(super) struct Admitted<'a> {
     pub(super) head: Arc<RequestHead>,
     /// None while a caller's bytes are waited for.
     pub(super) place: Option<Arc<Place>>,
+    pub(super) version: Version,
+    /// Whether its caller sends its body only when told to go on, and can be told.
+    pub(super) asks_first: bool,
     /// When `wall` of the route's plugin ends.
     pub(super) deadline: Instant,
     /// What its calls have used.
@@ -192,6 +195,7 @@ impl Requests {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
         let plugin = &request.chain.plugin;
+        let asks_first = request.asks_first && !body.is_end_stream();
         let (upload, watch) = Upload::new(body, plugin.limits.request_body, self.settings)?;
         let asked = Asked::by(&request.head);
         let running = self.begin(plugin, Plug::Handler, request.deadline, request.held(), None).await?;
@@ -217,6 +221,11 @@ impl Requests {
                 running.end(Called { result: Err(error), cpu }, |answer: Infallible| match answer {})
             }
             Ok(Answer::Whole { response, trailers }) => {
+                if let Some(trailers) = trailers.as_ref().filter(|_| request.version != Version::HTTP_2) {
+                    let announced = message::announced_trailers(response.headers());
+                    let lost = trailers.keys().filter(|name| !announced.contains(name));
+                    self.plugin_log(plugin, &request.context).trailers_not_announced(lost);
+                }
                 let ended = Called { result: Ok(response), cpu };
                 running.end(ended, |answer| message::streamed_whole(&plugin.limits, asked, answer, trailers))
             }
@@ -234,7 +243,10 @@ impl Requests {
                 let log = self.plugin_log(plugin, &request.context);
                 let (turns, sandbox) = (self.capacity.turns.clone(), self.sandbox.clone());
                 let going = Going { rest, running, turns, sandbox };
-                let body = StreamedBody::begin(body, going, log, &head.headers, watch);
+                let mut body = StreamedBody::begin(body, going, log, &head.headers, request.version, watch);
+                if asks_first {
+                    body.until_asked_for().await;
+                }
                 Ok(Response::from_parts(head, body.into()))
             }
         }

@@ -288,6 +288,15 @@ fn well_placed(mut trailers: HeaderMap) -> HeaderMap {
     trailers
 }
 
+/// The trailers that a head announces. hyper (1.12) sends no others over HTTP/1.1.
+pub(super) fn announced_trailers(headers: &HeaderMap) -> Vec<HeaderName> {
+    let values = headers.get_all(header::TRAILER).into_iter().filter_map(|value| value.to_str().ok());
+    values
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| HeaderName::try_from(name.trim()).ok())
+        .collect()
+}
+
 /// The head of an answer as a response filter sees it.
 pub(super) fn response_head<B>(response: &Response<B>) -> ResponseHead {
     let headers = response.headers().iter();

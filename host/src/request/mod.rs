@@ -25,7 +25,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response};
+use http::{HeaderValue, Method, Request, Response, Version, header};
 use http_body::Body;
 
 pub use account::Ledger;
@@ -192,6 +192,8 @@ impl Requests {
                 captures: captures.into_pairs(),
             }),
             head: Arc::new(message::request_head(&head, &method)),
+            version: head.version,
+            asks_first: head.version == Version::HTTP_11 && head.headers.contains_key(header::EXPECT),
             place: Some(Arc::new(place)),
             deadline,
             cpu: Duration::ZERO,

@@ -2,23 +2,29 @@
 //!
 //! The guest's task holds its permits until the instance is gone and the body has come to an end, of which it
 //! is told by a [`Verdict`]: when the body is whole, the guest may finish what it does within `stream`; when it
-//! is broken off, or dropped because its caller hung up, the guest is stopped.
+//! is broken off, or dropped because its caller hung up, the guest is stopped. A fault of the request's body breaks it
+//! off, whatever the guest makes of that.
 
+use std::collections::VecDeque;
+use std::future;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http::header;
+use http::{HeaderName, Version, header};
 use http_body::{Body, Frame};
 use tokio::sync::oneshot;
+use tokio::task::yield_now;
+use tokio::time::timeout;
 
 use super::call::{Running, Streaming, reading};
 use super::error::{AdmissionError, AnswerError, MessageError, PluginError, RequestError};
 use super::message;
 use super::upload::UploadWatch;
 use crate::observe::PluginLog;
-use crate::sandbox::{Called, GuestBody, Rest, Sandbox};
+use crate::sandbox::{BodyFault, Called, GuestBody, Rest, Sandbox};
 use crate::snapshot::Plugin;
 use crate::tenant::Turns;
 
@@ -29,7 +35,13 @@ pub(super) struct StreamedBody {
     verdict: oneshot::Sender<Verdict>,
     upload: UploadWatch,
     streaming: Streaming,
+    log: PluginLog,
+    /// The trailers that the head names, where no others are sent.
+    announced: Option<Vec<HeaderName>>,
+    faulted: Pin<Box<dyn Future<Output = BodyFault> + Send>>,
     revision_ended: Pin<Box<dyn Future<Output = ()> + Send>>,
+    /// What came of it before its head was sent.
+    ahead: VecDeque<Option<Piece>>,
     /// What the head stated.
     stated_bytes: Option<u64>,
     sent_bytes: u64,
@@ -37,6 +49,17 @@ pub(super) struct StreamedBody {
     /// when a body fails: so a failure waits once.
     failed: Option<RequestError>,
 }
+
+/// A piece of a body, or how it failed.
+type Piece = Result<Frame<Bytes>, RequestError>;
+
+/// How long a head waits for its plugin to ask for the body that its caller sends only when told to go on: once it is
+/// sent, nothing can tell the caller so (RFC 9110 §15.2). It is the patience of most callers, who then send it unasked.
+const HEAD_WAITS: Duration = Duration::from_secs(1);
+
+/// How much of an answer is taken from its plugin meanwhile.
+const MAX_PIECES_AHEAD: usize = 16;
+const MAX_BYTES_AHEAD: u64 = 64 << 10;
 
 /// What became of a body.
 enum Verdict {
@@ -63,23 +86,56 @@ impl StreamedBody {
         going: Going,
         log: PluginLog,
         headers: &http::HeaderMap,
+        version: Version,
         upload: UploadWatch,
     ) -> Self {
         let streaming = going.running.streaming();
         let (verdict, told) = oneshot::channel();
         // It ends by itself: with its guest, or when it is told.
         let revision = going.running.revision().clone();
-        drop(tokio::spawn(go_on(going, log, told)));
+        let watched = upload.clone();
+        drop(tokio::spawn(go_on(going, log.clone(), told)));
         Self {
             body,
             verdict,
             upload,
             streaming,
+            log,
+            announced: (version != Version::HTTP_2).then(|| message::announced_trailers(headers)),
+            faulted: Box::pin(async move { watched.fault().await }),
+            ahead: VecDeque::new(),
             revision_ended: Box::pin(async move { revision.ended().await }),
             stated_bytes: headers.get(header::CONTENT_LENGTH).and_then(message::length),
             sent_bytes: 0,
             failed: None,
         }
+    }
+
+    /// Ready once the head may be sent to a caller that waits to be told to go on. A plugin may write something, and wait
+    /// until it is taken, before it asks for the request's body.
+    pub(super) async fn until_asked_for(&mut self) {
+        let upload = self.upload.clone();
+        let take_pieces = async {
+            while self.ahead.len() < MAX_PIECES_AHEAD && self.sent_bytes < MAX_BYTES_AHEAD {
+                let piece = future::poll_fn(|context| self.poll_next(context)).await;
+                let is_last = !matches!(piece, Some(Ok(_)));
+                self.ahead.push_back(piece);
+                if is_last {
+                    break;
+                }
+            }
+            future::pending::<()>().await;
+        };
+        let asked_for = async {
+            tokio::select! {
+                () = upload.decided() => {}
+                () = take_pieces => {}
+            }
+        };
+        // Else it is sent as it is.
+        let _ = timeout(HEAD_WAITS, asked_for).await;
+        // hyper looks for a body that is asked for before it looks for a head that is there, each time that it is polled.
+        yield_now().await;
     }
 
     /// Whose it is.
@@ -94,12 +150,12 @@ impl StreamedBody {
 
     /// Whether there is nothing in it.
     pub(super) fn is_empty(&self) -> bool {
-        self.body.is_end_stream() || self.stated_bytes == Some(0)
+        self.ahead.is_empty() && (self.body.is_end_stream() || self.stated_bytes == Some(0))
     }
 
     /// Whether all that the head stated was given.
     pub(super) fn has_its_length(&self) -> bool {
-        self.stated_bytes == Some(self.sent_bytes)
+        self.ahead.is_empty() && self.stated_bytes == Some(self.sent_bytes)
     }
 
     /// Lets the guest finish what it still does: all of its body was taken.
@@ -122,14 +178,15 @@ impl StreamedBody {
     }
 
     /// The next piece of it.
-    pub(super) fn poll_frame(
-        &mut self,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, RequestError>>> {
+    pub(super) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Piece>> {
         if let Some(error) = self.failed.take() {
             return Poll::Ready(Some(Err(error)));
         }
-        match self.poll_next(context) {
+        let piece = match self.ahead.pop_front() {
+            Some(piece) => Poll::Ready(piece),
+            None => self.poll_next(context),
+        };
+        match piece {
             Poll::Ready(Some(Err(error))) => {
                 self.failed = Some(error);
                 context.waker().wake_by_ref();
@@ -139,9 +196,13 @@ impl StreamedBody {
         }
     }
 
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, RequestError>>> {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Piece>> {
         if self.revision_ended.as_mut().poll(context).is_ready() {
             return Poll::Ready(Some(Err(AdmissionError::Draining.into())));
+        }
+        // A plugin that cannot read on what it was asked cannot answer on either.
+        if let Poll::Ready(fault) = self.faulted.as_mut().poll(context) {
+            return Poll::Ready(Some(Err(MessageError::from(fault).into())));
         }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         let checked = match frame {
@@ -149,17 +210,15 @@ impl StreamedBody {
             Some(Err(error)) => Err(PluginError::Call(error)),
             None => self.check_length().map(|()| None),
         };
-        let frame = checked.map_err(|error| match self.upload.fault_so_far() {
-            // A plugin that cannot read on what it was asked cannot answer on either.
-            Some(fault) => MessageError::from(fault).into(),
-            None => error.into(),
-        });
-        Poll::Ready(frame.transpose())
+        Poll::Ready(checked.map_err(RequestError::from).transpose())
     }
 
     fn check(&mut self, frame: &Frame<Bytes>) -> Result<(), PluginError> {
         if let Some(trailers) = frame.trailers_ref() {
             message::check_fields(trailers).map_err(PluginError::Answer)?;
+            if let Some(announced) = &self.announced {
+                self.log.trailers_not_announced(trailers.keys().filter(|name| !announced.contains(name)));
+            }
         }
         let Some(data) = frame.data_ref() else { return self.check_length() };
         let length = u64::try_from(data.len()).unwrap_or(u64::MAX);

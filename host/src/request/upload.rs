@@ -35,6 +35,7 @@ pub(super) struct Upload<B> {
     taken_bytes: u64,
     /// Set while a piece is waited for.
     deadline: Option<Pin<Box<Sleep>>>,
+    is_begun: bool,
     is_over: bool,
     watch: UploadWatch,
 }
@@ -47,6 +48,7 @@ pub(super) struct UploadWatch(Arc<State>);
 struct State {
     seen: Mutex<Seen>,
     faulted: Notify,
+    decided: Notify,
 }
 
 #[derive(Default)]
@@ -54,6 +56,8 @@ struct Seen {
     waited: Duration,
     waiting: Option<Waiting>,
     fault: Option<BodyFault>,
+    /// Whether the plugin has asked for it, or let go of it.
+    is_decided: bool,
 }
 
 struct Waiting {
@@ -85,6 +89,7 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
             settings,
             taken_bytes: 0,
             deadline: None,
+            is_begun: false,
             is_over: false,
             watch: watch.clone(),
         };
@@ -135,7 +140,12 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Upload<B> {
         if this.is_over {
             return Poll::Ready(None);
         }
-        let frame = match Pin::new(&mut this.body).poll_frame(context) {
+        let polled = Pin::new(&mut this.body).poll_frame(context);
+        if !std::mem::replace(&mut this.is_begun, true) {
+            // Behind the body's own being asked, by which its client is told to go on.
+            this.watch.decide();
+        }
+        let frame = match polled {
             Poll::Pending => match this.wait(context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(fault) => Some(Err(fault)),
@@ -192,6 +202,22 @@ impl UploadWatch {
         self.seen().fault
     }
 
+    /// Ready once the plugin has asked for the body, or has let go of it.
+    pub(super) async fn decided(&self) {
+        loop {
+            let decided = self.0.decided.notified();
+            if self.seen().is_decided {
+                return;
+            }
+            decided.await;
+        }
+    }
+
+    fn decide(&self) {
+        self.seen().is_decided = true;
+        self.0.decided.notify_waiters();
+    }
+
     fn waited(&self) -> Duration {
         let seen = self.seen();
         seen.waited.saturating_add(seen.waiting.as_ref().map(Waiting::so_far).unwrap_or_default())
@@ -222,6 +248,7 @@ impl UploadWatch {
 impl<B> Drop for Upload<B> {
     fn drop(&mut self) {
         self.watch.end_waiting();
+        self.watch.decide();
     }
 }
 

@@ -42,14 +42,17 @@ fn lines() -> Vec<Case> {
         refused("9112 §2.3", "version 2.0", line("GET /echo HTTP/2.0"), 505, "version"),
         refused("9112 §2.3", "version 3.0", line("GET /echo HTTP/3.0"), 505, "version"),
         refused("9112 §2.3", "version 0.9", line("GET /echo HTTP/0.9"), 505, "version"),
-        refused(
+        taken("9110 §2.5", "version 1.2, to be taken as 1.1", line("GET /echo HTTP/1.2"), "HTTP/1.1 200 OK"),
+        taken(
             "9110 §2.5",
-            "version 1.2, which is to be taken as 1.1 and does not exist",
-            line("GET /echo HTTP/1.2"),
-            505,
-            "version",
-        )
-        .free(),
+            "version 1.9, with a body in chunks",
+            message(
+                "POST /echo HTTP/1.9\r\nhost: shop.example",
+                "transfer-encoding: chunked",
+                "5\r\nhello\r\n0\r\n\r\n",
+            ),
+            "body-bytes=5\nhello",
+        ),
         malformed("9112 §2.3", "`http/1.1`", line("GET /echo http/1.1")),
         malformed("9112 §2.3", "version 1.10", line("GET /echo HTTP/1.10")),
         malformed("9112 §3", "no version, as in HTTP/0.9", "GET /echo\r\n"),

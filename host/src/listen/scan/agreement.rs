@@ -27,8 +27,11 @@ pub(super) fn check(bytes: &[u8]) {
     for piece_bytes in [1, 2, 3, 7, 61] {
         assert_eq!(read(bytes, piece_bytes), whole, "in pieces of {piece_bytes}: {}", bytes.escape_ascii());
     }
+    let mut settled = bytes.to_vec();
     for head in &whole.heads {
-        check_head(&bytes[head.clone()]);
+        let head = &mut settled[head.clone()];
+        Scan::settle(head);
+        check_head(head);
     }
     for message in &whole.messages {
         check_body(&bytes[message.head.clone()], &bytes[message.body.clone()]);

@@ -111,6 +111,11 @@ impl Scan {
         }
     }
 
+    /// Makes a head that was passed one that hyper reads, too.
+    pub(super) fn settle(head: &mut [u8]) {
+        request_line::settle_version(head);
+    }
+
     /// Where it is, after what was passed and what was looked at.
     pub(super) fn place(&self) -> Place {
         match &self.state {

@@ -14,7 +14,7 @@ pub(super) const MAX_METHOD_BYTES: usize = 32;
 pub(super) enum Version {
     /// 1.0: without chunks, and `Host` may be missing.
     Http10,
-    /// 1.1.
+    /// 1.1, and any later minor version: it is to be answered as the latest that is spoken (RFC 9110 §2.5).
     Http11,
 }
 
@@ -86,10 +86,20 @@ fn split_target(rest: &[u8]) -> Result<(&[u8], Option<&[u8]>), MessageError> {
 
 fn parse_version(version: &[u8]) -> Result<Version, MessageError> {
     match version {
-        b"HTTP/1.1" => Ok(Version::Http11),
         b"HTTP/1.0" => Ok(Version::Http10),
+        [b'H', b'T', b'T', b'P', b'/', b'1', b'.', b'1'..=b'9'] => Ok(Version::Http11),
         [b'H', b'T', b'T', b'P', b'/', b'0'..=b'9', b'.', b'0'..=b'9'] => Err(MessageError::Version),
         _ => Err(NO_VERSION_AT_END),
+    }
+}
+
+/// Says 1.1 where a head that was passed says a later minor version: httparse (1.10) knows none.
+pub(super) fn settle_version(head: &mut [u8]) {
+    let line = if head.starts_with(b"\r\n") { 2 } else { 0 };
+    let end = head.get(line..).and_then(|head| memchr(b'\r', head));
+    let digit = end.and_then(|end| line.checked_add(end)?.checked_sub(1));
+    if let Some(digit @ b'2'..=b'9') = digit.and_then(|digit| head.get_mut(digit)) {
+        *digit = b'1';
     }
 }
 

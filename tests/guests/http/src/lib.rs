@@ -88,6 +88,7 @@ impl wasip2::exports::http::incoming_handler::Guest for Http {
             "/look-away" => uploads::look_away(reply, &Upload::of(&request), &query),
             "/read-some" => uploads::read_some(reply, Upload::of(&request), &query),
             "/early" => uploads::early(reply),
+            "/shrug" => uploads::shrug(reply, &Upload::of(&request), &query),
             "/early-then-read" => uploads::early_then_read(reply, Upload::of(&request)),
             "/request-trailers" => uploads::trailers(reply, Upload::of(&request)),
 

@@ -89,6 +89,16 @@ pub(crate) fn early_then_read(reply: Reply, upload: Upload) {
     }
 }
 
+/// The head at once; after so many `ms` the body is read. That it breaks off is ignored, and the answer finished.
+pub(crate) fn shrug(reply: Reply, upload: &Upload, query: &Query) {
+    let body = reply.head(200, &[("content-type", "text/plain")]);
+    wait(Duration::from_millis(query.number("ms", 0)));
+    while let Ok(Some(piece)) = upload.read(PIECE_BYTES) {
+        let _ = body.write(&piece);
+    }
+    let _ = body.finish(None);
+}
+
 /// The request's trailers as JSON; `null` if it has none.
 pub(crate) fn trailers(reply: Reply, upload: Upload) {
     let read = upload.count();
