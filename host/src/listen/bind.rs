@@ -139,7 +139,9 @@ fn tcp_hint(address: SocketAddr, reason: &io::Error, others: &[Address]) -> Stri
     let port = address.port();
     match Errno::from_io_error(reason) {
         Some(Errno::ADDRINUSE) => match others.iter().find(|other| other.overlaps(address)) {
-            Some(other) => format!("; this host listens on {other} already, which takes in this address"),
+            Some(other) => {
+                format!("; this host listens on {other} already, and the two overlap: keep one in [host]")
+            }
             None => format!(
                 "; port {port} is taken, at this address or at every one: `ss -ltnp` shows by whom; choose \
                  another in [host], or end what has it"
@@ -192,7 +194,7 @@ fn of_the_process(reason: Option<Errno>) -> &'static str {
 }
 
 impl Address {
-    /// Whether a socket here takes `address` in.
+    /// Whether there cannot be a socket here and one at `address`.
     fn overlaps(&self, address: SocketAddr) -> bool {
         let Self::Tcp(own) = self else { return false };
         let is_same_family = own.is_ipv4() == address.is_ipv4();
