@@ -230,6 +230,7 @@ impl RequestError {
 
     /// The problem document's type, status and title.
     pub(super) fn problem(&self) -> Problem {
+                | CallError::GaveUp { .. }
         let problem = |status: StatusCode, name, title| Problem { name, status, title, retry_after: None };
         match self {
             Self::Message(error) => match error {
@@ -328,6 +329,7 @@ impl RequestError {
                     problem(StatusCode::INTERNAL_SERVER_ERROR, "plugin-failed", "The plugin could not be run")
                 }
             },
+                | CallError::GaveUp { .. }
             Self::Plugin(PluginError::Answer(_)) => PLUGIN_ANSWER,
             Self::Plugin(PluginError::BodyTooLarge { .. }) => RESPONSE_BODY,
         }
