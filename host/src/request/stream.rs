@@ -13,7 +13,7 @@ use http::header;
 use http_body::{Body, Frame};
 use tokio::sync::oneshot;
 
-use super::call::{Running, Streaming, reading};
+use super::call::{Running, reading};
 use super::error::{AdmissionError, AnswerError, MessageError, PluginError, RequestError};
 use super::message;
 use super::upload::UploadWatch;
@@ -28,7 +28,7 @@ pub(super) struct StreamedBody {
     /// Dropped without a word if nobody reads on.
     verdict: oneshot::Sender<Verdict>,
     upload: UploadWatch,
-    streaming: Streaming,
+    plugin: Arc<Plugin>,
     revision_ended: Pin<Box<dyn Future<Output = ()> + Send>>,
     /// What the head stated.
     stated_bytes: Option<u64>,
@@ -65,7 +65,7 @@ impl StreamedBody {
         headers: &http::HeaderMap,
         upload: UploadWatch,
     ) -> Self {
-        let streaming = going.running.streaming();
+        let plugin = going.running.plugin().clone();
         let (verdict, told) = oneshot::channel();
         // It ends by itself: with its guest, or when it is told.
         let revision = going.running.revision().clone();
@@ -74,7 +74,7 @@ impl StreamedBody {
             body,
             verdict,
             upload,
-            streaming,
+            plugin,
             revision_ended: Box::pin(async move { revision.ended().await }),
             stated_bytes: headers.get(header::CONTENT_LENGTH).and_then(message::length),
             sent_bytes: 0,
@@ -84,12 +84,7 @@ impl StreamedBody {
 
     /// Whose it is.
     pub(super) fn plugin(&self) -> &Plugin {
-        self.streaming.plugin()
-    }
-
-    /// The call that gives it.
-    pub(super) fn streaming(&self) -> Streaming {
-        self.streaming.clone()
+        &self.plugin
     }
 
     /// Whether there is nothing in it.
@@ -223,7 +218,7 @@ async fn go_on(going: Going, log: PluginLog, mut told: oneshot::Receiver<Verdict
             running.end(Called { result: Ok(()), cpu }, |()| Err(error)).or(Ok(()))
         }
         None => {
-            running.cancelled(cpu);
+            drop(running);
             Ok(())
         }
     };
