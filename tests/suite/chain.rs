@@ -144,6 +144,123 @@ async fn what_the_host_answers_for_a_failed_plugin_goes_back_through_the_filters
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_host_answers_itself_passes_the_filters_of_the_routes_that_it_answers_for() {
+    let filters = [
+        ("cors", "tag"),
+        ("limit", "tag"),
+        ("auth", "tag"),
+        ("see", "see"),
+        ("deny", "deny"),
+        ("trap", "trap"),
+    ];
+    let mut site = String::from(
+        "[tenants.shop]\nhosts = [\"*\"]\n[tenants.shop.plugins.plugin]\ncomponent = \"guest_misbehave.wasm\"\n",
+    );
+    for (name, mode) in filters {
+        site += &format!(
+            "[tenants.shop.plugins.{name}]\ncomponent = \"guest_filters.wasm\"\n\
+             config = {{ name = \"{name}\", mode = \"{mode}\" }}\n"
+        );
+    }
+    for (path, method, filters) in [
+        ("/page", "GET", &["cors", "limit"][..]),
+        ("/page", "POST", &["cors", "auth"]),
+        ("/seen/{id}", "GET", &["see"]),
+        ("/denied", "GET", &["cors", "deny"]),
+        ("/broken", "GET", &["cors", "trap"]),
+        ("/plain", "GET", &[]),
+    ] {
+        site += &format!(
+            "[[tenants.shop.routes]]\npath = \"{path}\"\nmethods = [\"{method}\"]\nfilters = {filters:?}\n\
+             plugin = \"plugin\"\n"
+        );
+    }
+    let host = Host::start(&site).await;
+    let preflight = async |path: &str, method: &str| {
+        let request = host.request("OPTIONS", path).header("origin", "https://b.example");
+        request.header("access-control-request-method", method).send().await
+    };
+    let back = |names: &[&'static str]| (names.to_vec(), names.to_vec());
+
+    // A preflight passes the filters of the route that it asks about; what it asks for may be HEAD.
+    for (method, names) in [
+        ("GET", &["limit", "cors"][..]),
+        ("HEAD", &["limit", "cors"]),
+        ("POST", &["auth", "cors"]),
+        // No route takes this one: the filters that all of them begin with.
+        ("DELETE", &["cors"]),
+    ] {
+        let answer = preflight("/page", method).await;
+        assert_eq!(came_back_through(answer.expect(204)), back(names), "{method}");
+        assert_eq!(answer.header("allow"), Some("GET, HEAD, OPTIONS, POST"));
+    }
+    let options = host.request("OPTIONS", "/page").send().await;
+    assert_eq!(came_back_through(options.expect(204)), back(&["cors"]));
+    let refused = host.request("DELETE", "/page").body("unread").send().await;
+    assert_eq!(came_back_through(refused.expect_problem(405, "method")), back(&["cors"]));
+    assert_eq!(refused.header("allow"), Some("GET, HEAD, OPTIONS, POST"));
+    let line = host.access_line(refused.request_id()).await;
+    assert_eq!(
+        (&line["problem"], &line["blame"], line.get("plugin")),
+        (&"method".into(), &"client".into(), None)
+    );
+    assert!(line["cpu-ms"].as_f64().is_some_and(|cpu| cpu > 0.0), "{line}");
+
+    // They see what was asked, and what is answered.
+    let seen = host.request("PUT", "/seen/7").header("x-mine", "1").send().await;
+    let told = seen.expect_problem(405, "method").header("x-seen").unwrap_or_default();
+    assert!(told.starts_with("405 ") && told.contains("allow") && told.contains("x-mine"), "{seen}");
+    // One may answer itself, and one that fails fails the request.
+    let denied = preflight("/denied", "GET").await;
+    assert_eq!(denied.expect(403).text(), "denied by deny\n");
+    let broken = host.request("POST", "/broken").send().await;
+    broken.expect_problem(500, "plugin-failed");
+    assert_eq!(came_back_through(&broken), back(&[]));
+    assert_eq!(calls(&host, "plugin", "handler"), 0.0);
+
+    // Where nothing is, no filter stands.
+    assert_eq!(came_back_through(preflight("/plain", "GET").await.expect(204)), back(&[]));
+    assert_eq!(came_back_through(host.get("/nowhere").await.expect_problem(404, "no-route")), back(&[]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_filter_runs_for_a_request_that_its_tenant_has_no_place_for_any_more() {
+    let site = site(&[("tags", &["first", "second"]), ("none", &[])])
+        + "[tenants.shop.quota]\nconcurrency = 1\nqueue = 0\n";
+    let host = Host::start(&site).await;
+    let in_flight = r#"jackfield_calls_in_flight{tenant="shop",plugin="plugin"}"#;
+    let idle = async || host.metric("jackfield_tenant_requests_in_flight{tenant=\"shop\"}") == 0.0;
+    for (is_full, status, chain) in [(true, "503", 0.0), (false, "413", 1.0)] {
+        let mut upload = TcpStream::connect(host.address()).await.unwrap();
+        let head = "POST /echo HTTP/1.1\r\nhost: a.example\r\nx-case: tags\r\nconnection: close\r\n\
+                    transfer-encoding: chunked\r\n\r\n";
+        let asked = calls(&host, "second", "request-filter");
+        upload.write_all(head.as_bytes()).await.unwrap();
+        // It has passed the filters, and has no place while its body is waited for.
+        let waits = async || calls(&host, "second", "request-filter") > asked && idle().await;
+        host.wait_until("the upload waits for its body", waits).await;
+        let mut other = TcpStream::connect(host.address()).await.unwrap();
+        if is_full {
+            let request = "GET /sleep?ms=20000 HTTP/1.1\r\nhost: a.example\r\nx-case: none\r\n\r\n";
+            other.write_all(request.as_bytes()).await.unwrap();
+            host.wait_until("another has the place", async || host.metric(in_flight) == 1.0).await;
+        }
+        // More than the plugin takes.
+        let chunk = format!("200000\r\n{}\r\n", "x".repeat(0x20_0000));
+        let _ = upload.write_all(chunk.as_bytes()).await;
+        let mut answer = vec![0; 4096];
+        let read = tokio::time::timeout(jackfield_tests::PATIENCE, upload.read(&mut answer));
+        answer.truncate(read.await.unwrap().unwrap());
+        let answer = String::from_utf8_lossy(&answer).into_owned();
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+        assert_eq!(answer.matches("x-chain: ").count() > 0, chain > 0.0, "{answer}");
+        assert_eq!(calls(&host, "second", "response-filter"), chain, "{answer}");
+        drop((upload, other));
+        host.wait_until("nobody is left", idle).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_that_is_full_is_answered_for_through_its_filters() {
     let site = site(&[("tags", &["first", "second"]), ("none", &[])]);
     let site = site.replace("request-body = \"1MiB\"", "concurrency = 1, queue = 0");

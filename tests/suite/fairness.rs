@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use jackfield_tests::{Host, Options, PATIENCE, Process, raw, site_folder, together};
 
+use crate::limits::failure;
 use crate::streaming::client::{Caller, Version};
 
 /// A tenant whose every path is the misbehaving guest's.
@@ -261,9 +262,19 @@ async fn filters_that_sleep_behind_one_tenants_streams_leave_room_for_those_of_o
         }
         assert!(of_the_filter("in_flight") >= 1.0, "the quiet tenant was not served beside the sleepers");
     };
-    // The sleepers' callers hang up when the quiet tenant's are served.
+    // One more of the sleepers is told whose part of them is taken: no other tenant's, and not the host's.
+    let refused = async {
+        quiet.await;
+        let refused = ask("asleep").await;
+        let detail = refused.expect_problem(503, "queue").json()["detail"].to_string();
+        assert!(detail.contains("The site has"), "{detail}");
+        let why = failure(&host, &refused);
+        assert_eq!(why["blame"], "quota", "{why}");
+        assert!(why["error"].as_str().unwrap().contains("part of the slots"), "{why}");
+    };
+    // The sleepers' callers hang up when the others have their answers.
     tokio::select! {
         _ = sleepers => panic!("a filter that sleeps for an hour let an answer pass"),
-        () = quiet => {}
+        () = refused => {}
     }
 }

@@ -165,7 +165,10 @@ async fn waiting_in_a_queue_counts_into_wall() {
     )
     .await;
     let held = a_call_under_way(&host, "/sleep?ms=60000", IN_FLIGHT).await;
-    host.get("/ok").await.expect_problem(504, "wall");
+    // It was never called, so it is not the plugin that took too long.
+    let refused = host.get("/ok").await;
+    assert!(refused.expect_problem(503, "queue").header("retry-after").is_some(), "{refused}");
+    assert_eq!(failure(&host, &refused)["blame"], "quota");
     assert!(!host.metrics().contains(r#"calls_total{tenant="shop",plugin="hasty""#), "it was never called");
     drop(held);
     host.wait_until("the place is free again", async || host.metric(IN_FLIGHT) == 0.0).await;
@@ -416,6 +419,43 @@ async fn nobody_waits_for_a_plugin_longer_than_queue_wait() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_request_that_has_waited_for_its_tenant_does_not_wait_as_long_again_for_its_plugin() {
+    let site = r#"
+        [tenants.shop]
+        hosts = ["*"]
+        [tenants.shop.quota]
+        concurrency = 2
+        queue-wait = "2s"
+        [tenants.shop.plugins.guest]
+        component = "guest_misbehave.wasm"
+        limits = { concurrency = 1, queue-wait = "2s" }
+        [tenants.shop.plugins.other]
+        component = "guest_misbehave.wasm"
+        [[tenants.shop.routes]]
+        path = "/{*rest}"
+        plugin = "guest"
+        [[tenants.shop.routes]]
+        path = "/{*rest}"
+        headers = { x-plugin = "other" }
+        plugin = "other"
+    "#;
+    let host = Host::start(site).await;
+    let _held = a_call_under_way(&host, "/sleep?ms=60000", IN_FLIGHT).await;
+    let other = async { host.request("GET", "/sleep?ms=400").header("x-plugin", "other").send().await };
+    let refused = async {
+        let others = r#"jackfield_calls_in_flight{tenant="shop",plugin="other"}"#;
+        host.wait_until("the tenant is full", async || host.metric(others) == 1.0).await;
+        host.get("/ok").await
+    };
+    let (other, refused) = tokio::join!(other, refused);
+    other.expect(200);
+    let detail = refused.expect_problem(503, "queue").json()["detail"].to_string();
+    assert!(detail.contains("What answers at this path"), "{detail}");
+    let why = failure(&host, &refused)["error"].to_string();
+    assert!(why.contains("in other queues") && !why.contains("within 2s"), "{why}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_tenants_quota_counts_all_its_plugins_together_and_nobody_elses() {
     let tenant = |name: &str, quota: &str| {
         format!(
@@ -457,6 +497,7 @@ async fn a_tenants_quota_counts_all_its_plugins_together_and_nobody_elses() {
         let why = failure(&host, &refused);
         assert_eq!(why["blame"], "quota");
         assert!(why["error"].as_str().unwrap().contains("tenant"), "{why}");
+        assert!(refused.json()["detail"].to_string().contains("The site has"), "{refused}");
     }
     ask("free").await.expect(200);
     drop(held);
@@ -472,6 +513,7 @@ async fn at_the_hosts_concurrency_the_host_is_to_blame() {
     refused.expect_problem(503, "queue");
     assert_eq!(refused.header("retry-after"), Some("1"));
     assert_eq!(failure(&host, &refused)["blame"], "host");
+    assert!(refused.json()["detail"].to_string().contains("The host has"), "{refused}");
     drop(held);
     host.wait_until("the slot is free again", async || host.metric(IN_FLIGHT) == 0.0).await;
     host.get("/ok").await.expect(200);

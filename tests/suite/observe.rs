@@ -137,6 +137,14 @@ async fn a_caller_who_hangs_up_has_a_line_too() {
     let gone = r#"jackfield_requests_total{tenant="shop",plugin="books",status="499",blame="client"}"#;
     assert_eq!(host.metric(gone), 1.0, "{}", host.metrics());
 
+    // What its filter had used by then is told all the same.
+    let head = "GET /sleep?ms=20000 HTTP/1.1\r\nx-request-id: filtered\r\nx-plugin: filtered";
+    let stream = begin(host.address(), head).await;
+    host.wait_until("the call to begin", async || host.metric(CALLS_OF_BOOKS) == 1.0).await;
+    drop(stream);
+    let line = host.access_line("filtered").await;
+    assert!(line["cpu-ms"].as_f64().is_some_and(|used| used > 0.0), "{line}");
+
     // More than the buffers on the way can hold.
     let bytes = 15_u64 << 20;
     let head = format!("GET /body?bytes={bytes} HTTP/1.1\r\nx-request-id: amid");

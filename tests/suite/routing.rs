@@ -322,6 +322,25 @@ async fn the_method_decides_inside_the_most_specific_pattern_and_never_beyond_it
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn every_method_is_any_word_but_connect_and_trace_and_is_seen_as_it_was_sent() {
+    let host = Host::start(&telling(&[("/{*all}", "")])).await;
+    for method in ["GET", "get", "FOO", "M-SEARCH", "head", "A-METHOD-OF-THIRTY-TWO-BYTES-OK!"] {
+        assert_eq!(told(&host.request(method, "/echo").send().await, "method"), method);
+    }
+    // HEAD is one of them: its answer has no body, and the length of this one, `HEAD` being longer than `GET`.
+    let (get, head) = (host.get("/echo").await, host.request("HEAD", "/echo").send().await);
+    let length = |answer: &Answer| answer.header("content-length").unwrap().parse::<usize>().unwrap();
+    assert_eq!((length(head.expect(200)), head.text()), (length(&get) + 1, String::new()));
+    for method in ["TRACE", "CONNECT"] {
+        let target = if method == "CONNECT" { "a:80" } else { "/echo" };
+        let answer = host.raw(format!("{method} {target} HTTP/1.1\r\nhost: a:80\r\n\r\n")).await;
+        assert!(answer.starts_with("HTTP/1.1 501 ") && answer.contains("unsupported-method"), "{answer}");
+    }
+    let star = host.raw("OPTIONS * HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    assert!(star.starts_with("HTTP/1.1 204 ") && !star.contains("allow:"), "{star}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_that_takes_head_itself_says_how_long_a_get_would_be() {
     let host = Host::start(&guest_with("")).await;
     let head = host.request("HEAD", "/content-length?value=1234").send().await;

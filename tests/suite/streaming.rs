@@ -279,6 +279,35 @@ async fn what_goes_beyond_a_stated_length_is_never_sent() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn streams_whose_plugins_filter_each_other_do_not_wait_for_each_other() {
+    let mut site = String::from("[tenants.shop]\nhosts = [\"*\"]\n");
+    for (plugin, filters) in [("one", r#"["two"]"#), ("two", r#"["one"]"#), ("own", r#"["own"]"#)] {
+        site += &format!(
+            "[tenants.shop.plugins.{plugin}]\ncomponent = \"guest_http.wasm\"\n\
+             limits = {{ concurrency = 1, queue = 0 }}\n\
+             [[tenants.shop.routes]]\npath = \"/{{*rest}}\"\nheaders = {{ x-plugin = \"{plugin}\" }}\n\
+             filters = {filters}\nplugin = \"{plugin}\"\n"
+        );
+    }
+    let host = Host::start(&site).await;
+    let ask = async |plugin: &'static str| {
+        let caller = Caller::connect(&host, Version::Http1).await;
+        let answer = caller.send("GET", "/sse-forever", &[("x-plugin", plugin)], Pieces::new().1).await;
+        assert_eq!((answer.status(), answer.header("x-chain")), (200, Some("http")), "{plugin}");
+        answer
+    };
+    // Each goes on, and so has the one place of its plugin, which is the filter of the next.
+    let streams = (ask("own").await, ask("one").await, ask("two").await);
+    for plugin in ["own", "one", "two"] {
+        let in_flight = format!(r#"jackfield_calls_in_flight{{tenant="shop",plugin="{plugin}"}}"#);
+        assert_eq!(host.metric(&in_flight), 1.0, "{plugin}");
+        let refused = host.request("GET", "/hello").header("x-plugin", plugin).send().await;
+        refused.expect_problem(503, "queue");
+    }
+    drop(streams);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_stream_ends_when_its_time_is_over() {
     let host = start(r#"stream = "300ms""#).await;
     for version in BOTH {

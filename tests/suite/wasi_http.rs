@@ -68,12 +68,57 @@ async fn a_head_request_has_the_answers_head_and_no_body() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_length_may_be_stated_where_no_body_is_sent() {
+    let host = start("").await;
+    for version in BOTH {
+        // With `late` the host has the head before the guest has finished; without it, the other way round.
+        for late in ["", "&late"] {
+            for (method, code, length) in
+                [("HEAD", 200, Some("1234")), ("GET", 304, None), ("GET", 204, None), ("HEAD", 304, None)]
+            {
+                let path = format!("/without-body?code={code}&length=1234{late}");
+                let caller = Caller::connect(&host, version).await;
+                let mut answer = caller.send(method, &path, &[], Pieces::new().1).await;
+                let told = (answer.status(), answer.header("content-length").map(str::to_owned));
+                assert_eq!(told, (code, length.map(str::to_owned)), "{version:?} {method} {path}");
+                let id = answer.request_id();
+                assert_eq!(answer.text().await, "", "{version:?} {method} {path}");
+                assert_eq!(host.access_line(&id).await.get("problem"), None, "{version:?} {method} {path}");
+            }
+        }
+    }
+    let reset = host.get("/without-body?code=205&length=1234").await;
+    assert_eq!((reset.expect(205).text(), reset.header("content-length")), (String::new(), Some("0")));
+    // Where a body is sent it is held to the length.
+    host.get("/without-body?length=1234").await.expect_problem(500, "plugin-failed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_guest_that_does_not_finish_to_say_that_it_failed_has_failed() {
+    let host = start("").await;
+    for (number, path) in ["/no-finish?code=500", "/drop-body?code=503"].into_iter().enumerate() {
+        let id = format!("case-{number}");
+        // As a rule its call has ended before its head was to be sent. A tick of the clock may come between.
+        if let Ok(answer) = host.request("GET", path).header("x-request-id", &id).try_send().await {
+            answer.expect_problem(500, "plugin-failed");
+        }
+        let line = host.access_line(&id).await;
+        assert_eq!((&line["problem"], &line["blame"]), (&"plugin-failed".into(), &"plugin".into()), "{line}");
+        let told = host.log_of(&id).into_iter().find(|line| line["message"] == "request failed");
+        let why = told.expect("the log says why")["error"].as_str().unwrap().to_owned();
+        assert!(why.contains(&format!("status {}", &path[path.len() - 3..])), "{why}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_guest_sees_the_request_as_it_was_sent() {
     let host = start("").await;
     for method in ["GET", "POST", "PUT", "DELETE", "PATCH", "OPTIONS"] {
         assert_eq!(host.request(method, "/info").send().await.json()["method"], method);
     }
-    assert_eq!(host.request("PURGE", "/info").send().await.json()["method"], "other PURGE");
+    for method in ["PURGE", "get", "FOO"] {
+        assert_eq!(host.request(method, "/info").send().await.json()["method"], format!("other {method}"));
+    }
 
     let answer = host
         .request("GET", "/info?a=%20b&c")

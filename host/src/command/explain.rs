@@ -4,7 +4,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use serde_json::json;
 
 use super::{Colours, Exit, Explain, complain, say, say_json};
-use crate::config::{RouteSite, Site, TenantSite};
+use crate::config::{RouteSite, Site};
 use crate::snapshot::{ExplainedOutcome, HostTable, RequestPath, Routes, Rule};
 
 pub(super) fn run(explain: &Explain, colours: Colours) -> Exit {
@@ -47,8 +47,9 @@ pub(super) fn run(explain: &Explain, colours: Colours) -> Exit {
             return Exit::Refused;
         }
     };
-    let routes = Routes::new(tenant.routes.iter().map(|route| rule(tenant, route)).collect());
-    let explanation = routes.explain(&asked.host, &path, &asked.method, &asked.headers, Clone::clone);
+    let routes = Routes::new(tenant.routes.iter().map(rule).collect());
+    let told = (Links::shown, Links::filters);
+    let explanation = routes.explain(&asked.host, &path, &asked.method, &asked.headers, told);
     if explain.json {
         say_json(&json!({
             "host": asked.host,
@@ -78,15 +79,33 @@ fn some_hosts(site: &Site) -> String {
     if hosts.is_empty() { "none".into() } else { hosts.join(", ") }
 }
 
-/// A route's chain in words.
-fn rule(tenant: &TenantSite, route: &RouteSite) -> Rule<String> {
-    let links = route.filters.iter().chain([&route.plugin]).filter(|name| tenant.plugins.contains_key(*name));
+/// A route's chain, by the names of its links.
+struct Links {
+    filters: Vec<String>,
+    plugin: String,
+}
+
+impl Links {
+    fn shown(&self) -> String {
+        let links = self.filters.iter().chain([&self.plugin]).map(String::as_str);
+        links.collect::<Vec<_>>().join(" → ")
+    }
+
+    fn filters(&self) -> &[String] {
+        &self.filters
+    }
+}
+
+fn rule(route: &RouteSite) -> Rule<Links> {
     Rule {
         pattern: route.pattern.clone(),
         hosts: route.hosts.clone(),
         methods: route.methods.clone(),
         headers: route.headers.clone(),
-        target: links.map(ToString::to_string).collect::<Vec<_>>().join(" → "),
+        target: Links {
+            filters: route.filters.iter().map(ToString::to_string).collect(),
+            plugin: route.plugin.to_string(),
+        },
     }
 }
 

@@ -76,8 +76,8 @@ fn of_a_plugin() -> Vec<Row> {
             name: "`wall`",
             of: "time from admission to the answer's head, waiting in queues included, waiting for the client not",
             most: Amount::Time(wall),
-            over: "the instance is dropped",
-            answer: "504 `wall`",
+            over: "the instance is dropped; who waits in a queue is turned away",
+            answer: "504 `wall`; in a queue 503 `queue`, `retry-after`",
             held_in: "sandbox/call.rs",
             broken_by: &[
                 "limits::a_call_that_sleeps_past_its_wall_is_stopped",
@@ -201,13 +201,14 @@ fn of_a_plugin() -> Vec<Row> {
         },
         Row {
             name: "`concurrency`",
-            of: "calls of the plugin in flight",
+            of: "calls of the plugin in flight; beyond them one of it as a filter on a streamed answer",
             most: Amount::count(concurrency),
             over: "waits in the plugin's queue",
             answer: "",
             held_in: "tenant/gate.rs",
             broken_by: &[
                 "limits::a_plugin_at_its_concurrency_has_callers_wait_and_turns_away_who_finds_the_queue_full",
+                "streaming::streams_whose_plugins_filter_each_other_do_not_wait_for_each_other",
             ],
         },
         Row {
@@ -223,12 +224,15 @@ fn of_a_plugin() -> Vec<Row> {
         },
         Row {
             name: "`queue-wait`",
-            of: "time that each of them waits",
+            of: "time that each of them waits; a request waits in all its queues no longer than the longest of these",
             most: Amount::Time(queue_wait),
             over: "turned away",
             answer: "503 `queue`, `retry-after`",
-            held_in: "tenant/gate.rs",
-            broken_by: &["limits::nobody_waits_for_a_plugin_longer_than_queue_wait"],
+            held_in: "tenant/patience.rs",
+            broken_by: &[
+                "limits::nobody_waits_for_a_plugin_longer_than_queue_wait",
+                "limits::a_request_that_has_waited_for_its_tenant_does_not_wait_as_long_again_for_its_plugin",
+            ],
         },
         Row {
             name: "`log-lines`",
@@ -282,11 +286,11 @@ fn of_a_tenant() -> Vec<Row> {
         },
         Row {
             name: "`queue-wait`",
-            of: "time that each of them waits",
+            of: "time that each of them waits; a request waits in all its queues no longer than the longest of these",
             most: Amount::Time(queue_wait),
             over: "turned away",
             answer: "503 `queue`, `retry-after`",
-            held_in: "tenant/gate.rs",
+            held_in: "tenant/patience.rs",
             broken_by: &["limits::a_tenants_quota_counts_all_its_plugins_together_and_nobody_elses"],
         },
         Row {

@@ -13,7 +13,7 @@ use http::{Method, StatusCode, Uri, Version};
 use super::admit::Place;
 use super::error::RequestError;
 use crate::observe::{AccessLine, Blame, Held, Log, Metrics};
-use crate::snapshot::{Chain, Plugin, Revision};
+use crate::snapshot::{Plugin, Revision};
 use crate::tenant::PluginName;
 
 /// The status under which a request is counted whose caller left before there was one. Never sent.
@@ -97,16 +97,16 @@ impl Account {
         self.routed = Some(Routed { revision: revision.clone(), target: None });
     }
 
-    /// The route that it takes.
-    pub(super) fn takes(&mut self, chain: &Chain) {
+    /// The plugin that is to answer it, and by which route.
+    pub(super) fn takes(&mut self, plugin: &Arc<Plugin>, route: &Arc<str>) {
         if let Some(routed) = &mut self.routed {
-            routed.target = Some((chain.plugin.clone(), chain.route.clone()));
+            routed.target = Some((plugin.clone(), route.clone()));
         }
     }
 
-    /// CPU time that a call for it has used.
-    pub(super) fn used(&mut self, cpu: Duration) {
-        self.cpu = self.cpu.saturating_add(cpu);
+    /// CPU time that calls for it have used, until the answer's head.
+    pub(super) fn cpu(&mut self) -> &mut Duration {
+        &mut self.cpu
     }
 
     /// Notes a failure, and writes its full story to the log: here the caller's share of it ends. Of
@@ -175,7 +175,7 @@ impl Drop for Account {
             status,
             response_bytes,
             duration,
-            cpu: target.map(|_| self.cpu),
+            cpu: (target.is_some() || !self.cpu.is_zero()).then_some(self.cpu),
             tenant: self.routed.as_ref().map(|routed| &routed.revision.tenant),
             plugin: target.map(|(plugin, _)| &plugin.name),
             route: target.map(|(_, route)| &**route),

@@ -1,7 +1,9 @@
 //! Admission: a request's place in its tenant's quota.
 //!
 //! Taken before the first filter runs, for a filter spends the tenant's CPU too, and held until the last
-//! byte of the answer is taken, so that a slow reader counts against its own tenant.
+//! byte of the answer is taken, so that a slow reader counts against its own tenant. It is given up while a caller's
+//! bytes are waited for, and taken anew before any guest runs again: who is refused then is answered past all filters,
+//! as who is refused at first.
 
 use std::time::Duration;
 
@@ -10,7 +12,7 @@ use tokio::time::Instant;
 use super::error::AdmissionError;
 use crate::observe::Held;
 use crate::snapshot::Revision;
-use crate::tenant::Permit;
+use crate::tenant::{Patience, Permit};
 
 /// A request's place among its tenant's; leaving is dropping it.
 pub(super) struct Place {
@@ -20,9 +22,13 @@ pub(super) struct Place {
 
 impl Place {
     /// Takes a place, waiting for it if need be, but never past `deadline`.
-    pub(super) async fn take(revision: &Revision, deadline: Instant) -> Result<Self, AdmissionError> {
+    pub(super) async fn take(
+        revision: &Revision,
+        patience: &mut Patience,
+        deadline: Instant,
+    ) -> Result<Self, AdmissionError> {
         let waiting = revision.metrics.waiting_guard();
-        let permit = revision.gate.enter(deadline).await.map_err(|refused| {
+        let permit = revision.gate.enter(patience, deadline).await.map_err(|refused| {
             revision.metrics.queue_rejected();
             AdmissionError::Tenant(refused)
         })?;

@@ -1,6 +1,12 @@
 //! One link of a chain: its permits, its limits, and its line in the metrics.
+//!
+//! No calls wait for one another in a circle. A call has its plugin's permit while it waits for a slot, a stream has both
+//! while filters are called on its answer, and these take a permit and a slot that are for such calls alone: one permit
+//! beyond the plugin's `concurrency` (`Gate::enter_beside_stream`), and slots beside those of all others. So what is taken
+//! goes one way (permit, slot, permit beside, slot beside), and who has the last two waits for nothing but the end of its
+//! own call.
 
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -11,7 +17,7 @@ use super::{Capacity, Requests};
 use crate::observe::{self, Outcome, Plug, PluginLog};
 use crate::sandbox::{Call, Called, Context, Limits, Meter, Sandbox};
 use crate::snapshot::{Plugin, Revision};
-use crate::tenant::{Permit, Reading, Slot};
+use crate::tenant::{Patience, Permit, Reading, Refused, Slot};
 
 /// A call that may run: it holds the plugin's permit and one of the host's slots, and is counted however
 /// it ends, also when its caller leaves.
@@ -19,7 +25,8 @@ pub(super) struct Running {
     plugin: Arc<Plugin>,
     plug: Plug,
     outcome: Outcome,
-    cpu: Duration,
+    /// What its CPU is counted on, once it has begun.
+    meter: Option<Arc<Meter>>,
     /// None once they are given back.
     permits: Option<Permits>,
     held: Held,
@@ -35,67 +42,74 @@ pub(super) struct Held {
 
 /// What a call holds while it runs.
 struct Permits {
-    /// Shared with a filter's call on what this call streams, if it is of the same plugin.
-    place: Arc<Permit>,
+    _place: Permit,
     _slot: Slot,
     _in_flight: observe::Held,
 }
 
-/// A call whose answer streams, as those see it that run beside it: filters that are called on the answer.
-#[derive(Clone)]
-pub(super) struct Streaming {
-    plugin: Arc<Plugin>,
-    /// Until its guest has ended.
-    place: Weak<Permit>,
+/// What of its request is alive while a call runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Beside {
+    /// No other call.
+    Nothing,
+    /// The plugin's, whose answer streams.
+    Stream,
 }
 
-impl Streaming {
-    /// Whose call it is.
-    pub(super) fn plugin(&self) -> &Arc<Plugin> {
-        &self.plugin
-    }
+/// Adds what a call has used, also when nobody waits for its end.
+struct Spending<'a> {
+    cpu: &'a mut Duration,
+    meter: Arc<Meter>,
+}
 
-    /// Its place, for a call of the same plugin: one that waited for another would wait for itself.
-    fn lend(&self, to: &Arc<Plugin>) -> Option<Arc<Permit>> {
-        Arc::ptr_eq(&self.plugin, to).then(|| self.place.upgrade()).flatten()
+impl Drop for Spending<'_> {
+    fn drop(&mut self) {
+        *self.cpu = self.cpu.saturating_add(self.meter.used());
     }
 }
 
 impl Requests {
     /// The plugin's own permit, then one of the host's slots: in this order, so that a plugin that is full keeps
-    /// nobody else from a slot. A stream holds both while filters are called on it: were their slots of the same
-    /// kind, streams that have all of them would wait for one another.
+    /// nobody else from a slot.
     pub(super) async fn begin(
         &self,
         plugin: &Arc<Plugin>,
         plug: Plug,
         deadline: Instant,
+        patience: &mut Patience,
         held: Held,
-        beside: Option<Streaming>,
+        beside: Beside,
     ) -> Result<Running, RequestError> {
         let rejected = |error| {
             plugin.metrics.queue_rejected();
             RequestError::Admission(error)
         };
         let waiting = plugin.metrics.waiting_guard();
-        let place = match beside.as_ref().and_then(|streaming| streaming.lend(plugin)) {
-            Some(lent) => lent,
-            None => {
-                let entered = plugin.gate.enter(deadline).await;
-                Arc::new(entered.map_err(|r| rejected(AdmissionError::Plugin(r)))?)
+        let Capacity { slots, slots_beside_streams, .. } = &self.capacity;
+        let (place, slots) = match beside {
+            Beside::Nothing => (plugin.gate.enter(patience, deadline).await, slots),
+            Beside::Stream => {
+                (plugin.gate.enter_beside_stream(patience, deadline).await, slots_beside_streams)
             }
         };
-        let Capacity { slots, slots_beside_streams, .. } = &self.capacity;
-        let slots = if beside.is_some() { slots_beside_streams } else { slots };
-        let slot =
-            slots.enter(&plugin.share, deadline).await.map_err(|r| rejected(AdmissionError::Host(r)))?;
+        let place = place.map_err(|refused| rejected(AdmissionError::Plugin(refused)))?;
+        let slot = slots.enter(&plugin.share, patience, deadline).await.map_err(|refused| {
+            rejected(match refused {
+                Refused::Part { .. } => AdmissionError::Part(refused),
+                _ => AdmissionError::Host(refused),
+            })
+        })?;
         drop(waiting);
         Ok(Running {
             plugin: plugin.clone(),
             plug,
             outcome: Outcome::Cancelled,
-            cpu: Duration::ZERO,
-            permits: Some(Permits { place, _slot: slot, _in_flight: plugin.metrics.in_flight_guard() }),
+            meter: None,
+            permits: Some(Permits {
+                _place: place,
+                _slot: slot,
+                _in_flight: plugin.metrics.in_flight_guard(),
+            }),
             held,
         })
     }
@@ -130,7 +144,7 @@ impl Requests {
     /// waits for it any more. What it used is added to `cpu`.
     pub(super) async fn in_turns<T, F>(
         &self,
-        running: Running,
+        mut running: Running,
         call: Call,
         cpu: &mut Duration,
         guest: impl FnOnce(Arc<Sandbox>, Arc<Plugin>, Call) -> F,
@@ -142,6 +156,8 @@ impl Requests {
         let (turns, plugin, meter) =
             (self.capacity.turns.clone(), running.plugin.clone(), call.meter.clone());
         let (habit, metered) = (plugin.habit.clone(), meter.clone());
+        running.meter = Some(meter.clone());
+        let _spending = Spending { cpu, meter: meter.clone() };
         // What wraps it would each have room for it twice.
         let guest = Box::pin(guest(self.sandbox.clone(), plugin, call));
         let run = async move {
@@ -151,7 +167,6 @@ impl Requests {
             (called, running)
         };
         let (called, running) = self.sandbox.compute().run(run, habit, meter).await;
-        *cpu = cpu.saturating_add(called.cpu);
         (running, called)
     }
 
@@ -178,12 +193,6 @@ impl Running {
         &self.plugin
     }
 
-    /// The call, now that its answer streams.
-    pub(super) fn streaming(&self) -> Streaming {
-        let place = self.permits.as_ref().map_or_else(Weak::new, |permits| Arc::downgrade(&permits.place));
-        Streaming { plugin: self.plugin.clone(), place }
-    }
-
     /// The revision that it is of.
     pub(super) fn revision(&self) -> &Arc<Revision> {
         &self.held.revision
@@ -194,11 +203,6 @@ impl Running {
         self.permits = None;
     }
 
-    /// The call was cut off, and had used so much by then.
-    pub(super) fn cancelled(mut self, cpu: Duration) {
-        self.cpu = cpu;
-    }
-
     /// The call has ended: what it gave, if `accept` takes it.
     pub(super) fn end<T, R>(
         mut self,
@@ -206,7 +210,6 @@ impl Running {
         accept: impl FnOnce(T) -> Result<R, PluginError>,
     ) -> Result<R, RequestError> {
         let accepted = called.result.map_err(PluginError::Call).and_then(accept);
-        self.cpu = called.cpu;
         self.outcome = match &accepted {
             Ok(_) => Outcome::Ok,
             Err(PluginError::Call(error)) => error.outcome(),
@@ -219,6 +222,7 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.plugin.metrics.call(self.plug, self.outcome, self.cpu);
+        let cpu = self.meter.as_ref().map_or(Duration::ZERO, |meter| meter.used());
+        self.plugin.metrics.call(self.plug, self.outcome, cpu);
     }
 }

@@ -1,11 +1,11 @@
 //! The chain of one route, run link by link: filters in order, the plugin, filters back.
 //!
 //! Each link is a call of its own (`call.rs`). Whoever answered, the answer goes back through the filters
-//! that ran, last first; but a filter that fails ends the chain: what it was there to guard must not pass.
+//! that ran, last first; but a filter that fails ends the chain: what it was there to guard must not pass. Where no route
+//! takes the method, the host is the last link.
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Response, Version};
@@ -15,8 +15,8 @@ use tokio::time::Instant;
 use super::account::Account;
 use super::admit::{Place, deadline};
 use super::body::Content;
-use super::call::Held;
-use super::error::{MessageError, PluginError, RequestError};
+use super::call::{Beside, Held, Running};
+use super::error::{MessageError, PluginError, RequestError, RoutingError};
 use super::message::Asked;
 use super::stream::{Going, StreamedBody};
 use super::upload::Upload;
@@ -24,25 +24,25 @@ use super::{Requests, body, message, respond};
 use crate::observe::Plug;
 use crate::sandbox::message::{Forward, HeaderChange, Request, RequestHead, Verdict};
 use crate::sandbox::{Answer, Called, Context, Streamed};
-use crate::snapshot::{Chain, Plugin, Revision};
-use crate::tenant::Limits;
+use crate::snapshot::{Plugin, Revision};
+use crate::tenant::{Limits, Patience};
 
 /// A request that has its place in the tenant's quota.
 pub(super) struct Admitted<'a> {
     pub(super) revision: &'a Arc<Revision>,
-    pub(super) chain: &'a Chain,
+    pub(super) filters: &'a [Arc<Plugin>],
     pub(super) context: Arc<Context>,
     /// The head as the next link sees it.
     pub(super) head: Arc<RequestHead>,
-    /// None while a caller's bytes are waited for.
+    /// None while a caller's bytes are waited for, and for good if there was none afterwards: no guest runs for it then.
     pub(super) place: Option<Arc<Place>>,
     pub(super) version: Version,
     /// Whether its caller sends its body only when told to go on, and can be told.
     pub(super) asks_first: bool,
-    /// When `wall` of the route's plugin ends.
+    pub(super) patience: Patience,
+    /// When the last link's `wall` ends.
     pub(super) deadline: Instant,
-    /// What its calls have used.
-    pub(super) cpu: Duration,
+    pub(super) account: &'a mut Account,
 }
 
 impl Admitted<'_> {
@@ -57,6 +57,14 @@ impl Admitted<'_> {
             RequestHead { method: String::new(), path: String::new(), query: None, headers: Vec::new() };
         Arc::unwrap_or_clone(std::mem::replace(&mut self.head, Arc::new(nothing)))
     }
+}
+
+/// What answers a request that all filters let pass.
+pub(super) enum Last<'a> {
+    /// A plugin.
+    Plugin(&'a Arc<Plugin>),
+    /// The host, for no route takes the method.
+    Host(Result<Response<Content>, RoutingError>),
 }
 
 /// A filter that ran, and what it asked for on the way back.
@@ -78,7 +86,14 @@ enum Heeded {
 /// A failure, and the link where it happened.
 struct Failed<'a> {
     error: RequestError,
-    plugin: &'a Plugin,
+    /// None is the host.
+    plugin: Option<&'a Plugin>,
+}
+
+impl<'a> Failed<'a> {
+    fn at(plugin: &'a Plugin) -> impl Fn(RequestError) -> Self {
+        move |error| Self { error, plugin: Some(plugin) }
+    }
 }
 
 impl Requests {
@@ -86,24 +101,27 @@ impl Requests {
     pub(super) async fn run<B>(
         &self,
         request: &mut Admitted<'_>,
+        last: Last<'_>,
         body: B,
-        account: &mut Account,
     ) -> Response<Content>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
-        let mut passed = Vec::with_capacity(request.chain.filters.len());
+        let mut passed = Vec::with_capacity(request.filters.len());
         let answer = match self.inward(request, &mut passed).await {
             Ok(Some(answer)) => answer,
-            Ok(None) => match self.handle(request, body).await {
+            Ok(None) => match self.last(request, last, body).await {
                 Ok(answer) => answer,
-                Err(failed) => self.refuse(request, failed, account),
+                Err(failed) => self.refuse(request, failed),
             },
-            Err(failed) => return self.refuse(request, failed, account),
+            Err(failed) => return self.refuse(request, failed),
         };
+        if request.place.is_none() {
+            return answer;
+        }
         match self.outward(request, passed, answer).await {
             Ok(answer) => answer,
-            Err(failed) => self.refuse(request, failed, account),
+            Err(failed) => self.refuse(request, failed),
         }
     }
 
@@ -113,9 +131,9 @@ impl Requests {
         request: &mut Admitted<'a>,
         passed: &mut Vec<Passed<'a>>,
     ) -> Result<Option<Response<Content>>, Failed<'a>> {
-        let chain = request.chain;
-        for filter in &chain.filters {
-            let at = |error| Failed { error, plugin: filter };
+        let filters = request.filters;
+        for filter in filters {
+            let at = Failed::at(filter);
             let seen = filter.component().is(Plug::ResponseFilter).then(|| request.head.clone());
             if !filter.component().is(Plug::RequestFilter) {
                 passed.push(Passed { filter, seen, changes: Vec::new() });
@@ -132,52 +150,47 @@ impl Requests {
         Ok(None)
     }
 
-    /// Calls the plugin.
-    async fn handle<'a, B>(
+    /// Has the last link answer.
+    async fn last<'a, B>(
         &self,
-        request: &mut Admitted<'a>,
+        request: &mut Admitted<'_>,
+        last: Last<'a>,
         body: B,
     ) -> Result<Response<Content>, Failed<'a>>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
-        let plugin = &request.chain.plugin;
-        let answer = if plugin.component().streams() {
-            self.handle_streams(request, body).await
-        } else {
-            self.handle_whole(request, body).await
+        let plugin = match last {
+            Last::Plugin(plugin) => plugin,
+            Last::Host(answer) => {
+                return answer.map_err(|error| Failed { error: error.into(), plugin: None });
+            }
         };
-        answer.map_err(|error| Failed { error, plugin })
+        let answer = if plugin.component().streams() {
+            self.handle_streams(request, plugin, body).await
+        } else {
+            self.handle_whole(request, plugin, body).await
+        };
+        answer.map_err(Failed::at(plugin))
     }
 
-    /// Calls a plugin that takes and gives whole bodies, once the request's is there. Until it is, the request
-    /// holds no permit.
+    /// Calls a plugin that takes and gives whole bodies, once the request's is there.
     async fn handle_whole<B>(
         &self,
         request: &mut Admitted<'_>,
+        plugin: &Arc<Plugin>,
         body: B,
     ) -> Result<Response<Content>, RequestError>
     where
         B: Body<Data = Bytes> + Unpin,
     {
-        let plugin = &request.chain.plugin;
-        let body = if body.is_end_stream() {
-            Vec::new()
-        } else {
-            request.place = None;
-            let began = Instant::now();
-            let body = body::read(body, plugin.limits.request_body, self.settings.body_patience).await;
-            request.deadline = request.deadline.checked_add(began.elapsed()).unwrap_or(request.deadline);
-            let body = body?;
-            request.place = Some(Arc::new(Place::take(request.revision, request.deadline).await?));
-            body
-        };
+        let body = self.whole_body(request, plugin, body).await?;
         let asked = Asked::by(&request.head);
         let message = Request { head: request.take_head(), body };
-        let running = self.begin(plugin, Plug::Handler, request.deadline, request.held(), None).await?;
+        let running = self.begin_inward(request, plugin, Plug::Handler).await?;
         let call = self.call(plugin, &request.context, request.deadline);
         let (running, called) = self
-            .in_turns(running, call, &mut request.cpu, |sandbox, plugin, call| async move {
+            .in_turns(running, call, request.account.cpu(), |sandbox, plugin, call| async move {
                 sandbox.handle(&plugin.instances, call, message).await
             })
             .await;
@@ -185,24 +198,50 @@ impl Requests {
         Ok(answer.map(Content::from))
     }
 
+    /// Waits for a request's body. Meanwhile the request holds nothing; afterwards it has its place again, if a guest is to
+    /// run for it.
+    async fn whole_body<B>(
+        &self,
+        request: &mut Admitted<'_>,
+        plugin: &Plugin,
+        body: B,
+    ) -> Result<Vec<u8>, RequestError>
+    where
+        B: Body<Data = Bytes> + Unpin,
+    {
+        if body.is_end_stream() {
+            return Ok(Vec::new());
+        }
+        request.place = None;
+        let began = Instant::now();
+        let body = body::read(body, plugin.limits.request_body, self.settings.body_patience).await;
+        request.deadline = request.deadline.checked_add(began.elapsed()).unwrap_or(request.deadline);
+        if body.is_ok() || !request.filters.is_empty() {
+            let place = Place::take(request.revision, &mut request.patience, request.deadline).await?;
+            request.place = Some(Arc::new(place));
+        }
+        Ok(body?)
+    }
+
     /// Calls a plugin that takes its body as it comes, and gives its answer's so.
     async fn handle_streams<B>(
         &self,
         request: &mut Admitted<'_>,
+        plugin: &Arc<Plugin>,
         body: B,
     ) -> Result<Response<Content>, RequestError>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
-        let plugin = &request.chain.plugin;
         let asks_first = request.asks_first && !body.is_end_stream();
         let (upload, watch) = Upload::new(body, plugin.limits.request_body, self.settings)?;
         let asked = Asked::by(&request.head);
-        let running = self.begin(plugin, Plug::Handler, request.deadline, request.held(), None).await?;
+        let running = self.begin_inward(request, plugin, Plug::Handler).await?;
         let call = self.call(plugin, &request.context, request.deadline);
         let (wall, watched) = (call.limits.deadline, watch.clone());
         let message = message::streamed_request(request.take_head(), &request.context, upload)?;
-        let answer = self.in_turns(running, call, &mut request.cpu, |sandbox, plugin, call| async move {
+        let cpu = request.account.cpu();
+        let answer = self.in_turns(running, call, cpu, |sandbox, plugin, call| async move {
             sandbox.answer(&plugin.instances, call, message, watched.wall(wall)).await
         });
         let (running, Called { result, cpu }) = tokio::select! {
@@ -213,7 +252,7 @@ impl Requests {
         // The plugin was told as well, but what became of the body is the caller's affair.
         if let Some(fault) = watch.fault_so_far() {
             drop(result);
-            running.cancelled(cpu);
+            drop(running);
             return Err(MessageError::from(fault).into());
         }
         match result {
@@ -260,7 +299,7 @@ impl Requests {
         mut answer: Response<Content>,
     ) -> Result<Response<Content>, Failed<'a>> {
         for Passed { filter, seen, changes } in passed.into_iter().rev() {
-            let at = |error| Failed { error, plugin: filter };
+            let at = Failed::at(filter);
             let changed = message::change_response(answer.headers_mut(), changes);
             changed.map_err(|error| at(PluginError::Answer(error).into()))?;
             let Some(seen) = seen else { continue };
@@ -268,42 +307,52 @@ impl Requests {
             let deadline = deadline(filter.limits.wall);
             let head = message::response_head(&answer);
             let beside = match answer.body() {
-                Content::Streamed(body) => Some(body.streaming()),
-                Content::Whole { .. } => None,
+                Content::Streamed(_) => Beside::Stream,
+                Content::Whole { .. } => Beside::Nothing,
             };
-            let running = self
-                .begin(filter, Plug::ResponseFilter, deadline, request.held(), beside)
-                .await
-                .map_err(at)?;
+            let (held, patience) = (request.held(), &mut request.patience);
+            let running = self.begin(filter, Plug::ResponseFilter, deadline, patience, held, beside).await;
+            let running = running.map_err(&at)?;
             let call = self.call(filter, &request.context, deadline);
             let (running, called) = self
-                .in_turns(running, call, &mut request.cpu, |sandbox, filter, call| async move {
+                .in_turns(running, call, request.account.cpu(), |sandbox, filter, call| async move {
                     sandbox.on_response(&filter.instances, call, &seen, &head).await
                 })
                 .await;
             let change = |changes| {
                 message::change_response(answer.headers_mut(), changes).map_err(PluginError::Answer)
             };
-            running.end(called, change).map_err(at)?;
+            running.end(called, change).map_err(&at)?;
         }
         Ok(answer)
     }
 
     async fn ask(&self, request: &mut Admitted<'_>, filter: &Arc<Plugin>) -> Result<Heeded, RequestError> {
-        let running = self.begin(filter, Plug::RequestFilter, request.deadline, request.held(), None).await?;
+        let running = self.begin_inward(request, filter, Plug::RequestFilter).await?;
         let call = self.call(filter, &request.context, request.deadline);
         let head = request.head.clone();
         let (running, called) = self
-            .in_turns(running, call, &mut request.cpu, |sandbox, filter, call| async move {
+            .in_turns(running, call, request.account.cpu(), |sandbox, filter, call| async move {
                 sandbox.on_request(&filter.instances, call, &head).await
             })
             .await;
         running.end(called, |verdict| heed(verdict, Arc::make_mut(&mut request.head), &filter.limits))
     }
 
+    /// Begins a call on the way in, while no other of its request's is alive.
+    async fn begin_inward(
+        &self,
+        request: &mut Admitted<'_>,
+        plugin: &Arc<Plugin>,
+        plug: Plug,
+    ) -> Result<Running, RequestError> {
+        let (held, deadline) = (request.held(), request.deadline);
+        self.begin(plugin, plug, deadline, &mut request.patience, held, Beside::Nothing).await
+    }
+
     /// Turns a failure into an answer.
-    fn refuse(&self, request: &Admitted<'_>, failed: Failed<'_>, account: &mut Account) -> Response<Content> {
-        account.failed(&failed.error, Some(&failed.plugin.name));
+    fn refuse(&self, request: &mut Admitted<'_>, failed: Failed<'_>) -> Response<Content> {
+        request.account.failed(&failed.error, failed.plugin.map(|plugin| &plugin.name));
         respond::problem(&failed.error, &request.context.request_id)
     }
 }

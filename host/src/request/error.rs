@@ -118,6 +118,11 @@ pub(super) enum AdmissionError {
     /// The host's slots.
     #[error("the host has as many calls in flight as it has slots: {0}")]
     Host(Refused),
+    /// The tenant's part of the slots that are divided.
+    #[error(
+        "the tenant has as many calls of filters beside streams as is its part of the slots for them: {0}"
+    )]
+    Part(Refused),
     /// The tenant's quota `cpu`.
     #[error("the tenant has used up its quota `cpu`, and has some again in {wait:?}")]
     Cpu {
@@ -206,7 +211,10 @@ impl RequestError {
         match self {
             Self::Message(_) | Self::Routing(_) => Blame::Client,
             Self::Admission(
-                AdmissionError::Tenant(_) | AdmissionError::Plugin(_) | AdmissionError::Cpu { .. },
+                AdmissionError::Tenant(_)
+                | AdmissionError::Plugin(_)
+                | AdmissionError::Part(_)
+                | AdmissionError::Cpu { .. },
             ) => Blame::Quota,
             Self::Admission(AdmissionError::Host(_) | AdmissionError::Draining) => Blame::Host,
             Self::Plugin(PluginError::Call(error)) => match error {
@@ -222,6 +230,7 @@ impl RequestError {
                 | CallError::Returned(_)
                 | CallError::Unset
                 | CallError::Unfinished
+                | CallError::GaveUp { .. }
                 | CallError::TooLarge(_) => Blame::Plugin,
             },
             Self::Plugin(PluginError::Answer(_) | PluginError::BodyTooLarge { .. }) => Blame::Plugin,
@@ -293,7 +302,6 @@ impl RequestError {
                 retry_after: Some(*wait),
                 ..problem(StatusCode::SERVICE_UNAVAILABLE, "quota-cpu", "The site has used up its CPU")
             },
-            Self::Admission(refused) if refused.deadline_came() => WALL,
             Self::Admission(_) => Problem {
                 retry_after: Some(RETRY_AFTER),
                 ..problem(StatusCode::SERVICE_UNAVAILABLE, "queue", "Too many requests are in flight")
@@ -321,6 +329,7 @@ impl RequestError {
                 | CallError::Trap(_)
                 | CallError::Exit(_)
                 | CallError::Unset
+                | CallError::GaveUp { .. }
                 | CallError::Returned(_) => {
                     problem(StatusCode::INTERNAL_SERVER_ERROR, "plugin-failed", "The plugin failed")
                 }
@@ -338,19 +347,21 @@ impl RequestError {
         match self {
             Self::Message(error) => error.to_string(),
             Self::Routing(error) => error.to_string(),
-            Self::Admission(_) => "Try again in a moment.".into(),
+            Self::Admission(error) => format!("{} Try again in a moment.", error.whose()),
             Self::Plugin(_) => "The operator finds the reason in the log under this request's id.".into(),
         }
     }
 }
 
 impl AdmissionError {
-    fn deadline_came(&self) -> bool {
+    /// Whose queue it was, or what else is to be waited for.
+    fn whose(&self) -> &'static str {
         match self {
-            Self::Tenant(refused) | Self::Plugin(refused) | Self::Host(refused) => {
-                *refused == Refused::Deadline
-            }
-            Self::Cpu { .. } | Self::Draining => false,
+            Self::Tenant(_) | Self::Part(_) => "The site has as many requests in flight as it may.",
+            Self::Plugin(_) => "What answers at this path has as many requests in flight as it may.",
+            Self::Host(_) => "The host has as many requests in flight as it can.",
+            Self::Cpu { .. } => "The site has used up its CPU.",
+            Self::Draining => "The site was changed while the request was under way.",
         }
     }
 }

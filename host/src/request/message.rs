@@ -13,8 +13,8 @@ use http_body::Frame;
 use super::body::Content;
 use super::error::{AnswerError, MessageError, PluginError, RequestError};
 use super::id;
-use crate::sandbox::Context;
 use crate::sandbox::message::{HeaderChange, RequestHead, Response as PluginResponse, ResponseHead};
+use crate::sandbox::{Context, has_no_body};
 use crate::tenant::Limits;
 
 /// The most header fields of an answer.
@@ -228,8 +228,11 @@ pub(super) fn streamed_head(
 ) -> Result<response::Parts, AnswerError> {
     let head = checked_head(head)?;
     if let Some(stated) = head.headers.get(header::CONTENT_LENGTH) {
-        let is_right = length(stated).is_some_and(|stated| stated == 0 || !is_empty);
-        if !is_right && asked == Asked::Whole {
+        let may_be_right = match asked {
+            Asked::HeadAlone => is_length(stated),
+            Asked::Whole => length(stated).is_some_and(|stated| stated == 0 || !is_empty),
+        };
+        if !may_be_right {
             check_length(head.status, stated, 0)?;
         }
     }
@@ -263,9 +266,12 @@ pub(super) fn streamed_whole(
         return Err(PluginError::BodyTooLarge { bytes, limit_bytes });
     }
     let mut head = checked_head(head).map_err(PluginError::Answer)?;
-    let is_head_alone = asked == Asked::HeadAlone && bytes == 0;
-    if !is_head_alone && let Some(stated) = head.headers.remove(header::CONTENT_LENGTH) {
-        check_length(head.status, &stated, bytes).map_err(PluginError::Answer)?;
+    if let Some(stated) = head.headers.remove(header::CONTENT_LENGTH) {
+        if asked == Asked::HeadAlone && is_length(&stated) {
+            head.headers.insert(header::CONTENT_LENGTH, stated);
+        } else {
+            check_length(head.status, &stated, bytes).map_err(PluginError::Answer)?;
+        }
     }
     let trailers = trailers.map(well_placed).filter(|trailers| !trailers.is_empty());
     trailers.as_ref().map_or(Ok(()), check_fields).map_err(PluginError::Answer)?;
@@ -368,11 +374,6 @@ fn check_length(status: StatusCode, stated: &HeaderValue, actual: usize) -> Resu
         return Ok(());
     }
     Err(AnswerError::Length { stated: shown(&String::from_utf8_lossy(stated.as_bytes())), actual })
-}
-
-/// Whether an answer of this status never has a body (RFC 9110 §6.4.1).
-pub(super) fn has_no_body(status: StatusCode) -> bool {
-    matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 #[cfg(test)]

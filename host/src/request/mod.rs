@@ -40,13 +40,13 @@ pub mod bounds {
 use account::Account;
 use admit::Place;
 use body::Content;
-use chain::Admitted;
+use chain::{Admitted, Last};
 use error::{AdmissionError, RequestError, RoutingError};
 use id::RequestIds;
 
 use crate::sandbox::{Context, Sandbox};
-use crate::snapshot::{Captures, Chain, Outcome, RequestPath, Revision, Snapshot};
-use crate::tenant::{Slots, Turns};
+use crate::snapshot::{Captures, Chain, HostAnswer, Outcome, Plugin, RequestPath, Revision, Snapshot};
+use crate::tenant::{Patience, Slots, Turns};
 
 /// Whom the caller asked for, as the protocol gate read it.
 #[derive(Debug, Clone)]
@@ -171,38 +171,45 @@ impl Requests {
         account.asked_for(&asked.host);
         let revision = self.revision(&asked, caller.server_name.as_deref())?;
         account.of_tenant(&revision);
-        let routed = match route(&revision, &asked, &head)? {
-            Routed::To(chain, captures, method) => (chain, captures, method),
-            Routed::Options(allow) => return Ok((respond::options(Some(allow)), None)),
-            Routed::Nowhere => return Ok((respond::options(None), None)),
+        let Some(Routed { filters, last, route, captures, method }) = route(&revision, &asked, &head)? else {
+            return Ok((respond::options(None), None));
         };
-        let (chain, captures, method) = routed;
-        account.takes(chain);
-        let deadline = admit::deadline(chain.plugin.limits.wall);
-        let place = Place::take(&revision, deadline).await?;
+        let (last, wall) = match last {
+            Last::Plugin(plugin) => {
+                account.takes(plugin, &route);
+                (Last::Plugin(plugin), plugin.limits.wall)
+            }
+            Last::Host(answer) => match filters.iter().map(|filter| filter.limits.wall).max() {
+                Some(wall) => (Last::Host(answer), wall),
+                // No guest runs for it.
+                None => return Ok((answer?, None)),
+            },
+        };
+        let (mut patience, deadline) = (Patience::default(), admit::deadline(wall));
+        let place = Place::take(&revision, &mut patience, deadline).await?;
         let mut admitted = Admitted {
             revision: &revision,
-            chain,
+            filters,
             context: Arc::new(Context {
                 request_id: request_id.clone(),
                 client: caller.client,
                 scheme: caller.scheme.as_str(),
                 authority: asked.authority,
-                route: chain.route.clone(),
+                route,
                 captures: captures.into_pairs(),
             }),
             head: Arc::new(message::request_head(&head, &method)),
             version: head.version,
             asks_first: head.version == Version::HTTP_11 && head.headers.contains_key(header::EXPECT),
             place: Some(Arc::new(place)),
+            patience,
             deadline,
-            cpu: Duration::ZERO,
+            account,
         };
         let answer = tokio::select! {
-            answer = self.run(&mut admitted, body, account) => answer,
+            answer = self.run(&mut admitted, last, body) => answer,
             () = revision.ended() => return Err(AdmissionError::Draining.into()),
         };
-        account.used(admitted.cpu);
         Ok((answer, admitted.place))
     }
 
@@ -223,22 +230,46 @@ impl Requests {
     }
 }
 
-enum Routed<'a> {
-    To(&'a Chain, Captures, Method),
-    Options(HeaderValue),
-    /// `OPTIONS *`, which asks whether somebody is there (RFC 9110 §9.3.7).
-    Nowhere,
+/// Where a request goes.
+struct Routed<'a> {
+    filters: &'a [Arc<Plugin>],
+    last: Last<'a>,
+    /// The pattern that decided.
+    route: Arc<str>,
+    captures: Captures,
+    /// As it is seen from here on.
+    method: Method,
 }
 
-fn route<'a>(revision: &'a Revision, asked: &Authority, head: &Parts) -> Result<Routed<'a>, RequestError> {
+/// None is `OPTIONS *`, which asks whether somebody is there (RFC 9110 §9.3.7).
+fn route<'a>(
+    revision: &'a Revision,
+    asked: &Authority,
+    head: &Parts,
+) -> Result<Option<Routed<'a>>, RequestError> {
     if head.uri.path() == "*" {
-        return Ok(Routed::Nowhere);
+        return Ok(None);
     }
     let path = RequestPath::parse(head.uri.path()).map_err(MessageError::Path)?;
-    match revision.route(&asked.host, &path, &head.method, &head.headers) {
-        Outcome::Found { target, captures, method, .. } => Ok(Routed::To(target, captures, method)),
-        Outcome::Options { allow } => Ok(Routed::Options(allow)),
-        Outcome::MethodNotAllowed { allow } => Err(RoutingError::Method { allow }.into()),
-        Outcome::NotFound => Err(RoutingError::NoRoute.into()),
-    }
+    let by_host = |answer: &HostAnswer<'a, Chain>, said| Routed {
+        filters: Chain::shared_filters(&answer.targets),
+        last: Last::Host(said),
+        route: answer.pattern.to_string().into(),
+        captures: answer.captures.clone(),
+        method: head.method.clone(),
+    };
+    Ok(Some(match revision.route(&asked.host, &path, &head.method, &head.headers) {
+        Outcome::Found { target, captures, method, .. } => Routed {
+            filters: &target.filters,
+            last: Last::Plugin(&target.plugin),
+            route: target.route.clone(),
+            captures,
+            method,
+        },
+        Outcome::Options(answer) => by_host(&answer, Ok(respond::options(Some(answer.allow.clone())))),
+        Outcome::MethodNotAllowed(answer) => {
+            by_host(&answer, Err(RoutingError::Method { allow: answer.allow.clone() }))
+        }
+        Outcome::NotFound => return Err(RoutingError::NoRoute.into()),
+    }))
 }

@@ -12,7 +12,8 @@ use super::account::{Account, Exchange};
 use super::admit::Place;
 use super::body::{AnswerBody, Content};
 use super::error::{RequestError, RoutingError};
-use super::{id, message};
+use super::id;
+use crate::sandbox::has_no_body;
 
 /// RFC 9457 §3.1, with the request's id as its one extension.
 #[derive(Serialize)]
@@ -76,9 +77,13 @@ pub(super) fn finish(
     place: Option<Arc<Place>>,
 ) -> Response<AnswerBody> {
     let (mut head, mut content) = answer.into_parts();
-    if message::has_no_body(head.status) && !content.is_empty() {
-        account.dropped_body(head.status, content.len());
-        content.refuse();
+    if has_no_body(head.status) {
+        // Of these 204 must not state a length, and HTTP/1 and HTTP/2 are to say the same (RFC 9110 §8.6).
+        head.headers.remove(header::CONTENT_LENGTH);
+        if !content.is_empty() {
+            account.dropped_body(head.status, content.len());
+            content.refuse();
+        }
     }
     if let Ok(value) = HeaderValue::from_str(request_id) {
         head.headers.insert(id::REQUEST_ID, value);

@@ -19,7 +19,7 @@ use tokio::sync::oneshot;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use super::call::{Running, Streaming, reading};
+use super::call::{Running, reading};
 use super::error::{AdmissionError, AnswerError, MessageError, PluginError, RequestError};
 use super::message;
 use super::upload::UploadWatch;
@@ -34,7 +34,7 @@ pub(super) struct StreamedBody {
     /// Dropped without a word if nobody reads on.
     verdict: oneshot::Sender<Verdict>,
     upload: UploadWatch,
-    streaming: Streaming,
+    plugin: Arc<Plugin>,
     log: PluginLog,
     /// The trailers that the head names, where no others are sent.
     announced: Option<Vec<HeaderName>>,
@@ -89,7 +89,7 @@ impl StreamedBody {
         version: Version,
         upload: UploadWatch,
     ) -> Self {
-        let streaming = going.running.streaming();
+        let plugin = going.running.plugin().clone();
         let (verdict, told) = oneshot::channel();
         // It ends by itself: with its guest, or when it is told.
         let revision = going.running.revision().clone();
@@ -99,7 +99,7 @@ impl StreamedBody {
             body,
             verdict,
             upload,
-            streaming,
+            plugin,
             log,
             announced: (version != Version::HTTP_2).then(|| message::announced_trailers(headers)),
             faulted: Box::pin(async move { watched.fault().await }),
@@ -140,12 +140,7 @@ impl StreamedBody {
 
     /// Whose it is.
     pub(super) fn plugin(&self) -> &Plugin {
-        self.streaming.plugin()
-    }
-
-    /// The call that gives it.
-    pub(super) fn streaming(&self) -> Streaming {
-        self.streaming.clone()
+        &self.plugin
     }
 
     /// Whether there is nothing in it.
@@ -282,7 +277,7 @@ async fn go_on(going: Going, log: PluginLog, mut told: oneshot::Receiver<Verdict
             running.end(Called { result: Ok(()), cpu }, |()| Err(error)).or(Ok(()))
         }
         None => {
-            running.cancelled(cpu);
+            drop(running);
             Ok(())
         }
     };

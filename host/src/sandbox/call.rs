@@ -112,6 +112,13 @@ pub enum CallError {
     /// It left its answer's body unfinished, or with another length than it had stated.
     #[error("it did not finish its answer's body, or not with the length that it had stated")]
     Unfinished,
+    /// It began to tell of a failure of its own, and did not end that: an engine's last words, such as JavaScript's for
+    /// an exception that nobody caught.
+    #[error("it began an answer of status {status} and did not finish its body; what it printed may say why")]
+    GaveUp {
+        /// The status.
+        status: u16,
+    },
     /// Its answer was too large to be taken over.
     #[error("its answer, or what it passed to the host, was larger than it may be: {0}")]
     TooLarge(String),
@@ -130,7 +137,7 @@ impl CallError {
             Self::Memory { .. } => Outcome::Memory,
             Self::Beyond { limit, .. } => limit.outcome(),
             Self::Trap(_) | Self::Exit(_) => Outcome::Trap,
-            Self::Returned(_) | Self::Unset => Outcome::Error,
+            Self::Returned(_) | Self::Unset | Self::GaveUp { .. } => Outcome::Error,
             Self::Upstream { .. } => Outcome::Upstream,
             Self::Unfinished => Outcome::Answer,
             Self::TooLarge(_) => Outcome::ResponseBody,

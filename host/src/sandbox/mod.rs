@@ -57,7 +57,7 @@ pub use component::{Component, ComponentError, CoreModule, Digest, Import, Impor
 pub use compute::{Compute, Habit, Run, stay_ordinary};
 pub use engine::{Sandbox, SandboxError};
 pub use footprint::Footprint;
-pub use imports::Need;
+pub use imports::{Need, has_no_body};
 pub use instances::{Instances, Reuse};
 pub use meter::Meter;
 pub use pool::{PoolError, PoolSettings};

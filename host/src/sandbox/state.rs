@@ -132,7 +132,7 @@ impl PerCall {
         }
     }
 
-    fn http_state(&mut self) -> &mut HttpState {
+    pub(super) fn http_state(&mut self) -> &mut HttpState {
         let Self { http, abilities, output, outbound: (requests, bytes), .. } = self;
         http.get_or_insert_with(|| {
             let budget = OutboundBudget::new(*requests, *bytes);

@@ -11,7 +11,7 @@ use std::task::{Context as TaskContext, Poll, Waker};
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use tokio::sync::oneshot;
 use tokio::time::Instant;
@@ -90,6 +90,7 @@ impl Fate {
 /// A body as a guest writes it. At most two pieces of 64 KiB wait in it to be taken. It ends without an error
 /// only if the guest has finished it.
 pub struct GuestBody {
+    status: StatusCode,
     body: HyperOutgoingBody,
     fate: Fate,
     failures: Failures,
@@ -103,14 +104,28 @@ impl Body for GuestBody {
         mut self: Pin<&mut Self>,
         context: &mut TaskContext<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, CallError>>> {
-        let Self { body, fate, failures } = &mut *self;
-        let frame = Pin::new(body).poll_frame(context);
-        frame.map_err(|_broken_off| fate.error().unwrap_or_else(|| unfinished(failures)))
+        let frame = Pin::new(&mut self.body).poll_frame(context);
+        frame.map_err(|_broken_off| self.fate.error().unwrap_or_else(|| self.unfinished()))
     }
 
     /// Whether the guest has given its answer no body at all.
     fn is_end_stream(&self) -> bool {
         self.body.is_end_stream()
+    }
+}
+
+impl GuestBody {
+    /// Why a guest that had not failed left its body unfinished: most likely it had no more of what it was passing on, or
+    /// was to tell of a failure of its own.
+    fn unfinished(&self) -> CallError {
+        match self.failures.last() {
+            Some(failure) if failure.is_in_body => CallError::Upstream {
+                code: "its answer's body was left unfinished".into(),
+                is_timeout: failure.is_timeout,
+            },
+            _ if self.status.is_server_error() => CallError::GaveUp { status: self.status.as_u16() },
+            _ => CallError::Unfinished,
+        }
     }
 }
 
@@ -231,6 +246,7 @@ where
     B: Body<Data = Bytes, Error = BodyFault> + Send + 'static,
 {
     let scheme = if is_https { Scheme::Https } else { Scheme::Http };
+    state.call.http_state().asked_for_head_alone = *request.method() == Method::HEAD;
     let mut view = state.http();
     Ok((view.new_incoming_request(scheme, request)?, view.new_response_outparam(head)?))
 }
@@ -264,7 +280,8 @@ fn answered(set: Set, fate: &Fate, failures: &Failures) -> Result<Response<Guest
     match set {
         Ok(response) => {
             let (fate, failures) = (fate.clone(), failures.clone());
-            Ok(response.map(|body| GuestBody { body, fate, failures }))
+            let status = response.status();
+            Ok(response.map(|body| GuestBody { status, body, fate, failures }))
         }
         Err(code) => {
             let code = format!("{code:?}");
@@ -278,18 +295,6 @@ fn answered(set: Set, fate: &Fate, failures: &Failures) -> Result<Response<Guest
     }
 }
 
-/// Why a guest that had not failed left its body unfinished: most likely it had no more of what it was passing
-/// on.
-fn unfinished(failures: &Failures) -> CallError {
-    match failures.last() {
-        Some(failure) if failure.is_in_body => CallError::Upstream {
-            code: "its answer's body was left unfinished".into(),
-            is_timeout: failure.is_timeout,
-        },
-        _ => CallError::Unfinished,
-    }
-}
-
 /// The answer of a guest that is done: all of it waits to be taken.
 fn whole(response: Response<GuestBody>) -> Result<Answer, CallError> {
     let (head, mut body) = response.into_parts();
@@ -300,7 +305,7 @@ fn whole(response: Response<GuestBody>) -> Result<Answer, CallError> {
         match Pin::new(&mut body).poll_frame(&mut context) {
             Poll::Ready(None) => break,
             Poll::Ready(Some(Err(error))) => return Err(error),
-            Poll::Pending => return Err(unfinished(&body.failures)),
+            Poll::Pending => return Err(body.unfinished()),
             Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                 Ok(piece) => {
                     data = Some(match data {

@@ -11,7 +11,7 @@ use serde::Serialize;
 
 use super::host_pattern::HostName;
 use super::path::RequestPath;
-use super::routes::{Asked, Decision, Group, HeaderFit, Outcome, Routes, Rule};
+use super::routes::{Asked, Decision, Group, HeaderFit, HostAnswer, Outcome, Routes, Rule, shared_filters};
 
 /// How the routes of one tenant decide on one request.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -120,11 +120,15 @@ pub enum ExplainedOutcome {
     MethodNotAllowed {
         /// The `Allow` of the answer.
         allow: String,
+        /// The filters that hear of it.
+        filters: Vec<String>,
     },
     /// 204, from the host itself.
     Options {
         /// The `Allow` of the answer.
         allow: String,
+        /// The filters that hear of it.
+        filters: Vec<String>,
     },
     /// 404.
     NotFound,
@@ -141,14 +145,14 @@ pub struct ExplainedCapture {
 }
 
 impl<T> Routes<T> {
-    /// Tells how [`find`](Self::find) comes to its outcome, with `name` for what a target is called.
+    /// Tells how [`find`](Self::find) comes to its outcome, with what a target is called, and its filters.
     pub fn explain(
         &self,
         host: &str,
         path: &RequestPath<'_>,
         method: &Method,
         headers: &HeaderMap,
-        name: impl Fn(&T) -> String,
+        (name, filters): (impl Fn(&T) -> String, impl Fn(&T) -> &[String]),
     ) -> Explanation {
         let asked = Asked { host: HostName::of(host), path, method, headers };
         let mut patterns = Vec::new();
@@ -162,7 +166,7 @@ impl<T> Routes<T> {
             }
             ControlFlow::Continue(())
         });
-        let outcome = explain_outcome(outcome.unwrap_or(Outcome::NotFound), name);
+        let outcome = explain_outcome(outcome.unwrap_or(Outcome::NotFound), name, filters);
         Explanation { path: path.raw().into(), patterns, outcome }
     }
 }
@@ -217,7 +221,15 @@ fn misfits<T>(rule: &Rule<T>, asked: &Asked<'_>) -> Vec<Misfit> {
     misfits
 }
 
-fn explain_outcome<T>(outcome: Outcome<'_, T>, name: impl Fn(&T) -> String) -> ExplainedOutcome {
+fn explain_outcome<T>(
+    outcome: Outcome<'_, T>,
+    name: impl Fn(&T) -> String,
+    filters: impl Fn(&T) -> &[String],
+) -> ExplainedOutcome {
+    let by_host = |answer: HostAnswer<'_, T>| {
+        let lists = answer.targets.into_iter().map(&filters);
+        (text_of(&answer.allow), shared_filters(lists, |one, other| one == other).to_vec())
+    };
     match outcome {
         Outcome::Found { target, pattern, captures, method } => ExplainedOutcome::Found {
             target: name(target),
@@ -228,8 +240,14 @@ fn explain_outcome<T>(outcome: Outcome<'_, T>, name: impl Fn(&T) -> String) -> E
                 .map(|(name, value)| ExplainedCapture { name: name.into(), value: value.into() })
                 .collect(),
         },
-        Outcome::MethodNotAllowed { allow } => ExplainedOutcome::MethodNotAllowed { allow: text_of(&allow) },
-        Outcome::Options { allow } => ExplainedOutcome::Options { allow: text_of(&allow) },
+        Outcome::MethodNotAllowed(answer) => {
+            let (allow, filters) = by_host(answer);
+            ExplainedOutcome::MethodNotAllowed { allow, filters }
+        }
+        Outcome::Options(answer) => {
+            let (allow, filters) = by_host(answer);
+            ExplainedOutcome::Options { allow, filters }
+        }
         Outcome::NotFound => ExplainedOutcome::NotFound,
     }
 }
@@ -305,11 +323,19 @@ impl fmt::Display for ExplainedOutcome {
                 }
                 writeln!(f)
             }
-            Self::MethodNotAllowed { allow } => writeln!(f, "405, Allow: {allow}"),
-            Self::Options { allow } => writeln!(f, "204 by the host itself, Allow: {allow}"),
+            Self::MethodNotAllowed { allow, filters } => {
+                writeln!(f, "405, Allow: {allow}{}", heard_by(filters))
+            }
+            Self::Options { allow, filters } => {
+                writeln!(f, "204 by the host itself, Allow: {allow}{}", heard_by(filters))
+            }
             Self::NotFound => writeln!(f, "404"),
         }
     }
+}
+
+fn heard_by(filters: &[String]) -> String {
+    if filters.is_empty() { String::new() } else { format!("; through {}", filters.join(" → ")) }
 }
 
 #[cfg(test)]
@@ -321,7 +347,12 @@ mod tests {
 
     fn explain(routes: &Routes<String>, request: &Request) -> Explanation {
         let path = RequestPath::parse(&request.path).expect("a good path");
-        routes.explain(&request.host, &path, &request.method, &request.headers, Clone::clone)
+        routes.explain(&request.host, &path, &request.method, &request.headers, (Clone::clone, filters))
+    }
+
+    /// A target is its own filter.
+    fn filters(target: &String) -> &[String] {
+        std::slice::from_ref(target)
     }
 
     fn text(lines: &[&str], asked: &str) -> String {
@@ -358,14 +389,25 @@ beta runs, by /books/{id}; it sees GET, with id = \"new\"
 
     #[test]
     fn each_outcome_is_told() {
-        let rules = ["read: GET /books/{id}/{page}", "add: POST /books", "beta: /beta x-beta=1"];
+        let rules = [
+            "read: GET /books/{id}/{page}",
+            "add: POST /books",
+            "beta: /beta x-beta=1",
+            "one: GET /both",
+            "two: POST /both",
+        ];
         for (asked, last) in [
             (
                 "HEAD /books/7/a%0Ab",
                 "read runs, by /books/{id}/{page}; it sees GET, with id = \"7\", page = \"a\\nb\"",
             ),
-            ("PUT /books", "405, Allow: OPTIONS, POST"),
-            ("OPTIONS /books", "204 by the host itself, Allow: OPTIONS, POST"),
+            ("PUT /books", "405, Allow: OPTIONS, POST; through add"),
+            ("OPTIONS /books", "204 by the host itself, Allow: OPTIONS, POST; through add"),
+            ("PUT /both", "405, Allow: GET, HEAD, OPTIONS, POST"),
+            (
+                "OPTIONS /both access-control-request-method=POST",
+                "204 by the host itself, Allow: GET, HEAD, OPTIONS, POST; through two",
+            ),
             ("GET /beta", "404"),
             ("GET /beta x-beta=1 x-beta=1", "404"),
             ("GET /", "404"),
@@ -415,7 +457,7 @@ beta runs, by /books/{id}; it sees GET, with id = \"new\"
             let outcome = routes.find(&request.host, &path, &request.method, &request.headers);
             let explanation = explain(&routes, &request);
 
-            prop_assert_eq!(&explain_outcome(outcome, Clone::clone), &explanation.outcome);
+            prop_assert_eq!(&explain_outcome(outcome, Clone::clone, filters), &explanation.outcome);
             let told: Vec<_> = explanation.patterns.iter().map(|pattern| pattern.standing).collect();
             let decided = told.iter().position(|standing| *standing == Standing::Decided);
             prop_assert_eq!(decided.is_some(), explanation.outcome != ExplainedOutcome::NotFound);

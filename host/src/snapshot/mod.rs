@@ -26,7 +26,7 @@ pub use host_pattern::HostPattern;
 pub use hosts::HostTable;
 pub use path::{PathError, RequestPath};
 pub use pattern::{PatternError, RoutePattern};
-pub use routes::{Captures, Outcome, Routes, Rule};
+pub use routes::{Captures, HostAnswer, Outcome, Routes, Rule, shared_filters};
 
 /// Every tenant's live revision, found by host.
 pub struct Snapshot {
@@ -93,6 +93,13 @@ impl Snapshot {
     /// The revision that serves `host`, given without a port.
     pub fn revision(&self, host: &str) -> Option<&Arc<Revision>> {
         self.hosts.find(host).map(|(_, revision)| revision)
+    }
+}
+
+impl Chain {
+    /// The filters that all of them begin with.
+    pub fn shared_filters<'a>(chains: &[&'a Self]) -> &'a [Arc<Plugin>] {
+        shared_filters(chains.iter().map(|chain| &*chain.filters), Arc::ptr_eq)
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, header};
 
 use super::host_pattern::{HostName, HostPattern};
 use super::path::RequestPath;
@@ -51,17 +51,38 @@ pub enum Outcome<'a, T> {
         method: Method,
     },
     /// The path has routes, but none for the method: 405.
-    MethodNotAllowed {
-        /// The methods that they take, HEAD with GET, and OPTIONS.
-        allow: HeaderValue,
-    },
+    MethodNotAllowed(HostAnswer<'a, T>),
     /// OPTIONS that no route of the path takes: 204.
-    Options {
-        /// The methods that they take, HEAD with GET, and OPTIONS.
-        allow: HeaderValue,
-    },
+    Options(HostAnswer<'a, T>),
     /// No pattern fits the path with a route whose hosts and headers fit: 404.
     NotFound,
+}
+
+/// What the host answers itself at a path that has routes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HostAnswer<'a, T> {
+    /// The methods that they take, HEAD with GET, and OPTIONS.
+    pub allow: HeaderValue,
+    /// What the routes run that it answers for: those whose hosts and headers fit, of a preflight the one alone that
+    /// takes the method that it asks about. Filters with which all of them begin are to hear of the answer.
+    pub targets: Vec<&'a T>,
+    /// Their pattern.
+    pub pattern: &'a RoutePattern,
+    /// What its captures stand for.
+    pub captures: Captures,
+}
+
+/// The filters that all of these lists begin with.
+pub fn shared_filters<'a, F>(
+    lists: impl IntoIterator<Item = &'a [F]>,
+    is_same: impl Fn(&F, &F) -> bool,
+) -> &'a [F] {
+    let mut lists = lists.into_iter();
+    let Some(first) = lists.next() else { return &[] };
+    lists.fold(first, |shared, list| {
+        let length = shared.iter().zip(list).take_while(|(one, other)| is_same(one, other)).count();
+        shared.get(..length).unwrap_or_default()
+    })
 }
 
 /// The captures of one request: names as in the pattern, values decoded.
@@ -248,9 +269,39 @@ impl<T> Group<T> {
             Decision::Takes(rule) => Some(found(rule, asked.method)),
             Decision::TakesAsGet(rule) => Some(found(rule, &Method::GET)),
             Decision::RefusesMethod if *asked.method == Method::OPTIONS => {
-                Some(Outcome::Options { allow: self.allow(asked) })
+                self.by_host(asked).map(Outcome::Options)
             }
-            Decision::RefusesMethod => Some(Outcome::MethodNotAllowed { allow: self.allow(asked) }),
+            Decision::RefusesMethod => self.by_host(asked).map(Outcome::MethodNotAllowed),
+        }
+    }
+
+    /// None only if no route fits.
+    fn by_host(&self, asked: &Asked<'_>) -> Option<HostAnswer<'_, T>> {
+        let rules = match self.asked_about(asked) {
+            Some(rule) => vec![rule],
+            None => self.0.iter().filter(|rule| rule.fits(asked)).collect(),
+        };
+        // The order in the file never matters, also where routes call their captures differently.
+        let pattern = rules.iter().map(|rule| &rule.pattern).min_by_key(|pattern| pattern.to_string())?;
+        Some(HostAnswer {
+            allow: self.allow(asked),
+            targets: rules.iter().map(|rule| &rule.target).collect(),
+            pattern,
+            captures: Captures::of(pattern, asked.path),
+        })
+    }
+
+    /// The route for which a browser asks beforehand: a CORS preflight names the method of what is to come.
+    fn asked_about(&self, asked: &Asked<'_>) -> Option<&Rule<T>> {
+        if *asked.method != Method::OPTIONS {
+            return None;
+        }
+        let mut named = asked.headers.get_all(header::ACCESS_CONTROL_REQUEST_METHOD).iter();
+        let (Some(named), None) = (named.next(), named.next()) else { return None };
+        let method = Method::from_bytes(named.as_bytes()).ok()?;
+        match self.decide(&Asked { host: asked.host.clone(), method: &method, ..*asked }) {
+            Decision::Takes(rule) | Decision::TakesAsGet(rule) => Some(rule),
+            Decision::Passes | Decision::RefusesMethod => None,
         }
     }
 

@@ -3,6 +3,11 @@
 //! One type for the three levels at which calls are counted: a plugin's `concurrency` and `queue`, a
 //! tenant's, and the host's slots. A gate outlives revisions, so a swap never doubles what is allowed,
 //! and its bounds change in place: those inside stay, whoever comes later meets the new ones.
+//!
+//! A call beside a stream may go in where `concurrency` are inside: one more. It is a filter's, on an answer whose plugin
+//! goes on meanwhile and keeps its own place: were all places of both plugins such streams', each would wait for the
+//! other. As nobody else takes the one more, a gate that is full of it has a call beside a stream inside, which waits for
+//! no place: so whoever waits here for one beside a stream gets it.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,6 +16,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::patience::{GaveUp, Patience};
+
 /// How many, and how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
@@ -18,7 +25,7 @@ pub struct Bounds {
     pub concurrency: usize,
     /// Waiting at once.
     pub queue: usize,
-    /// The longest that one waits.
+    /// The longest that one waits, queues before this one included.
     pub wait: Duration,
 }
 
@@ -32,16 +39,39 @@ pub enum Refused {
         queue: usize,
     },
     /// It waited as long as it may.
-    #[error("none of {concurrency} places became free within {wait:?}")]
+    #[error("none of {concurrency} places became free within {wait:?}{}", in_other_queues(*before))]
     WaitedTooLong {
         /// How many places there are.
         concurrency: usize,
         /// How long it waited.
         wait: Duration,
+        /// How long it had waited for other places before.
+        before: Duration,
     },
     /// The caller's own deadline came first.
     #[error("the call's deadline came while it waited for its turn")]
     Deadline,
+    /// Places are free, and the tenant has its part of them.
+    #[error("it has {has} of {places}, and no tenant has more than it leaves free")]
+    Part {
+        /// How many it has.
+        has: usize,
+        /// How many places there are.
+        places: usize,
+    },
+}
+
+impl Refused {
+    pub(super) fn after(gave_up: GaveUp, concurrency: usize) -> Self {
+        match gave_up {
+            GaveUp::Waited { wait, before } => Self::WaitedTooLong { concurrency, wait, before },
+            GaveUp::Deadline => Self::Deadline,
+        }
+    }
+}
+
+fn in_other_queues(before: Duration) -> String {
+    if before.is_zero() { String::new() } else { format!(", after {before:?} in other queues") }
 }
 
 /// A gate. First come, first let in.
@@ -53,6 +83,8 @@ struct State {
     bounds: Bounds,
     inside: usize,
     waiting: VecDeque<oneshot::Sender<Permit>>,
+    /// Calls beside streams. There are no more of them than streams, which their tenants' quotas bound.
+    waiting_beside: VecDeque<oneshot::Sender<Permit>>,
 }
 
 /// A place inside; leaving is dropping it.
@@ -65,7 +97,8 @@ pub struct Permit {
 impl Gate {
     /// An empty gate.
     pub fn new(bounds: Bounds) -> Self {
-        Self(Arc::new(Mutex::new(State { bounds, inside: 0, waiting: VecDeque::new() })))
+        let (waiting, waiting_beside) = (VecDeque::new(), VecDeque::new());
+        Self(Arc::new(Mutex::new(State { bounds, inside: 0, waiting, waiting_beside })))
     }
 
     /// Changes the bounds. Nobody inside is sent out; who waits is let in if there is room now.
@@ -90,14 +123,15 @@ impl Gate {
 
     /// How many wait.
     pub fn waiting(&self) -> usize {
-        self.state().waiting.len()
+        let state = self.state();
+        state.waiting.len().saturating_add(state.waiting_beside.len())
     }
 
     /// Goes in, waiting its turn if it must, but never past `deadline`.
-    pub async fn enter(&self, deadline: Instant) -> Result<Permit, Refused> {
+    pub async fn enter(&self, patience: &mut Patience, deadline: Instant) -> Result<Permit, Refused> {
         let (turn, bounds) = {
             let mut state = self.state();
-            if state.inside < state.bounds.concurrency && state.waiting.is_empty() {
+            if state.has_room() && state.waiting.is_empty() {
                 state.inside = state.inside.saturating_add(1);
                 return Ok(self.permit());
             }
@@ -112,12 +146,29 @@ impl Gate {
             state.waiting.push_back(sender);
             (turn, state.bounds)
         };
-        let give_up = Instant::now().checked_add(bounds.wait).map_or(deadline, |wait| wait.min(deadline));
-        match tokio::time::timeout_at(give_up, turn).await {
-            Ok(Ok(permit)) => Ok(permit),
-            _ if give_up == deadline => Err(Refused::Deadline),
-            _ => Err(Refused::WaitedTooLong { concurrency: bounds.concurrency, wait: bounds.wait }),
-        }
+        let entered = patience.wait_for(turn, bounds.wait, deadline).await;
+        entered.map_err(|gave_up| Refused::after(gave_up, bounds.concurrency))
+    }
+
+    /// Goes in beside a stream, before all others and where they are one more.
+    pub async fn enter_beside_stream(
+        &self,
+        patience: &mut Patience,
+        deadline: Instant,
+    ) -> Result<Permit, Refused> {
+        let (turn, bounds) = {
+            let mut state = self.state();
+            if state.has_room_beside() {
+                state.inside = state.inside.saturating_add(1);
+                return Ok(self.permit());
+            }
+            let (sender, turn) = oneshot::channel();
+            state.waiting_beside.retain(|waiter| !waiter.is_closed());
+            state.waiting_beside.push_back(sender);
+            (turn, state.bounds)
+        };
+        let entered = patience.wait_for(turn, bounds.wait, deadline).await;
+        entered.map_err(|gave_up| Refused::after(gave_up, bounds.concurrency))
     }
 
     fn leave(&self) {
@@ -133,8 +184,7 @@ impl Gate {
     /// has just given up drops its permit, which comes back here.
     fn admit_waiting(&self, state: &mut State) -> Vec<(oneshot::Sender<Permit>, Permit)> {
         let mut admitted = Vec::new();
-        while state.inside < state.bounds.concurrency {
-            let Some(waiter) = state.waiting.pop_front() else { break };
+        while let Some(waiter) = state.next() {
             if waiter.is_closed() {
                 continue;
             }
@@ -150,6 +200,22 @@ impl Gate {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn has_room(&self) -> bool {
+        self.inside < self.bounds.concurrency
+    }
+
+    fn has_room_beside(&self) -> bool {
+        self.inside <= self.bounds.concurrency
+    }
+
+    /// Whoever waits, may go in, and is next.
+    fn next(&mut self) -> Option<oneshot::Sender<Permit>> {
+        let beside = if self.has_room_beside() { self.waiting_beside.pop_front() } else { None };
+        beside.or_else(|| if self.has_room() { self.waiting.pop_front() } else { None })
     }
 }
 
@@ -181,15 +247,18 @@ mod tests {
     #[tokio::test]
     async fn whoever_waits_too_long_is_turned_away_and_leaves_no_place_behind() {
         let gate = gate(1, 1);
-        let inside = gate.enter(later()).await.unwrap();
-        let refused = gate.enter(later()).await.unwrap_err();
-        assert_eq!(refused, Refused::WaitedTooLong { concurrency: 1, wait: SOON });
+        let inside = gate.enter(&mut Patience::default(), later()).await.unwrap();
+        let refused = gate.enter(&mut Patience::default(), later()).await.unwrap_err();
+        assert_eq!(refused, Refused::WaitedTooLong { concurrency: 1, wait: SOON, before: Duration::ZERO });
         let waiting = tokio::spawn({
             let gate = gate.clone();
-            async move { gate.enter(later()).await }
+            async move { gate.enter(&mut Patience::default(), later()).await }
         });
         tokio::task::yield_now().await;
-        assert_eq!(gate.enter(later()).await.unwrap_err(), Refused::QueueFull { queue: 1 });
+        assert_eq!(
+            gate.enter(&mut Patience::default(), later()).await.unwrap_err(),
+            Refused::QueueFull { queue: 1 }
+        );
         drop(inside);
         drop(waiting.await.unwrap().unwrap());
         assert_eq!((gate.inside(), gate.waiting()), (0, 0));
@@ -198,22 +267,22 @@ mod tests {
     #[tokio::test]
     async fn a_call_never_waits_past_its_own_deadline() {
         let gate = gate(1, 9);
-        let _inside = gate.enter(later()).await.unwrap();
+        let _inside = gate.enter(&mut Patience::default(), later()).await.unwrap();
         gate.set_bounds(Bounds { concurrency: 1, queue: 9, wait: Duration::from_secs(60) });
         let deadline = Instant::now() + SOON;
-        assert_eq!(gate.enter(deadline).await.unwrap_err(), Refused::Deadline);
+        assert_eq!(gate.enter(&mut Patience::default(), deadline).await.unwrap_err(), Refused::Deadline);
         assert!(Instant::now() >= deadline);
     }
 
     #[tokio::test]
     async fn turns_come_in_the_order_of_arrival() {
         let gate = gate(1, 9);
-        let first = gate.enter(later()).await.unwrap();
+        let first = gate.enter(&mut Patience::default(), later()).await.unwrap();
         let (sender, mut order) = tokio::sync::mpsc::unbounded_channel();
         for number in 0..5 {
             let (gate, sender) = (gate.clone(), sender.clone());
             tokio::spawn(async move {
-                let _permit = gate.enter(later()).await.unwrap();
+                let _permit = gate.enter(&mut Patience::default(), later()).await.unwrap();
                 sender.send(number).unwrap();
             });
             tokio::task::yield_now().await;
@@ -227,17 +296,69 @@ mod tests {
     #[tokio::test]
     async fn bounds_change_in_place_and_let_in_who_fits_now() {
         let gate = gate(1, 9);
-        let _inside = gate.enter(later()).await.unwrap();
+        let _inside = gate.enter(&mut Patience::default(), later()).await.unwrap();
         let waiting = tokio::spawn({
             let gate = gate.clone();
-            async move { gate.enter(later()).await }
+            async move { gate.enter(&mut Patience::default(), later()).await }
         });
         tokio::task::yield_now().await;
         gate.set_bounds(Bounds { concurrency: 2, queue: 0, wait: SOON });
         let second = waiting.await.unwrap().unwrap();
         gate.set_bounds(Bounds { concurrency: 1, queue: 0, wait: SOON });
         drop(second);
-        assert_eq!(gate.enter(later()).await.unwrap_err(), Refused::QueueFull { queue: 0 });
+        assert_eq!(
+            gate.enter(&mut Patience::default(), later()).await.unwrap_err(),
+            Refused::QueueFull { queue: 0 }
+        );
+    }
+
+    #[tokio::test]
+    async fn who_has_waited_in_one_queue_does_not_wait_as_long_again_in_the_next() {
+        let gates = [gate(1, 9), gate(1, 9)];
+        let mut patience = Patience::default();
+        let _inside = gates[1].enter(&mut Patience::default(), later()).await.unwrap();
+        let inside = gates[0].enter(&mut Patience::default(), later()).await.unwrap();
+        gates[0].enter(&mut patience, later()).await.unwrap_err();
+        drop(inside);
+        // A place that is free takes no patience.
+        drop(gates[0].enter(&mut patience, later()).await.unwrap());
+        let refused = gates[1].enter(&mut patience, later()).await.unwrap_err();
+        assert!(
+            matches!(refused, Refused::WaitedTooLong { wait: Duration::ZERO, before, .. } if before >= SOON),
+            "{refused:?}"
+        );
+    }
+
+    #[tokio::test]
+    async fn streams_that_have_all_places_do_not_keep_each_others_filters_out() {
+        let (one, other) = (gate(1, 0), gate(1, 0));
+        let streams = (
+            one.enter(&mut Patience::default(), later()).await.unwrap(),
+            other.enter(&mut Patience::default(), later()).await.unwrap(),
+        );
+        // One beside each, and a second when that is gone, before whoever waits in the queue.
+        let beside = one.enter_beside_stream(&mut Patience::default(), later()).await.unwrap();
+        drop(other.enter_beside_stream(&mut Patience::default(), later()).await.unwrap());
+        one.set_bounds(Bounds { concurrency: 1, queue: 1, wait: Duration::from_secs(60) });
+        let (sender, mut order) = tokio::sync::mpsc::unbounded_channel();
+        for is_beside in [false, true] {
+            let (gate, sender) = (one.clone(), sender.clone());
+            tokio::spawn(async move {
+                let mut patience = Patience::default();
+                let _permit = match is_beside {
+                    true => gate.enter_beside_stream(&mut patience, later()).await.unwrap(),
+                    false => gate.enter(&mut patience, later()).await.unwrap(),
+                };
+                sender.send(is_beside).unwrap();
+            });
+            tokio::task::yield_now().await;
+        }
+        assert_eq!((one.inside(), one.waiting()), (2, 2));
+        drop(beside);
+        assert_eq!(order.recv().await, Some(true));
+        drop(streams);
+        assert_eq!(order.recv().await, Some(false));
+        assert_eq!((one.inside(), one.waiting()), (0, 0));
     }
 
     #[tokio::test]
@@ -247,7 +368,7 @@ mod tests {
         for _ in 0..2000 {
             let gate = gate.clone();
             tasks.spawn(async move {
-                if let Ok(permit) = gate.enter(later()).await {
+                if let Ok(permit) = gate.enter(&mut Patience::default(), later()).await {
                     tokio::task::yield_now().await;
                     drop(permit);
                 }
@@ -257,7 +378,7 @@ mod tests {
         assert_eq!(gate.inside(), 0);
         let mut permits = Vec::new();
         for _ in 0..4 {
-            permits.push(gate.enter(later()).await.unwrap());
+            permits.push(gate.enter(&mut Patience::default(), later()).await.unwrap());
         }
         assert_eq!(gate.inside(), 4);
     }

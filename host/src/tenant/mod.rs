@@ -5,6 +5,7 @@
 mod gate;
 mod limits;
 mod name;
+mod patience;
 mod share;
 mod slots;
 mod turns;
@@ -12,6 +13,7 @@ mod turns;
 pub use gate::{Bounds, Gate, Permit, Refused};
 pub use limits::{Ceilings, Limits, MAX_TABLE_ELEMENTS, Quota, Reuse, Storage};
 pub use name::{NameError, PluginName, TenantName};
+pub use patience::Patience;
 pub use share::Share;
 pub use slots::{Slot, Slots};
 pub use turns::{Reading, Turns};

@@ -13,6 +13,7 @@ use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::gate::Refused;
+use super::patience::Patience;
 use super::share::Share;
 
 /// The slots of one host. Clones are the same slots.
@@ -64,7 +65,12 @@ impl Slots {
     }
 
     /// Takes a slot, waiting for it if need be, but never past `deadline`.
-    pub async fn enter(&self, share: &Share, deadline: Instant) -> Result<Slot, Refused> {
+    pub async fn enter(
+        &self,
+        share: &Share,
+        patience: &mut Patience,
+        deadline: Instant,
+    ) -> Result<Slot, Refused> {
         let (turn, slots, wait) = {
             let mut state = self.state();
             // Whoever waits could not have it: a slot that comes free is given to who can at once.
@@ -79,12 +85,9 @@ impl Slots {
             lane.waiting.push_back(sender);
             (turn, state.slots, state.wait)
         };
-        let give_up = Instant::now().checked_add(wait).map_or(deadline, |wait| wait.min(deadline));
-        match tokio::time::timeout_at(give_up, turn).await {
-            Ok(Ok(slot)) => Ok(slot),
-            _ if give_up == deadline => Err(Refused::Deadline),
-            _ => Err(Refused::WaitedTooLong { concurrency: slots, wait }),
-        }
+        let entered = patience.wait_for(turn, wait, deadline).await;
+        entered
+            .map_err(|gave_up| self.state().part_of(share).unwrap_or_else(|| Refused::after(gave_up, slots)))
     }
 
     /// How many are taken.
@@ -140,6 +143,12 @@ impl State {
         has < free
     }
 
+    /// Whether it is its own part that keeps the tenant from a slot, and not that there is none.
+    fn part_of(&self, share: &Share) -> Option<Refused> {
+        let has = self.divided.as_ref()?.get(&share.id()).copied().unwrap_or(0);
+        (has > 0 && self.taken < self.slots).then_some(Refused::Part { has, places: self.slots })
+    }
+
     /// Whoever waits, may have a slot, and is next.
     fn next(&mut self) -> Option<(oneshot::Sender<Slot>, Share)> {
         let fewest = |lane: &Lane| {
@@ -180,12 +189,12 @@ mod tests {
         let slots = Slots::new(1, Duration::from_secs(60));
         let later = Instant::now() + Duration::from_secs(60);
         let shares: Vec<_> = (0..3).map(|_| Share::new(NonZeroU32::MIN, None)).collect();
-        let first = slots.enter(&shares[0], later).await.unwrap();
+        let first = slots.enter(&shares[0], &mut Patience::default(), later).await.unwrap();
         let (sender, mut order) = tokio::sync::mpsc::unbounded_channel();
         for tenant in [0, 0, 0, 1, 1, 1, 2, 2, 2] {
             let (slots, share, sender) = (slots.clone(), shares[tenant].clone(), sender.clone());
             tokio::spawn(async move {
-                let _slot = slots.enter(&share, later).await.unwrap();
+                let _slot = slots.enter(&share, &mut Patience::default(), later).await.unwrap();
                 sender.send(tenant).unwrap();
             });
             tokio::task::yield_now().await;
@@ -207,10 +216,17 @@ mod tests {
         for expected in [4, 2, 1, 1] {
             let share = Share::new(NonZeroU32::MIN, None);
             let before = held.len();
-            while let Ok(slot) = slots.enter(&share, later).await {
-                held.push(slot);
-            }
+            let refused = loop {
+                match slots.enter(&share, &mut Patience::default(), later).await {
+                    Ok(slot) => held.push(slot),
+                    Err(refused) => break refused,
+                }
+            };
             assert_eq!(held.len() - before, expected);
+            let none =
+                Refused::WaitedTooLong { concurrency: 8, wait: Duration::ZERO, before: Duration::ZERO };
+            let its_part = Refused::Part { has: expected, places: 8 };
+            assert_eq!(refused, if held.len() < 8 { its_part } else { none });
         }
         drop(held);
         assert_eq!(slots.taken(), 0);
@@ -222,14 +238,14 @@ mod tests {
         let slots = Slots::divided(4, Duration::from_secs(60));
         let later = Instant::now() + Duration::from_secs(60);
         let [greedy, quiet] = [(); 2].map(|()| Share::new(NonZeroU32::MIN, None));
-        let first = slots.enter(&greedy, later).await.unwrap();
-        let _second = slots.enter(&greedy, later).await.unwrap();
+        let first = slots.enter(&greedy, &mut Patience::default(), later).await.unwrap();
+        let _second = slots.enter(&greedy, &mut Patience::default(), later).await.unwrap();
         let third = tokio::spawn({
             let (slots, greedy) = (slots.clone(), greedy.clone());
-            async move { slots.enter(&greedy, later).await }
+            async move { slots.enter(&greedy, &mut Patience::default(), later).await }
         });
         tokio::task::yield_now().await;
-        drop(slots.enter(&quiet, later).await.unwrap());
+        drop(slots.enter(&quiet, &mut Patience::default(), later).await.unwrap());
         assert!(!third.is_finished());
         drop(first);
         drop(third.await.unwrap().unwrap());

@@ -14,7 +14,7 @@ use crate::sandbox::state::CallState;
 
 /// The interface by the name that wasmtime's crate gives it. Were it another, these functions would be beside those
 /// that guests call: the suite notices.
-const TYPES: &str = "wasi:http/types@0.2.12";
+pub(super) const TYPES: &str = "wasi:http/types@0.2.12";
 
 /// What one field costs beside its name and value: the two entries of a map that it takes at most.
 pub const FIELD_BYTES: u64 = 72;

@@ -14,7 +14,7 @@ use wasmtime_wasi_http::{
     WasiHttpCtxView, WasiHttpHooks,
 };
 
-use super::fields;
+use super::{fields, response_body};
 use crate::capability::http::{Outbound, OutboundBudget, OutboundError, Timeouts};
 use crate::sandbox::output::Output;
 use crate::sandbox::state::CallState;
@@ -40,6 +40,7 @@ pub(super) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
     linker.allow_shadowing(true);
     fields::add_to_linker(linker)?;
+    response_body::add_to_linker(linker)?;
     linker.allow_shadowing(false);
     Ok(())
 }
@@ -72,6 +73,8 @@ pub(in crate::sandbox) struct HttpState {
     calls: u32,
     context: WasiHttpCtx,
     hooks: Hooks,
+    /// Whether the request was `HEAD`: the body of its answer is not sent.
+    pub(in crate::sandbox) asked_for_head_alone: bool,
 }
 
 impl HttpState {
@@ -84,7 +87,8 @@ impl HttpState {
         // All fields together are counted, by `fields`: one of them alone needs no limit of its own.
         context.set_field_size_limit(usize::MAX);
         let failures = Failures { output, last: Arc::default() };
-        Self { calls: 0, context, hooks: Hooks { outbound, budget, failures, piece_bytes: PIECE_BYTES } }
+        let hooks = Hooks { outbound, budget, failures, piece_bytes: PIECE_BYTES };
+        Self { calls: 0, context, hooks, asked_for_head_alone: false }
     }
 
     /// For one call of the interface.

@@ -8,11 +8,13 @@ pub(super) mod keyvalue;
 pub(super) mod limiter;
 pub(super) mod logging;
 pub(super) mod random;
+pub(super) mod response_body;
 pub(super) mod wasi;
 
 pub use fields::FIELD_BYTES;
 pub use http::{CALLS_AT_EASE, PIECE_BYTES, PIECE_BYTES_LATER};
 pub use random::RANDOM_BYTES_AT_ONCE;
+pub use response_body::has_no_body;
 
 use wasmtime::Engine;
 use wasmtime::component::{HasSelf, Linker};

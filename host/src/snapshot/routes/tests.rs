@@ -62,10 +62,14 @@ fn sent(routes: &Routes<String>, line: &str) -> String {
     let path = RequestPath::parse(&request.path).expect(line);
     match routes.find(&request.host, &path, &request.method, &request.headers) {
         Outcome::Found { target, captures, method, .. } => shown(target, captures.iter(), &method),
-        Outcome::MethodNotAllowed { allow } => format!("405 {}", allow.to_str().expect("a list of methods")),
-        Outcome::Options { allow } => format!("204 {}", allow.to_str().expect("a list of methods")),
+        Outcome::MethodNotAllowed(answer) => format!("405 {}", allowed(&answer)),
+        Outcome::Options(answer) => format!("204 {}", allowed(&answer)),
         Outcome::NotFound => "404".into(),
     }
+}
+
+fn allowed<'a>(answer: &'a HostAnswer<'_, String>) -> &'a str {
+    answer.allow.to_str().expect("a list of methods")
 }
 
 fn shown<'a>(target: &str, captures: impl Iterator<Item = (&'a str, &'a str)>, method: &Method) -> String {
@@ -80,6 +84,58 @@ fn check(rules: &[&str], expected: &[(&str, &str)]) {
     for (line, outcome) in expected {
         assert_eq!(sent(&routes, line), *outcome, "{line} among {rules:?}");
         assert_eq!(sent(&reversed, line), *outcome, "{line} among {rules:?}, reversed");
+    }
+}
+
+#[test]
+fn the_host_answers_for_the_routes_that_fit_and_for_the_one_that_a_preflight_is_about() {
+    let rules = [
+        "read: GET /books/{id}",
+        "change: PATCH /books/{book}",
+        "beta: GET /books/{id} x-beta=1",
+        "inner: PUT /books/{id} @in.example",
+    ];
+    let routes = Routes::new(rules.map(rule).into());
+    for (line, expected) in [
+        ("POST /books/7", "change read, by /books/{book}"),
+        ("POST /books/7 x-beta=1", "beta change read, by /books/{book}"),
+        ("OPTIONS /books/7", "change read, by /books/{book}"),
+        ("OPTIONS /books/7 access-control-request-method=PATCH", "change, by /books/{book}"),
+        ("OPTIONS /books/7 access-control-request-method=HEAD", "read, by /books/{id}"),
+        ("OPTIONS /books/7 access-control-request-method=GET x-beta=1", "beta, by /books/{id}"),
+        // No route of this host takes it.
+        ("OPTIONS /books/7 access-control-request-method=PUT", "change read, by /books/{book}"),
+        ("POST /books/7 access-control-request-method=GET", "change read, by /books/{book}"),
+        (
+            "OPTIONS /books/7 access-control-request-method=GET access-control-request-method=GET",
+            "change read, by /books/{book}",
+        ),
+    ] {
+        let request = request(line);
+        let path = RequestPath::parse(&request.path).expect(line);
+        let outcome = routes.find(&request.host, &path, &request.method, &request.headers);
+        let (Outcome::Options(answer) | Outcome::MethodNotAllowed(answer)) = outcome else {
+            panic!("{line}: {outcome:?}");
+        };
+        let mut targets: Vec<_> = answer.targets.iter().map(|target| target.as_str()).collect();
+        targets.sort_unstable();
+        assert_eq!(format!("{}, by {}", targets.join(" "), answer.pattern), expected, "{line}");
+        assert_eq!(answer.captures.len(), 1);
+    }
+}
+
+#[test]
+fn filters_are_shared_from_the_first_to_the_first_that_differs() {
+    let lists: [(&[&[&str]], &[&str]); 6] = [
+        (&[&["a", "b"]], &["a", "b"]),
+        (&[&["a", "b"], &["a", "c"], &["a", "b"]], &["a"]),
+        (&[&["a", "b"], &["a"]], &["a"]),
+        (&[&["a", "b"], &["b", "a"]], &[]),
+        (&[&["a"], &[]], &[]),
+        (&[], &[]),
+    ];
+    for (lists, expected) in lists {
+        assert_eq!(shared_filters(lists.iter().copied(), |one, other| one == other), expected, "{lists:?}");
     }
 }
 

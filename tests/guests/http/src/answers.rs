@@ -27,6 +27,17 @@ pub(crate) fn status(reply: Reply, query: &Query) {
     }
 }
 
+/// The status `code`, a stated `length`, and no body: a guest that takes the host at its word traps if the body cannot be
+/// finished so. With `late` it goes on for a while after its head.
+pub(crate) fn without_body(reply: Reply, query: &Query) {
+    let length = query.text("length").unwrap_or_default();
+    let body = reply.head(query.number("code", 200), &[("content-length", &length)]);
+    if query.text("late").is_some() {
+        wait(Duration::from_millis(20));
+    }
+    body.finish(None).expect("a body that is not sent has no length to be held to");
+}
+
 /// So many (`n`) fields with values of so many `bytes`, or how many could be added before one was refused.
 pub(crate) fn big_headers(reply: Reply, query: &Query) {
     let fields = Fields::new();

@@ -44,7 +44,7 @@ pub(crate) fn drop_body(reply: Reply, query: &Query) {
 }
 
 fn begun(reply: Reply, query: &Query) -> Body {
-    let body = reply.head(200, &[("content-type", "text/plain")]);
+    let body = reply.head(query.number("code", 200), &[("content-type", "text/plain")]);
     let _ = write(&body, b"without an end\n", query);
     body
 }

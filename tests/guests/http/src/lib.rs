@@ -67,6 +67,7 @@ impl wasip2::exports::http::incoming_handler::Guest for Http {
             "/hello" => answers::hello(reply),
             "/hello-unsized" => answers::hello_unsized(reply),
             "/status" => answers::status(reply, &query),
+            "/without-body" => answers::without_body(reply, &query),
             "/big-headers" => answers::big_headers(reply, &query),
             "/info" => answers::info(reply, &request),
             "/log" => answers::log(reply),
