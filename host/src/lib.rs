@@ -14,6 +14,7 @@
 //! | [`store`] | what survives a crash |
 //! | [`tenant`] | names, limits, quotas, and the gates that hold calls to them |
 //! | [`observe`] | log, access log, metrics |
+//! | [`stamp`] | what a file looks like from outside |
 //! | [`confine`] | what the process itself gives up of the system |
 //! | [`reference`](mod@reference) | `docs/limits.md`: every limit and bound, as the code has it |
 //!
@@ -51,5 +52,6 @@ pub mod reference;
 pub mod request;
 pub mod sandbox;
 pub mod snapshot;
+pub mod stamp;
 pub mod store;
 pub mod tenant;

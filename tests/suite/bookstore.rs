@@ -223,6 +223,13 @@ async fn a_body_that_cannot_be_read_is_refused_with_the_status_that_says_why() {
             }
         }
     }
+    let coded =
+        as_editor(&host, "POST", BOOKS).header("content-encoding", "gzip").json(&book(2)).send().await;
+    assert_eq!(expect_problem(&coded, 415, "content-coding").header("accept-encoding"), Some("identity"));
+    let part = as_editor(&host, "PUT", &path).header("content-range", "bytes 0-9/99").json(&book(2));
+    expect_problem(&part.send().await, 400, "bad-request");
+    let twice = as_editor(&host, "PATCH", &path).header("content-type", "application/json");
+    expect_problem(&twice.body(r#"{"year": 1, "year": 2}"#).send().await, 400, "bad-request");
     let with_parameter = as_editor(&host, "POST", BOOKS)
         .header("content-type", "Application/JSON; charset=utf-8")
         .body(book(3).to_string());
@@ -339,14 +346,19 @@ async fn a_writer_who_meant_another_state_changes_nothing() {
             ("if-unmodified-since", "Sun, 06 Nov 1994 08:49:37 GMT"),
             ("if-none-match", "*"),
         ] {
-            let answer = as_editor(&host, method, &path).header(name, value).json(&book(1)).send().await;
-            expect_problem(&answer, 412, "precondition");
+            for content in [book(1), json!({"colour": "red"})] {
+                let answer = as_editor(&host, method, &path).header(name, value).json(&content).send().await;
+                expect_problem(&answer, 412, "precondition");
+            }
         }
     }
     assert_eq!(host.get(&path).await.expect(200).body, present.body);
 
     let put = as_editor(&host, "PUT", &path).header("if-match", etag).json(&book(1)).send().await;
-    let etag = put.expect(200).header("etag").expect("an ETag");
+    // It was sent without its id: what is kept is not what came (RFC 9110 §9.3.4).
+    assert_eq!(put.expect(200).header("etag"), None, "{put}");
+    let kept = host.get(&path).await;
+    let etag = kept.header("etag").expect("an ETag");
     as_editor(&host, "DELETE", &path).header("if-match", etag).send().await.expect(204);
 }
 

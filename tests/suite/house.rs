@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each room and those that it may import. A room stands below all that import it, so there is no circle.
-const ARROWS: [(&str, &[&str]); 14] = [
+const ARROWS: [(&str, &[&str]); 15] = [
+    ("stamp", &[]),
     ("tenant", &[]),
     ("confine", &[]),
     ("observe", &["tenant"]),
@@ -14,9 +15,9 @@ const ARROWS: [(&str, &[&str]); 14] = [
     ("sandbox", &["capability", "confine", "observe"]),
     ("snapshot", &["observe", "sandbox", "tenant"]),
     ("request", &["observe", "sandbox", "snapshot", "tenant"]),
-    ("listen", &["observe", "request"]),
+    ("listen", &["observe", "request", "stamp"]),
     ("config", &["capability", "confine", "observe", "snapshot", "tenant"]),
-    ("deploy", &["capability", "config", "observe", "sandbox", "snapshot", "store", "tenant"]),
+    ("deploy", &["capability", "config", "observe", "sandbox", "snapshot", "stamp", "store", "tenant"]),
     ("host", &["config", "confine", "deploy", "listen", "observe", "request", "sandbox", "store", "tenant"]),
     ("reference", &["capability", "config", "listen", "request", "sandbox", "store", "tenant"]),
     ("command", &["config", "confine", "deploy", "host", "listen", "observe", "sandbox", "snapshot"]),

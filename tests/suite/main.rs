@@ -44,3 +44,4 @@ mod swap;
 mod takeover;
 mod tls;
 mod wasi_http;
+mod watching;

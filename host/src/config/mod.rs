@@ -20,6 +20,7 @@
 //! | `routes` | what routes name, and which of them clash |
 //! | `reuse` | whether a plugin's instances serve one call or several, and how long |
 //! | `secrets` | what plugins name of their tenant's secrets |
+//! | `keys` | which keys a text has that another leaves out |
 //! | `site` | the result, that other rooms see |
 //! | `load` | the ways to get one |
 //! | `findings` | what was found so far, a bounded number |
@@ -39,6 +40,7 @@ mod document;
 mod edge;
 mod findings;
 mod forms;
+mod keys;
 mod load;
 mod plugin;
 mod read;

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
@@ -14,6 +15,7 @@ use super::files::{Files, paths, tenant_paths};
 use super::live::{Live, LiveTenant, Loading};
 use super::load::{Loaded, LoadedTenant, Loader, TenantLoad, no_thread};
 use super::secrets::Environment;
+use super::settling::{SETTLE_TIME, Settling, Verdict};
 use crate::capability::Limiters;
 use crate::capability::http::HttpClient;
 use crate::config::{Diagnostic, Diagnostics, Site, Source, TenantSite};
@@ -109,6 +111,7 @@ impl Deployer {
                 loading: BTreeMap::new(),
                 loads: 0,
                 files,
+                settling: Settling::new(site.source.clone()),
             }),
         };
         let mut live = deployer.live();
@@ -138,22 +141,50 @@ impl Deployer {
         self.live().files.have_changed()
     }
 
-    /// Reads the site again. What is the operator's holds at once; a tenant's own change is published when it is
-    /// loaded, whatever becomes of the others.
+    /// How long until an edit that is withheld may be taken.
+    pub(super) fn is_due_in(&self) -> Option<Duration> {
+        self.live().settling.is_due_in(Instant::now())
+    }
+
+    /// Reads the site again, and takes what it says. What is the operator's holds at once; a tenant's own change is
+    /// published when it is loaded, whatever becomes of the others.
     pub fn reload(self: &Arc<Self>) {
+        self.read_again(|_, _| Verdict::Take);
+    }
+
+    /// Reads the site again because a file has changed: what it leaves out may only not be written yet.
+    pub(super) fn follow(self: &Arc<Self>) {
+        self.read_again(|live, site| live.settling.judge(&site.source, Instant::now()));
+    }
+
+    fn read_again(self: &Arc<Self>, judge: impl FnOnce(&mut Live, &Site) -> Verdict) {
         let mut live = self.live();
+        let looked = live.files.look_again();
+        let read = self.parts.origin.read().and_then(not_half_written);
+        if let Ok(site) = &read {
+            let verdict = judge(&mut live, site);
+            if let Verdict::Withhold { left_out } = &verdict {
+                self.withheld(left_out);
+            }
+            if verdict != Verdict::Take {
+                // Whatever else has changed is read when the edit is taken.
+                live.files = looked;
+                return;
+            }
+        }
         let under_way = UnderWay {
             metrics: self.parts.metrics.clone(),
             was_published: AtomicBool::new(false),
             was_refused: AtomicBool::new(false),
         };
-        let looked = live.files.look_again();
-        match self.parts.origin.read().and_then(not_half_written) {
+        match read {
             Ok(site) => {
+                live.settling.took(site.source.clone());
                 live.files = looked.instead(paths(&self.parts.origin, &site));
                 self.take_over(&mut live, site, Arc::new(under_way));
             }
             Err(diagnostics) => {
+                live.settling.refused();
                 live.files = looked;
                 self.parts
                     .log
@@ -163,6 +194,14 @@ impl Deployer {
                 under_way.was_refused.store(true, Ordering::Relaxed);
             }
         }
+    }
+
+    fn withheld(&self, left_out: &str) {
+        let what = format!(
+            "the site file leaves out what it had: if it stays so for {} s, or on SIGHUP, that is taken",
+            SETTLE_TIME.as_secs()
+        );
+        self.parts.log.info(&what).field("left-out", left_out).send();
     }
 
     /// Ends what is being loaded, for good.

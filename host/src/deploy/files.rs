@@ -4,17 +4,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::time::SystemTime;
 
 use super::Origin;
 use crate::config::{SecretSource, Site, TenantSite};
+use crate::stamp::Stamp;
 
 /// Some files and their stamps.
 pub(super) struct Files(BTreeMap<PathBuf, Stamp>);
-
-/// What a file looks like from outside; the default is that of a file that is not there.
-#[derive(Debug, Default, Clone, PartialEq, Eq)]
-struct Stamp(Option<(SystemTime, u64, u64)>);
 
 impl Files {
     /// These files as they look now.
@@ -66,14 +62,6 @@ pub(super) fn tenant_paths(tenant: &TenantSite) -> Vec<PathBuf> {
         SecretSource::Variable(_) => None,
     });
     components.chain(secrets).collect()
-}
-
-impl Stamp {
-    fn of(file: &Path) -> Self {
-        use std::os::unix::fs::MetadataExt;
-        let metadata = std::fs::metadata(file).ok();
-        Self(metadata.and_then(|metadata| Some((metadata.modified().ok()?, metadata.len(), metadata.ino()))))
-    }
 }
 
 #[cfg(test)]

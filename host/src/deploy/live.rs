@@ -9,6 +9,7 @@ use std::sync::{Arc, Weak};
 use super::files::Files;
 use super::outbound::WaysOut;
 use super::secrets::LiveSecrets;
+use super::settling::Settling;
 use crate::config::{HostSettings, TenantSite};
 use crate::observe::TenantMetrics;
 use crate::snapshot::{HostPattern, Revision};
@@ -32,6 +33,8 @@ pub(super) struct Live {
     pub(super) loads: u64,
     /// Every file that the last reload read, or should have.
     pub(super) files: Files,
+    /// The text of the site that was taken last, and an edit of it that is withheld.
+    pub(super) settling: Settling,
 }
 
 /// A tenant that is being loaded: it goes on unless something else is wanted.

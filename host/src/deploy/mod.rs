@@ -11,6 +11,7 @@
 //! | `load.rs` | a site → compiled plugins, or everything that is wrong with it, tenant by tenant |
 //! | `turns.rs` | whose turn it is to load |
 //! | `deployer.rs` | a reload, and how what was loaded takes the place of what is live |
+//! | `settling.rs` | whether an edit of the site file is taken at once, or withheld for a while |
 //! | `live.rs` | what is live, and what of a tenant stays over its revisions |
 //! | `revision.rs` | a document and its components → a revision |
 //! | `document.rs` | the id of a revision |
@@ -27,6 +28,7 @@ mod load;
 mod outbound;
 mod revision;
 mod secrets;
+mod settling;
 mod turns;
 mod watch;
 

@@ -1,15 +1,16 @@
 //! Which folders are watched, and the thread that reloads when a file changes.
 //!
-//! Editors and `cargo build` replace files, so folders are watched, not files; and what a folder says is
-//! only a hint: the files' stamps decide whether anything is read. A folder that is gone (`cargo clean`)
-//! says nothing any more, so the stamps are looked at every two seconds as well.
+//! Editors and `cargo build` replace files, so folders are watched, not files. Everything is read again when a folder
+//! says that one of the files was written, or when a file's stamp is another: links turn in other folders, and a folder
+//! that is gone (`cargo clean`) says nothing any more, so the stamps are looked at every two seconds as well.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use notify::{RecommendedWatcher, RecursiveMode, Watcher as _};
+use notify::event::{AccessKind, AccessMode};
+use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
 use super::Deployer;
 use crate::observe::Log;
@@ -48,6 +49,8 @@ struct Bell {
 struct Asked {
     /// Something happened in a watched folder.
     to_look: bool,
+    /// One of the files was written there, whatever it looks like.
+    to_read: bool,
     /// Reload, changed or not.
     to_reload: bool,
     /// End.
@@ -93,13 +96,13 @@ impl Bell {
         self.rung.notify_all();
     }
 
-    /// Waits for what `is_it` looks for, or until the time is over. What was asked for until then; to look
-    /// and to reload are asked for no longer.
+    /// Waits for what `is_it` looks for, or until the time is over. What was asked for until then; to look,
+    /// to read and to reload are asked for no longer.
     fn wait(&self, time: Duration, is_it: impl Fn(&Asked) -> bool) -> Asked {
         let wait = self.rung.wait_timeout_while(self.asked(), time, |asked| !is_it(asked));
         let (mut asked, _) = wait.unwrap_or_else(PoisonError::into_inner);
         let heard = *asked;
-        (asked.to_look, asked.to_reload) = (false, false);
+        (asked.to_look, asked.to_read, asked.to_reload) = (false, false, false);
         heard
     }
 
@@ -117,47 +120,64 @@ impl Watch {
     fn run(mut self, bell: &Bell) {
         self.folders.watch(&self.deployer.files());
         loop {
-            let asked = bell.wait(POLL, |asked| asked.to_look || asked.to_reload || asked.to_stop);
-            if !asked.to_stop && !asked.to_reload {
-                if !self.deployer.has_changed() {
+            let due = self.deployer.is_due_in();
+            let asked = bell.wait(due.unwrap_or(POLL).min(POLL), |asked| {
+                asked.to_look || asked.to_reload || asked.to_stop
+            });
+            let is_told = asked.to_reload || asked.to_stop || {
+                let is_due = self.deployer.is_due_in().is_some_and(|time| time.is_zero());
+                if !asked.to_read && !is_due && !self.deployer.has_changed() {
                     continue;
                 }
-                until_quiet(bell);
-            }
+                until_quiet(bell)
+            };
             if bell.asked().to_stop {
                 return;
             }
-            self.deployer.reload();
+            if is_told {
+                self.deployer.reload();
+            } else {
+                self.deployer.follow();
+            }
             self.folders.watch(&self.deployer.files());
         }
     }
 }
 
-/// Waits until nothing more is heard, or something else is asked for.
-fn until_quiet(bell: &Bell) {
+/// Waits until nothing more is heard, or something else is asked for. Whether that was so.
+fn until_quiet(bell: &Bell) -> bool {
     let began = Instant::now();
     while began.elapsed() < MAX_UNREST {
         let asked = bell.wait(QUIET, |asked| asked.to_look || asked.to_reload || asked.to_stop);
         if asked.to_reload || asked.to_stop || !asked.to_look {
-            return;
+            return asked.to_reload || asked.to_stop;
         }
     }
+    false
 }
 
 /// The folders that are watched now.
 struct Folders {
     watcher: Option<RecommendedWatcher>,
     watched: BTreeSet<PathBuf>,
+    /// The files themselves, by every name that an event may call them.
+    files: Arc<Mutex<BTreeSet<PathBuf>>>,
 }
 
 impl Folders {
     fn new(bell: Arc<Bell>, log: &Log) -> Self {
+        let files = Arc::<Mutex<BTreeSet<PathBuf>>>::default();
+        let named = files.clone();
         let tell = move |event: notify::Result<notify::Event>| {
-            // Reading is no change, and the reload itself reads.
-            let is_read = event.is_ok_and(|event| event.kind.is_access());
-            if !is_read {
-                bell.ring(|asked| asked.to_look = true);
+            if event.as_ref().is_ok_and(|event| is_reading(event.kind)) {
+                return;
             }
+            let files = named.lock().unwrap_or_else(PoisonError::into_inner);
+            let is_of_a_file = event.is_ok_and(|event| event.paths.iter().any(|path| files.contains(path)));
+            bell.ring(|asked| {
+                asked.to_look = true;
+                asked.to_read |= is_of_a_file;
+            });
         };
         let watcher = notify::recommended_watcher(tell);
         if let Err(error) = &watcher {
@@ -165,15 +185,16 @@ impl Folders {
                 .field("error", format_args!("{error}"))
                 .send();
         }
-        Self { watcher: watcher.ok(), watched: BTreeSet::new() }
+        Self { watcher: watcher.ok(), watched: BTreeSet::new(), files }
     }
 
     /// Watches the folders of these files, and of what they link to.
     fn watch(&mut self, files: &[PathBuf]) {
         let Some(watcher) = &mut self.watcher else { return };
         let targets = files.iter().filter_map(|file| file.canonicalize().ok());
-        let all = files.iter().cloned().chain(targets);
-        let wanted: BTreeSet<_> = all.filter_map(|file| file.parent().map(Path::to_owned)).collect();
+        let all: BTreeSet<_> = files.iter().cloned().chain(targets).collect();
+        let wanted: BTreeSet<_> = all.iter().filter_map(|file| file.parent().map(Path::to_owned)).collect();
+        *self.files.lock().unwrap_or_else(PoisonError::into_inner) = all;
         for folder in self.watched.difference(&wanted) {
             // A folder that is gone is no longer watched anyway.
             let _ = watcher.unwatch(folder);
@@ -185,4 +206,9 @@ impl Folders {
             .filter(|folder| watcher.watch(folder, RecursiveMode::NonRecursive).is_ok())
             .collect();
     }
+}
+
+/// Reading is no change, and a reload itself reads. The end of a writing is one.
+fn is_reading(kind: EventKind) -> bool {
+    matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
 }

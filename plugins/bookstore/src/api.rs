@@ -1,12 +1,13 @@
 //! What each call does. Who may make it was decided before; how books are kept is the store's.
 
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::answer::{self, Answer};
 use crate::bindings::jackfield::plugin::types::{Request, RequestHead};
 use crate::book::{Book, FieldError, Id, merge};
 use crate::conditional::{self, Access, Outcome, Validators};
+use crate::content::{Content, PATCHES};
 use crate::date;
 use crate::host::config;
 use crate::problem::{Failure, Problem};
@@ -17,10 +18,6 @@ use crate::store::{Change, Store, Stored};
 const DEFAULT_PAGE_SIZE: usize = 20;
 /// The most books in one import: it is done within the call, so it must end within the call's limits.
 const IMPORT_BOOKS: usize = 100;
-
-const JSON: &str = "application/json";
-const MERGE_PATCH: &str = "application/merge-patch+json";
-const EITHER_PATCH: &str = "application/merge-patch+json, application/json";
 
 /// Anybody may keep what they read, if they ask whether it still holds before they use it again.
 const REVALIDATE: &str = "no-cache";
@@ -37,11 +34,22 @@ pub(crate) fn list(head: &RequestHead) -> Result<Answer, Failure> {
     if let Some(next) = &page.next {
         document["next"] = next.to_string().into();
     }
-    let answer = answer::json(200, encode(&document)?).with("cache-control", REVALIDATE);
+    let body = encode(&document)?;
+    let validators = Validators::of(&body, None);
+    let answer = unless_known(head, body, validators)?.with("cache-control", REVALIDATE);
     Ok(match page.next {
         Some(next) => answer.with("link", format!("<{}>; rel=\"next\"", listing.next_page(&next))),
         None => answer,
     })
+}
+
+/// `OPTIONS` of any of them.
+pub(crate) fn options(resource: &Resource) -> Answer {
+    let answer = answer::empty(204).with("allow", resource.allow());
+    match resource {
+        Resource::Book(_) => answer.with("accept-patch", PATCHES),
+        Resource::Books | Resource::Imports | Resource::Import(_) => answer,
+    }
 }
 
 fn page_size() -> Result<usize, Failure> {
@@ -57,17 +65,23 @@ fn page_size() -> Result<usize, Failure> {
 pub(crate) fn read(head: &RequestHead, id: &Id) -> Result<Answer, Failure> {
     let stored = Store::open()?.get(id)?.ok_or_else(Problem::no_such_book)?;
     let (body, validators) = render(&stored)?;
+    Ok(unless_known(head, body, validators)?.with("cache-control", REVALIDATE))
+}
+
+/// What was asked for, or 304 if the caller has it already; with its validators.
+fn unless_known(head: &RequestHead, body: Vec<u8>, validators: Validators) -> Result<Answer, Problem> {
     let answer = match conditional::evaluate(head, Access::Read, &validators) {
         Outcome::Proceed => answer::json(200, body),
         Outcome::NotModified => answer::empty(304),
-        Outcome::Failed => return Err(Problem::precondition_failed().into()),
+        Outcome::Failed => return Err(Problem::precondition_failed()),
     };
     Ok(with_validators(answer, validators))
 }
 
 /// `POST /api/books`
 pub(crate) fn create(request: &Request) -> Result<Answer, Failure> {
-    let book = Book::parse(&json_body(request)?, None).map_err(Problem::unprocessable)?;
+    let document = Content::of_post(request)?.document()?;
+    let book = Book::parse(&document, None).map_err(Problem::unprocessable)?;
     let added = Store::open()?.add(&[book])?.pop().flatten();
     let stored = added.ok_or_else(Problem::isbn_taken)?;
     Ok(whole(201, &stored)?.with("location", Resource::Book(stored.id).path()))
@@ -75,21 +89,27 @@ pub(crate) fn create(request: &Request) -> Result<Answer, Failure> {
 
 /// `PUT /api/books/{id}`
 pub(crate) fn replace(request: &Request, id: &Id) -> Result<Answer, Failure> {
-    let book = Book::parse(&json_body(request)?, Some(id)).map_err(Problem::unprocessable)?;
+    let content = Content::of_put(request)?;
     let stored = Store::open()?.change(id, |present| {
         may_change(&request.head, present)?;
-        Ok(Change::Replace(book.clone()))
+        Book::parse(&content.document()?, Some(id)).map(Change::Replace).map_err(Problem::unprocessable)
     })?;
-    whole(200, &stored)
+    let (body, validators) = render(&stored)?;
+    // Of content that was not kept byte by byte, the caller would take the validators for its own bytes' (RFC 9110
+    // §9.3.4).
+    let is_kept = content.is(&body);
+    let answer = answer::json(200, body);
+    let answer = if is_kept { with_validators(answer, validators) } else { answer };
+    Ok(of_book(answer, &stored))
 }
 
 /// `PATCH /api/books/{id}`
 pub(crate) fn patch(request: &Request, id: &Id) -> Result<Answer, Failure> {
-    let patch = patch_body(request)?;
+    let content = Content::of_patch(request)?;
     let stored = Store::open()?.change(id, |present| {
         may_change(&request.head, present)?;
         let mut document = present.representation();
-        merge(&mut document, &patch);
+        merge(&mut document, &content.document()?);
         Book::parse(&document, Some(id)).map(Change::Replace).map_err(Problem::unprocessable)
     })?;
     whole(200, &stored)
@@ -109,7 +129,7 @@ pub(crate) fn delete(head: &RequestHead, id: &Id) -> Result<Answer, Failure> {
 /// 202 and a status to ask for, as if the work were done later: a plugin has no life between calls, so it
 /// is done before the answer, and callers need not change on the day when it no longer is.
 pub(crate) fn import(request: &Request) -> Result<Answer, Failure> {
-    let document = json_body(request)?;
+    let document = Content::of_post(request)?.document()?;
     let entries = document.as_array().filter(|entries| (1..=IMPORT_BOOKS).contains(&entries.len()));
     let entries = entries.ok_or_else(|| {
         Problem::unprocessable(vec![FieldError::new(
@@ -142,10 +162,13 @@ pub(crate) fn import(request: &Request) -> Result<Answer, Failure> {
 }
 
 /// `GET /api/books/import/{id}`
-pub(crate) fn import_status(id: &Id) -> Result<Answer, Failure> {
+pub(crate) fn import_status(head: &RequestHead, id: &Id) -> Result<Answer, Failure> {
     let status = Store::open()?.get_import(id)?.ok_or_else(Problem::no_such_import)?;
+    let validators = Validators::of(&status, None);
     // Only whoever is logged in gets here, so a cache must tell callers apart.
-    Ok(answer::json(200, status).with("cache-control", REVALIDATE_PRIVATELY).with("vary", "authorization"))
+    Ok(unless_known(head, status, validators)?
+        .with("cache-control", REVALIDATE_PRIVATELY)
+        .with("vary", "authorization"))
 }
 
 #[derive(Serialize)]
@@ -169,33 +192,6 @@ fn in_one_line(errors: &[FieldError]) -> String {
     texts.collect::<Vec<_>>().join("; ")
 }
 
-/// The JSON that a POST or PUT brings.
-fn json_body(request: &Request) -> Result<Value, Problem> {
-    body(request, &[JSON], || Problem::unsupported_media_type("accept", JSON))
-}
-
-/// The merge patch that a PATCH brings (RFC 5789 §2.2 names the field that says what would be taken).
-fn patch_body(request: &Request) -> Result<Value, Problem> {
-    body(request, &[JSON, MERGE_PATCH], || Problem::unsupported_media_type("accept-patch", EITHER_PATCH))
-}
-
-fn body(request: &Request, accepted: &[&str], unsupported: impl Fn() -> Problem) -> Result<Value, Problem> {
-    if request.body.is_empty() {
-        return Err(Problem::bad_request("The request has no body."));
-    }
-    let content_type = request.head.headers.iter().find(|(name, _)| name == "content-type");
-    let Some((_, content_type)) = content_type else {
-        return Err(Problem::bad_request("The request has no content-type."));
-    };
-    // Parameters change nothing: JSON is UTF-8 (RFC 8259 §8.1) and has none of its own.
-    let media_type = content_type.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
-    if !accepted.iter().any(|accepted| media_type.eq_ignore_ascii_case(accepted.as_bytes())) {
-        return Err(unsupported());
-    }
-    serde_json::from_slice(&request.body)
-        .map_err(|error| Problem::bad_request(format!("The body is not JSON: {error}.")))
-}
-
 fn may_change(head: &RequestHead, present: &Stored) -> Result<(), Problem> {
     let (_, validators) = render(present).map_err(|_| Problem::precondition_failed())?;
     match conditional::evaluate(head, Access::Write, &validators) {
@@ -207,21 +203,28 @@ fn may_change(head: &RequestHead, present: &Stored) -> Result<(), Problem> {
 /// The answer that shows all of one book.
 fn whole(status: u16, stored: &Stored) -> Result<Answer, Failure> {
     let (body, validators) = render(stored)?;
+    Ok(of_book(with_validators(answer::json(status, body), validators), stored))
+}
+
+/// An answer to a change, whose content is what a GET of the book would give.
+fn of_book(answer: Answer, stored: &Stored) -> Answer {
     let location = Resource::Book(stored.id.clone()).path();
-    Ok(with_validators(answer::json(status, body), validators).with("content-location", location))
+    answer.with("cache-control", REVALIDATE).with("content-location", location)
 }
 
 fn render(stored: &Stored) -> Result<(Vec<u8>, Validators), Failure> {
     let body = encode(&stored.representation())?;
-    let validators = Validators::of(&body, stored.modified);
+    let validators = Validators::of(&body, Some(stored.modified));
     Ok((body, validators))
 }
 
 fn with_validators(answer: Answer, validators: Validators) -> Answer {
-    answer
-        .with("etag", validators.etag)
-        .with("last-modified", date::format(validators.modified))
-        .with("cache-control", REVALIDATE)
+    let answer = answer.with("etag", validators.etag);
+    match validators.modified {
+        // Never later than the answer itself, whatever the clock has done since (RFC 9110 §8.8.2.1).
+        Some(modified) => answer.with("last-modified", date::format(modified.min(date::now()))),
+        None => answer,
+    }
 }
 
 fn encode(document: &impl Serialize) -> Result<Vec<u8>, Failure> {

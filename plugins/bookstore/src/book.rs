@@ -231,14 +231,24 @@ fn year(value: Option<&Value>) -> Result<Option<u64>, String> {
     match value {
         None | Some(Value::Null) => Ok(None),
         Some(value) => {
-            let year = value.as_u64().filter(|year| (1..=LAST_YEAR).contains(year));
+            let year = whole_number(value).filter(|year| (1..=LAST_YEAR).contains(year));
             year.map(Some).ok_or_else(|| format!("must be a whole number from 1 to {LAST_YEAR}"))
         }
     }
 }
 
+/// A number without a fraction, however it is written: `1999`, `1999.0` and `1.999e3` are one (JSON Schema, `integer`).
+fn whole_number(value: &Value) -> Option<u64> {
+    let exactly = || {
+        let number = value.as_f64().filter(|number| number.fract() == 0.0)?;
+        // As text, it has no exponent, and no digits that the number has not.
+        format!("{}", number.abs()).parse().ok().filter(|_| number >= 0.0)
+    };
+    value.as_u64().or_else(exactly)
+}
+
 fn price_cents(value: Option<&Value>) -> Result<u64, String> {
-    let price = required(value)?.as_u64().filter(|price| *price <= PRICE_CENTS);
+    let price = whole_number(required(value)?).filter(|price| *price <= PRICE_CENTS);
     price.ok_or_else(|| format!("must be a whole number from 0 to {PRICE_CENTS}"))
 }
 
@@ -309,6 +319,12 @@ mod tests {
             (json!({"year": 10_000}), &["year"]),
             (json!({"year": 1999.5}), &["year"]),
             (json!({"year": "1999"}), &["year"]),
+            (json!({"year": 1999.0}), &[]),
+            (json!({"year": 1e3}), &[]),
+            (json!({"year": 1e4}), &["year"]),
+            (json!({"year": 1e300}), &["year"]),
+            (json!({"year": -1e3}), &["year"]),
+            (json!({"price_cents": -0.0}), &[]),
             (json!({"price_cents": 0}), &[]),
             (json!({"price_cents": -1}), &["price_cents"]),
             (json!({"price_cents": 12.5}), &["price_cents"]),

@@ -1,21 +1,22 @@
 //! Conditional requests (RFC 9110 §13): does the caller's idea of a book still hold?
 
 use crate::bindings::jackfield::plugin::types::RequestHead;
+use crate::content::fields;
 use crate::{date, digest};
 
-/// What tells one state of a book from another.
+/// What tells one state of a book, or of whatever else can be read, from another.
 #[derive(Clone, Debug)]
 pub(crate) struct Validators {
     /// A strong entity tag, quotes included.
     pub(crate) etag: String,
-    /// The second of the last change.
-    pub(crate) modified: u64,
+    /// The second of the last change, where that is known.
+    pub(crate) modified: Option<u64>,
 }
 
 impl Validators {
     /// Those of `representation`, the bytes that a caller gets. The tag is their digest: it changes with
     /// the bytes and never otherwise.
-    pub(crate) fn of(representation: &[u8], modified: u64) -> Self {
+    pub(crate) fn of(representation: &[u8], modified: Option<u64>) -> Self {
         Self { etag: format!("\"{}\"", digest::short_hex(representation)), modified }
     }
 }
@@ -47,7 +48,7 @@ pub(crate) fn evaluate(head: &RequestHead, access: Access, current: &Validators)
             return Outcome::Failed;
         }
     } else if let Some(unmodified_since) = date_of(head, "if-unmodified-since")
-        && current.modified > unmodified_since
+        && current.modified.is_some_and(|modified| modified > unmodified_since)
     {
         return Outcome::Failed;
     }
@@ -55,7 +56,8 @@ pub(crate) fn evaluate(head: &RequestHead, access: Access, current: &Validators)
     let caller_has_it = if let Some(tags) = Tags::of(head, "if-none-match") {
         tags.match_weakly(&current.etag)
     } else if access == Access::Read {
-        date_of(head, "if-modified-since").is_some_and(|since| current.modified <= since)
+        date_of(head, "if-modified-since")
+            .is_some_and(|since| current.modified.is_some_and(|modified| modified <= since))
     } else {
         false
     };
@@ -71,10 +73,6 @@ fn date_of(head: &RequestHead, name: &str) -> Option<u64> {
     let mut values = fields(head, name);
     let value = values.next()?;
     if values.next().is_some() { None } else { date::parse(value) }
-}
-
-fn fields<'a>(head: &'a RequestHead, name: &str) -> impl Iterator<Item = &'a [u8]> {
-    head.headers.iter().filter(move |(field, _)| field == name).map(|(_, value)| value.as_slice())
 }
 
 /// The entity tags of one header field, which may be spread over several lines.
@@ -148,7 +146,7 @@ mod tests {
         let field = |(name, value): &(&str, &str)| (name.to_string(), value.as_bytes().to_vec());
         let headers = conditions.iter().map(field).collect();
         let head = RequestHead { method: "GET".into(), path: "/".into(), query: None, headers };
-        evaluate(&head, access, &Validators { etag: "\"now\"".into(), modified: 784_111_777 })
+        evaluate(&head, access, &Validators { etag: "\"now\"".into(), modified: Some(784_111_777) })
     }
 
     #[test]
@@ -209,7 +207,7 @@ mod tests {
     #[test]
     fn the_tag_follows_the_bytes() {
         let [one, again, other] =
-            [(b"a", 1), (b"a", 2), (b"b", 1)].map(|(body, at)| Validators::of(body, at).etag);
+            [(b"a", 1), (b"a", 2), (b"b", 1)].map(|(body, at)| Validators::of(body, Some(at)).etag);
         assert!(one.starts_with('"') && one.ends_with('"'));
         assert_eq!(one, again);
         assert_ne!(one, other);

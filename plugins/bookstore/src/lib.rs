@@ -9,6 +9,7 @@ mod api;
 mod auth;
 mod book;
 mod conditional;
+mod content;
 mod date;
 mod digest;
 mod problem;
@@ -78,7 +79,7 @@ fn dispatch(request: &Request) -> Result<Response, Failure> {
         (Resource::Book(id), "GET" | "HEAD") => api::read(head, id),
         (Resource::Import(id), "GET" | "HEAD") => {
             auth::require(Role::Viewer, head)?;
-            api::import_status(id)
+            api::import_status(head, id)
         }
         (Resource::Books, "POST") => {
             auth::require(Role::Editor, head)?;
@@ -100,7 +101,7 @@ fn dispatch(request: &Request) -> Result<Response, Failure> {
             auth::require(Role::Editor, head)?;
             api::delete(head, id)
         }
-        (resource, "OPTIONS") => Ok(answer::empty(204).with("allow", resource.allow())),
+        (resource, "OPTIONS") => Ok(api::options(resource)),
         (resource, _) => Err(Problem::method_not_allowed(resource.allow()).into()),
     }
     .map(answer::Answer::into_response)

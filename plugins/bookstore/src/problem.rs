@@ -143,6 +143,13 @@ impl Problem {
         Self { errors, ..Self::new("invalid", 422, "Invalid content", detail) }
     }
 
+    /// 415: the content is coded (RFC 9110 §12.5.3 names the field that says what would be taken).
+    pub(crate) fn unsupported_coding() -> Self {
+        let detail = "The content is taken as it is, without `Content-Encoding`.";
+        Self::new("content-coding", 415, "Unsupported content coding", detail)
+            .with("accept-encoding", "identity")
+    }
+
     /// 503: one book is being changed by so many callers that this one never had its turn.
     pub(crate) fn too_busy() -> Self {
         Self::new("busy", 503, "Too many changes at once", "Others keep changing this book. Try again.")

@@ -3,6 +3,8 @@
 //! What happens when calls meet is tried out in every place where it could: a rival call, or a failure
 //! that lasts, before each single store operation of another call.
 
+mod http;
+
 use std::cell::Cell;
 use std::rc::Rc;
 

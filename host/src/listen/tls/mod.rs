@@ -8,13 +8,12 @@
 //! |---|---|
 //! | `pair`, `certificate` | a certificate and its key, from two files, and what can be wrong with them |
 //! | `choice` | which certificate a client is shown |
-//! | `renewal`, `stamp` | files that change |
+//! | `renewal` | files that change |
 
 mod certificate;
 mod choice;
 mod pair;
 mod renewal;
-mod stamp;
 
 use std::future::poll_fn;
 use std::io;

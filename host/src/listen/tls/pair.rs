@@ -15,7 +15,7 @@ use rustls::sign::CertifiedKey;
 use time::OffsetDateTime;
 
 use super::certificate::{Certificate, Name};
-use super::stamp::Stamp;
+use crate::stamp::Stamp;
 
 /// The longest file of a pair. A chain has some 5 KiB, a key 2.
 const MAX_FILE_BYTES: u64 = 1 << 20;
@@ -29,12 +29,19 @@ pub struct PairFiles {
     pub key: PathBuf,
 }
 
+impl PairFiles {
+    /// What both look like now.
+    pub(super) fn stamps(&self) -> [Stamp; 2] {
+        [&self.certificate, &self.key].map(|file| Stamp::of(file))
+    }
+}
+
 /// A certificate, those above it, and its key.
 #[derive(Debug, Clone)]
 pub struct Pair {
     files: PairFiles,
     /// What the files looked like just before they were read.
-    stamp: Stamp,
+    stamps: [Stamp; 2],
     names: Vec<Name>,
     not_before: OffsetDateTime,
     not_after: OffsetDateTime,
@@ -139,7 +146,7 @@ impl PairError {
 impl Pair {
     /// Reads it.
     pub fn read(files: PairFiles) -> Result<Self, PairError> {
-        let stamp = Stamp::of(&files);
+        let stamps = files.stamps();
         let at_certificate =
             |fault| PairError { part: Part::Certificate, file: files.certificate.clone(), fault };
         let at_key = |fault| PairError { part: Part::Key, file: files.key.clone(), fault };
@@ -159,7 +166,7 @@ impl Pair {
             }
             Err(_) => return Err(at_key(Fault::NoSuchKey)),
         };
-        Ok(Self { stamp, names, not_before, not_after, certified, files })
+        Ok(Self { stamps, names, not_before, not_after, certified, files })
     }
 
     /// What is likely not meant: it is not valid yet, or no longer.
@@ -186,8 +193,8 @@ impl Pair {
         &self.files
     }
 
-    pub(super) fn stamp(&self) -> &Stamp {
-        &self.stamp
+    pub(super) fn stamps(&self) -> &[Stamp; 2] {
+        &self.stamps
     }
 
     /// For whom it is: one name at least.

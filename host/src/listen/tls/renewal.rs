@@ -11,8 +11,8 @@ use tokio::sync::Notify;
 
 use super::choice::Choice;
 use super::pair::{Pair, PairError};
-use super::stamp::Stamp;
 use crate::request::Ledger;
+use crate::stamp::Stamp;
 
 /// How often files are looked at. Of ten thousand pairs that takes some 20 ms.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
@@ -27,7 +27,7 @@ pub(super) struct Renewal {
 struct Followed {
     pair: Pair,
     /// What its files looked like when they were read last.
-    seen: Stamp,
+    seen: [Stamp; 2],
     fault: Fault,
 }
 
@@ -40,7 +40,7 @@ enum Fault {
 
 impl Renewal {
     pub(super) fn new(pairs: Vec<Pair>, ledger: Ledger) -> Self {
-        let follow = |pair: Pair| Followed { seen: pair.stamp().clone(), pair, fault: Fault::Nothing };
+        let follow = |pair: Pair| Followed { seen: pair.stamps().clone(), pair, fault: Fault::Nothing };
         let choice = Arc::new(Choice::new(pairs.iter()));
         let renewal = Self { followed: pairs.into_iter().map(follow).collect(), choice, ledger };
         for followed in &renewal.followed {
@@ -138,8 +138,8 @@ enum Looked {
 
 impl Followed {
     fn look(&mut self) -> Looked {
-        let stamp = Stamp::of(self.pair.files());
-        let is_seen = stamp == self.seen;
+        let stamps = self.pair.files().stamps();
+        let is_seen = stamps == self.seen;
         if is_seen && matches!(self.fault, Fault::Nothing) {
             return Looked::Same;
         }
@@ -148,12 +148,12 @@ impl Followed {
             Ok(pair) => {
                 let was_told = matches!(std::mem::replace(&mut self.fault, Fault::Nothing), Fault::Told);
                 let is_news = was_told || !pair.is_the_same_as(&self.pair);
-                self.seen = pair.stamp().clone();
+                self.seen = pair.stamps().clone();
                 self.pair = pair;
                 Looked::Changed { is_news }
             }
             Err(error) => {
-                self.seen = stamp;
+                self.seen = stamps;
                 let (fault, looked) = match self.fault {
                     Fault::Told if is_seen => (Fault::Told, Looked::Same),
                     Fault::Untold if is_seen => (Fault::Told, Looked::Fault(error)),

@@ -1,0 +1,125 @@
+//! Whether an edit of the site file is taken as it is found, or has to stay so for a while first.
+//!
+//! A file that is written slowly is a valid site at the end of each of its tables. What is not written yet looks as if
+//! it had been removed: so an edit that leaves out a key that was there is withheld, whole, until the file has not
+//! changed for [`SETTLE_TIME`]. Knows no clock, and nothing of what a site is.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::config::Source;
+
+/// How long an edit that leaves something out has to stay as it is.
+pub(super) const SETTLE_TIME: Duration = Duration::from_secs(2);
+
+/// The text that was taken last, and the edit of it that is withheld.
+pub(super) struct Settling {
+    taken: Arc<Source>,
+    withheld: Option<Withheld>,
+}
+
+struct Withheld {
+    text: Arc<Source>,
+    since: Instant,
+}
+
+/// What is to be done with an edit.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It holds.
+    Take,
+    /// It is withheld from now on, for it leaves out this key.
+    Withhold { left_out: String },
+    /// It is withheld already.
+    Wait,
+}
+
+impl Settling {
+    /// Begins with a text that was taken.
+    pub(super) fn new(taken: Arc<Source>) -> Self {
+        Self { taken, withheld: None }
+    }
+
+    /// What is to be done with the text that the file has now.
+    pub(super) fn judge(&mut self, text: &Arc<Source>, now: Instant) -> Verdict {
+        if let Some(withheld) = self.withheld.as_ref().filter(|withheld| withheld.text.text() == text.text())
+        {
+            let is_settled = now.duration_since(withheld.since) >= SETTLE_TIME;
+            return if is_settled { Verdict::Take } else { Verdict::Wait };
+        }
+        let Some(left_out) = self.taken.first_key_left_out_by(text) else { return Verdict::Take };
+        self.withheld = Some(Withheld { text: text.clone(), since: now });
+        Verdict::Withhold { left_out }
+    }
+
+    /// A text was taken.
+    pub(super) fn took(&mut self, text: Arc<Source>) {
+        *self = Self::new(text);
+    }
+
+    /// The file has another text now, that cannot be taken.
+    pub(super) fn refused(&mut self) {
+        self.withheld = None;
+    }
+
+    /// How long until the withheld edit may be taken.
+    pub(super) fn is_due_in(&self, now: Instant) -> Option<Duration> {
+        let withheld = self.withheld.as_ref()?;
+        Some(SETTLE_TIME.saturating_sub(now.duration_since(withheld.since)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Site;
+
+    fn text(tenants: &[&str]) -> Arc<Source> {
+        let table = |name: &&str| format!("[tenants.{name}]\nhosts = [\"{name}.example\"]\n");
+        Site::parse(Path::new("site.toml"), tenants.iter().map(table).collect()).unwrap().source
+    }
+
+    fn withheld(left_out: &str) -> Verdict {
+        Verdict::Withhold { left_out: left_out.to_owned() }
+    }
+
+    #[test]
+    fn a_file_that_is_written_slowly_is_taken_when_nothing_is_missing() {
+        let (whole, mut now) = (text(&["a", "b", "c"]), Instant::now());
+        let mut settling = Settling::new(whole.clone());
+        for (written, missing) in
+            [(text(&["a"]), "tenants.b"), (text(&["a", "b"]), "tenants.c"), (text(&["a"]), "tenants.b")]
+        {
+            assert_eq!(settling.judge(&written, now), withheld(missing));
+            now += SETTLE_TIME - Duration::from_millis(1);
+            assert_eq!(settling.judge(&written, now), Verdict::Wait);
+            assert_eq!(settling.is_due_in(now), Some(Duration::from_millis(1)));
+        }
+        assert_eq!(settling.judge(&whole, now), Verdict::Take);
+        settling.took(whole);
+        assert_eq!(settling.is_due_in(now), None);
+    }
+
+    #[test]
+    fn what_stays_removed_is_removed() {
+        let (fewer, began) = (text(&["a"]), Instant::now());
+        let mut settling = Settling::new(text(&["a", "b"]));
+        assert_eq!(settling.judge(&fewer, began), withheld("tenants.b"));
+        assert_eq!(settling.judge(&fewer, began + SETTLE_TIME), Verdict::Take);
+        settling.took(fewer.clone());
+        assert_eq!(settling.judge(&fewer, began + SETTLE_TIME), Verdict::Take);
+        assert_eq!(settling.judge(&text(&["a", "b"]), began + SETTLE_TIME), Verdict::Take);
+    }
+
+    #[test]
+    fn a_text_that_comes_back_after_a_refused_one_waits_anew() {
+        let (fewer, began) = (text(&["a"]), Instant::now());
+        let mut settling = Settling::new(text(&["a", "b"]));
+        assert_eq!(settling.judge(&fewer, began), withheld("tenants.b"));
+        settling.refused();
+        assert_eq!(settling.is_due_in(began), None);
+        assert_eq!(settling.judge(&fewer, began + SETTLE_TIME), withheld("tenants.b"));
+    }
+}
