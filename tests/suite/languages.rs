@@ -1,4 +1,5 @@
-//! Languages: every example goes the same tour, by itself and behind a filter, under the default limits.
+//! Languages: every example goes the same tour, by itself and behind a filter, under the default limits; and so do
+//! components as the users of others' frameworks write them (tests/strangers).
 //!
 //! Small components are kept in tests/components. The others are there once `cargo xtask examples` has built them; the
 //! tour of one that is not there is skipped, which is said.
@@ -34,9 +35,13 @@ enum Ability {
     Ask,
     /// To tell why another server could not be asked.
     TellWhy,
+    /// To say which methods a path has, to whom asks by another.
+    Allow,
+    /// HEAD, where a path has GET.
+    Head,
 }
 
-use Ability::{Ask, Stream, TellWhy, Trailers};
+use Ability::{Allow, Ask, Head, Stream, TellWhy, Trailers};
 
 /// The example of one language.
 struct Example {
@@ -69,37 +74,53 @@ impl Example {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_in_rust_goes_the_whole_tour() {
-    let can = &[Stream, Trailers, Ask, TellWhy];
+    let can = &[Allow, Stream, Trailers, Ask, TellWhy];
     tour(Example { name: "rust-wstd", hello: "Hello from Rust!\n", can }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_in_c_goes_the_whole_tour() {
-    let can = &[Stream, Trailers, Ask, TellWhy];
+    let can = &[Allow, Stream, Trailers, Ask, TellWhy];
     tour(Example { name: "c", hello: "Hello from C!\n", can }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_in_go_goes_the_whole_tour() {
-    let can = &[Stream, Trailers, Ask, TellWhy];
+    let can = &[Allow, Stream, Trailers, Ask, TellWhy];
     tour(Example { name: "go", hello: "Hello from Go!\n", can }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_in_python_goes_the_whole_tour() {
-    let can = &[Stream, Trailers, Ask, TellWhy];
+    let can = &[Allow, Stream, Trailers, Ask, TellWhy];
     tour(Example { name: "python", hello: "Hello from Python!\n", can }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_in_javascript_goes_the_tour_without_trailers_and_errors_names() {
-    let can = &[Stream, Ask];
+    let can = &[Allow, Stream, Ask];
     tour(Example { name: "js", hello: "Hello from JavaScript!\n", can }).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lean_plugin_in_javascript_goes_the_tour_of_what_is_whole() {
-    tour(Example { name: "js-lean", hello: "Hello from JavaScript!\n", can: &[] }).await;
+    tour(Example { name: "js-lean", hello: "Hello from JavaScript!\n", can: &[Allow] }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_of_axum_by_wstd_goes_the_tour() {
+    let can = &[Allow, Head, Stream];
+    tour(Example { name: "wstd-axum", hello: "Hello from axum!\n", can }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_of_hono_goes_the_tour() {
+    tour(Example { name: "hono", hello: "Hello from Hono!\n", can: &[Head, Stream] }).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_component_of_spins_sdk_goes_the_tour_of_what_is_whole() {
+    tour(Example { name: "spin", hello: "Hello from Spin!\n", can: &[Head] }).await;
 }
 
 /// Which plugin a request is for: one that may ask others, alone or behind a filter, or one that was granted nothing.
@@ -156,7 +177,7 @@ async fn tour(example: Example) {
 
     for way in [PLAIN, FILTERED] {
         whole_answers(&host, way, example.hello).await;
-        what_is_not_there(&host, way).await;
+        what_is_not_there(&host, way, &example).await;
         for version in BOTH {
             if example.can(Stream) {
                 events(&host, way, version).await;
@@ -165,6 +186,9 @@ async fn tour(example: Example) {
             if example.can(Trailers) {
                 trailers(&host, way, version).await;
             }
+        }
+        if example.can(Head) {
+            head(&host, way, example.hello).await;
         }
     }
     if example.can(Ask) {
@@ -221,15 +245,30 @@ async fn whole_answers(host: &Host, way: Headers, hello: &str) {
     }
 }
 
-async fn what_is_not_there(host: &Host, way: Headers) {
+async fn what_is_not_there(host: &Host, way: Headers, example: &Example) {
     for (method, path) in [("GET", "/nowhere"), ("POST", "/nowhere"), ("GET", "/json/"), ("DELETE", "/a/b")] {
         let answer = ask(host, method, path, way, "").await;
         assert_eq!(answer.expect(404).text(), "not found\n", "{answer}");
     }
-    for (method, path, allowed) in [("POST", "/", "GET"), ("PUT", "/json", "POST"), ("GET", "/json", "POST")]
-    {
+    let gets = if example.can(Head) { "GET,HEAD" } else { "GET" };
+    for (method, path, allowed) in [("POST", "/", gets), ("PUT", "/json", "POST"), ("GET", "/json", "POST")] {
         let answer = ask(host, method, path, way, "").await;
-        assert_eq!(answer.expect(405).header("allow"), Some(allowed), "{answer}");
+        if example.can(Allow) {
+            assert_eq!(answer.expect(405).header("allow"), Some(allowed), "{answer}");
+        } else {
+            assert_eq!(answer.expect(404).text(), "not found\n", "{answer}");
+        }
+    }
+}
+
+/// What GET answers, without its body; often, for a guest that states a length and writes nothing may race the host.
+async fn head(host: &Host, way: Headers, hello: &str) {
+    let length = hello.len().to_string();
+    for _ in 0..20 {
+        let answer = ask(host, "HEAD", "/", way, "").await;
+        assert_eq!(answer.expect(200).text(), "", "{answer}");
+        assert!(answer.header("content-type").is_some_and(|kind| kind.starts_with("text/plain")), "{answer}");
+        assert!(answer.header("content-length").is_none_or(|stated| stated == length), "{answer}");
     }
 }
 

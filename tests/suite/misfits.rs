@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use jackfield::config::Site;
+use jackfield::sandbox::IntakeLimits;
 use jackfield_tests::jackfield;
 use tempfile::TempDir;
 
@@ -285,4 +287,11 @@ fn no_name_of_a_component_steers_the_terminal_of_who_inspects_it() {
         (core instance (instantiate $m)))"#;
     let said = Place::of(text).inspect();
     assert!(said.contains("error: ") && !said.contains('\u{1b}') && !said.contains('\u{7}'), "{said:?}");
+}
+
+/// It reads no site file, and allows what one that says nothing allows.
+#[test]
+fn inspect_refuses_by_the_defaults_of_the_site_file() {
+    let site = Site::for_component(Path::new("odd.wasm"));
+    assert_eq!(jackfield::host::intake(&site.host), IntakeLimits::default());
 }

@@ -1,4 +1,5 @@
-//! `cargo xtask examples`: the examples in other languages, each built as its README says.
+//! `cargo xtask examples`: the examples in other languages, each built as its README says, and the components of
+//! tests/strangers, each written as the users of a framework of others write theirs.
 //!
 //! Owns what each needs beforehand, which one command builds it, and when that need not be done again. Leaves
 //! to the suite's `languages` what the components do, and `examples/rust` to its `new`.
@@ -23,6 +24,7 @@ const DEADLINE: Duration = Duration::from_secs(10 * 60);
 
 /// Build the examples in other languages, each in a copy, into target/examples/LANG.wasm.
 ///
+/// With them those of tests/strangers: what users of the frameworks axum and Hono, and of Spin's SDK, write.
 /// What has not changed since it was built is not built again. A language whose tools are missing, or cannot be
 /// fetched, is skipped, which is said; if it was named, that is an error. Tools are fetched from npm, PyPI and
 /// crates.io.
@@ -41,6 +43,9 @@ enum Language {
     Python,
     Go,
     C,
+    WstdAxum,
+    Hono,
+    Spin,
 }
 
 impl fmt::Display for Language {
@@ -88,6 +93,10 @@ impl Language {
                 build: &["cargo", "build", "--release", "--target", "wasm32-wasip2"],
                 made: "target/wasm32-wasip2/release/hello.wasm",
             },
+            Self::WstdAxum | Self::Spin => {
+                Recipe { made: "target/wasm32-wasip2/release/stranger.wasm", ..Self::RustWstd.recipe() }
+            }
+            Self::Hono => Recipe { made: "stranger.wasm", ..Self::Js.recipe() },
             Self::Js | Self::JsLean => Recipe {
                 tools: &[NODE, NPM],
                 fetch: &["npm", "install", "--no-audit", "--no-fund"],
@@ -115,8 +124,14 @@ impl Language {
         }
     }
 
+    /// Whether it is written as others write theirs, to be tested, and is no example of ours.
+    fn is_of_strangers(self) -> bool {
+        matches!(self, Self::WstdAxum | Self::Hono | Self::Spin)
+    }
+
     fn example(self) -> PathBuf {
-        workspace_root().join("examples").join(self.to_string())
+        let folder = if self.is_of_strangers() { "tests/strangers" } else { "examples" };
+        workspace_root().join(folder).join(self.to_string())
     }
 
     /// Where the suite looks for the component.
@@ -225,7 +240,7 @@ fn check_tools(language: Language, recipe: &Recipe) -> Result<(), Failure> {
     if !missing.is_empty() {
         return Err(Failure::Unavailable(format!("install {}", missing.join(" and "))));
     }
-    if language == Language::RustWstd {
+    if matches!(language, Language::RustWstd | Language::WstdAxum | Language::Spin) {
         ensure_wasm_target().map_err(|why| Failure::Unavailable(format!("{why:#}")))?;
     }
     Ok(())
@@ -304,7 +319,7 @@ mod tests {
 
     #[test]
     fn each_readme_has_the_command_that_is_run_and_the_file_that_it_makes() {
-        for language in Language::value_variants() {
+        for language in Language::value_variants().iter().filter(|language| !language.is_of_strangers()) {
             let readme = fs::read_to_string(language.example().join("README.md")).unwrap();
             let recipe = language.recipe();
             let command = recipe.build.join(" ");

@@ -103,7 +103,7 @@ fn missing(component: &Component) -> Vec<String> {
             [] => "it exports nothing".to_owned(),
             exports => format!("it exports {}", few(exports, FEW)),
         };
-        let hint = component.hint().map(|hint| format!(". {hint}")).unwrap_or_default();
+        let hint = component.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
         missing.push(format!("an export that a route can use: one of {}; {has}{hint}", exports.join(", ")));
     }
     let unknown = component.unknown_imports();

@@ -246,7 +246,7 @@ pub(super) struct IntakeDocument {
     #[schemars(extend("default" = "64MiB"))]
     pub(super) artifact: Option<Spanned<ByteSize>>,
     /// CPU time of compiling it, of all cores together; `"1s"` at least, and whole seconds, rounded up.
-    #[schemars(extend("default" = "30s"))]
+    #[schemars(extend("default" = "2min"))]
     pub(super) compile_time: Option<Spanned<TimeSpan>>,
     /// Address space of the process that compiles it; `"512MiB"` at least.
     #[schemars(extend("default" = "2GiB"))]

@@ -63,7 +63,7 @@ impl Default for IntakeLimits {
     fn default() -> Self {
         Self {
             artifact_bytes: 64 << 20,
-            compile_time: Duration::from_secs(30),
+            compile_time: Duration::from_secs(120),
             compile_memory_bytes: 2 << 30,
         }
     }
