@@ -210,7 +210,7 @@ fn forever() -> ! {
 /// Compute for `time` by the clock, which is asked rarely: the work is to be the guest's, not the host's.
 /// Fills so much memory so often, each time with one instruction.
 fn fill(mib: usize, times: u32) -> usize {
-    let mut memory = vec![0; mib << 20];
+    let mut memory = vec![0_u8; mib << 20];
     for _ in 0..times {
         black_box(&mut memory[..]).fill(black_box(7));
     }
