@@ -22,9 +22,6 @@ use table::Row;
 /// A guest is looked at once a millisecond.
 const TICKS_MS: f64 = 2.0;
 
-/// What one bulk instruction over 8 MiB may take beyond that, memory that is touched for the first time included.
-const BULK_MS: f64 = 20.0;
-
 /// The thread's clock leaves out other processes, but the tick comes from a thread that may have to wait for a core.
 /// So of several calls the best counts: what goes wrong as such does so each time.
 const ATTEMPTS: usize = 8;
@@ -146,10 +143,9 @@ async fn attempt(
     Ok(())
 }
 
-/// What a call may use: its limit, two ticks, and a bulk instruction if it lives of those.
+/// What a call may use: its limit and two ticks.
 fn most_ms(case: &Case) -> f64 {
-    let is_bulk = ["-fill-loop", "-copy-loop"].iter().any(|name| case.name.contains(name));
-    case.cpu_ms() + TICKS_MS + if is_bulk { BULK_MS } else { 0.0 }
+    case.cpu_ms() + TICKS_MS
 }
 
 /// A guest that sets its answer's head and then fails is as a rule answered for by the host. If a tick of the clock came

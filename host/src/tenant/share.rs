@@ -38,6 +38,8 @@ pub(super) struct Account {
     pub(super) rest_ns: u64,
     /// Where it waits, if it does.
     pub(super) place: Option<Place>,
+    /// Extra turns that it has now.
+    pub(super) extra: usize,
 }
 
 /// The quota `cpu`: what may be used a second, and what of it is left.

@@ -167,9 +167,11 @@ impl Turns {
         Some(queue.wait(share, context))
     }
 
-    fn give_back_extra(&self) {
+    fn give_back_extra(&self, share: &Share) {
         let mut queue = self.queue();
         queue.extra = queue.extra.saturating_add(1);
+        let mut account = share.account();
+        account.extra = account.extra.saturating_sub(1);
     }
 
     /// Gives a turn back, or on to whoever is next.
@@ -239,15 +241,28 @@ enum Taken {
 impl Queue {
     /// Whether a call gets an extra turn: one that is short so far, while nobody waits, for queues of short calls
     /// cost more than they; and one whose tenant has had no more than those that are served, so that who asks for
-    /// little is served at once, by the kernel's leave, however busy the others are.
+    /// little is served at once, by the kernel's leave, however busy the others are. The last one is for a tenant that
+    /// has none: what is used in a turn is charged when it is over, and meanwhile one tenant could take them all.
     fn take_extra(&mut self, share: &Share, is_short: bool) -> bool {
-        if self.extra == 0 {
+        let kept_back = usize::from(share.account().extra > 0);
+        if self.extra <= kept_back {
             return false;
         }
         if self.lanes.is_empty() {
-            self.extra = self.extra.saturating_sub(usize::from(is_short));
-            return is_short;
+            if !is_short {
+                return false;
+            }
+        } else if !self.is_behind(share) {
+            return false;
         }
+        let mut account = share.account();
+        account.extra = account.extra.saturating_add(1);
+        self.extra = self.extra.saturating_sub(1);
+        true
+    }
+
+    /// Whether a tenant waits for nothing and has had no more than those that are served.
+    fn is_behind(&mut self, share: &Share) -> bool {
         self.settle(share);
         let mut account = share.account();
         if account.place.is_some() || account.virtual_time > self.clock {
@@ -255,7 +270,6 @@ impl Queue {
         }
         let most_behind = MOST_BEHIND_NS.div_ceil(u64::from(share.weight()).max(1));
         account.virtual_time = account.virtual_time.max(self.clock.saturating_sub(most_behind));
-        self.extra = self.extra.saturating_sub(1);
         true
     }
 
@@ -288,7 +302,7 @@ impl Queue {
     fn settle(&mut self, share: &Share) {
         let mut account = share.account();
         let used_ns = share.used_ns();
-        let Account { spell, seen_ns, virtual_time, rest_ns, place } = &mut *account;
+        let Account { spell, seen_ns, virtual_time, rest_ns, place, .. } = &mut *account;
         let charge = used_ns.saturating_sub(std::mem::replace(seen_ns, used_ns)).min(MAX_CHARGE_NS);
         if std::mem::replace(spell, self.spell) != self.spell {
             // While the CPU was not short, what anybody used was taken from nobody.
@@ -381,7 +395,11 @@ struct Turn<'a> {
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
-        if self.is_extra { self.turns.give_back_extra() } else { self.turns.give_back(self.share) }
+        if self.is_extra {
+            self.turns.give_back_extra(self.share);
+        } else {
+            self.turns.give_back(self.share);
+        }
     }
 }
 

@@ -56,9 +56,8 @@ const INTRODUCTION: &str = "\
 
 Each does one kind of harm. The suite runs each beside a quiet tenant that is called every 20 ms, and looks at: the
 answer's status and problem; how the metrics count the call; that the log says why, and blames the plugin; that the call
-used no more CPU than its limit and 2 ms (of one that fills or copies 8 MiB at once: and 20 ms, for such an instruction
-runs to its end). After all of them no permit, slot or request is held, the process has its memory back but for 128 MiB,
-and not one call of the quiet tenant has failed.
+used no more CPU than its limit and 2 ms. After all of them no permit, slot or request is held, the process has its
+memory back but for 128 MiB, and not one call of the quiet tenant has failed.
 
 `cargo xtask test -- hostile:: -- --nocapture` prints the table with what each used. This page is made of the same files
 by `SNAPSHOTS=overwrite cargo test --workspace --test suite -- hostile::the_committed_table`: `tests/guests/hostile` has

@@ -149,3 +149,14 @@ pub(super) fn core_exports(count: usize) -> Vec<u8> {
     ]);
     component(&[section(1, &module)])
 }
+
+/// A segment of so many elements, which each new instance would make.
+pub(super) fn elements(count: usize) -> Vec<u8> {
+    let module = module(&[
+        section(1, &list([b"\x60\0\0".to_vec()])),
+        section(3, &list([vec![0]])),
+        section(9, &list([[vec![0x01, 0x00], number(count), vec![0; count]].concat()])),
+        section(10, &list([function(0, &[])])),
+    ]);
+    component(&[section(1, &module)])
+}

@@ -1,7 +1,9 @@
-//! What a tenant feels of its neighbours: latency beside callers of a plugin that loops, and shares of the CPU.
+//! What a tenant feels of its neighbours: latency beside callers of a plugin that loops or fills its memory, and shares of
+//! the CPU.
 //!
-//! Owns the loads and the figures. A quiet tenant is asked at a steady rate, alone and then beside callers who
-//! each ask for a loop again as soon as theirs was cut; each cut call's CPU is what the host's access log says.
+//! Owns the loads and the figures. A quiet tenant is asked at a steady rate, alone and then beside callers who each ask for
+//! a loop, or for a fill of 64 MiB over and over, again as soon as theirs was cut; each cut call's CPU is what the host's
+//! access log says.
 //! Shares are what the host's metrics say of its tenants' CPU.
 
 use std::io::{Read, Write};
@@ -24,9 +26,14 @@ const QUIET_INTERVAL: Duration = Duration::from_millis(5);
 
 /// Callers of a loop, and of each of two tenants that compete.
 const LOOPING: usize = 64;
+const FILLING: usize = 8;
 const COMPETING: [usize; 2] = [32, 8];
 
-/// The limit that cuts a loop.
+/// What is asked for that never ends.
+const LOOP: &str = "/loop";
+const FILL: &str = "/fill?mib=64";
+
+/// The limit that cuts it.
 const CPU: Duration = Duration::from_millis(50);
 
 /// No answer takes longer: even the last of 64 callers on one core has its 50 ms after 3.2 s.
@@ -36,7 +43,7 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 #[command(about = "Measure what a tenant feels of its neighbours: latency beside loops, shares of the CPU")]
 #[group(skip)]
 pub(crate) struct Arguments {
-    /// Seconds of each load: quiet alone, quiet beside loops, and two greedy tenants, of equal weight and of 1:3
+    /// Seconds of each load: quiet alone, beside loops and beside fills, and two greedy tenants, of equal weight and of 1:3
     #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
 }
@@ -51,21 +58,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     println!("latency of a quiet tenant, {} requests a second", 1000 / 5 * QUIET_CONNECTIONS);
     let alone = host.quiet(duration)?;
     println!("  alone                            {alone}");
-    let end = AtomicBool::new(false);
-    let (beside, cut) = thread::scope(|scope| -> Result<_> {
-        let loops = scope.spawn(|| host.loops(&[("loops", LOOPING)], &end));
-        let beside = host.quiet(duration);
-        end.store(true, Ordering::Relaxed);
-        let cut = loops.join().map_err(|_| anyhow!("a thread of the load panicked"))??;
-        Ok((beside?, cut))
-    })?;
-    println!("  beside {LOOPING} callers of a loop       {beside}");
-    println!(
-        "  ratio                            {:.2} of p50, {:.2} of p99",
-        beside.p50 / alone.p50,
-        beside.p99 / alone.p99
-    );
-    println!("{}", overshoot(&log, cut)?);
+    for (what, path, callers) in [("loop", LOOP, LOOPING), ("fill", FILL, FILLING)] {
+        let (beside, cut) = host.quiet_beside(path, callers, duration)?;
+        println!("  beside {callers:2} callers of a {what}       {beside}");
+        println!(
+            "  ratio                            {:.2} of p50, {:.2} of p99",
+            beside.p50 / alone.p50,
+            beside.p99 / alone.p99
+        );
+        println!("  {}", overshoot(&log, what, cut)?);
+    }
     for weights in ["equal", "thirds"] {
         println!("{}", host.shares(weights, duration)?);
     }
@@ -154,9 +156,21 @@ impl Host {
         Ok(Latency { p50: at(0.5), p99: at(0.99), most: at(1.0), count: latencies.len() })
     }
 
-    /// Has so many callers of these tenants ask for loops until `end`; how many were cut. Any other answer
+    /// Asks the quiet tenant beside so many callers of what never ends; how many of theirs were cut.
+    fn quiet_beside(&self, path: &str, callers: usize, duration: Duration) -> Result<(Latency, u64)> {
+        let end = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let storm = scope.spawn(|| self.storm(path, &[("loops", callers)], &end));
+            let beside = self.quiet(duration);
+            end.store(true, Ordering::Relaxed);
+            let cut = storm.join().map_err(|_| anyhow!("a thread of the load panicked"))??;
+            Ok((beside?, cut))
+        })
+    }
+
+    /// Has so many callers of these tenants ask for what never ends until `end`; how many were cut. Any other answer
     /// ends the run.
-    fn loops(&self, tenants: &[(&str, usize)], end: &AtomicBool) -> Result<u64> {
+    fn storm(&self, path: &str, tenants: &[(&str, usize)], end: &AtomicBool) -> Result<u64> {
         let cut = AtomicU64::new(0);
         thread::scope(|scope| {
             let callers = tenants.iter().flat_map(|(tenant, count)| std::iter::repeat_n(*tenant, *count));
@@ -165,9 +179,9 @@ impl Host {
                     scope.spawn(|| -> Result<()> {
                         let mut caller = Caller::connect(self.server.address(), tenant)?;
                         while !end.load(Ordering::Relaxed) {
-                            let (status, body) = caller.get("/loop")?;
+                            let (status, body) = caller.get(path)?;
                             let is_cut = status == 504 && body.contains("problem:cpu");
-                            ensure!(is_cut, "a loop was answered {status}: {body}");
+                            ensure!(is_cut, "{path} was answered {status}: {body}");
                             cut.fetch_add(1, Ordering::Relaxed);
                         }
                         Ok(())
@@ -188,7 +202,7 @@ impl Host {
         let end = AtomicBool::new(false);
         let callers = [(&*names[0], COMPETING[0]), (&*names[1], COMPETING[1])];
         let after = thread::scope(|scope| -> Result<_> {
-            let loops = scope.spawn(|| self.loops(&callers, &end));
+            let loops = scope.spawn(|| self.storm(LOOP, &callers, &end));
             thread::sleep(duration);
             let after = self.cpu(&names);
             end.store(true, Ordering::Relaxed);
@@ -225,7 +239,7 @@ impl Host {
 }
 
 /// How far each cut call went beyond its budget.
-fn overshoot(log: &mpsc::Receiver<String>, cut: u64) -> Result<String> {
+fn overshoot(log: &mpsc::Receiver<String>, what: &str, cut: u64) -> Result<String> {
     let mut beyond = Vec::new();
     let end = Instant::now() + Duration::from_secs(5);
     while (beyond.len() as u64) < cut && Instant::now() < end {
@@ -240,7 +254,7 @@ fn overshoot(log: &mpsc::Receiver<String>, cut: u64) -> Result<String> {
     beyond.sort_by(f64::total_cmp);
     let at = |part: f64| beyond.get(((beyond.len() - 1) as f64 * part) as usize).copied().unwrap_or(f64::NAN);
     Ok(format!(
-        "{cut} loops cut, beyond their {} ms of CPU: p50 {:.2} ms, p99 {:.2} ms, most {:.2} ms",
+        "{cut} {what}s cut, beyond their {} ms of CPU: p50 {:.2} ms, p99 {:.2} ms, most {:.2} ms",
         CPU.as_millis(),
         at(0.5),
         at(0.99),

@@ -191,6 +191,10 @@ impl Code {
         }
     }
 
+    pub(super) fn data_drop(&mut self, segment: u32) -> &mut Self {
+        self.of_index(&[BULK_PREFIX, 0x09], segment)
+    }
+
     fn of_index(&mut self, instruction: &[u8], index: u32) -> &mut Self {
         self.bytes(instruction).index(index)
     }

@@ -60,6 +60,16 @@ impl<'a> Helpers<'a> {
         code.if_of_type(self.type_index).call(helper).else_().bulk(bulk).end();
     }
 
+    /// Writes an instruction whose third operand is this constant, or the call of its helper.
+    pub(super) fn write(&mut self, code: &mut Code, bulk: Bulk, length: u32) {
+        if self.is_long(bulk, Some(length)) {
+            let helper = self.helper(bulk);
+            code.call(helper);
+        } else {
+            code.bulk(bulk);
+        }
+    }
+
     /// The index of the one for an instruction.
     fn helper(&mut self, bulk: Bulk) -> u32 {
         let next = u32::try_from(self.wanted.len()).unwrap_or(u32::MAX);

@@ -1,90 +1,158 @@
 //! One core module: what of it changes when bulk instructions are cut, and what is added.
 
+use std::collections::BTreeMap;
+
 use wasmparser::{
-    BinaryReader, CodeSectionReader, DataKind, DataSectionReader, FunctionSectionReader, ImportSectionReader,
-    Result, TypeRef, TypeSectionReader,
+    BinaryReader, CodeSectionReader, DataSectionReader, FunctionSectionReader, ImportSectionReader, Result,
+    TypeRef, TypeSectionReader,
 };
 
 use super::Pieces;
 use super::encode::{BULK_PREFIX, Section, sections, write_section, write_sized, write_u32};
 use super::function;
 use super::helper::Helpers;
+use super::segments::Segments;
 use crate::sandbox::intake::PROPOSALS;
 
 /// Sections, by their ids.
+const CUSTOM: u8 = 0;
 pub(super) const TYPES: u8 = 1;
 const IMPORTS: u8 = 2;
 pub(super) const FUNCTIONS: u8 = 3;
 pub(super) const CODE: u8 = 10;
-const DATA: u8 = 11;
+pub(super) const MEMORIES: u8 = 5;
+const START: u8 = 8;
+pub(super) const DATA: u8 = 11;
+const DATA_COUNT: u8 = 12;
+
+/// All sections but custom ones, in the order in which they stand.
+const ORDER: [u8; 13] = [TYPES, IMPORTS, FUNCTIONS, 4, MEMORIES, 13, 6, 7, START, 9, DATA_COUNT, CODE, DATA];
+
+/// The type of a start function, in binary.
+const START_TYPE: [u8; 3] = [0x60, 0, 0];
 
 /// A function's type in binary: three parameters and no results.
 const HELPER_TYPE: [u8; 6] = [0x60, 3, 0x7f, 0x7f, 0x7f, 0];
 
-/// A module without its long bulk instructions; none if it has none.
+/// A module without its long bulk instructions, and without segments that take long to copy; none if it has neither.
 pub(super) fn cut(bytes: &[u8], pieces: Pieces) -> Result<Option<Vec<u8>>> {
     let (preamble, sections) = sections(bytes)?;
-    let Some(code) = content(&sections, CODE) else { return Ok(None) };
-    if memchr::memchr(BULK_PREFIX, code).is_none() {
+    let code = content(&sections, CODE);
+    let has_bulk = code.is_some_and(|code| memchr::memchr(BULK_PREFIX, code).is_some());
+    if !has_bulk && content(&sections, DATA).is_none_or(|data| is_short(data, pieces)) {
         return Ok(None);
     }
     let module = Module::read(&sections)?;
+    let segments = Segments::find(&sections, module.imported_memories, pieces)?;
     let first = module.imported.saturating_add(count(&module.functions));
     let helper_type = count(&module.parameters);
     let mut helpers = Helpers::new(first, helper_type, pieces, &module.segment_bytes);
 
-    let mut bodies = Vec::with_capacity(code.len());
-    for (number, body) in CodeSectionReader::new(reader(code))?.into_iter().enumerate() {
-        let body = body?.as_bytes();
-        let type_index = module.functions.get(number).and_then(|index| usize::try_from(*index).ok());
-        let parameters = type_index.and_then(|index| module.parameters.get(index)).copied();
-        let cut = function::cut(body, parameters.unwrap_or_default(), &mut helpers)?;
-        write_sized(&mut bodies, cut.as_deref().unwrap_or(body));
+    let mut bodies = Vec::with_capacity(code.map_or(0, <[u8]>::len));
+    if let Some(code) = code {
+        module.cut_functions(code, &mut helpers, &mut bodies)?;
     }
-    let added = helpers.bodies();
+    let own_start = content(&sections, START).map(|start| reader(start).read_var_u32()).transpose()?;
+    let start = segments.as_ref().map(|segments| segments.body(own_start, &mut helpers));
+    let mut added = helpers.bodies();
+    let mut types = vec![helper_type; added.len()];
+    let mut changed = BTreeMap::new();
+    if let (Some(segments), Some(start)) = (segments, start) {
+        let mut index = Vec::new();
+        write_u32(&mut index, first.saturating_add(count(&added)));
+        added.push(start);
+        types.push(helper_type.saturating_add(1));
+        changed.insert(place(START), (START, index));
+        changed.insert(place(DATA_COUNT), (DATA_COUNT, segments.count()));
+        changed.insert(place(DATA), (DATA, segments.section()));
+    }
     if added.is_empty() {
         return Ok(None);
     }
-    added.iter().for_each(|body| write_sized(&mut bodies, body));
 
+    let own = |id| content(&sections, id).unwrap_or(EMPTY);
+    let types = types.iter().map(|index| {
+        let mut item = Vec::new();
+        write_u32(&mut item, *index);
+        item
+    });
+    let types: Vec<_> = types.collect();
+    let more_types = [HELPER_TYPE.to_vec(), START_TYPE.to_vec()];
+    changed.insert(place(TYPES), (TYPES, with_more(own(TYPES), &more_types)?));
+    changed.insert(place(FUNCTIONS), (FUNCTIONS, with_more(own(FUNCTIONS), &types)?));
+    let mut code = Vec::with_capacity(bodies.len());
+    write_u32(&mut code, count(&module.functions).saturating_add(count(&added)));
+    code.extend_from_slice(&bodies);
+    added.iter().for_each(|body| write_sized(&mut code, body));
+    changed.insert(place(CODE), (CODE, code));
+    Ok(Some(put_together(preamble, &sections, changed)))
+}
+
+/// A module of its sections, those that have changed in place of what they were; custom ones stay behind what they stood
+/// behind.
+fn put_together(
+    preamble: &[u8],
+    sections: &[Section<'_>],
+    mut changed: BTreeMap<usize, (u8, Vec<u8>)>,
+) -> Vec<u8> {
     let mut out = preamble.to_vec();
-    for section in &sections {
-        let content = match section.id {
-            TYPES => with_more(section.content, 1, &HELPER_TYPE)?,
-            FUNCTIONS => {
-                let mut types = Vec::new();
-                added.iter().for_each(|_| write_u32(&mut types, helper_type));
-                with_more(section.content, count(&added), &types)?
-            }
-            CODE => {
-                let mut content = Vec::with_capacity(bodies.len());
-                write_u32(&mut content, count(&module.functions).saturating_add(count(&added)));
-                content.extend_from_slice(&bodies);
-                content
-            }
-            _ => {
-                out.extend_from_slice(section.whole);
-                continue;
-            }
-        };
-        write_section(&mut out, section.id, &content);
+    for section in sections.iter() {
+        if section.id == CUSTOM {
+            out.extend_from_slice(section.whole);
+            continue;
+        }
+        let behind = changed.split_off(&place(section.id));
+        for (id, content) in std::mem::replace(&mut changed, behind).into_values() {
+            write_section(&mut out, id, &content);
+        }
+        match changed.remove(&place(section.id)) {
+            Some((id, content)) => write_section(&mut out, id, &content),
+            None => out.extend_from_slice(section.whole),
+        }
     }
-    Ok(Some(out))
+    for (id, content) in changed.into_values() {
+        write_section(&mut out, id, &content);
+    }
+    out
+}
+
+/// Where a section stands among all that there can be.
+fn place(id: u8) -> usize {
+    ORDER.iter().position(|each| *each == id).unwrap_or(ORDER.len())
+}
+
+/// Whether data cannot be long to copy: the section as a whole is not.
+fn is_short(data: &[u8], pieces: Pieces) -> bool {
+    u32::try_from(data.len()).is_ok_and(|length| length <= pieces.bytes)
 }
 
 /// What has to be known of a module.
 struct Module {
     /// How many parameters each type has.
     parameters: Vec<u32>,
-    /// How many functions are imported.
+    /// How many functions and memories are imported.
     imported: u32,
+    imported_memories: u32,
     /// The type of each function of its own.
     functions: Vec<u32>,
-    /// How long each data segment is that an instruction can copy from.
+    /// How long each data segment is.
     segment_bytes: Vec<usize>,
 }
 
 impl Module {
+    /// The module's own functions, without their long instructions.
+    fn cut_functions(&self, code: &[u8], helpers: &mut Helpers<'_>, bodies: &mut Vec<u8>) -> Result<()> {
+        for (number, body) in CodeSectionReader::new(reader(code))?.into_iter().enumerate() {
+            let body = body?;
+            let body = body.as_bytes();
+            let type_index = self.functions.get(number).and_then(|index| usize::try_from(*index).ok());
+            let parameters = type_index.and_then(|index| self.parameters.get(index)).copied();
+            let cut = function::cut(body, parameters.unwrap_or_default(), helpers)?;
+            write_sized(bodies, cut.as_deref().unwrap_or(body));
+        }
+        Ok(())
+    }
+
     fn read(sections: &[Section<'_>]) -> Result<Self> {
         let mut parameters = Vec::new();
         if let Some(types) = content(sections, TYPES) {
@@ -92,11 +160,13 @@ impl Module {
                 parameters.push(count(each?.params()));
             }
         }
-        let mut imported: u32 = 0;
+        let (mut imported, mut imported_memories): (u32, u32) = (0, 0);
         if let Some(imports) = content(sections, IMPORTS) {
             for each in ImportSectionReader::new(reader(imports))?.into_imports() {
-                if let TypeRef::Func(_) | TypeRef::FuncExact(_) = each?.ty {
-                    imported = imported.saturating_add(1);
+                match each?.ty {
+                    TypeRef::Func(_) | TypeRef::FuncExact(_) => imported = imported.saturating_add(1),
+                    TypeRef::Memory(_) => imported_memories = imported_memories.saturating_add(1),
+                    TypeRef::Table(_) | TypeRef::Global(_) | TypeRef::Tag(_) => {}
                 }
             }
         }
@@ -109,35 +179,32 @@ impl Module {
         let mut segment_bytes = Vec::new();
         if let Some(data) = content(sections, DATA) {
             for each in DataSectionReader::new(reader(data))? {
-                let segment = each?;
-                segment_bytes.push(match segment.kind {
-                    DataKind::Passive => segment.data.len(),
-                    // It is dropped before anything runs.
-                    DataKind::Active { .. } => 0,
-                });
+                segment_bytes.push(each?.data.len());
             }
         }
-        Ok(Self { parameters, imported, functions, segment_bytes })
+        Ok(Self { parameters, imported, imported_memories, functions, segment_bytes })
     }
 }
 
+/// A section's content that has no items.
+const EMPTY: &[u8] = &[0];
+
 /// What a section has inside, if there is one.
-fn content<'a>(sections: &[Section<'a>], id: u8) -> Option<&'a [u8]> {
+pub(super) fn content<'a>(sections: &[Section<'a>], id: u8) -> Option<&'a [u8]> {
     sections.iter().find(|section| section.id == id).map(|section| section.content)
 }
 
-fn reader(content: &[u8]) -> BinaryReader<'_> {
+pub(super) fn reader(content: &[u8]) -> BinaryReader<'_> {
     BinaryReader::new_features(content, 0, PROPOSALS)
 }
 
 /// A section's content with more items behind those that it has.
-fn with_more(content: &[u8], more: u32, items: &[u8]) -> Result<Vec<u8>> {
+fn with_more(content: &[u8], items: &[Vec<u8>]) -> Result<Vec<u8>> {
     let mut reader = reader(content);
-    let has = reader.read_var_u32()?;
-    let mut out = Vec::with_capacity(content.len().saturating_add(items.len()));
-    write_u32(&mut out, has.saturating_add(more));
+    let mut out = Vec::with_capacity(content.len());
+    write_u32(&mut out, reader.read_var_u32()?.saturating_add(count(items)));
     out.extend_from_slice(content.get(reader.current_position()..).unwrap_or_default());
-    out.extend_from_slice(items);
+    items.iter().for_each(|item| out.extend_from_slice(item));
     Ok(out)
 }
 

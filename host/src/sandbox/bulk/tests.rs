@@ -266,6 +266,82 @@ fn a_module_keeps_all_but_its_types_functions_and_code_and_those_as_they_began()
     }
 }
 
+/// A module with so much data in three segments, which overlap: into a memory from outside, or far from each other in its
+/// own; with a start function of its own that looks at what is there, or without any code.
+fn with_data(memory: &str, offsets: [&str; 3], has_code: bool) -> Vec<u8> {
+    let code = r#"(global $first (mut i32) (i32.const 0)) (start $looks)
+        (func $looks (global.set $first (i32.load8_u (i32.const 1030))))
+        (func (export "first") (param i32 i32 i32) (result i64) (i64.extend_i32_u (global.get $first)))
+        (func (export "again") (param i32 i32 i32) (result i64)
+            (memory.init $a (local.get 0) (local.get 1) (local.get 2)) (i64.const 1))"#;
+    let data = ["a", "b", "c"].map(|name| name.repeat(300));
+    let segments: String = (0..3)
+        .map(|number| {
+            let name = &data[number][..1];
+            format!(r#"(data ${name} (offset {}) "{}")"#, offsets[number], data[number])
+        })
+        .collect();
+    let code = if has_code { code } else { "" };
+    wat::parse_str(format!(
+        r#"(module (import "host" "base" (global $base i32)) {memory} {segments} {code} (export "memory" (memory 0)))"#
+    ))
+    .unwrap()
+}
+
+#[test]
+fn data_that_an_instance_would_copy_is_copied_by_its_start_function_in_the_same_order() {
+    const OUTSIDE: &str = r#"(import "host" "memory" (memory 2))"#;
+    let engine = Engine::default();
+    let run = |binary: &[u8], is_outside: bool| {
+        let module = Module::new(&engine, binary).unwrap();
+        let mut store = Store::new(&engine, ());
+        let base = wasmtime::Global::new(
+            &mut store,
+            wasmtime::GlobalType::new(wasmtime::ValType::I32, wasmtime::Mutability::Const),
+            1024.into(),
+        );
+        let memory = Memory::new(&mut store, MemoryType::new(2, None)).unwrap();
+        let mut imports = vec![base.unwrap().into()];
+        imports.extend(is_outside.then_some(memory.into()));
+        let instance = Instance::new(&mut store, &module, &imports);
+        let instance = instance.map_err(|error| *error.downcast_ref::<Trap>().unwrap())?;
+        let mut call = |name: &str, arguments: (u32, u32, u32)| {
+            let function = instance.get_func(&mut store, name)?;
+            let function = function.typed::<(u32, u32, u32), i64>(&store).unwrap();
+            Some(function.call(&mut store, arguments).map_err(|error| *error.downcast_ref::<Trap>().unwrap()))
+        };
+        let called = [call("first", (0, 0, 0)), call("again", (0, 0, 1)), call("again", (0, 0, 0))];
+        let memory = instance.get_memory(&mut store, "memory").unwrap();
+        Ok::<_, Trap>((called, memory.data(&store).to_vec()))
+    };
+    let global = "global.get $base";
+    let near = ["i32.const 1000", "i32.const 1024", "i32.const 1100"];
+    for (memory, offsets, is_cut) in [
+        (OUTSIDE, near, true),
+        (OUTSIDE, [global, "i32.const 1000", global], true),
+        (OUTSIDE, [global, "i32.const 131000", global], true),
+        ("(memory 2)", near, false),
+        ("(memory 2)", [global, "i32.const 1000", "i32.const 1100"], true),
+        ("(memory 2)", ["i32.const 1000", "i32.const 131000", global], true),
+        ("(memory 512)", ["i32.const 0", "i32.const 1000", "i32.const 0x1f00000"], true),
+    ] {
+        for has_code in [true, false] {
+            let original = with_data(memory, offsets, has_code);
+            let cut = module::cut(&original, SHORT).unwrap();
+            // What it does anyhow with its code is cut whatever becomes of its data.
+            assert_eq!(cut.is_some(), is_cut || has_code, "{memory} {offsets:?}");
+            let Some(cut) = cut else { continue };
+            Validator::new_with_features(PROPOSALS).validate_all(&cut).unwrap();
+            let starts = sections(&cut).unwrap().1.iter().any(|section| section.id == 8);
+            assert_eq!(starts, is_cut || has_code);
+            let is_outside = memory == OUTSIDE;
+            assert!(run(&original, is_outside) == run(&cut, is_outside), "{memory} {offsets:?} {has_code}");
+        }
+    }
+    let few = with_data(OUTSIDE, near, false);
+    assert!(module::cut(&few, PIECES).unwrap().is_none(), "900 bytes are few");
+}
+
 #[test]
 fn modules_are_cut_wherever_they_stand_in_a_component_and_intake_takes_what_comes_of_it() {
     let module =

@@ -13,7 +13,7 @@ mod watch;
 
 use std::panic::resume_unwind;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -42,20 +42,25 @@ pub struct Compute {
     workers: Arc<Workers>,
 }
 
-/// Whether a plugin's last call computed on: then its next one begins on these threads.
+/// How many calls of a plugin begin on these threads after one that computed on. If it were only the next one, a plugin
+/// whose calls are long and short in turns would hold a worker, until it is made to yield, with every other one.
+const BEGIN_THERE: u32 = 16;
+
+/// How many of a plugin's next calls begin on these threads: some, if one computed on lately.
 #[derive(Debug, Clone, Default)]
-pub struct Habit(Arc<AtomicBool>);
+pub struct Habit(Arc<AtomicU32>);
 
 impl Habit {
     fn computes_on(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.0.load(Ordering::Relaxed) > 0
     }
 
-    fn set(&self, computes_on: bool) {
-        // Most are as the one before: nothing is written that other processors read.
-        if self.computes_on() != computes_on {
-            self.0.store(computes_on, Ordering::Relaxed);
-        }
+    fn note(&self, has_computed_on: bool) {
+        // Most plugins' calls are alike: then nothing is written that other processors read.
+        let next = |left: u32| {
+            if has_computed_on { (left < BEGIN_THERE).then_some(BEGIN_THERE) } else { left.checked_sub(1) }
+        };
+        let _ = self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next);
     }
 }
 
@@ -193,11 +198,11 @@ impl<F: Future> Call<F> {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<F::Output> {
         let poll = self.future.as_mut().poll(context);
         if poll.is_ready() {
-            self.habit.set(self.has_computed_on);
+            self.habit.note(self.has_computed_on);
         } else if self.meter.computes_on() {
             self.has_computed_on = true;
             // Now, and not when it ends: whoever waits for it may leave.
-            self.habit.set(true);
+            self.habit.note(true);
         }
         poll
     }

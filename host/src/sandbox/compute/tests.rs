@@ -75,13 +75,21 @@ async fn a_call_stays_where_it_is_unless_its_guest_computes_on_and_then_moves_fo
 }
 
 #[tokio::test]
-async fn the_next_of_a_kind_begins_where_the_last_one_was() {
+async fn a_plugin_whose_calls_compute_on_begins_there_until_enough_of_them_were_short() {
     let (compute, habit) = (Compute::start(Arc::default()).unwrap(), Habit::default());
     assert_eq!(compute.run(computes(2), habit.clone(), of_one_that_computes_on()).await, [false, true]);
     assert_eq!(compute.run(computes(2), habit.clone(), of_one_that_computes_on()).await, [true, true]);
-    // This one is short, so the one after it is looked at again.
-    assert_eq!(compute.run(computes(1), habit.clone(), of_one_that_computes_on()).await, [true]);
-    assert_eq!(compute.run(computes(2), habit.clone(), meter()).await, [false, false]);
+    // Long and short in turns: none begins here.
+    for _ in 0..BEGIN_THERE {
+        assert_eq!(compute.run(computes(1), habit.clone(), meter()).await, [true]);
+        assert_eq!(compute.run(computes(2), habit.clone(), of_one_that_computes_on()).await, [true, true]);
+    }
+    for _ in 0..BEGIN_THERE {
+        assert_eq!(compute.run(computes(1), habit.clone(), meter()).await, [true]);
+    }
+    for _ in 0..2 {
+        assert_eq!(compute.run(computes(2), habit.clone(), meter()).await, [false, false]);
+    }
     // Nobody waits for its end, and it counts all the same.
     let mut left = compute.run(pending::<()>(), habit.clone(), of_one_that_computes_on());
     assert!(Pin::new(&mut left).poll(&mut Context::from_waker(std::task::Waker::noop())).is_pending());

@@ -139,7 +139,7 @@ fn who_has_had_more_than_whoever_is_served_waits_and_who_has_had_no_more_does_no
         turns.queue().clock = MS;
         // Being new, it is where the others are.
         assert!(matches!(turns.take_or_wait(&quiet, LONG, &context), Taken::Extra), "{weight}");
-        turns.give_back_extra();
+        turns.give_back_extra(&quiet);
         quiet.charge(u64::from(weight));
         assert!(matches!(turns.take_or_wait(&quiet, LONG, &context), Taken::Waits(_)), "{weight}");
     }
@@ -321,13 +321,13 @@ fn whoever_asks_for_far_less_than_the_others_have_does_not_wait_at_all() {
     for _ in 0..5 {
         assert!(matches!(turns.take_or_wait(&quiet, LONG, &context), Taken::Extra));
         quiet.charge(MS);
-        turns.give_back_extra();
+        turns.give_back_extra(&quiet);
     }
     assert!(matches!(turns.take_or_wait(&quiet, LONG, &context), Taken::Extra));
     // There are only so many extra turns, and what is used in them counts.
     assert!(matches!(turns.take_or_wait(&share(1), LONG, &context), Taken::Waits(_)));
     quiet.charge(4 * MS);
-    turns.give_back_extra();
+    turns.give_back_extra(&quiet);
     assert!(matches!(turns.take_or_wait(&quiet, LONG, &context), Taken::Waits(_)));
     assert!(matches!(turns.take_or_wait(&busy, LONG, &context), Taken::Waits(_)));
 }
@@ -349,7 +349,7 @@ fn nobody_saves_up_more_than_a_few_milliseconds() {
     while matches!(turns.take_or_wait(&quiet, LONG, &context), Taken::Extra) {
         used_ms += 1;
         quiet.charge(MS);
-        turns.give_back_extra();
+        turns.give_back_extra(&quiet);
     }
     assert_eq!(used_ms, 11, "of 10 ms, until it has had more");
 }
@@ -357,19 +357,41 @@ fn nobody_saves_up_more_than_a_few_milliseconds() {
 #[test]
 fn short_calls_do_not_wait_for_each_other_and_long_ones_do() {
     let turns = Turns::new(2);
-    let (one, context) = (share(1), Context::from_waker(Waker::noop()));
+    let (one, other, context) = (share(1), share(1), Context::from_waker(Waker::noop()));
     let short = Reading { used_ns: SHORT_NS, ..LONG };
     assert!(turns.take_free() && turns.take_free());
-    for _ in 0..3 {
-        assert!(matches!(turns.take_or_wait(&one, short, &context), Taken::Extra));
+    for share in [&one, &one, &other] {
+        assert!(matches!(turns.take_or_wait(share, short, &context), Taken::Extra));
     }
     assert!(
         matches!(turns.take_or_wait(&one, Reading::default(), &context), Taken::Waits(_)),
         "there are only so many"
     );
-    turns.give_back_extra();
+    turns.give_back_extra(&one);
     assert!(
         matches!(turns.take_or_wait(&one, Reading::default(), &context), Taken::Waits(_)),
         "somebody waits"
     );
+}
+
+#[test]
+fn the_last_extra_turn_is_for_a_tenant_that_has_none() {
+    let context = Context::from_waker(Waker::noop());
+    for is_queue_empty in [true, false] {
+        let turns = Turns::new(2);
+        let (many, busy, other) = (share(1), share(1), share(1));
+        assert!(turns.take_free() && turns.take_free());
+        let _busy = (!is_queue_empty).then(|| wait(&turns, &busy));
+        let short = Reading::default();
+        let take = |share: &Share| turns.queue().take_extra(share, short.used_ns <= SHORT_NS);
+        // Nothing of it is charged yet.
+        assert_eq!([(); 4].map(|()| take(&many)), [true, true, false, false], "{is_queue_empty}");
+        assert_eq!([take(&other), take(&other)], [true, false], "{is_queue_empty}");
+        // None is lost: two are back, of which one is for those who have none.
+        turns.give_back_extra(&many);
+        turns.give_back_extra(&other);
+        assert_eq!([take(&many), take(&many), take(&other)], [true, false, true], "{is_queue_empty}");
+        assert!(!take(&share(1)));
+        drop(turns.take_or_wait(&other, short, &context));
+    }
 }

@@ -1,4 +1,4 @@
-;; Copies 4 MiB of memory to and fro: an instruction that runs to its end before anybody can stop it.
+;; Copies 4 MiB of memory to and fro, each time with one instruction.
 ;; promised: 504 cpu
 ;; counted: cpu
 ;; logged: it used more CPU than its limit of 10ms

@@ -1,4 +1,4 @@
-;; Fills 8 MiB of memory over and over: an instruction that runs to its end before anybody can stop it.
+;; Fills 8 MiB of memory over and over, each time with one instruction.
 ;; promised: 504 cpu
 ;; counted: cpu
 ;; logged: it used more CPU than its limit of 10ms

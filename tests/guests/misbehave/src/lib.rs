@@ -72,6 +72,9 @@ impl Guest for Misbehave {
         let answer = match request.head.path.as_str() {
             "/ok" => text("ok\n"),
             "/loop" => forever(),
+            "/fill" => {
+                text(&format!("filled={}\n", fill(query.number("mib", 64), query.number("times", u32::MAX))))
+            }
             "/loop-after-log" => {
                 println!("about to loop");
                 forever()
@@ -205,6 +208,15 @@ fn forever() -> ! {
 }
 
 /// Compute for `time` by the clock, which is asked rarely: the work is to be the guest's, not the host's.
+/// Fills so much memory so often, each time with one instruction.
+fn fill(mib: usize, times: u32) -> usize {
+    let mut memory = vec![0_u8; mib << 20];
+    for _ in 0..times {
+        black_box(&mut memory[..]).fill(black_box(7));
+    }
+    memory.len()
+}
+
 fn spin(time: Duration) {
     let start = Instant::now();
     let mut turns = 0u64;
