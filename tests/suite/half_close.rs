@@ -1,8 +1,9 @@
 //! Clients that close their sending side behind a request, as `nc -N` does: they are answered all the same.
 
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use jackfield_tests::{Host, PATIENCE, together};
+use jackfield_tests::{Host, Options, PATIENCE, together};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -28,7 +29,11 @@ const SITE: &str = r#"
 
 /// Sends all of it, closes the sending side, and takes what comes until the host closes the connection.
 async fn half_closed(host: &Host, sent: &str) -> String {
-    let mut stream = TcpStream::connect(host.address()).await.unwrap();
+    half_closed_at(host.address(), sent).await
+}
+
+async fn half_closed_at(address: SocketAddr, sent: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(sent.as_bytes()).await.unwrap();
     stream.shutdown().await.unwrap();
     let mut answer = String::new();
@@ -90,6 +95,28 @@ async fn all_requests_before_a_half_close_are_answered_in_their_order() {
     let answer = half_closed(&host, &(requests + "GET /hello HTTP/1.1\r\nho")).await;
     assert_eq!(answer.matches("HTTP/1.1 200 OK\r\n").count(), 4, "{answer}");
     assert!(answer.ends_with("hello over wasi:http\n"), "{answer}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_that_a_half_close_cuts_off_is_told_to_be_broken() {
+    let host = Host::start(SITE).await;
+    for (name, path) in [("lean", "/echo"), ("http", "/count")] {
+        let head = format!("POST {path} HTTP/1.1\r\nhost: {name}\r\ncontent-length: 10\r\n\r\nhello");
+        let answer = half_closed(&host, &head).await;
+        assert!(answer.starts_with("HTTP/1.1 400 "), "{name}: {answer}");
+        assert!(answer.contains("\r\nconnection: close\r\n"), "{name}: {answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_prober_that_sends_nothing_more_is_answered() {
+    let options = Options { host: "probes = \"127.0.0.1:0\"".into(), ..Options::default() };
+    let host = Host::start_with(SITE, options).await;
+    let probes = host.running().probes().expect("there are probes");
+    for _ in 0..20 {
+        let answer = half_closed_at(probes, "GET /livez HTTP/1.1\r\nhost: probes\r\n\r\n").await;
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("alive\n"), "{answer}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

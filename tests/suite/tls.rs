@@ -93,6 +93,22 @@ async fn a_client_that_agreed_on_http_1_cannot_begin_http_2() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_client_that_says_in_tls_that_it_sends_no_more_is_answered() {
+    let authority = Authority::new();
+    let host = start_simple(&authority, "").await;
+    for versions in [&[&TLS13], &[&TLS12]] {
+        let client = authority.client_of(&["http/1.1"], versions);
+        let mut stream = client.connect(host.address(), "shop.test").await.unwrap().0;
+        stream.write_all(b"GET /sleep?ms=200 HTTP/1.1\r\nhost: shop.test\r\n\r\n").await.unwrap();
+        stream.shutdown().await.unwrap();
+        let mut answer = String::new();
+        let read = tokio::time::timeout(PATIENCE, stream.read_to_string(&mut answer)).await;
+        read.expect("it is closed").unwrap();
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("slept\n"), "{answer}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn the_certificate_is_chosen_by_the_name_that_is_asked_for() {
     let authority = Authority::new();
     let first = authority.certify("first", &["default.test"]);

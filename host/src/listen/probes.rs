@@ -114,6 +114,8 @@ async fn serve(listener: TcpListener, metrics: Metrics, readiness: Readiness) {
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(PATIENCE)
+                // Else who only asks, and says that it is all, would be taken for gone.
+                .half_close(true)
                 .serve_connection(TokioIo::new(stream), service);
             // A prober that fails or stays too long is its own loss.
             let _ = tokio::time::timeout(PATIENCE.saturating_mul(6), connection).await;
