@@ -250,7 +250,8 @@ async fn no_filter_runs_for_a_request_that_its_tenant_has_no_place_for_any_more(
         let _ = upload.write_all(chunk.as_bytes()).await;
         let mut answer = vec![0; 4096];
         let read = tokio::time::timeout(jackfield_tests::PATIENCE, upload.read(&mut answer));
-        answer.truncate(read.await.unwrap().unwrap());
+        let length = read.await.unwrap().unwrap();
+        answer.truncate(length);
         let answer = String::from_utf8_lossy(&answer).into_owned();
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
         assert_eq!(answer.matches("x-chain: ").count() > 0, chain > 0.0, "{answer}");

@@ -225,6 +225,9 @@ async fn whole_answers(host: &Host, way: Headers, hello: &str) {
     let answer = ask(host, "GET", "/", way, "").await;
     assert_eq!(answer.expect(200).text(), hello, "{answer}");
     assert!(answer.header("content-type").is_some_and(|kind| kind.starts_with("text/plain")), "{answer}");
+    // Its route takes every method, so HEAD is its own to answer; whatever it says of that, its call is to end well.
+    let head = ask(host, "HEAD", "/", way, "").await;
+    assert!(head.status.as_u16() < 500 && head.text().is_empty(), "{head}");
 
     let is_json = |answer: &Answer| {
         answer.header("content-type").is_some_and(|kind| kind.starts_with("application/json"))

@@ -60,7 +60,7 @@ impl Admitted<'_> {
 }
 
 /// What answers a request that all filters let pass.
-pub(super) enum Last<'a> {
+pub(super) enum LastLink<'a> {
     /// A plugin.
     Plugin(&'a Arc<Plugin>),
     /// The host, for no route takes the method.
@@ -101,7 +101,7 @@ impl Requests {
     pub(super) async fn run<B>(
         &self,
         request: &mut Admitted<'_>,
-        last: Last<'_>,
+        last: LastLink<'_>,
         body: B,
     ) -> Response<Content>
     where
@@ -154,15 +154,15 @@ impl Requests {
     async fn last<'a, B>(
         &self,
         request: &mut Admitted<'_>,
-        last: Last<'a>,
+        last: LastLink<'a>,
         body: B,
     ) -> Result<Response<Content>, Failed<'a>>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
         let plugin = match last {
-            Last::Plugin(plugin) => plugin,
-            Last::Host(answer) => {
+            LastLink::Plugin(plugin) => plugin,
+            LastLink::Host(answer) => {
                 return answer.map_err(|error| Failed { error: error.into(), plugin: None });
             }
         };

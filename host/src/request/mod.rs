@@ -40,7 +40,7 @@ pub mod bounds {
 use account::Account;
 use admit::Place;
 use body::Content;
-use chain::{Admitted, Last};
+use chain::{Admitted, LastLink};
 use error::{AdmissionError, RequestError, RoutingError};
 use id::RequestIds;
 
@@ -175,12 +175,12 @@ impl Requests {
             return Ok((respond::options(None), None));
         };
         let (last, wall) = match last {
-            Last::Plugin(plugin) => {
+            LastLink::Plugin(plugin) => {
                 account.takes(plugin, &route);
-                (Last::Plugin(plugin), plugin.limits.wall)
+                (LastLink::Plugin(plugin), plugin.limits.wall)
             }
-            Last::Host(answer) => match filters.iter().map(|filter| filter.limits.wall).max() {
-                Some(wall) => (Last::Host(answer), wall),
+            LastLink::Host(answer) => match filters.iter().map(|filter| filter.limits.wall).max() {
+                Some(wall) => (LastLink::Host(answer), wall),
                 // No guest runs for it.
                 None => return Ok((answer?, None)),
             },
@@ -233,7 +233,7 @@ impl Requests {
 /// Where a request goes.
 struct Routed<'a> {
     filters: &'a [Arc<Plugin>],
-    last: Last<'a>,
+    last: LastLink<'a>,
     /// The pattern that decided.
     route: Arc<str>,
     captures: Captures,
@@ -253,7 +253,7 @@ fn route<'a>(
     let path = RequestPath::parse(head.uri.path()).map_err(MessageError::Path)?;
     let by_host = |answer: &HostAnswer<'a, Chain>, said| Routed {
         filters: Chain::shared_filters(&answer.targets),
-        last: Last::Host(said),
+        last: LastLink::Host(said),
         route: answer.pattern.to_string().into(),
         captures: answer.captures.clone(),
         method: head.method.clone(),
@@ -261,7 +261,7 @@ fn route<'a>(
     Ok(Some(match revision.route(&asked.host, &path, &head.method, &head.headers) {
         Outcome::Found { target, captures, method, .. } => Routed {
             filters: &target.filters,
-            last: Last::Plugin(&target.plugin),
+            last: LastLink::Plugin(&target.plugin),
             route: target.route.clone(),
             captures,
             method,
