@@ -148,6 +148,21 @@ fn until_quiet(bell: &Bell) {
 struct Folders {
     watcher: Option<RecommendedWatcher>,
     watched: BTreeSet<PathBuf>,
+    log: Log,
+    /// Whether the log was told that a folder cannot be watched.
+    has_told: bool,
+}
+
+/// A watcher whose thread has started: notify 8.2 does not tell if it has not, and panics when that is asked for anything,
+/// its end included. This alone has an answer then.
+fn alive(mut watcher: RecommendedWatcher) -> notify::Result<RecommendedWatcher> {
+    match watcher.configure(notify::Config::default()) {
+        Ok(_) => Ok(watcher),
+        Err(_) => {
+            std::mem::forget(watcher);
+            Err(notify::Error::generic("the system gives no thread for it"))
+        }
+    }
 }
 
 impl Folders {
@@ -159,13 +174,22 @@ impl Folders {
                 bell.ring(|asked| asked.to_look = true);
             }
         };
-        let watcher = notify::recommended_watcher(tell);
-        if let Err(error) = &watcher {
-            log.warn("file changes are seen late, by looking every two seconds")
-                .field("error", format_args!("{error}"))
-                .send();
+        let watcher = notify::recommended_watcher(tell).and_then(alive);
+        let mut folders = Self { watcher: None, watched: BTreeSet::new(), log: log.clone(), has_told: false };
+        match watcher {
+            Ok(watcher) => folders.watcher = Some(watcher),
+            Err(error) => folders.tell(&error),
         }
-        Self { watcher: watcher.ok(), watched: BTreeSet::new() }
+        folders
+    }
+
+    /// Once, for it will be so each time.
+    fn tell(&mut self, error: &notify::Error) {
+        if !self.has_told {
+            let entry = self.log.warn("file changes are seen late, by looking every two seconds");
+            entry.field("error", format_args!("{error}")).send();
+        }
+        self.has_told = true;
     }
 
     /// Watches the folders of these files, and of what they link to.
@@ -180,9 +204,21 @@ impl Folders {
         }
         // One that cannot be watched is tried again next time; the stamps are looked at meanwhile. One
         // that was deleted and made anew has to be watched anew, so all are asked for each time.
+        let mut refused = None;
         self.watched = wanted
             .into_iter()
-            .filter(|folder| watcher.watch(folder, RecursiveMode::NonRecursive).is_ok())
+            .filter(|folder| match watcher.watch(folder, RecursiveMode::NonRecursive) {
+                Ok(()) => true,
+                Err(error) => {
+                    refused = Some(error);
+                    false
+                }
+            })
             .collect();
+        // One that is not there is waited for.
+        let is_missing = |error: &notify::Error| matches!(error.kind, notify::ErrorKind::PathNotFound);
+        if let Some(error) = refused.filter(|error| !is_missing(error)) {
+            self.tell(&error);
+        }
     }
 }

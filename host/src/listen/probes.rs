@@ -64,7 +64,11 @@ impl Probes {
         listener.set_nonblocking(true).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         // Last, for a runtime must not be dropped inside another one, as an early return would.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let of = |what: &'static str| {
+            move |error: io::Error| failed(io::Error::new(error.kind(), format!("{what}: {error}")))
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(of("no events (epoll, eventfd) for the probes"))?;
         let (stop, stopped) = oneshot::channel();
         let run = move || {
             runtime.block_on(async {
@@ -75,7 +79,8 @@ impl Probes {
                 }
             });
         };
-        let thread = std::thread::Builder::new().name("probes".into()).spawn(run).map_err(failed)?;
+        let thread = std::thread::Builder::new().name("probes".into()).spawn(run);
+        let thread = thread.map_err(of("no thread for the probes"))?;
         Ok(Self { address, stop: Some(stop), thread: Some(thread) })
     }
 
