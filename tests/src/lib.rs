@@ -30,7 +30,7 @@ mod together;
 
 pub use alone::alone;
 pub use answer::Answer;
-pub use command::{Process, jackfield};
+pub use command::{Process, jackfield, program};
 pub use host::{Host, Options, raw, setup, site_folder};
 pub use request::RequestBuilder;
 pub use together::together;

@@ -13,6 +13,8 @@ mod confine;
 mod conformance;
 mod deadlines;
 mod fairness;
+#[cfg(target_os = "linux")]
+mod faults;
 mod gate;
 mod hostile;
 mod house;
