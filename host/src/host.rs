@@ -15,7 +15,9 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{self, Diagnostic, HostSettings, IntakeSettings, ListenAddress, Severity, Site};
 use crate::confine::{Confinement, Needs};
-use crate::deploy::{Deployer, Environment, Origin, Parts, StartError, WatchError, Watcher, http_client};
+use crate::deploy::{
+    Deployer, Environment, LEAST_LOADERS, Origin, Parts, StartError, WatchError, Watcher, http_client,
+};
 use crate::listen::{
     Address, BindError, Bound, ForwardedFields, Inherited, InheritedError, Pair, PairFiles, Part,
     Permissions, Probes, Readiness, Server, Settings, Spoken, Tls, TlsError, Trusted,
@@ -23,7 +25,7 @@ use crate::listen::{
 use crate::observe::{Log, Metrics};
 use crate::request::{self, Capacity, Ledger, Requests};
 use crate::sandbox::{
-    Compiler, CompilerProgram, CompilerSettings, IntakeLimits, PoolSettings, Sandbox, SandboxError,
+    Compiler, CompilerProgram, CompilerSettings, IntakeLimits, PoolError, PoolSettings, Sandbox, SandboxError,
 };
 use crate::store::{Store, StoreError};
 use crate::tenant::{Slots, Turns};
@@ -34,6 +36,9 @@ const SLOT_WAIT: Duration = Duration::from_secs(1);
 
 /// The folder of compiled code in the state folder.
 const COMPILED: &str = "compiled";
+
+/// Workers of the runtime for each processor, and so for each thread that guests compute on.
+const WORKERS_FOR_ONE_PROCESSOR: usize = 2;
 
 /// So many slots have one more beside them, for filters on answers that are streams.
 const SLOTS_FOR_ONE_BESIDE_STREAMS: usize = 16;
@@ -78,7 +83,23 @@ pub enum HostError {
     Store(#[from] StoreError),
     /// The pool cannot be made.
     #[error(transparent)]
-    Sandbox(#[from] SandboxError),
+    Sandbox(SandboxError),
+    /// The pool does not fit, and a smaller one would.
+    #[error("{error}: `concurrency = {concurrency}` fits")]
+    TooConcurrent {
+        /// Why it does not.
+        error: PoolError,
+        /// What would.
+        concurrency: usize,
+    },
+    /// No thread to do it on.
+    #[error(
+        "cannot start the thread that loads the site: {0}; raise `LimitNPROC=` (`ulimit -u`) and `TasksMax=`"
+    )]
+    Thread(std::io::Error),
+    /// The thread that loads the site has panicked, and said why.
+    #[error("the site was not loaded, by a fault of the host itself")]
+    NotLoaded,
     /// The site's components cannot run, or its certificates cannot be used.
     #[error(transparent)]
     Site(#[from] StartError),
@@ -98,6 +119,21 @@ pub enum HostError {
         if *.0 < 0 { "before 1970" } else { "after 1970, past the year 9999" }
     )]
     Clock(i64),
+}
+
+impl HostError {
+    fn sandbox(error: SandboxError) -> Self {
+        match error {
+            SandboxError::Pool(error) => {
+                let PoolError::AddressSpace { most_slots, .. } = error;
+                match concurrency_of(usize::try_from(most_slots).unwrap_or(usize::MAX)) {
+                    0 => Self::Sandbox(SandboxError::Pool(error)),
+                    concurrency => Self::TooConcurrent { error, concurrency },
+                }
+            }
+            error => Self::Sandbox(error),
+        }
+    }
 }
 
 /// A host that serves.
@@ -137,7 +173,17 @@ impl Host {
             Some(store) => store,
             None => Store::open(&settings.state)?,
         };
-        let sandbox = Sandbox::new(pool(&settings))?;
+        for missing in store.missing() {
+            let entry = log.warn(missing.what).display("store", settings.state.display());
+            entry.field("missing", missing.why.as_str()).send();
+        }
+        let sandbox = Sandbox::new(pool(&settings)).map_err(HostError::sandbox)?;
+        if let Some(error) = sandbox.why_no_images() {
+            log.warn("instances begin slower: what their memory begins with is copied into each")
+                .field("missing", format_args!("memfd_create: {error}"))
+                .field("instead", "permit it, and `vm.memfd_noexec` of 0 or 1")
+                .send();
+        }
         if !sandbox.compute().is_in_background() {
             log.info("guests that compute are not kept behind other threads")
                 .field("missing", "RLIMIT_NICE of 20, to have a thread back from SCHED_IDLE")
@@ -166,8 +212,7 @@ impl Host {
             metrics: metrics.clone(),
         };
         // Compiling takes a while; probes answer meanwhile.
-        let deployer = tokio::task::block_in_place(|| Deployer::start(parts, site))?;
-        let deployer = Arc::new(deployer);
+        let deployer = Arc::new(deployed(parts, site).await?);
         let watcher = Watcher::start(deployer.clone(), log.clone())?;
         let requests = Requests::new(
             deployer.snapshot(),
@@ -271,6 +316,17 @@ fn clock_can_be_used(now: SystemTime) -> Result<(), HostError> {
     }
 }
 
+/// Loads the site on a thread of its own: the runtime would need one more as well, and does not say if it has none.
+async fn deployed(parts: Parts, site: Site) -> Result<Deployer, HostError> {
+    let (tell, told) = tokio::sync::oneshot::channel();
+    let load = move || {
+        // Nobody hears it if the host is told to stop meanwhile.
+        let _ = tell.send(Deployer::start(parts, site));
+    };
+    std::thread::Builder::new().name("start".into()).spawn(load).map_err(HostError::Thread)?;
+    Ok(told.await.map_err(|_| HostError::NotLoaded)??)
+}
+
 async fn bind(settings: &HostSettings, inherited: &mut Inherited) -> Result<Vec<Bound>, BindError> {
     let mut bound = Vec::new();
     for listener in &settings.listen {
@@ -303,6 +359,24 @@ pub fn needs(settings: &HostSettings) -> Result<Needs, HostError> {
     Ok(Needs { state: settings.state.clone(), socket_folders, tcp_ports })
 }
 
+/// The threads and processes that a host of these settings has at the least, beside its first, on a runtime of so many
+/// workers: while it starts with nothing compiled yet.
+pub fn threads(settings: &HostSettings, workers: usize) -> usize {
+    const LOG: usize = 1;
+    const FOR_WHAT_BLOCKS: usize = 1;
+    const STORE: usize = 1;
+    const EPOCH: usize = 1;
+    // The one that waits for the site, and those that load it.
+    const LOAD: usize = 1 + LEAST_LOADERS;
+    // Deploy's, and notify's.
+    const WATCH: usize = 2;
+    let compute = workers.div_ceil(WORKERS_FOR_ONE_PROCESSOR);
+    let probes = usize::from(settings.probes.is_some());
+    [LOG, workers, FOR_WHAT_BLOCKS, probes, STORE, compute, EPOCH, LOAD, WATCH, Compiler::least_threads()]
+        .into_iter()
+        .fold(0, usize::saturating_add)
+}
+
 /// The pool that these settings ask for.
 pub fn pool(settings: &HostSettings) -> PoolSettings {
     PoolSettings {
@@ -311,6 +385,12 @@ pub fn pool(settings: &HostSettings) -> PoolSettings {
         idle: u32::try_from(settings.concurrency.div_ceil(SLOTS_FOR_ONE_IDLE)).unwrap_or(u32::MAX),
         memory_bytes: settings.limits.memory.unwrap_or(u64::from(u32::MAX)),
     }
+}
+
+/// The most `concurrency` that so many slots do for.
+fn concurrency_of(slots: usize) -> usize {
+    let beside = slots.div_ceil(SLOTS_FOR_ONE_BESIDE_STREAMS.saturating_add(1)).max(LEAST_BESIDE_STREAMS);
+    slots.saturating_sub(beside)
 }
 
 /// What one component may cost before it runs, by these settings.
@@ -412,5 +492,21 @@ fn listening(settings: &HostSettings, room: &Room) -> Settings {
             },
             any_server_name: settings.proxy.server_name == config::ServerName::Any,
         }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_concurrency_that_is_said_to_fit_does() {
+        for slots in 0..5000 {
+            let concurrency = concurrency_of(slots);
+            let needed =
+                concurrency + concurrency.div_ceil(SLOTS_FOR_ONE_BESIDE_STREAMS).max(LEAST_BESIDE_STREAMS);
+            assert!(needed <= slots.max(LEAST_BESIDE_STREAMS), "{slots}: {concurrency}");
+        }
+        assert_eq!(concurrency_of(1063), 1000);
     }
 }

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
+use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use crate::PATIENCE;
@@ -32,6 +33,8 @@ pub fn program() -> PathBuf {
 pub struct Process {
     child: Child,
     lines: Arc<(Mutex<Vec<String>>, Condvar)>,
+    /// What reads its standard error; none if nobody does.
+    reader: Option<JoinHandle<()>>,
 }
 
 impl Process {
@@ -43,27 +46,31 @@ impl Process {
         Self::heard(Command::new(program()).args(arguments).stdin(Stdio::null()), folder)
     }
 
-    /// The same, started by another program, such as `prlimit --nofile=256`, which becomes it.
+    /// Starts `jackfield` with these arguments in `folder` by another program, which is given the program's path and them
+    /// after its own arguments. The process is that other one, unless it becomes `jackfield`.
     ///
     /// # Panics
-    /// If it was not built, or that program is not there.
-    pub fn start_by(folder: &Path, launcher: &[&str], arguments: &[&str]) -> Self {
-        let (launcher, options) = launcher.split_first().expect("a launcher has a name");
-        let mut command = Command::new(launcher);
-        command.args(options).arg(program()).args(arguments).stdin(Stdio::null());
-        Self::heard(&mut command, folder)
+    /// If that does not start.
+    pub fn start_by<S: AsRef<std::ffi::OsStr>>(
+        folder: &Path,
+        by: impl IntoIterator<Item = S>,
+        arguments: impl IntoIterator<Item = S>,
+    ) -> Self {
+        let mut by = by.into_iter();
+        let mut command = Command::new(by.next().expect("a program is named"));
+        Self::heard(command.args(by).arg(program()).args(arguments).stdin(Stdio::null()), folder)
     }
 
     fn heard(command: &mut Command, folder: &Path) -> Self {
         let mut process = Self::spawn(command, folder);
         let stderr = BufReader::new(process.child.stderr.take().expect("its standard error is piped"));
         let heard = process.lines.clone();
-        std::thread::spawn(move || {
+        process.reader = Some(std::thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 heard.0.lock().expect("no reader panics").push(line);
                 heard.1.notify_all();
             }
-        });
+        }));
         process
     }
 
@@ -94,7 +101,7 @@ impl Process {
     fn spawn(command: &mut Command, folder: &Path) -> Self {
         let command = command.current_dir(folder).stdout(Stdio::null());
         let child = command.stderr(Stdio::piped()).spawn().expect("jackfield starts");
-        Self { child, lines: Arc::default() }
+        Self { child, lines: Arc::default(), reader: None }
     }
 
     /// Its process id.
@@ -108,6 +115,23 @@ impl Process {
     /// If the thread that reads it has.
     pub fn lines(&self) -> Vec<String> {
         self.lines.0.lock().expect("no reader panics").clone()
+    }
+
+    /// Everything that it wrote to standard error, to the end of it: it has ended, and whoever it has started.
+    ///
+    /// # Panics
+    /// If somebody goes on writing there.
+    pub fn last_lines(&self) -> Vec<String> {
+        let began = Instant::now();
+        while self.reader.as_ref().is_some_and(|reader| !reader.is_finished()) {
+            assert!(
+                began.elapsed() < PATIENCE,
+                "its standard error has no end:\n{}",
+                self.lines().join("\n")
+            );
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        self.lines()
     }
 
     /// Waits for a line on standard error that contains `text`, and gives it.
@@ -146,6 +170,14 @@ impl Process {
     pub fn signal(&self, signal: rustix::process::Signal) {
         let pid = i32::try_from(self.child.id()).ok().and_then(rustix::process::Pid::from_raw);
         rustix::process::kill_process(pid.expect("it has an id"), signal).expect("it runs");
+    }
+
+    /// How it ended, if it has.
+    ///
+    /// # Panics
+    /// If the system does not tell.
+    pub fn try_wait(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().expect("it can be waited for")
     }
 
     /// Waits for its end.

@@ -15,6 +15,8 @@ mod deadlines;
 mod descriptors;
 mod early;
 mod fairness;
+#[cfg(target_os = "linux")]
+mod faults;
 mod gate;
 mod half_close;
 mod hostile;

@@ -8,6 +8,7 @@ mod explain;
 mod inspect;
 mod new;
 mod serve;
+mod threads;
 
 use std::ffi::OsString;
 use std::fmt::Display;
@@ -24,7 +25,7 @@ pub use listenfd::ListenFd as HandedOver;
 use crate::deploy::Environment;
 use crate::observe::{Format, Level, Log, acts_on_a_terminal};
 use crate::sandbox::{
-    Compiler, CompilerProgram, CompilerSettings, IntakeLimits, PoolSettings, Sandbox, Task,
+    CodeSettings, Compiler, CompilerProgram, CompilerSettings, IntakeLimits, PoolSettings, Sandbox, Task,
     compile_standard_input,
 };
 
@@ -147,13 +148,10 @@ struct New {
 
 #[derive(Debug, Args)]
 struct Compile {
-    /// Slots of the host's pool, for calls.
-    slots: u32,
-    /// Those for instances that wait for one.
-    idle: u32,
-    /// Bytes of a memory in it, at most.
-    #[arg(value_name = "POOL")]
-    pool_memory: u64,
+    /// Bytes of address space that a memory has in the host's pool.
+    reservation: u64,
+    /// Those behind it that are never mapped.
+    guard: u64,
     /// Milliseconds of CPU that compiling may take.
     time: u64,
     /// Bytes of address space that compiling may take.
@@ -164,6 +162,9 @@ struct Compile {
     /// Keep what the system would let this process do.
     #[arg(long)]
     unconfined: bool,
+    /// What a memory begins with is copied into it, not mapped.
+    #[arg(long)]
+    copied: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -227,9 +228,11 @@ pub fn run(
         Command::Explain(explain) => explain::run(&explain, colours),
         Command::New(new) => new::run(&new),
         Command::Compile(compile) => {
-            let Compile { slots, idle, pool_memory, time, memory, parent, unconfined } = compile;
+            let Compile { reservation, guard, time, memory, parent, unconfined, copied } = compile;
+            let code =
+                CodeSettings { reservation_bytes: reservation, guard_bytes: guard, maps_images: !copied };
             let task = Task {
-                pool: PoolSettings { slots, idle, memory_bytes: pool_memory },
+                code,
                 time: Duration::from_millis(time),
                 memory_bytes: memory,
                 is_confined: !unconfined,

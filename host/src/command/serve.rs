@@ -1,17 +1,27 @@
 //! `jackfield serve`: the process's life around a host.
 
 use std::future::Future;
+use std::io;
+use std::os::unix::net::UnixStream;
+use std::panic;
+use std::time::Duration;
 
+use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::confinement::{self, Outcome};
-use super::{Colours, Exit, HandedOver, LogFormat, LogLevel, Serve, complain, refuse, with_causes};
+use super::{
+    Colours, Exit, HandedOver, LogFormat, LogLevel, Serve, complain, refuse, threads, with_causes,
+};
 use crate::config::{ListenAddress, ListenSite};
 use crate::deploy::{Environment, Origin};
-use crate::host::{Host, HostError, Setup};
+use crate::host::{self, Host, HostError, Setup};
 use crate::listen::Inherited;
 use crate::observe::{Format, Level, Log};
 use crate::sandbox::{CompilerProgram, stay_ordinary};
+
+/// Longer than any process lives.
+const FOR_GOOD: Duration = Duration::from_secs(1 << 31);
 
 pub(super) fn run(serve: Serve, environment: Environment, sockets: HandedOver, colours: Colours) -> Exit {
     let inherited = match Inherited::new(sockets) {
@@ -48,6 +58,10 @@ pub(super) fn run(serve: Serve, environment: Environment, sockets: HandedOver, c
         Ok(confined) => confined,
         Err(exit) => return exit,
     };
+    // Before the first that stays.
+    if let Err(too_few) = threads::probe(host::threads(&site.host, workers())) {
+        return refuse(too_few);
+    }
     let format = match serve.log_format {
         LogFormat::Json => Format::Json,
         LogFormat::Text if colours.are_shown() => Format::ColouredText,
@@ -63,15 +77,14 @@ pub(super) fn run(serve: Serve, environment: Environment, sockets: HandedOver, c
         Ok(log) => log,
         Err(error) => return refuse(format_args!("cannot start the thread that writes the log: {error}")),
     };
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(threads())
-        .on_thread_start(stay_ordinary())
-        .enable_all()
-        .build();
-    let runtime = match runtime {
+    end_where_there_is_no_thread();
+    let runtime = match runtime() {
         Ok(runtime) => runtime,
         Err(error) => return refuse(format_args!("cannot start the runtime: {error}")),
     };
+    // The first thread for what blocks, which stays: with none, and none to be had, the runtime panics when there is such
+    // work; with one it does it later.
+    drop(runtime.spawn_blocking(|| ()));
     let compiler = match CompilerProgram::this() {
         Ok(compiler) => compiler,
         Err(error) => return refuse(format_args!("cannot tell which program this is: {error}")),
@@ -83,9 +96,37 @@ pub(super) fn run(serve: Serve, environment: Environment, sockets: HandedOver, c
     exit
 }
 
+/// Ends the process, until the host has started, where tokio panics for want of a thread: it would wait, as it unwinds, for
+/// those that it has and that do not end.
+fn end_where_there_is_no_thread() {
+    const TOKIO_SAYS: &str = "OS can't spawn worker thread";
+    let otherwise = panic::take_hook();
+    panic::set_hook(Box::new(move |panicked| match panicked.payload_as_str() {
+        Some(said) if said.starts_with(TOKIO_SAYS) => {
+            let help = "raise `LimitNPROC=` (`ulimit -u`) and `TasksMax=`";
+            complain(format_args!("error: the system gives the runtime too few threads: {said}; {help}"));
+            std::process::exit(1)
+        }
+        _ => otherwise(panicked),
+    }));
+}
+
+fn runtime() -> io::Result<Runtime> {
+    let named = |call: &'static str| move |error| io::Error::other(format!("{call}: {error}"));
+    // How signals come to it, of which it does not say that there are none, but panics.
+    UnixStream::pair().map_err(named("socketpair"))?;
+    tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers())
+        .thread_keep_alive(FOR_GOOD)
+        .on_thread_start(stay_ordinary())
+        .enable_all()
+        .build()
+        .map_err(named("epoll, eventfd"))
+}
+
 /// Two for each processor: while guests have one of them, the other serves connections. Guests that compute on have
 /// threads of their own.
-fn threads() -> usize {
+fn workers() -> usize {
     std::thread::available_parallelism().map_or(2, |processors| processors.get().saturating_mul(2))
 }
 
@@ -117,6 +158,8 @@ async fn until_told(setup: Setup, confined: Outcome) -> Exit {
         },
         () = told_to_stop() => return Exit::Done,
     };
+    // From now on there is a thread for what blocks.
+    drop(panic::take_hook());
     confined.tell(&host, &log);
     loop {
         tokio::select! {

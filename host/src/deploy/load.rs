@@ -14,6 +14,9 @@ use crate::observe::{Compile, FEW, Metrics, Plug, few};
 use crate::sandbox::{Compiler, Component, Footprint, Interface, Provenance, Size};
 use crate::tenant::{PluginName, TenantName};
 
+/// What helps when the host itself was at fault.
+const AGAIN: &str = "it is loaded again with the next change of its files";
+
 /// A site with its components.
 pub struct Loaded {
     /// The site.
@@ -142,12 +145,7 @@ where
 /// What is said of a tenant that the host itself failed to load.
 fn fault_of_the_host(source: &Arc<Source>, said: &str) -> Diagnostic {
     let headline = format!("a tenant cannot be loaded, by a fault of the host itself: {said}");
-    source.diagnostic(
-        &(0..0),
-        headline,
-        "",
-        Some("it is loaded again with the next change of its files".into()),
-    )
+    source.diagnostic(&(0..0), headline, "", Some(AGAIN.into()))
 }
 
 /// What is said of a tenant for which there is no thread.
@@ -245,9 +243,12 @@ impl TenantLoad {
             Err(_) => loader.metrics.compile(Compile::Refused),
         }
         loaded.map(|(component, _)| component).map_err(|error| Fault {
-            headline: format!("{} is not a component that can run here", path.display()),
+            headline: match error.is_of_host() {
+                true => format!("{} cannot be loaded, by no fault of its own", path.display()),
+                false => format!("{} is not a component that can run here", path.display()),
+            },
             label: error.to_string(),
-            help: None,
+            help: error.is_of_host().then(|| AGAIN.into()),
         })
     }
 

@@ -36,6 +36,7 @@ pub use deployer::{Deployer, Parts, StartError};
 pub use load::{Loaded, LoadedTenant, Loader, read_component};
 pub use outbound::http_client;
 pub use secrets::Environment;
+pub use turns::LEAST_LOADERS;
 pub use watch::{WatchError, Watcher};
 
 use std::path::PathBuf;

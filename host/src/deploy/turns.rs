@@ -15,6 +15,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::tenant::TenantName;
 
+/// Threads that load tenants, at the least: nobody has all of them with one component.
+pub const LEAST_LOADERS: usize = 2;
+
 /// What is left of a tenant's work after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Progress {
@@ -57,10 +60,10 @@ enum Held {
 }
 
 impl Turns {
-    /// So many steps at once as the machine has cores, and two at least: nobody has all of them with one component.
+    /// So many steps at once as the machine has cores, and [`LEAST_LOADERS`] at least.
     pub(super) fn new() -> Self {
         let cores = std::thread::available_parallelism().map_or(2, NonZeroUsize::get);
-        Self { most: cores.clamp(2, 8), waiting: Arc::default() }
+        Self { most: cores.clamp(LEAST_LOADERS, 8), waiting: Arc::default() }
     }
 
     /// Gives a tenant work, in place of what it has.

@@ -162,6 +162,21 @@ struct Folders {
     watched: BTreeSet<PathBuf>,
     /// The files themselves, by every name that an event may call them.
     files: Arc<Mutex<BTreeSet<PathBuf>>>,
+    log: Log,
+    /// Whether the log was told that a folder cannot be watched.
+    has_told: bool,
+}
+
+/// A watcher whose thread has started: notify 8.2 does not tell if it has not, and panics when that is asked for anything,
+/// its end included. This alone has an answer then.
+fn alive(mut watcher: RecommendedWatcher) -> notify::Result<RecommendedWatcher> {
+    match watcher.configure(notify::Config::default()) {
+        Ok(_) => Ok(watcher),
+        Err(_) => {
+            std::mem::forget(watcher);
+            Err(notify::Error::generic("the system gives no thread for it"))
+        }
+    }
 }
 
 impl Folders {
@@ -179,13 +194,23 @@ impl Folders {
                 asked.to_read |= is_of_a_file;
             });
         };
-        let watcher = notify::recommended_watcher(tell);
-        if let Err(error) = &watcher {
-            log.warn("file changes are seen late, by looking every two seconds")
-                .field("error", format_args!("{error}"))
-                .send();
+        let watcher = notify::recommended_watcher(tell).and_then(alive);
+        let log = log.clone();
+        let mut folders = Self { watcher: None, watched: BTreeSet::new(), files, log, has_told: false };
+        match watcher {
+            Ok(watcher) => folders.watcher = Some(watcher),
+            Err(error) => folders.tell(&error),
         }
-        Self { watcher: watcher.ok(), watched: BTreeSet::new(), files }
+        folders
+    }
+
+    /// Once, for it will be so each time.
+    fn tell(&mut self, error: &notify::Error) {
+        if !self.has_told {
+            let entry = self.log.warn("file changes are seen late, by looking every two seconds");
+            entry.field("error", format_args!("{error}")).send();
+        }
+        self.has_told = true;
     }
 
     /// Watches the folders of these files, and of what they link to.
@@ -201,10 +226,22 @@ impl Folders {
         }
         // One that cannot be watched is tried again next time; the stamps are looked at meanwhile. One
         // that was deleted and made anew has to be watched anew, so all are asked for each time.
+        let mut refused = None;
         self.watched = wanted
             .into_iter()
-            .filter(|folder| watcher.watch(folder, RecursiveMode::NonRecursive).is_ok())
+            .filter(|folder| match watcher.watch(folder, RecursiveMode::NonRecursive) {
+                Ok(()) => true,
+                Err(error) => {
+                    refused = Some(error);
+                    false
+                }
+            })
             .collect();
+        // One that is not there is waited for.
+        let is_missing = |error: &notify::Error| matches!(error.kind, notify::ErrorKind::PathNotFound);
+        if let Some(error) = refused.filter(|error| !is_missing(error)) {
+            self.tell(&error);
+        }
     }
 }
 

@@ -67,7 +67,11 @@ impl Probes {
         let failed = |reason: io::Error| BindError::without_hint(Address::Tcp(address), reason);
         let address = listener.local_addr().map_err(failed)?;
         // Last, for a runtime must not be dropped inside another one, as an early return would.
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let of = |what: &'static str| {
+            move |error: io::Error| failed(io::Error::new(error.kind(), format!("{what}: {error}")))
+        };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.map_err(of("no events (epoll, eventfd) for the probes"))?;
         let (stop, stopped) = oneshot::channel();
         let run = move || {
             runtime.block_on(async {
@@ -78,7 +82,8 @@ impl Probes {
                 }
             });
         };
-        let thread = std::thread::Builder::new().name("probes".into()).spawn(run).map_err(failed)?;
+        let thread = std::thread::Builder::new().name("probes".into()).spawn(run);
+        let thread = thread.map_err(of("no thread for the probes"))?;
         Ok(Self { address, stop: Some(stop), thread: Some(thread) })
     }
 

@@ -14,6 +14,7 @@ use super::engine::Sandbox;
 use super::instances::{Instance, Instances};
 use super::message::{HeaderChange, Request, RequestHead, Response, ResponseHead, Verdict};
 use super::meter::{Meter, Metered, Tick};
+use super::refusal::{advice, of_system};
 use super::state::{Abilities, CallState, Context, PerCall};
 use super::totals::{Beyond, CallLimit};
 use crate::observe::{Outcome, Plug, PluginLog};
@@ -122,8 +123,9 @@ pub enum CallError {
     /// Its answer was too large to be taken over.
     #[error("its answer, or what it passed to the host, was larger than it may be: {0}")]
     TooLarge(String),
-    /// No slot of the pool was free, or the component is not this plug. The host's fault.
-    #[error("the host could not start it: {0}")]
+    /// No slot of the pool was free, the system refused it what an instance takes, or the component is not this plug.
+    /// The host's fault.
+    #[error("the host could not run it: {0}")]
     Host(String),
 }
 
@@ -275,14 +277,20 @@ impl Stop {
             Self::Returned(text) => return CallError::Returned(text),
             Self::NotThisPlug(plug) => return CallError::Host(format!("it is no {}", plug.as_str())),
             Self::NotReady => return CallError::Host("its imports are not all offered here".into()),
-            Self::Start(error) if error.is::<wasmtime::PoolConcurrencyLimitError>() => {
-                return CallError::Host(format!("{error:#}"));
-            }
             Self::Start(error) | Self::Run(error) => error,
         };
         let reason = format!("{error:#}");
-        if meter.exceeded() {
+        if error.is::<wasmtime::PoolConcurrencyLimitError>() {
+            CallError::Host(reason)
+        } else if meter.exceeded() {
             CallError::Cpu { limit: limits.cpu }
+        } else if let Some(errno) = of_system(&error) {
+            CallError::Host(format!("{reason}; {}", advice(errno)))
+        } else if let Some(errno) = state.memory.denied() {
+            CallError::Host(format!(
+                "{reason}, after the system denied it memory: {errno}; {}",
+                advice(errno)
+            ))
         } else if error.is::<wasmtime_wasi::I32Exit>() {
             CallError::Exit(reason)
         } else if let Some((limit, most)) = beyond(&error, &reason, limits, state) {

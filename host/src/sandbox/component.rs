@@ -216,6 +216,9 @@ pub enum ComponentError {
     /// There was no compiler, or it was ended from without.
     #[error("the compiler's process failed, not over it: {0}")]
     NoCompiler(String),
+    /// The system refused what an instance of it takes.
+    #[error("no instance of it can be started: {0}")]
+    NoInstance(String),
     /// The host is stopping.
     #[error("it was not compiled: the host is stopping")]
     Stopped,
@@ -265,8 +268,13 @@ impl ComponentError {
             Self::CompileTime { .. } | Self::CompileMemory { .. } | Self::Crashed(_) => true,
             // Looking at these again costs nothing.
             Self::TooLarge { .. } | Self::Empty | Self::NotWasm | Self::CoreModule(_) => false,
-            Self::CompileWall { .. } | Self::NoCompiler(_) | Self::Stopped => false,
+            Self::CompileWall { .. } | Self::NoCompiler(_) | Self::NoInstance(_) | Self::Stopped => false,
         }
+    }
+
+    /// Whether it is the host's fault, or its system's, and not the component's.
+    pub fn is_of_host(&self) -> bool {
+        matches!(self, Self::NoCompiler(_) | Self::NoInstance(_) | Self::Stopped)
     }
 }
 

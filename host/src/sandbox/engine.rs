@@ -1,7 +1,8 @@
 //! The wasmtime engine, and the linker that knows every import.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
+use rustix::io::Errno;
 use wasmtime::component::Linker;
 use wasmtime::{
     Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
@@ -13,7 +14,10 @@ use super::idle::Idle;
 use super::imports;
 use super::instances::Shelf;
 use super::intake;
+use super::meter::check_clock;
 use super::pool::{self, PoolError, PoolLayout, PoolSettings};
+use super::refusal::{advice, is_of_memory, of_system};
+use super::space::AddressSpace;
 use super::state::CallState;
 use super::ticker::{Activity, Ticked, Ticker};
 
@@ -35,17 +39,35 @@ pub enum SandboxError {
     /// The settings do not fit the machine.
     #[error(transparent)]
     Pool(#[from] PoolError),
-    /// wasmtime refused its configuration, or the address space could not be reserved.
-    #[error("cannot set up the WebAssembly engine with {slots} slots: {reason}")]
+    /// wasmtime refused its configuration, or the system what it needs.
+    #[error("cannot set up the WebAssembly engine with {slots} slots (`concurrency` of [host]): {reason}")]
     Engine {
         /// As asked for.
         slots: u32,
         /// wasmtime's words.
         reason: String,
     },
+    /// The CPU that guests use cannot be told.
+    #[error(
+        "cannot read the clock of a thread's CPU time (clock_gettime): {0}; without it no guest has a limit: permit it"
+    )]
+    Clock(std::io::Error),
     /// No thread could be started.
-    #[error("cannot start the threads that run and tick guests")]
+    #[error(
+        "cannot start the threads that run and tick guests: raise `LimitNPROC=` (`ulimit -u`) and `TasksMax=`"
+    )]
     Threads(#[source] std::io::Error),
+}
+
+/// All that decides what compiled code looks like, and is not the same on every machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CodeSettings {
+    /// Address space of one memory.
+    pub reservation_bytes: u64,
+    /// Unmapped bytes behind it.
+    pub guard_bytes: u64,
+    /// Whether what memories begin with is mapped into each instance, and not copied.
+    pub maps_images: bool,
 }
 
 /// Compiles components and runs calls in a pool of slots. One a process.
@@ -53,9 +75,12 @@ pub struct Sandbox {
     pub(super) engine: Engine,
     pub(super) linker: Linker<CallState>,
     pub(super) idle: Arc<Idle<Shelf>>,
-    pub(super) settings: PoolSettings,
+    pub(super) code: CodeSettings,
+    /// Held while a component is tried out.
+    pub(super) trial: Mutex<()>,
     /// Which guests run.
     pub(super) activity: Arc<Activity>,
+    no_images: Option<Errno>,
     compute: Compute,
     _ticker: Ticker,
 }
@@ -63,13 +88,10 @@ pub struct Sandbox {
 impl Sandbox {
     /// Reserves the pool and starts ticking.
     pub fn new(settings: PoolSettings) -> Result<Arc<Self>, SandboxError> {
-        let refused = |error: wasmtime::Error| SandboxError::Engine {
-            slots: settings.slots,
-            reason: format!("{error:#}"),
-        };
-        let layout = settings.layout()?;
-        let engine = Engine::new(&with_pool(configuration(layout), layout)).map_err(refused)?;
-        let linker = imports::linker(&engine).map_err(refused)?;
+        check_clock().map_err(|errno| SandboxError::Clock(errno.into()))?;
+        let no_images = why_no_images();
+        let (engine, code, idle) = engine(settings, no_images.is_none())?;
+        let linker = imports::linker(&engine).map_err(|error| refused(settings, &error))?;
         let activity = Arc::<Activity>::default();
         let compute = Compute::start(activity.clone()).map_err(SandboxError::Threads)?;
         let (ticked, mut watch) = (engine.weak(), compute.watch());
@@ -82,22 +104,74 @@ impl Sandbox {
         };
         let ticker = Ticker::start(activity.clone(), move |now| watch.look(now), tick);
         let ticker = ticker.map_err(SandboxError::Threads)?;
-        let most = usize::try_from(layout.idle).unwrap_or(usize::MAX);
+        let most = usize::try_from(idle).unwrap_or(usize::MAX);
         let idle = Arc::new(Idle::new(most, pool::IDLE_MEMORY_BYTES));
-        Ok(Arc::new(Self { engine, linker, idle, settings, activity, compute, _ticker: ticker }))
+        let trial = Mutex::default();
+        Ok(Arc::new(Self {
+            engine,
+            linker,
+            idle,
+            code,
+            trial,
+            activity,
+            no_images,
+            compute,
+            _ticker: ticker,
+        }))
     }
 
     /// The threads for calls whose guests compute on.
     pub fn compute(&self) -> &Compute {
         &self.compute
     }
+
+    /// Why what memories begin with is copied into each instance, if it is: `memfd_create` is refused.
+    pub fn why_no_images(&self) -> Option<std::io::Error> {
+        self.no_images.map(Into::into)
+    }
 }
 
-/// An engine whose code runs in the pool of these settings, and which has none itself: for a process that compiles
+/// The engine, what its code looks like, and how many instances may wait. Where the address space turns out to be
+/// smaller than it looked, the pool is.
+fn engine(settings: PoolSettings, maps_images: bool) -> Result<(Engine, CodeSettings, u32), SandboxError> {
+    let mut space = AddressSpace::of_this_process();
+    loop {
+        let layout = settings.layout(space)?;
+        let PoolLayout { reservation_bytes, guard_bytes, idle, .. } = layout;
+        let code = CodeSettings { reservation_bytes, guard_bytes, maps_images };
+        match Engine::new(&with_pool(configuration(code), layout)) {
+            Ok(engine) => return Ok((engine, code, idle)),
+            Err(error) if is_of_memory(&error) => space = space.half(),
+            Err(error) => return Err(refused(settings, &error)),
+        }
+    }
+}
+
+fn refused(settings: PoolSettings, error: &wasmtime::Error) -> SandboxError {
+    let help = of_system(error).map(|errno| format!("; {}", advice(errno)));
+    let reason = format!("{error:#}{}", help.unwrap_or_default());
+    SandboxError::Engine { slots: settings.slots, reason }
+}
+
+/// What keeps this process from having memory as a file, which instances map, for good. Other failures pass, or are found
+/// out when a component is tried out.
+#[cfg(target_os = "linux")]
+fn why_no_images() -> Option<Errno> {
+    use rustix::fs::{MemfdFlags, memfd_create};
+    // As wasmtime makes them.
+    let made = memfd_create("wasm-memory-image", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING);
+    made.err().filter(|errno| !matches!(*errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM))
+}
+
+#[cfg(not(target_os = "linux"))]
+fn why_no_images() -> Option<Errno> {
+    None
+}
+
+/// An engine whose code runs in a pool of these settings, and which has none itself: for a process that compiles
 /// and runs nothing, whose address space has a limit.
-pub(super) fn compiling_engine(settings: PoolSettings) -> Result<Engine, SandboxError> {
-    Engine::new(&configuration(settings.layout()?))
-        .map_err(|error| SandboxError::Engine { slots: settings.slots, reason: format!("{error:#}") })
+pub(super) fn compiling_engine(code: CodeSettings) -> wasmtime::Result<Engine> {
+    Engine::new(&configuration(code))
 }
 
 fn with_pool(mut config: Config, layout: PoolLayout) -> Config {
@@ -120,11 +194,12 @@ fn with_pool(mut config: Config, layout: PoolLayout) -> Config {
 }
 
 /// All that decides what compiled code looks like.
-fn configuration(layout: PoolLayout) -> Config {
+fn configuration(code: CodeSettings) -> Config {
     let mut config = Config::new();
     config
-        .memory_reservation(layout.reservation_bytes)
-        .memory_guard_size(layout.guard_bytes)
+        .memory_reservation(code.reservation_bytes)
+        .memory_guard_size(code.guard_bytes)
+        .memory_init_cow(code.maps_images)
         .epoch_interruption(true)
         .cranelift_opt_level(OptLevel::Speed)
         .async_stack_size(STACK_BYTES)

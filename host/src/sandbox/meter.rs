@@ -14,6 +14,7 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use rustix::time::{ClockId, DynamicClockId, clock_gettime_dynamic};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::ticker::Activity;
@@ -110,7 +111,12 @@ impl Meter {
             // By itself the kernel looks only every few milliseconds who else wants this processor.
             std::thread::yield_now();
         }
-        let running_ns = thread_cpu_ns().saturating_sub(self.entered_ns.load(Ordering::Relaxed));
+        let Some(now_ns) = thread_cpu_ns() else {
+            // Its deadline by the clock on the wall is all that is left, and is looked at when it yields.
+            self.yields.store(true, Ordering::Relaxed);
+            return Tick::Yields;
+        };
+        let running_ns = now_ns.saturating_sub(self.entered_ns.load(Ordering::Relaxed));
         let used_ns = self.used_ns().saturating_add(running_ns);
         let from_ns = match self.streaming.get() {
             Some(_) => self.stretch_from_ns.load(Ordering::Relaxed),
@@ -160,7 +166,7 @@ impl Meter {
     pub(super) fn bill<T>(&self, work: impl FnOnce() -> T) -> T {
         let began_ns = thread_cpu_ns();
         let done = work();
-        self.used_ns.fetch_add(thread_cpu_ns().saturating_sub(began_ns), Ordering::Relaxed);
+        self.used_ns.fetch_add(since(began_ns), Ordering::Relaxed);
         done
     }
 
@@ -220,14 +226,14 @@ impl<F: Future + ?Sized> Future for Metered<F> {
         }
         let Some(running) = future else { return Poll::Pending };
         let entered_ns = thread_cpu_ns();
-        meter.entered_ns.store(entered_ns, Ordering::Relaxed);
+        meter.entered_ns.store(entered_ns.unwrap_or(u64::MAX), Ordering::Relaxed);
         let is_counted = activity.run();
         let poll = running.as_mut().poll(context);
         drop(is_counted);
         if poll.is_ready() {
             *future = None;
         }
-        let ran_ns = thread_cpu_ns().saturating_sub(entered_ns);
+        let ran_ns = since(entered_ns);
         let before_ns = meter.used_ns.fetch_add(ran_ns, Ordering::Relaxed);
         let has_yielded = meter.yields.swap(false, Ordering::Relaxed);
         meter.computes_on.store(has_yielded, Ordering::Relaxed);
@@ -238,11 +244,21 @@ impl<F: Future + ?Sized> Future for Metered<F> {
     }
 }
 
-fn thread_cpu_ns() -> u64 {
-    let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-    let seconds = u64::try_from(time.tv_sec).unwrap_or(0);
-    let nanos = u64::try_from(time.tv_nsec).unwrap_or(0);
-    seconds.saturating_mul(1_000_000_000).saturating_add(nanos)
+/// The CPU time of this thread; none if the system refuses to tell.
+fn thread_cpu_ns() -> Option<u64> {
+    let time = clock_gettime_dynamic(DynamicClockId::Known(ClockId::ThreadCPUTime)).ok()?;
+    let (seconds, nanos) = (u64::try_from(time.tv_sec).ok()?, u64::try_from(time.tv_nsec).ok()?);
+    Some(seconds.saturating_mul(1_000_000_000).saturating_add(nanos))
+}
+
+/// What this thread has used since then; nothing where it cannot be told.
+fn since(began_ns: Option<u64>) -> u64 {
+    began_ns.zip(thread_cpu_ns()).map_or(0, |(began_ns, now_ns)| now_ns.saturating_sub(began_ns))
+}
+
+/// Whether CPU time can be told at all: without it no limit of it holds.
+pub(super) fn check_clock() -> rustix::io::Result<()> {
+    clock_gettime_dynamic(DynamicClockId::Known(ClockId::ThreadCPUTime)).map(drop)
 }
 
 #[cfg(test)]
@@ -250,8 +266,8 @@ mod tests {
     use super::*;
 
     fn burn(for_ms: u64) {
-        let until_ns = thread_cpu_ns() + for_ms * 1_000_000;
-        while thread_cpu_ns() < until_ns {}
+        let until_ns = thread_cpu_ns().unwrap() + for_ms * 1_000_000;
+        while thread_cpu_ns().unwrap() < until_ns {}
     }
 
     fn metered<F: Future>(meter: &Arc<Meter>, future: Pin<Box<F>>) -> Metered<F> {

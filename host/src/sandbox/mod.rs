@@ -8,11 +8,15 @@
 //! | `engine.rs` | the wasmtime engine, the linker |
 //! | `ticker.rs` | the epoch's ticks, and their rest while no guest runs |
 //! | `pool.rs` | how many slots the pool has, and how large: pure arithmetic |
+//! | `space.rs` | how much address space there is for it |
+//! | `process_limits.rs` | the limits that the system has for this process |
 //! | `intake.rs` | what may be compiled at all: proposals, and bounds on what a component is made of |
 //! | `compiler/` | bytes → a [`Component`], in a child process with limits, or from the cache |
 //! | `bulk/` | a component whose bulk memory instructions do no more than a piece each |
 //! | `component.rs` | what a [`Component`] is: its plugs, its imports, what it lacks |
 //! | `fit.rs`, `wit.rs` | whether its exports and imports have this host's types, and how types are written |
+//! | `trial.rs` | a first instance of a component, before anybody calls it |
+//! | `refusal.rs` | what the system refused, told from what a guest did wrong |
 //! | `footprint.rs` | what an instance of a component begins with |
 //! | `compute/` | threads for guests that compute on, which the kernel keeps behind all others |
 //! | `instances.rs` | the instances of one plugin of one revision: made for a call, kept for the next, let go |
@@ -41,10 +45,14 @@ pub mod intake;
 mod meter;
 mod output;
 mod pool;
+mod process_limits;
+mod refusal;
+mod space;
 mod state;
 mod stream;
 mod ticker;
 mod totals;
+mod trial;
 mod wit;
 
 pub use bindings::message;
@@ -55,12 +63,14 @@ pub use compiler::{
 };
 pub use component::{Component, ComponentError, CoreModule, Digest, Import, ImportRefused, Interface, Size};
 pub use compute::{Compute, Habit, Run, stay_ordinary};
-pub use engine::{Sandbox, SandboxError};
+pub use engine::{CodeSettings, Sandbox, SandboxError};
 pub use footprint::Footprint;
 pub use imports::{Need, has_no_body};
 pub use instances::{Instances, Reuse};
 pub use meter::Meter;
 pub use pool::{PoolError, PoolSettings};
+pub use process_limits::{PROCESSES, ProcessLimits};
+pub use space::AddressSpace;
 pub use state::{Abilities, Context};
 pub use stream::{Answer, BodyFault, GuestBody, Rest, Streamed};
 pub use totals::CallLimit;

@@ -1,18 +1,30 @@
 //! How many slots the pool has, and how large each is.
 //!
 //! Slots are address space, reserved once at start: pure arithmetic, so that a setting which does not
-//! fit the machine is refused with figures instead of failing inside an `mmap`.
+//! fit the machine is refused with figures instead of failing inside an `mmap`. How much space there is, is for
+//! `space.rs`.
 
-/// Address space that memories may reserve: a quarter of the 47 bits a process has on x86-64, so that
-/// stacks, code and everything else fit beside it.
-const ADDRESS_SPACE_BYTES: u64 = 1 << 45;
+use super::component::Size;
+use super::space::AddressSpace;
 
 /// What wasmtime reserves for a 32-bit memory when it can, so that bounds checks need no instruction.
 const FULL_RESERVATION_BYTES: u64 = 4 << 30;
 
 /// Unmapped bytes after each memory: wasmtime's default, enough for every offset that its code folds
-/// into an access without a check.
-const GUARD_BYTES: u64 = 32 << 20;
+/// into an access without a check; and where that would not leave room for the memories, one page of WebAssembly.
+const GUARDS_BYTES: [u64; 2] = [32 << 20, PAGE_BYTES];
+
+const MEBIBYTE: u64 = 1 << 20;
+
+/// What memories grow by.
+const PAGE_BYTES: u64 = 64 << 10;
+
+/// What a slot has of address space beside its memories: a stack of 2 MiB with its guard page, and tables, whose elements
+/// are two pointers at most.
+const BESIDE_MEMORIES_BYTES: u64 = 9 << 20;
+
+/// Slots beside those of calls and of instances that wait: one, in which a component is tried out before it is published.
+const TRIAL_SLOTS: u32 = 1;
 
 /// Linear memories that one component may have, and as many tables. Components of one core module have one of
 /// each; those that a linker composed have a few.
@@ -44,25 +56,46 @@ pub struct PoolSettings {
 /// Why the settings do not fit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PoolError {
-    /// More address space than a process has.
+    /// More address space than the process may have.
     #[error(
-        "{slots} slots ([host] concurrency) of {memory_bytes} bytes ([host.limits] memory) need more \
-         address space than a process has; lower either, to at most {most} slots at this memory"
+        "{slots} slots (`concurrency` of [host], and some beside it) of {} (`memory` of [host.limits]) need {} of \
+         address space at the least; for them there are {space}. {}",
+        Size(*memory_bytes),
+        Size(*least_bytes),
+        would_fit(*most_slots, *most_memory_bytes)
     )]
     AddressSpace {
         /// As asked for.
         slots: u32,
-        /// As asked for.
+        /// As asked for, in whole pages.
         memory_bytes: u64,
+        /// What they take at the least.
+        least_bytes: u64,
+        /// What there is.
+        space: AddressSpace,
         /// How many slots would fit.
-        most: u64,
+        most_slots: u64,
+        /// How large a memory would.
+        most_memory_bytes: u64,
     },
+}
+
+fn would_fit(most_slots: u64, most_memory_bytes: u64) -> String {
+    let slots = (most_slots > 0).then(|| format!("so many slots of such a memory fit: {most_slots}"));
+    let memory = (most_memory_bytes > 0)
+        .then(|| format!("such a memory fits with so many slots: {}", Size(most_memory_bytes)));
+    let fits: Vec<_> = [slots, memory].into_iter().flatten().collect();
+    if fits.is_empty() {
+        "Not even one slot fits".into()
+    } else {
+        format!("Lower either; {}", fits.join("; "))
+    }
 }
 
 /// The pool as it will be laid out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PoolLayout {
-    /// Of calls and of instances that wait, together.
+    /// All of them.
     pub(super) slots: u32,
     /// Those of instances that wait.
     pub(super) idle: u32,
@@ -73,40 +106,72 @@ pub(super) struct PoolLayout {
 }
 
 impl PoolSettings {
-    /// Lays out the pool: the full reservation of a memory where those of all calls fit, else an equal share of
-    /// the space, which costs guests explicit bounds checks, but never less than a memory may grow to.
+    /// Lays out the pool in this space: the full reservation of a memory where those of all calls fit, else an equal
+    /// share of the space, which costs guests explicit bounds checks, but never less than a memory may grow to.
     /// Instances that wait get what is left, and take no call's slot or reservation.
-    pub(super) fn layout(self) -> Result<PoolLayout, PoolError> {
-        let calls = self.slots.max(1);
-        let least_bytes = self.memory_bytes.saturating_add(GUARD_BYTES);
-        let full_bytes = FULL_RESERVATION_BYTES.saturating_add(GUARD_BYTES).max(least_bytes);
-        let most = slots_of(least_bytes);
-        if u64::from(calls) > most {
-            return Err(PoolError::AddressSpace { slots: self.slots, memory_bytes: self.memory_bytes, most });
-        }
-        let is_full = u64::from(calls) <= slots_of(full_bytes);
-        let most = slots_of(if is_full { full_bytes } else { least_bytes });
+    pub(super) fn layout(self, space: AddressSpace) -> Result<PoolLayout, PoolError> {
+        let calls = self.slots.max(1).saturating_add(TRIAL_SLOTS);
+        let memory_bytes = round_up(self.memory_bytes);
+        let fits = |each_bytes: u64, guard_bytes: u64| {
+            u64::from(calls) <= slots_of(space, each_bytes.saturating_add(guard_bytes), guard_bytes)
+        };
+        let guard_bytes = GUARDS_BYTES.into_iter().find(|guard_bytes| fits(memory_bytes, *guard_bytes));
+        let guard_bytes = guard_bytes.ok_or_else(|| self.too_much(calls, memory_bytes, space))?;
+        let full_bytes = FULL_RESERVATION_BYTES.max(memory_bytes);
+        let least_bytes = if fits(full_bytes, guard_bytes) { full_bytes } else { memory_bytes };
+        let most = slots_of(space, least_bytes.saturating_add(guard_bytes), guard_bytes);
         let room = u32::try_from(most.saturating_sub(u64::from(calls))).unwrap_or(u32::MAX);
         let idle = self.idle.min(room);
         let slots = calls.saturating_add(idle);
-        let memories = slots.saturating_mul(MEMORIES_PER_COMPONENT);
-        let share_bytes = ADDRESS_SPACE_BYTES.checked_div(u64::from(memories)).unwrap_or(0);
-        let reservation_bytes = FULL_RESERVATION_BYTES.min(share_bytes.saturating_sub(GUARD_BYTES));
+        let share_bytes = memory_of(space, slots, guard_bytes);
         Ok(PoolLayout {
             slots,
             idle,
-            memories,
-            reservation_bytes: reservation_bytes.max(self.memory_bytes),
-            guard_bytes: GUARD_BYTES,
+            memories: slots.saturating_mul(MEMORIES_PER_COMPONENT),
+            reservation_bytes: FULL_RESERVATION_BYTES.min(share_bytes).max(memory_bytes),
+            guard_bytes,
             max_memory_bytes: usize::try_from(self.memory_bytes).unwrap_or(usize::MAX),
         })
     }
+
+    fn too_much(self, calls: u32, memory_bytes: u64, space: AddressSpace) -> PoolError {
+        let each_bytes = memory_bytes.saturating_add(PAGE_BYTES);
+        PoolError::AddressSpace {
+            slots: self.slots,
+            memory_bytes,
+            least_bytes: whole_gibibytes(slot_bytes(each_bytes).saturating_mul(calls.into())),
+            space,
+            most_slots: slots_of(space, each_bytes, PAGE_BYTES).saturating_sub(TRIAL_SLOTS.into()),
+            most_memory_bytes: memory_of(space, calls, PAGE_BYTES) & !(MEBIBYTE - 1),
+        }
+    }
 }
 
-/// How many slots fit whose memories take so much each.
-fn slots_of(memory_bytes: u64) -> u64 {
-    let slot_bytes = memory_bytes.saturating_mul(u64::from(MEMORIES_PER_COMPONENT));
-    ADDRESS_SPACE_BYTES.checked_div(slot_bytes).unwrap_or(0)
+fn round_up(bytes: u64) -> u64 {
+    bytes.checked_next_multiple_of(PAGE_BYTES).unwrap_or(u64::MAX)
+}
+
+/// The next that is easily read.
+fn whole_gibibytes(bytes: u64) -> u64 {
+    bytes.checked_next_multiple_of(1 << 30).unwrap_or(u64::MAX)
+}
+
+/// A slot whose memories take so much each.
+fn slot_bytes(memory_bytes: u64) -> u64 {
+    memory_bytes.saturating_mul(MEMORIES_PER_COMPONENT.into()).saturating_add(BESIDE_MEMORIES_BYTES)
+}
+
+/// How many slots fit whose memories take so much each, guard included. Before the first memory there is a guard, too.
+fn slots_of(space: AddressSpace, memory_bytes: u64, guard_bytes: u64) -> u64 {
+    space.bytes.saturating_sub(guard_bytes).checked_div(slot_bytes(memory_bytes)).unwrap_or(0)
+}
+
+/// How large the memories of so many slots can be beside their guards, in whole pages.
+fn memory_of(space: AddressSpace, slots: u32, guard_bytes: u64) -> u64 {
+    let slot_bytes = space.bytes.saturating_sub(guard_bytes).checked_div(slots.into()).unwrap_or(0);
+    let memories_bytes = slot_bytes.saturating_sub(BESIDE_MEMORIES_BYTES);
+    let each_bytes = memories_bytes.checked_div(MEMORIES_PER_COMPONENT.into()).unwrap_or(0);
+    each_bytes.saturating_sub(guard_bytes) & !(PAGE_BYTES - 1)
 }
 
 #[cfg(test)]
@@ -114,23 +179,59 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const MIB: u64 = 1 << 20;
+    const MIB: u64 = MEBIBYTE;
+
+    fn layout(slots: u32, idle: u32, memory_bytes: u64, space_bytes: u64) -> Result<PoolLayout, PoolError> {
+        PoolSettings { slots, idle, memory_bytes }.layout(AddressSpace::of_bytes(space_bytes))
+    }
+
+    fn whole(slots: u32, idle: u32, memory_bytes: u64) -> Result<PoolLayout, PoolError> {
+        layout(slots, idle, memory_bytes, AddressSpace::WHOLE.bytes)
+    }
 
     #[test]
     fn the_default_pool_reserves_whole_memories() {
-        let layout = PoolSettings { slots: 1000, idle: 250, memory_bytes: 1024 * MIB }.layout().unwrap();
-        assert_eq!(layout.reservation_bytes, FULL_RESERVATION_BYTES);
-        assert_eq!((layout.slots, layout.idle, layout.memories), (1250, 250, 5000));
+        let layout = whole(1000, 250, 1024 * MIB).unwrap();
+        assert_eq!((layout.reservation_bytes, layout.guard_bytes), (FULL_RESERVATION_BYTES, 32 * MIB));
+        assert_eq!((layout.slots, layout.idle, layout.memories), (1251, 250, 5004));
     }
 
     #[test]
     fn a_pool_that_cannot_fit_is_refused_with_the_number_that_would() {
-        let error =
-            PoolSettings { slots: 20_000, idle: 5000, memory_bytes: 4096 * MIB }.layout().unwrap_err();
-        let PoolError::AddressSpace { most, .. } = error.clone();
-        let slots = u32::try_from(most).unwrap();
-        let layout = PoolSettings { slots, idle: 5000, memory_bytes: 4096 * MIB }.layout();
-        assert_eq!(layout.unwrap().idle, 0, "{error}");
+        let PoolError::AddressSpace { most_slots, .. } = whole(20_000, 5000, 4096 * MIB).unwrap_err();
+        let fits = whole(u32::try_from(most_slots).unwrap(), 5000, 4096 * MIB);
+        assert_eq!(fits.unwrap().idle, 0);
+    }
+
+    #[test]
+    fn where_there_is_little_space_memories_reserve_what_they_may_grow_to_and_have_small_guards() {
+        let gib = 1024 * MIB;
+        let few = layout(6, 1, 64 * MIB, 8 * gib).unwrap();
+        assert_eq!((few.idle, few.guard_bytes), (1, 32 * MIB));
+        assert!(few.reservation_bytes >= 64 * MIB && few.reservation_bytes < 256 * MIB, "{few:?}");
+        let fewer = layout(20, 5, 64 * MIB, 6 * gib).unwrap();
+        assert_eq!((fewer.guard_bytes, fewer.reservation_bytes / MIB), (PAGE_BYTES, 64));
+    }
+
+    #[test]
+    fn what_does_not_fit_names_both_keys_and_what_would() {
+        let said = layout(1063, 250, 4096 * MIB, 16 << 30).unwrap_err().to_string();
+        for part in ["1063 slots", "`concurrency` of [host]", "4GiB (`memory` of [host.limits])", "16GiB"] {
+            assert!(said.contains(part), "{part}: {said}");
+        }
+        assert!(said.ends_with("Not even one slot fits"), "{said}");
+        let said = layout(100, 25, 64 * MIB, 16 << 30).unwrap_err().to_string();
+        assert!(
+            said.ends_with(
+                "Lower either; so many slots of such a memory fit: 60; such a memory fits with so many slots: 38MiB"
+            ),
+            "{said}"
+        );
+    }
+
+    fn total_bytes(layout: &PoolLayout) -> u64 {
+        let each_bytes = layout.reservation_bytes + layout.guard_bytes;
+        slot_bytes(each_bytes) * u64::from(layout.slots) + layout.guard_bytes
     }
 
     proptest! {
@@ -139,17 +240,32 @@ mod tests {
             slots in 1u32..=20_000,
             idle in 0u32..=20_000,
             mib in 1u64..=4096,
+            bits in 30u32..=45,
         ) {
-            let settings = PoolSettings { slots, idle, memory_bytes: mib * MIB };
-            let alone = PoolSettings { idle: 0, ..settings }.layout();
-            prop_assert_eq!(alone.is_ok(), settings.layout().is_ok());
-            if let (Ok(layout), Ok(alone)) = (settings.layout(), alone) {
-                let each = layout.reservation_bytes + layout.guard_bytes;
-                prop_assert!(each * u64::from(layout.memories) <= ADDRESS_SPACE_BYTES);
+            let space_bytes = 1 << bits;
+            let (with_idle, alone) =
+                (layout(slots, idle, mib * MIB, space_bytes), layout(slots, 0, mib * MIB, space_bytes));
+            prop_assert_eq!(alone.is_ok(), with_idle.is_ok());
+            if let (Ok(layout), Ok(alone)) = (with_idle, alone) {
+                prop_assert!(total_bytes(&layout) <= space_bytes, "{layout:?}");
                 prop_assert!(layout.reservation_bytes >= mib * MIB);
-                prop_assert!(layout.slots == slots + layout.idle && layout.idle <= idle);
+                prop_assert!(layout.slots == slots + TRIAL_SLOTS + layout.idle && layout.idle <= idle);
                 let is_full = |layout: PoolLayout| layout.reservation_bytes >= FULL_RESERVATION_BYTES;
                 prop_assert!(is_full(layout) || !is_full(alone));
+                prop_assert!(layout.guard_bytes == alone.guard_bytes);
+            }
+        }
+
+        #[test]
+        fn what_is_said_to_fit_does(slots in 1u32..=20_000, mib in 1u64..=4096, bits in 30u32..=45) {
+            let space_bytes = 1 << bits;
+            if let Err(PoolError::AddressSpace { most_slots, most_memory_bytes, .. }) =
+                layout(slots, 0, mib * MIB, space_bytes)
+            {
+                let fewer = u32::try_from(most_slots).unwrap();
+                prop_assert!(fewer < slots && (fewer == 0 || layout(fewer, 0, mib * MIB, space_bytes).is_ok()));
+                prop_assert!(most_memory_bytes < mib * MIB);
+                prop_assert!(most_memory_bytes == 0 || layout(slots, 0, most_memory_bytes, space_bytes).is_ok());
             }
         }
     }

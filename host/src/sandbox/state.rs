@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use rustix::io::Errno;
 use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{RequestOptions, WasiHttpCtxView, WasiHttpView};
@@ -13,6 +14,7 @@ use super::imports::http::{Failures, HttpState, abort_unfinished_bodies};
 use super::imports::wasi;
 use super::meter::Meter;
 use super::output::{OpenStream, Outlet, Output};
+use super::refusal::of_system;
 use super::totals::{TableAccount, Totals};
 use crate::capability::http::{Outbound, OutboundBudget, Secret};
 use crate::capability::{KeyValue, Limiter, LogBudget};
@@ -240,17 +242,30 @@ pub(super) struct MemoryAccount {
     limit_bytes: u64,
     used_bytes: u64,
     refused: bool,
+    /// What the system said when it would not let a memory or a table grow that was allowed to.
+    denied: Option<Errno>,
     pub(super) tables: TableAccount,
 }
 
 impl MemoryAccount {
     fn new(limit_bytes: u64, table_elements: usize) -> Self {
-        Self { limit_bytes, used_bytes: 0, refused: false, tables: TableAccount::new(table_elements) }
+        Self {
+            limit_bytes,
+            used_bytes: 0,
+            refused: false,
+            denied: None,
+            tables: TableAccount::new(table_elements),
+        }
     }
 
     /// Whether a memory was refused growth: the likely cause of a trap that follows.
     pub(super) fn refused(&self) -> bool {
         self.refused
+    }
+
+    /// Whether the system denied growth: the likely cause of a trap that follows.
+    pub(super) fn denied(&self) -> Option<Errno> {
+        self.denied
     }
 
     /// What all memories have.
@@ -263,6 +278,7 @@ impl MemoryAccount {
         let most = first_bytes.saturating_mul(GROWTH).max(SMALL_BYTES);
         let share = self.limit_bytes.checked_div(SHARE_OF_LIMIT).unwrap_or(0);
         self.refused
+            || self.denied.is_some()
             || self.tables.refused()
             || (self.used_bytes > first_bytes && self.used_bytes > most.min(share))
     }
@@ -298,6 +314,16 @@ impl wasmtime::ResourceLimiter for MemoryAccount {
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
         Ok(self.tables.grow(current, desired, maximum))
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.denied = self.denied.or_else(|| of_system(&error));
+        Ok(())
+    }
+
+    fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.denied = self.denied.or_else(|| of_system(&error));
+        Ok(())
     }
 }
 

@@ -1,7 +1,7 @@
 //! The state folder and the database's file in it: owns how they come to be, whole or not at all, and which
 //! errors name them. Leaves what is in the file to redb.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 use std::process;
@@ -19,8 +19,24 @@ pub(super) fn prepare_folder(folder: &Path) -> Result<(), StoreError> {
     create_folder(folder).map_err(|error| cannot_open(folder, error))
 }
 
-/// Makes the folder and an empty database in it, where they are not there yet, and names the file.
-pub(super) fn prepare(folder: &Path) -> Result<PathBuf, StoreError> {
+/// A database's file, and what it lacks.
+pub(super) struct Prepared {
+    pub(super) path: PathBuf,
+    pub(super) missing: Vec<Missing>,
+}
+
+/// A promise of the store's that its file system does not let it keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Missing {
+    /// What may come of it.
+    pub what: &'static str,
+    /// What the file system refused.
+    pub why: String,
+}
+
+/// Makes the folder and an empty database in it, where they are not there yet, and names the file. The folder is synced
+/// each time: whoever made the file may have ended before that.
+pub(super) fn prepare(folder: &Path) -> Result<Prepared, StoreError> {
     prepare_folder(folder)?;
     let path = folder.join(FILE_NAME);
     match fs::metadata(&path) {
@@ -34,7 +50,13 @@ pub(super) fn prepare(folder: &Path) -> Result<PathBuf, StoreError> {
         Err(error) if error.kind() == ErrorKind::NotFound => create_file(folder, &path),
         Err(error) => Err(cannot_open(&path, error)),
     }?;
-    Ok(folder.join(FILE_NAME))
+    let path = folder.join(FILE_NAME);
+    let unsynced = sync_folder(folder).map_err(|(folder, source)| StoreError::Sync { folder, source })?;
+    let unsynced =
+        unsynced.map(|why| Missing { what: "a power failure soon after the store is made may lose it", why });
+    let unlocked = why_not_locked(&path)
+        .map(|why| Missing { what: "another host with the same state folder would not be noticed", why });
+    Ok(Prepared { path, missing: unsynced.into_iter().chain(unlocked).collect() })
 }
 
 /// The file as redb uses it. It must exist: one that has been moved away under a running host is not made
@@ -87,18 +109,47 @@ fn create_file(folder: &Path, path: &Path) -> Result<(), StoreError> {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => fs::remove_file(&draft),
         Err(_) => fs::rename(&draft, path),
     }
-    .and_then(|()| sync_folder(folder))
     .map_err(failed)
 }
 
-/// A file is durable when its folder's entry of it is, and the folder when its parent's is.
-fn sync_folder(folder: &Path) -> io::Result<()> {
-    File::open(folder)?.sync_all()?;
-    match folder.canonicalize()?.parent() {
-        // The parent may be one that this user can use but not read.
-        Some(parent) => File::open(parent).map_or(Ok(()), |parent| parent.sync_all()),
-        None => Ok(()),
+/// Syncs a folder and its parent: a file is durable when its folder's entry of it is, and the folder when its parent's
+/// is. Says what of it the file system does not do.
+fn sync_folder(folder: &Path) -> Result<Option<String>, (PathBuf, Arc<io::Error>)> {
+    let parent = folder.canonicalize().ok().and_then(|folder| folder.parent().map(Path::to_owned));
+    let mut missing = None;
+    for (folder, may_be_read) in
+        [(folder, true)].into_iter().chain(parent.iter().map(|parent| (&**parent, false)))
+    {
+        let synced = match File::open(folder) {
+            Ok(open) => open.sync_all(),
+            // The parent may be one that this user can use but not read.
+            Err(_) if !may_be_read => Ok(()),
+            Err(error) => Err(error),
+        };
+        match synced {
+            Ok(()) => {}
+            Err(error) if is_unsupported(&error) => {
+                missing =
+                    missing.or_else(|| Some(format!("fsync of the folder {}: {error}", folder.display())));
+            }
+            Err(error) => return Err((folder.into(), Arc::new(error))),
+        }
     }
+    Ok(missing)
+}
+
+/// Why nothing keeps another process from opening the file as well, if nothing does: redb goes on without a lock then.
+fn why_not_locked(path: &Path) -> Option<String> {
+    match open_existing(path).ok()?.try_lock() {
+        Err(TryLockError::Error(error)) => Some(format!("flock: {error}")),
+        // One that is held by another is found when the database is opened.
+        Ok(()) | Err(TryLockError::WouldBlock) => None,
+    }
+}
+
+/// What file systems answer that do not sync folders: CIFS, 9p, some of FUSE.
+fn is_unsupported(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported)
 }
 
 fn open_existing(path: &Path) -> io::Result<File> {

@@ -30,6 +30,7 @@ use crate::tenant::TenantName;
 use database::Database;
 use writer::Writer;
 
+pub use folder::Missing;
 pub use keyvalue::{
     Entries, EntryError, MAX_BATCH_BYTES, MAX_BATCH_ENTRIES, MAX_KEY_BYTES, MAX_PAGE_KEYS, MAX_VALUE_BYTES,
     Page, Space, Swap,
@@ -41,13 +42,29 @@ pub use redb::StorageBackend;
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The state folder, or the file in it, could not be made or opened.
-    #[error(
-        "cannot open the store `{}`: {source}; give the host a state folder that it may write to",
-        path.display()
-    )]
+    #[error("cannot open the store `{}`: {source}; {}", path.display(), what_would_work(source))]
     Open {
         /// What could not be opened.
         path: PathBuf,
+        /// Why.
+        source: Arc<io::Error>,
+    },
+    /// The folder could not be put to disk, so that the file in it may be lost.
+    #[error(
+        "cannot put the folder `{}` to disk (fsync): {source}; choose a state folder on a disk that works",
+        folder.display()
+    )]
+    Sync {
+        /// The state folder, or the one that it is in.
+        folder: PathBuf,
+        /// Why.
+        source: Arc<io::Error>,
+    },
+    /// There is no thread that writes.
+    #[error(
+        "cannot start the thread that writes to the store: {source}; raise `LimitNPROC=` (`ulimit -u`) and `TasksMax=`"
+    )]
+    Thread {
         /// Why.
         source: Arc<io::Error>,
     },
@@ -94,6 +111,19 @@ pub enum StoreError {
     },
 }
 
+/// What would work where a file or a folder cannot be made or opened.
+fn what_would_work(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
+            "give the host a state folder that it may write to (`state` of [host])"
+        }
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "make room on that disk, or choose a state folder on another (`state` of [host])"
+        }
+        _ => "choose another state folder (`state` of [host]), if that cannot be mended",
+    }
+}
+
 impl StoreError {
     fn unavailable(error: impl Into<redb::Error>) -> Self {
         Self::Unavailable { source: Arc::new(error.into()) }
@@ -116,6 +146,7 @@ pub enum Effect {
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
+    missing: Arc<[Missing]>,
 }
 
 struct Inner {
@@ -132,9 +163,16 @@ impl Store {
     /// Opens the store in `folder`, which is made, for its owner alone (0700), if it is not there. Blocks on
     /// the disk.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        let path = folder::prepare(folder)?;
+        let folder::Prepared { path, missing } = folder::prepare(folder)?;
         let file = path.clone();
-        Self::with_backend(move || folder::backend(&file)).map_err(|error| folder::explain(path, error))
+        let opened = Self::with_backend(move || folder::backend(&file));
+        let opened = opened.map_err(|error| folder::explain(path, error))?;
+        Ok(Self { missing: missing.into(), ..opened })
+    }
+
+    /// The promises that its file system does not let it keep.
+    pub fn missing(&self) -> &[Missing] {
+        &self.missing
     }
 
     /// Opens a store on any backend; `factory` is asked for a new one each time that the store is opened,
@@ -145,8 +183,9 @@ impl Store {
         factory: impl Fn() -> io::Result<B> + Send + Sync + 'static,
     ) -> Result<Self, StoreError> {
         let database = Arc::new(Database::open(factory)?);
-        let writer = Writer::start(Arc::clone(&database)).map_err(StoreError::unavailable)?;
-        Ok(Self { inner: Arc::new(Inner { database, writer }) })
+        let writer = Writer::start(Arc::clone(&database));
+        let writer = writer.map_err(|error| StoreError::Thread { source: Arc::new(error) })?;
+        Ok(Self { inner: Arc::new(Inner { database, writer }), missing: Arc::default() })
     }
 
     /// The entries of one space of a tenant, with the tenant's storage quota, which may change at any time.

@@ -24,6 +24,8 @@ pub(super) enum Answer<'a> {
     Invalid(&'a str),
     /// There was too little memory to compile it.
     OutOfMemory,
+    /// The system kept the process from compiling anything.
+    Prevented(&'a str),
 }
 
 impl<'a> Answer<'a> {
@@ -34,6 +36,7 @@ impl<'a> Answer<'a> {
             Self::NotTaken(why) => (b'N', cut(why)),
             Self::Invalid(why) => (b'I', cut(why)),
             Self::OutOfMemory => (b'M', &[][..]),
+            Self::Prevented(why) => (b'P', cut(why)),
         };
         to.write_all(&MAGIC)?;
         to.write_all(&[kind])?;
@@ -56,6 +59,7 @@ impl<'a> Answer<'a> {
             b'C' => Some(Self::Code(payload)),
             b'N' => Some(Self::NotTaken(words()?)),
             b'I' => Some(Self::Invalid(words()?)),
+            b'P' => Some(Self::Prevented(words()?)),
             b'M' if payload.is_empty() => Some(Self::OutOfMemory),
             _ => None,
         }
@@ -91,6 +95,7 @@ mod tests {
             Answer::NotTaken("it nests"),
             Answer::Invalid("bad"),
             Answer::OutOfMemory,
+            Answer::Prevented("setrlimit"),
         ] {
             let bytes = frame(&answer);
             assert_eq!(Answer::read(&bytes).as_ref(), Some(&answer));

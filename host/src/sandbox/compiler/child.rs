@@ -4,7 +4,7 @@
 //! it compiles. It is this same program, so that both agree on how code is made; the command that starts it is hidden.
 
 use std::borrow::Cow;
-use std::io::{self, Read};
+use std::io::{self, Read, Write};
 
 use rustix::process::{Pid, Resource, Rlimit, getppid, nice, setrlimit};
 
@@ -12,6 +12,8 @@ use super::answer::Answer;
 use super::descriptors::close_inherited;
 use super::{MAX_CODE_BYTES, Task};
 use crate::sandbox::engine::compiling_engine;
+use crate::sandbox::process_limits::{self as limits, LimitName, ProcessLimits};
+use crate::sandbox::refusal::is_of_memory;
 use crate::sandbox::{bulk, intake};
 
 /// Descriptors: the three that it is given, and what starting threads takes for a moment.
@@ -23,17 +25,21 @@ const NICENESS: i32 = 5;
 /// Compiles what comes on standard input, and writes what came of it to standard output.
 ///
 /// # Errors
-/// If the process cannot be confined, or nobody takes the answer.
+/// If nobody takes the answer.
 pub fn compile_standard_input(task: Task) -> io::Result<()> {
-    confine(&task)?;
-    let mut bytes = Vec::new();
-    io::stdin().lock().read_to_end(&mut bytes)?;
     let mut stdout = io::stdout().lock();
+    let mut bytes = Vec::new();
+    let read = |bytes| io::stdin().lock().read_to_end(bytes);
+    let ready = confine(&task).and_then(|()| read(&mut bytes).map_err(named("read")));
+    if let Err(error) = ready {
+        return Answer::Prevented(&error.to_string()).write(&mut stdout);
+    }
     match compile(&task, &bytes) {
         Ok(code) => Answer::Code(&code).write(&mut stdout),
         Err(Refusal::NotTaken(why)) => Answer::NotTaken(&why).write(&mut stdout),
         Err(Refusal::Invalid(why)) => Answer::Invalid(&why).write(&mut stdout),
         Err(Refusal::OutOfMemory) => Answer::OutOfMemory.write(&mut stdout),
+        Err(Refusal::Prevented(why)) => Answer::Prevented(&why).write(&mut stdout),
     }
 }
 
@@ -41,6 +47,7 @@ enum Refusal {
     NotTaken(String),
     Invalid(String),
     OutOfMemory,
+    Prevented(String),
 }
 
 fn compile(task: &Task, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
@@ -52,13 +59,9 @@ fn compile(task: &Task, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
         check(cut)?;
     }
     let invalid = |error: wasmtime::Error| {
-        if error.is::<wasmtime::OutOfMemory>() || is_out_of_memory(&error) {
-            Refusal::OutOfMemory
-        } else {
-            Refusal::Invalid(format!("{error:#}"))
-        }
+        if is_of_memory(&error) { Refusal::OutOfMemory } else { Refusal::Invalid(format!("{error:#}")) }
     };
-    let engine = compiling_engine(task.pool).map_err(|error| Refusal::Invalid(error.to_string()))?;
+    let engine = compiling_engine(task.code).map_err(|error| Refusal::Prevented(format!("{error:#}")))?;
     let code = engine.precompile_component(&bytes).map_err(invalid)?;
     if code.len() > MAX_CODE_BYTES {
         let most = MAX_CODE_BYTES >> 20;
@@ -67,41 +70,48 @@ fn compile(task: &Task, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
     Ok(code)
 }
 
-fn is_out_of_memory(error: &wasmtime::Error) -> bool {
-    let of_system = error.chain().find_map(|cause| cause.downcast_ref::<io::Error>());
-    of_system.is_some_and(|error| error.kind() == io::ErrorKind::OutOfMemory)
-}
-
 /// Takes from this process what a compiler does not need, for good.
 fn confine(task: &Task) -> io::Result<()> {
-    close_inherited()?;
+    close_inherited().map_err(named("closing inherited descriptors"))?;
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{Signal, set_parent_process_death_signal};
         // The thread that started this process waits for it: if that is gone, so is the host.
-        set_parent_process_death_signal(Some(Signal::KILL))?;
+        set_parent_process_death_signal(Some(Signal::KILL)).map_err(named("prctl(PR_SET_PDEATHSIG)"))?;
     }
     // A host that died before it asked for the signal sends none: another process is the parent by now.
     if !is_child_of(task.parent) {
         return Err(io::Error::other("the host that started the compiler is gone"));
     }
-    nice(NICENESS)?;
+    // A courtesy to others, without which it compiles as well. The host hears of it.
+    if let Err(error) = nice(NICENESS) {
+        let _ = writeln!(
+            io::stderr(),
+            "setpriority: {error}: components are compiled at the host's own priority"
+        );
+    }
     let seconds = task.time.as_secs().saturating_add(u64::from(task.time.subsec_nanos() > 0));
-    for (resource, most) in [
-        (Resource::Core, 0),
-        (Resource::Fsize, 0),
-        (Resource::Nofile, DESCRIPTORS),
-        (Resource::As, task.memory_bytes),
+    let has = ProcessLimits::of_this();
+    for (name, resource, most) in [
+        (limits::CORE, Resource::Core, 0),
+        (limits::FILE_SIZE, Resource::Fsize, 0),
+        (limits::DESCRIPTORS, Resource::Nofile, DESCRIPTORS),
+        (limits::ADDRESS_SPACE, Resource::As, task.memory_bytes),
     ] {
-        limit(resource, most, most)?;
+        limit(&has, name, resource, (most, most))?;
     }
     // At the first a process is told, at the second killed.
-    limit(Resource::Cpu, seconds, seconds.saturating_add(1))?;
+    limit(&has, limits::CPU_TIME, Resource::Cpu, (seconds, seconds.saturating_add(1)))?;
     if task.is_confined {
         // What of it this system does not have is told by the host, which gives up the same.
         let _ = crate::confine::compiler();
     }
     Ok(())
+}
+
+/// An error under the name of the call that failed.
+fn named<E: std::fmt::Display>(call: &'static str) -> impl FnOnce(E) -> io::Error {
+    move |error| io::Error::other(format!("{call}: {error}"))
 }
 
 fn is_child_of(parent: u32) -> bool {
@@ -110,29 +120,30 @@ fn is_child_of(parent: u32) -> bool {
 }
 
 /// Lowers a limit; one that is lower already stays.
-fn limit(resource: Resource, current: u64, maximum: u64) -> io::Result<()> {
-    let lowest = |has: Option<u64>, wanted: u64| Some(has.map_or(wanted, |has| has.min(wanted)));
-    let now = rustix::process::getrlimit(resource);
-    let maximum = lowest(now.maximum, maximum);
-    let limit = Rlimit { current: lowest(maximum, current), maximum };
-    Ok(setrlimit(resource, limit)?)
+fn limit(has: &ProcessLimits, name: LimitName, resource: Resource, most: (u64, u64)) -> io::Result<()> {
+    let (current, maximum) = most;
+    let maximum = has.hard(name).map_or(maximum, |has| has.min(maximum));
+    let limit = Rlimit { current: Some(current.min(maximum)), maximum: Some(maximum) };
+    setrlimit(resource, limit).map_err(named("setrlimit, which takes what a compiler does not need"))
 }
 
 /// How a task is written on the command line of the child.
 impl Task {
     /// Its arguments, in the order in which the command has them.
     pub(super) fn to_arguments(self) -> Vec<String> {
-        let Self { pool, time, memory_bytes, is_confined, parent } = self;
+        let Self { code, time, memory_bytes, is_confined, parent } = self;
         let mut arguments = vec![
-            pool.slots.to_string(),
-            pool.idle.to_string(),
-            pool.memory_bytes.to_string(),
+            code.reservation_bytes.to_string(),
+            code.guard_bytes.to_string(),
             time.as_millis().to_string(),
             memory_bytes.to_string(),
             parent.to_string(),
         ];
         if !is_confined {
             arguments.push("--unconfined".into());
+        }
+        if !code.maps_images {
+            arguments.push("--copied".into());
         }
         arguments
     }

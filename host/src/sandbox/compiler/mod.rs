@@ -20,9 +20,11 @@ use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
 use self::answer::Answer;
@@ -31,9 +33,9 @@ use self::code::Code;
 use self::process::{Bounds, Ended, How, Stop};
 use super::bulk;
 use super::component::{Component, ComponentError, Digest, Size, WeakComponent, check_preamble};
-use super::engine::Sandbox;
+use super::engine::{CodeSettings, Sandbox};
 use super::intake::Rule;
-use super::pool::PoolSettings;
+use super::refusal::{advice, of_system};
 use crate::observe::Log;
 
 /// The longest compiled code. CPython's 19 MB component becomes 62 MB.
@@ -72,8 +74,8 @@ impl Default for IntakeLimits {
 /// What a child is to do, and with how much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Task {
-    /// The pool that the code is to run in.
-    pub pool: PoolSettings,
+    /// What the code is to look like.
+    pub code: CodeSettings,
     /// CPU time.
     pub time: Duration,
     /// Address space.
@@ -143,6 +145,8 @@ pub struct Compiler {
     cache: Option<Cache>,
     stop: Stop,
     log: Log,
+    /// Whether the log was told what children do without.
+    has_told: AtomicBool,
     known: Mutex<Known>,
     /// Rung when a digest is not under way any more.
     landed: Condvar,
@@ -176,7 +180,13 @@ impl Compiler {
         let engine = fingerprint(&sandbox);
         let stop = Stop::new()?;
         let (known, landed) = (Mutex::default(), Condvar::new());
-        Ok(Self { sandbox, program, limits, is_confined, engine, cache, stop, log, known, landed })
+        let has_told = AtomicBool::new(false);
+        Ok(Self { sandbox, program, limits, is_confined, engine, cache, stop, log, has_told, known, landed })
+    }
+
+    /// The threads of one child, its first included.
+    pub fn least_threads() -> usize {
+        threads().saturating_add(1)
     }
 
     /// The largest artifact that it takes.
@@ -236,7 +246,7 @@ impl Compiler {
 
     fn load_anew(&self, bytes: &[u8], digest: Digest) -> Result<(Component, Provenance), ComponentError> {
         let key = Key { artifact: digest, engine: self.engine };
-        if let Some(component) = self.find_kept(&key, bytes) {
+        if let Some(component) = self.find_kept(&key, bytes)? {
             return Ok((component, Provenance::Cached));
         }
         let output = self.compile(bytes)?;
@@ -245,6 +255,7 @@ impl Compiler {
             Some(Answer::NotTaken(why)) => return Err(ComponentError::NotTaken(why.to_owned())),
             Some(Answer::Invalid(why)) => return Err(ComponentError::Invalid(why.to_owned())),
             Some(Answer::OutOfMemory) => return Err(self.too_much_memory()),
+            Some(Answer::Prevented(why)) => return Err(ComponentError::NoCompiler(why.to_owned())),
             None => return Err(ComponentError::Crashed("it answered nothing that makes sense".into())),
         };
         let component = self.component(code, bytes, digest)?;
@@ -258,12 +269,14 @@ impl Compiler {
     }
 
     /// A component whose code is in the cache. What is there and of no use is thrown away.
-    fn find_kept(&self, key: &Key, artifact: &[u8]) -> Option<Component> {
-        let cache = self.cache.as_ref()?;
+    fn find_kept(&self, key: &Key, artifact: &[u8]) -> Result<Option<Component>, ComponentError> {
+        let Some(cache) = &self.cache else { return Ok(None) };
         let wrong = match cache.find(key) {
-            Ok(Found::Nothing) => return None,
+            Ok(Found::Nothing) => return Ok(None),
             Ok(Found::Code(code)) => match self.component(&code, artifact, key.artifact) {
-                Ok(component) => return Some(component),
+                Ok(component) => return Ok(Some(component)),
+                // Other code would fare no better.
+                Err(error) if error.is_of_host() => return Err(error),
                 Err(error) => {
                     let forgotten = cache.forget(key).err().map(|error| format!("; {error}"));
                     format!("{error}{}", forgotten.unwrap_or_default())
@@ -274,19 +287,22 @@ impl Compiler {
         };
         let entry = self.log.warn("compiled code that was kept is of no use: it is compiled anew");
         entry.display("artifact", key.artifact).field("reason", wrong.as_str()).send();
-        None
+        Ok(None)
     }
 
     fn component(&self, code: &[u8], artifact: &[u8], digest: Digest) -> Result<Component, ComponentError> {
         let compiled = Code(code).load(&self.sandbox.engine);
-        let compiled = compiled.map_err(|error| {
-            let is_of_system = error.is::<wasmtime::OutOfMemory>()
-                || error.chain().any(|cause| cause.downcast_ref::<io::Error>().is_some());
-            // What the system has no room for now is not the component's fault; what does not fit the pool is.
-            let why = format!("{error:#}");
-            if is_of_system { ComponentError::NoCompiler(why) } else { ComponentError::Invalid(why) }
+        let compiled = compiled.map_err(|error| match of_system(&error) {
+            // What the system refuses now is not the component's fault; what does not fit the pool is.
+            Some(errno) => ComponentError::NoInstance(format!("{error:#}; {}", advice(errno))),
+            None if error.is::<wasmtime::OutOfMemory>() => ComponentError::NoInstance(format!("{error:#}")),
+            None => ComponentError::Invalid(format!("{error:#}")),
         })?;
-        self.sandbox.component(&compiled, artifact, digest)
+        let component = self.sandbox.component(&compiled, artifact, digest)?;
+        if component.ready().is_some() {
+            self.sandbox.try_out(&compiled).map_err(ComponentError::NoInstance)?;
+        }
+        Ok(component)
     }
 
     /// Where its components run.
@@ -298,13 +314,12 @@ impl Compiler {
     fn compile(&self, bytes: &[u8]) -> Result<Vec<u8>, ComponentError> {
         let IntakeLimits { compile_time: time, compile_memory_bytes: memory_bytes, .. } = self.limits;
         let task = Task {
-            pool: self.sandbox.settings,
+            code: self.sandbox.code,
             time,
             memory_bytes,
             is_confined: self.is_confined,
             parent: std::process::id(),
         };
-        let threads = std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS);
         let mut command = Command::new(&self.program.0);
         command
             .arg0("jackfield")
@@ -312,7 +327,7 @@ impl Compiler {
             .args(task.to_arguments())
             .env_clear()
             // Cranelift's threads are rayon's, which looks nowhere else.
-            .env("RAYON_NUM_THREADS", threads.to_string())
+            .env("RAYON_NUM_THREADS", threads().to_string())
             // An allocator that reserves gigabytes in advance would use up the address space for nothing.
             .env("MIMALLOC_ARENA_RESERVE", "32MiB")
             .current_dir("/")
@@ -322,8 +337,14 @@ impl Compiler {
             time: time.saturating_mul(WALL_FOR_CPU),
             output_bytes: Answer::most_bytes(MAX_CODE_BYTES),
         };
-        let ended = process::run(&mut command, bytes, bounds, &self.stop)
-            .map_err(|error| ComponentError::NoCompiler(error.to_string()))?;
+        let ended = process::run(&mut command, bytes, bounds, &self.stop).map_err(|error| {
+            let help = match Errno::from_io_error(&error) {
+                Some(Errno::PERM | Errno::ACCESS) => "permit the host to start its own program",
+                Some(errno) => advice(errno),
+                None => "look for what the system says of it in its own log",
+            };
+            ComponentError::NoCompiler(format!("it cannot be started and watched: {error}; {help}"))
+        })?;
         self.explain(ended)
     }
 
@@ -331,7 +352,10 @@ impl Compiler {
     fn explain(&self, ended: Ended) -> Result<Vec<u8>, ComponentError> {
         let Ended { how, output, complaint } = ended;
         match how {
-            How::Exited(status) if status.success() => Ok(output),
+            How::Exited(status) if status.success() => {
+                self.tell_once(&complaint);
+                Ok(output)
+            }
             How::Exited(status) => Err(self.explain_status(status, &complaint)),
             How::TimeIsOver => Err(ComponentError::CompileWall {
                 most: self.limits.compile_time,
@@ -339,6 +363,15 @@ impl Compiler {
             }),
             How::WroteTooMuch => Err(ComponentError::Crashed("it answered without end".into())),
             How::Stopped => Err(ComponentError::Stopped),
+        }
+    }
+
+    /// What a child did without tells the log, the first time.
+    fn tell_once(&self, complaint: &str) {
+        let missing = complaint.trim();
+        if !missing.is_empty() && !self.has_told.swap(true, Ordering::Relaxed) {
+            let entry = self.log.warn("compilers do without what the system refuses them");
+            entry.field("missing", missing).send();
         }
     }
 
@@ -357,7 +390,10 @@ impl Compiler {
         }
         // Not of its own making: whoever ran out of memory or of processes ended it, or it had no thread.
         let is_killed = signal.is_some_and(|signal| {
-            [Signal::KILL, Signal::TERM, Signal::INT, Signal::HUP].iter().any(|by| by.as_raw() == signal)
+            // The last is a filter's, which kills for a call that it forbids.
+            [Signal::KILL, Signal::TERM, Signal::INT, Signal::HUP, Signal::SYS]
+                .iter()
+                .any(|by| by.as_raw() == signal)
         });
         let has_no_thread = complaint.contains("WouldBlock");
         let last_line = complaint.lines().map(str::trim).rfind(|line| !line.is_empty()).unwrap_or_default();
@@ -380,6 +416,10 @@ impl Compiler {
     fn known(&self) -> MutexGuard<'_, Known> {
         self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from).min(MOST_THREADS)
 }
 
 enum Taken<'a> {

@@ -1,4 +1,5 @@
 use super::*;
+use crate::sandbox::PoolSettings;
 use crate::sandbox::engine::compiling_engine;
 
 #[test]
@@ -10,8 +11,8 @@ fn the_child_makes_code_for_the_very_engine_that_runs_it() {
         engine.precompile_compatibility_hash().hash(&mut sum);
         <[u8; 32]>::from(sum.0.finalize())
     };
-    assert_eq!(sum(&sandbox.engine), sum(&compiling_engine(settings).unwrap()));
+    assert_eq!(sum(&sandbox.engine), sum(&compiling_engine(sandbox.code).unwrap()));
     let component = b"\0asm\x0d\0\x01\0";
-    let code = compiling_engine(settings).unwrap().precompile_component(component).unwrap();
+    let code = compiling_engine(sandbox.code).unwrap().precompile_component(component).unwrap();
     assert!(Code(&code).load(&sandbox.engine).is_ok());
 }
