@@ -252,7 +252,7 @@ async fn a_caller_who_hangs_up_ends_the_call() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_comes_when_all_connections_are_taken_waits_and_is_served() {
-    let host = start("connections = 2").await;
+    let host = start("connections = 2\nconnections-per-client = 2").await;
     let first = connect(&host).await;
     let _second = connect(&host).await;
     host.wait_until("both are taken", async || host.metric("jackfield_connections") == 2.0).await;

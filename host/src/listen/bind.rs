@@ -87,8 +87,7 @@ pub(super) async fn unix(path: &Path, permissions: &Permissions) -> io::Result<U
 
 impl Permissions {
     fn give(&self, path: &Path) -> io::Result<()> {
-        let refused =
-            |what: String| move |error| io::Error::new(io::ErrorKind::Other, format!("{what}: {error}"));
+        let refused = |what: String| move |error: io::Error| io::Error::other(format!("{what}: {error}"));
         if let Some(group) = &self.group {
             let id = group_id(group)?;
             let what = format!("cannot give it to the group `{group}`, which the host's user must be in");
