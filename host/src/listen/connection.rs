@@ -11,7 +11,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, Version, header};
-use hyper::body::{Body, Incoming};
+use hyper::body::Incoming;
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
@@ -208,9 +208,7 @@ impl Service {
         // Of a client that was too slow no more is waited for (RFC 9110 §15.5.9).
         let is_late = answer.status() == StatusCode::REQUEST_TIMEOUT;
         let is_last = self.life.is_last.load(Ordering::Relaxed);
-        let is_whole = answer.body().size_hint().exact().is_some();
-        let is_kept =
-            unread.is_none_or(|unread| unread.answered(is_last || is_late || is_last_asked_for, is_whole));
+        let is_kept = unread.is_none_or(|unread| unread.answered(is_last || is_late || is_last_asked_for));
         if version != Version::HTTP_2 && (is_last || !is_kept) {
             answer.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
         }

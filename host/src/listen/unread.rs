@@ -115,22 +115,16 @@ impl Rest {
 
 impl Unread {
     /// There is an answer. Whether the connection can be kept behind it; if not, the answer has to say so. `is_last` is
-    /// whether it is closed in any case, `is_whole` whether its plugin is done, though the body may still be on its way
-    /// back from it.
-    pub(super) fn answered(self: &Arc<Self>, is_last: bool, is_whole: bool) -> bool {
+    /// whether it is closed in any case. A plugin that still has the body may read on or not: that is not waited for.
+    pub(super) fn answered(self: &Arc<Self>, is_last: bool) -> bool {
         let mut state = self.state();
         let rest = state.rest;
-        let is_http2 = self.version == Version::HTTP_2;
-        let is_kept = match (rest, &state.holder) {
-            _ if is_http2 => true,
-            (Rest::Nothing, _) => true,
-            (Rest::Broken, _) => false,
+        let is_kept = match rest {
+            _ if self.version == Version::HTTP_2 => true,
+            Rest::Nothing => true,
             // It may come or not: where the next request begins, nobody knows.
             _ if self.asks_first && !state.is_begun => false,
-            (_, Holder::Nobody(_)) => rest.is_short() && !is_last,
-            (_, Holder::Reader | Holder::Answered { .. }) if is_whole => rest.is_short() && !is_last,
-            // A plugin that reads on beside its answer.
-            _ => true,
+            _ => rest.is_short() && !is_last,
         };
         let holder = std::mem::replace(&mut state.holder, Holder::Answered { is_kept });
         drop(state);
