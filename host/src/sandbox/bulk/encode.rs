@@ -60,8 +60,9 @@ fn write_i64(out: &mut Vec<u8>, number: i64) {
     loop {
         let [low, ..] = rest.to_le_bytes();
         rest >>= 7;
-        let is_negative = low & 0x40 != 0;
-        if rest == -i64::from(is_negative) {
+        // The sign is the last byte's highest bit.
+        let sign = if low & 0x40 == 0 { 0 } else { -1 };
+        if rest == sign {
             return out.push(low & 0x7f);
         }
         out.push(low | 0x80);

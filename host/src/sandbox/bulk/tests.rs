@@ -390,3 +390,21 @@ fn instructions_of_one_kind_share_a_helper() {
     }
     assert_eq!((functions, calls, fills), (3, 2, 2 + 3), "each that was there, and three in the helper");
 }
+
+/// What the fuzzer of intake has come upon, and in pieces so small that all that can be cut is.
+#[test]
+fn whatever_intake_takes_it_takes_when_it_is_cut() {
+    let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/artifact");
+    let mut taken = 0;
+    for entry in std::fs::read_dir(corpus).unwrap() {
+        let bytes = std::fs::read(entry.unwrap().path()).unwrap();
+        if check(&bytes).is_ok() {
+            taken += 1;
+            let tiny = Pieces { bytes: 1, elements: 1 };
+            if let Some(cut) = cut_component(&bytes, tiny).unwrap() {
+                check(&cut).unwrap();
+            }
+        }
+    }
+    assert!(taken > 0);
+}
