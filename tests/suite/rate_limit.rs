@@ -32,6 +32,10 @@ fn site(tenants: &[(&str, &str)]) -> String {
             filters = ["limit"]
             plugin = "misbehave"
             [[tenants.{name}.routes]]
+            path = "/both"
+            filters = ["other-limit", "limit"]
+            plugin = "hello"
+            [[tenants.{name}.routes]]
             path = "/other"
             filters = ["other-limit"]
             plugin = "hello"
@@ -45,11 +49,11 @@ async fn get(host: &Host, tenant: &str, path: &str) -> Answer {
     host.request("GET", path).header("host", format!("{tenant}.example")).send().await
 }
 
-/// The numbers of `RateLimit: "default";r=…;t=…`: what is left, and for how many seconds.
+/// The numbers of `RateLimit: "limit";r=…;t=…`: what is left, and for how many seconds.
 #[track_caller]
 fn rate_limit(answer: &Answer) -> (u32, u32) {
     let [value] = answer.header_all("ratelimit")[..] else { panic!("not one RateLimit field\n{answer}") };
-    let numbers = value.strip_prefix("\"default\";r=").and_then(|rest| rest.split_once(";t="));
+    let numbers = value.strip_prefix("\"limit\";r=").and_then(|rest| rest.split_once(";t="));
     let numbers = numbers.and_then(|(left, time)| Some((left.parse().ok()?, time.parse().ok()?)));
     numbers.unwrap_or_else(|| panic!("the RateLimit field is `{value}`\n{answer}"))
 }
@@ -81,12 +85,12 @@ async fn of_two_hundred_requests_in_a_minute_the_first_hundred_pass() {
         let answer = get(&host, "shop", "/").await;
         if number < 100 {
             assert_eq!(answer.expect(200).text(), "hello from version-1\n");
-            assert_eq!(answer.header_all("ratelimit-policy"), ["\"default\";q=100;w=60"], "{answer}");
+            assert_eq!(answer.header_all("ratelimit-policy"), ["\"limit\";q=100;w=60"], "{answer}");
             let (left, time) = rate_limit(&answer);
             assert!(left == 99 - number && (1..=60).contains(&time), "request {number}\n{answer}");
             assert_eq!(answer.header("retry-after"), None, "{answer}");
         } else {
-            expect_too_many(&answer, "\"default\";q=100;w=60");
+            expect_too_many(&answer, "\"limit\";q=100;w=60");
         }
     }
 }
@@ -101,7 +105,7 @@ async fn of_two_hundred_requests_by_twenty_clients_at_once_a_hundred_pass() {
             if answer.status == 200 {
                 left.push(rate_limit(&answer).0);
             } else {
-                expect_too_many(&answer, "\"default\";q=100;w=60");
+                expect_too_many(&answer, "\"limit\";q=100;w=60");
             }
         }
         left
@@ -113,12 +117,52 @@ async fn of_two_hundred_requests_by_twenty_clients_at_once_a_hundred_pass() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn two_limits_of_one_route_are_told_side_by_side_under_their_own_names() {
+    let config = r#"requests = "2", window = "1h""#;
+    let site =
+        site(&[("shop", config)]).replacen(config, r#"name = "burst", requests = "2", window = "1min""#, 1);
+    let host = Host::start(&site.replacen(config, r#"requests = "5", window = "24h""#, 1)).await;
+    let policies = ["\"burst\";q=2;w=60", "\"other-limit\";q=5;w=86400"];
+    for (left, daily, status) in [(1, 4, 200), (0, 3, 200), (0, 2, 429)] {
+        let answer = get(&host, "shop", "/both").await;
+        answer.expect(status);
+        assert_eq!(answer.header_all("ratelimit-policy"), policies, "{answer}");
+        let [burst, day] = answer.header_all("ratelimit")[..] else { panic!("not two of them\n{answer}") };
+        assert!(burst.starts_with(&format!("\"burst\";r={left};t=")), "{answer}");
+        assert!(day.starts_with(&format!("\"other-limit\";r={daily};t=")), "{answer}");
+        if status == 429 {
+            assert_eq!(
+                Some(burst),
+                answer.header("retry-after").map(|t| format!("\"burst\";r=0;t={t}")).as_deref()
+            );
+            assert_eq!(answer.json()["violated-policies"], serde_json::json!(["burst"]));
+        }
+    }
+}
+
+/// The limit slides: what a window used counts on in the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_waits_as_long_as_told_is_let_through() {
+    let host = Host::start(&site(&[("shop", r#"requests = "4", window = "1s""#)])).await;
+    for _ in 0..3 {
+        let mut answer = get(&host, "shop", "/").await;
+        while rate_limit(answer.expect(200)).0 > 0 {
+            answer = get(&host, "shop", "/").await;
+        }
+        let (_, seconds) = rate_limit(&answer);
+        // The one wait that the test is about.
+        tokio::time::sleep(std::time::Duration::from_secs(seconds.into())).await;
+    }
+    get(&host, "shop", "/").await.expect(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn every_answer_that_comes_back_through_the_filter_says_what_is_left() {
     let host = Host::start(&site(&[("shop", r#"requests = "7", window = "1h", cost = "3""#)])).await;
     let trapped = get(&host, "shop", "/trap").await;
     trapped.expect_problem(500, "plugin-failed");
     // In requests, not in what they cost: of 7, two of 3 each fit.
-    assert_eq!(trapped.header_all("ratelimit-policy"), ["\"default\";q=2;w=3600"], "{trapped}");
+    assert_eq!(trapped.header_all("ratelimit-policy"), ["\"limit\";q=2;w=3600"], "{trapped}");
     assert_eq!(rate_limit(&trapped).0, 1);
     assert_eq!(rate_limit(get(&host, "shop", "/").await.expect(200)).0, 0);
     let refused = get(&host, "shop", "/trap").await;

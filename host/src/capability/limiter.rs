@@ -126,6 +126,13 @@ impl Window {
         }
     }
 
+    /// What a call at `now_ms` would come to; nothing is taken.
+    pub fn peek(&self, now_ms: u64, call: Take) -> Decision {
+        let decision = self.clone().take(now_ms, call);
+        let given_back = if decision.allowed { call.cost } else { 0 };
+        Decision { remaining: decision.remaining.saturating_add(given_back), ..decision }
+    }
+
     /// Moves on to the window that `now_ms` is in, and says how far into it that is.
     fn advance(&mut self, now_ms: u64, window: u64) -> u64 {
         let start = *self.start_ms.get_or_insert(now_ms);
@@ -194,16 +201,32 @@ impl Limiter {
 
     /// Takes `cost` from what `limit` allows to `key` in every `window_ms`. One atomic step.
     pub fn take(&self, key: &str, limit: u32, window_ms: u32, cost: u32) -> Result<Decision, TakeError> {
-        if key.len() > MAX_KEY_BYTES {
-            return Err(TakeError::KeyTooLong { bytes: key.len() });
-        }
-        let call = Take::new(limit, window_ms, cost)?;
-        let window = self.windows.get_with(CounterKey { window_ms, key: key.into() }, Arc::default);
+        let (counter, call) = counter(key, limit, window_ms, cost)?;
+        let window = self.windows.get_with(counter, Arc::default);
         let mut window = window.lock().unwrap_or_else(PoisonError::into_inner);
         // Read under the lock, so that no call finds a window that began after it.
-        let now_ms = u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX);
-        Ok(window.take(now_ms, call))
+        Ok(window.take(self.now_ms(), call))
     }
+
+    /// What [`Self::take`] would decide; nothing is taken, and no key is remembered for it.
+    pub fn peek(&self, key: &str, limit: u32, window_ms: u32, cost: u32) -> Result<Decision, TakeError> {
+        let (counter, call) = counter(key, limit, window_ms, cost)?;
+        let window = self.windows.get(&counter).unwrap_or_default();
+        let window = window.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(window.peek(self.now_ms(), call))
+    }
+
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.origin.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+fn counter(key: &str, limit: u32, window_ms: u32, cost: u32) -> Result<(CounterKey, Take), TakeError> {
+    if key.len() > MAX_KEY_BYTES {
+        return Err(TakeError::KeyTooLong { bytes: key.len() });
+    }
+    let call = Take::new(limit, window_ms, cost)?;
+    Ok((CounterKey { window_ms, key: key.into() }, call))
 }
 
 impl Default for Limiter {
@@ -415,6 +438,11 @@ mod tests {
                     let more = call(limit, window_ms, decision.remaining + 1);
                     prop_assert!(!window.clone().take(now, more).allowed);
                 }
+                // A look says what the same call then comes to, and takes nothing.
+                let seen = window.peek(now, call(limit, window_ms, cost));
+                let next = window.clone().take(now, call(limit, window_ms, cost));
+                prop_assert_eq!(seen.remaining, decision.remaining);
+                prop_assert_eq!((seen.allowed, seen.retry_after_ms), (next.allowed, next.retry_after_ms));
                 // Waiting as told is long enough, and a millisecond less is not.
                 if !decision.allowed {
                     let then = now + u64::from(decision.retry_after_ms);

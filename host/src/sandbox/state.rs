@@ -51,6 +51,8 @@ pub struct Context {
 /// What a plugin was granted, with the state behind it; shared by all its calls.
 #[derive(Clone)]
 pub struct Abilities {
+    /// The plugin's own name, as `jackfield:plugin/context` tells it.
+    pub plugin: Arc<str>,
     /// `wasi:config/store`.
     pub config: BTreeMap<String, String>,
     /// Of its keys, those whose values are secrets.

@@ -5,27 +5,51 @@ use crate::bindings::jackfield::plugin::limiter::Decision;
 use crate::bindings::jackfield::plugin::types::{Header, Response, ResponseHead};
 use crate::policy::Policy;
 
-/// `RateLimit-Policy` and `RateLimit`, in requests: what a request costs is the site's own affair.
-pub(crate) fn fields(policy: &Policy, decision: &Decision) -> Vec<Header> {
-    let Policy { requests, window_ms, cost, .. } = *policy;
-    // The draft wants `Retry-After` no earlier than the window `t` ends (§6), and `t` to be the time in
-    // which no more than `r` can be used: after a refusal that is the wait, not the rest of the window.
-    let effective_ms = if decision.allowed { decision.reset_ms } else { decision.retry_after_ms };
-    // `cost` is at least 1, `Policy` sees to it.
-    let (quota, left) = (requests / cost, decision.remaining / cost);
+/// What a decision comes to, in what a caller counts: requests and whole seconds.
+pub(crate) struct Quota {
+    /// Requests that may still be made.
+    left: u32,
+    /// Until when the window lasts in which they may be; if there are none, until there may be another.
+    seconds: u32,
+}
+
+impl Quota {
+    /// What is left after `decision`. If that is nothing, `wait_ms` is asked how long the next request has to wait.
+    ///
+    /// # Errors
+    /// What `wait_ms` gives.
+    pub(crate) fn after<E>(
+        policy: &Policy,
+        decision: &Decision,
+        wait_ms: impl FnOnce() -> Result<u32, E>,
+    ) -> Result<Self, E> {
+        // `cost` is at least 1, `Policy` sees to it.
+        let left = decision.remaining / policy.cost;
+        let effective_ms = if left > 0 { decision.reset_ms } else { wait_ms()? };
+        Ok(Self { left, seconds: seconds(effective_ms).max(1) })
+    }
+}
+
+/// `RateLimit-Policy` and `RateLimit`, an item of each: both are lists, to which every filter of a route adds its own.
+/// In requests: what a request costs is the site's own affair.
+pub(crate) fn fields(policy: &Policy, quota: &Quota) -> Vec<Header> {
+    let Policy { name, requests, window_ms, cost, .. } = policy;
+    let Quota { left, seconds: time } = quota;
     vec![
-        field("ratelimit-policy", format!("\"default\";q={quota};w={}", seconds(window_ms))),
-        field("ratelimit", format!("\"default\";r={left};t={}", seconds(effective_ms))),
+        field("ratelimit-policy", format!("\"{name}\";q={};w={}", requests / cost, seconds(*window_ms))),
+        field("ratelimit", format!("\"{name}\";r={left};t={time}")),
     ]
 }
 
 /// The answer to a request over the limit.
 pub(crate) fn too_many(policy: &Policy, decision: &Decision, request_id: &str) -> Response {
-    let wait = seconds(decision.retry_after_ms).max(1);
-    let mut headers = fields(policy, decision);
+    // Less than a request's cost may be left. The draft wants `Retry-After` no earlier than `t` ends (§6).
+    let quota = Quota { left: 0, seconds: seconds(decision.retry_after_ms).max(1) };
+    let (name, wait) = (&policy.name, quota.seconds);
+    let mut headers = fields(policy, &quota);
     headers.push(field("retry-after", wait.to_string()));
     let members = format!(
-        r#""type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":"Quota exceeded","status":429,"detail":"Too many requests: try again in {wait} s.","violated-policies":["default"]"#
+        r#""type":"https://iana.org/assignments/http-problem-types#quota-exceeded","title":"Quota exceeded","status":429,"detail":"Too many requests: try again in {wait} s.","violated-policies":["{name}"]"#
     );
     problem(429, headers, &members, request_id)
 }
@@ -66,7 +90,9 @@ mod tests {
     use super::*;
     use crate::policy::KeyBy;
 
-    const POLICY: Policy = Policy { requests: 100, window_ms: 60_000, key: KeyBy::Client, cost: 1 };
+    fn policy(requests: u32, window_ms: u32, cost: u32) -> Policy {
+        Policy { name: "burst".to_owned(), requests, window_ms, key: KeyBy::Client, cost }
+    }
 
     fn decision(remaining: u32, reset_ms: u32, retry_after_ms: u32) -> Decision {
         Decision { allowed: retry_after_ms == 0, remaining, reset_ms, retry_after_ms }
@@ -80,37 +106,35 @@ mod tests {
 
     #[test]
     fn an_allowed_request_learns_what_is_left_and_until_when() {
-        for (policy, decision, quota, limit) in [
-            (POLICY, decision(99, 60_000, 0), r#""default";q=100;w=60"#, r#""default";r=99;t=60"#),
-            (POLICY, decision(50, 29_001, 0), r#""default";q=100;w=60"#, r#""default";r=50;t=30"#),
-            (
-                Policy { window_ms: 500, ..POLICY },
-                decision(1, 1, 0),
-                r#""default";q=100;w=1"#,
-                r#""default";r=1;t=1"#,
-            ),
-            (
-                Policy { cost: 5, ..POLICY },
-                decision(9, 1000, 0),
-                r#""default";q=20;w=60"#,
-                r#""default";r=1;t=1"#,
-            ),
+        for (policy, decision, wait_ms, quota, limit) in [
+            (policy(100, 60_000, 1), decision(99, 60_000, 0), None, "q=100;w=60", "r=99;t=60"),
+            (policy(100, 60_000, 1), decision(50, 29_001, 0), None, "q=100;w=60", "r=50;t=30"),
+            (policy(100, 500, 1), decision(1, 1, 0), None, "q=100;w=1", "r=1;t=1"),
+            (policy(100, 60_000, 5), decision(9, 1000, 0), None, "q=20;w=60", "r=1;t=1"),
+            // Nothing is left: not when the window ends, but when another request may be made.
+            (policy(4, 3000, 1), decision(0, 3000, 0), Some(3750), "q=4;w=3", "r=0;t=4"),
+            (policy(4, 3000, 2), decision(1, 2000, 0), Some(100), "q=2;w=3", "r=0;t=1"),
+            (policy(4, 3000, 1), decision(0, 3000, 0), Some(0), "q=4;w=3", "r=0;t=1"),
         ] {
-            let headers = fields(&policy, &decision);
-            assert_eq!(value(&headers, "ratelimit-policy"), quota);
-            assert_eq!(value(&headers, "ratelimit"), limit);
+            let left = Quota::after(&policy, &decision, || wait_ms.ok_or("nobody has to wait")).unwrap();
+            let headers = fields(&policy, &left);
+            assert_eq!(value(&headers, "ratelimit-policy"), format!("\"burst\";{quota}"));
+            assert_eq!(value(&headers, "ratelimit"), format!("\"burst\";{limit}"));
         }
     }
 
     #[test]
     fn a_refused_request_learns_when_to_come_back() {
         for (retry_ms, seconds) in [(1, "1"), (1000, "1"), (1001, "2"), (59_500, "60")] {
-            let answer = too_many(&POLICY, &decision(0, 400, retry_ms), "id");
+            let answer = too_many(&policy(100, 60_000, 1), &decision(0, 400, retry_ms), "id");
             assert_eq!(answer.head.status, 429);
-            assert_eq!(value(&answer.head.headers, "retry-after"), seconds);
-            assert_eq!(value(&answer.head.headers, "ratelimit"), format!(r#""default";r=0;t={seconds}"#));
-            assert_eq!(value(&answer.head.headers, "ratelimit-policy"), r#""default";q=100;w=60"#);
-            assert_eq!(value(&answer.head.headers, "content-type"), "application/problem+json");
+            let headers = &answer.head.headers;
+            assert_eq!(value(headers, "retry-after"), seconds);
+            assert_eq!(value(headers, "ratelimit"), format!(r#""burst";r=0;t={seconds}"#));
+            assert_eq!(value(headers, "ratelimit-policy"), r#""burst";q=100;w=60"#);
+            assert_eq!(value(headers, "content-type"), "application/problem+json");
+            let body = String::from_utf8(answer.body).unwrap();
+            assert!(body.contains(r#""violated-policies":["burst"]"#), "{body}");
         }
     }
 

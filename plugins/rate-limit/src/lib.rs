@@ -8,6 +8,7 @@ mod answer;
 mod key;
 mod policy;
 
+use answer::Quota;
 use bindings::exports::jackfield::plugin::request_filter::{Forward, Guest, RequestHead, Verdict};
 use bindings::jackfield::plugin::{context, limiter, types::HeaderChange};
 use bindings::wasi::{config0_2_0_rc_1::store as config, logging::logging};
@@ -52,17 +53,23 @@ impl Guest for RateLimit {
 /// Count the request and say what becomes of it, or why that cannot be said.
 fn decide(request: &RequestHead) -> Result<Verdict, String> {
     let pairs = config::get_all().map_err(|_| "config cannot be read: the host gave an error")?;
-    let policy = Policy::read(&pairs)?;
+    let policy = Policy::read(&pairs, context::plugin())?;
     let key = key::of(&policy.key, &request.headers, context::client_address().as_deref());
-    let decision = limiter::take(&key, policy.requests, policy.window_ms, policy.cost)
-        .map_err(|error| format!("the limiter refuses the policy: {}", error.message()))?;
+    let refused = |error: limiter::Error| format!("the limiter refuses the policy: {}", error.message());
+    let decision = limiter::take(&key, policy.requests, policy.window_ms, policy.cost).map_err(refused)?;
     if !decision.allowed {
         return Ok(Verdict::Respond(answer::too_many(&policy, &decision, &context::request_id())));
     }
-    // `next` is enough to have the fields on whatever answer comes back: no response filter is needed.
-    let fields = answer::fields(&policy, &decision);
+    let wait_ms = || {
+        let next = limiter::peek(&key, policy.requests, policy.window_ms, policy.cost)?;
+        Ok(next.retry_after_ms)
+    };
+    let quota = Quota::after(&policy, &decision, wait_ms).map_err(refused)?;
+    // `next` is enough to have the fields on whatever answer comes back: no response filter is needed. They are lists
+    // that other filters, and the plugin itself, may have said something in: `set` would wipe that out.
+    let fields = answer::fields(&policy, &quota);
     Ok(Verdict::Next(Forward {
         request_headers: Vec::new(),
-        response_headers: fields.into_iter().map(HeaderChange::Set).collect(),
+        response_headers: fields.into_iter().map(HeaderChange::Append).collect(),
     }))
 }

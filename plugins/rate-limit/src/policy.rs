@@ -5,6 +5,8 @@
 /// How much is allowed, in how long, and to whom.
 #[derive(Debug, PartialEq)]
 pub(crate) struct Policy {
+    /// What callers are told that it is called: visible ASCII that needs no escape between quotes.
+    pub(crate) name: String,
     /// What may be taken in every window, at least `cost`.
     pub(crate) requests: u32,
     /// The length of a window, from 1 ms to a day.
@@ -29,12 +31,14 @@ pub(crate) enum KeyBy {
 const DAY_MS: u32 = 24 * 60 * 60 * 1000;
 
 impl Policy {
-    /// Read the pairs of `config`. The error names the key and says what would be right.
-    pub(crate) fn read(pairs: &[(String, String)]) -> Result<Self, String> {
-        let mut policy = Self { requests: 100, window_ms: 60_000, key: KeyBy::Client, cost: 1 };
+    /// Read the pairs of `config` of a plugin that is called `plugin`, which is the name of a policy without one. The
+    /// error names the key and says what would be right.
+    pub(crate) fn read(pairs: &[(String, String)], plugin: String) -> Result<Self, String> {
+        let mut policy = Self { name: plugin, requests: 100, window_ms: 60_000, key: KeyBy::Client, cost: 1 };
         for (name, value) in pairs {
             let wrong = |right: &str| format!("config `{name}` is `{value}`: {right}");
             match name.as_str() {
+                "name" => policy.name = policy_name(value).map_err(wrong)?,
                 "requests" => policy.requests = count(value).map_err(wrong)?,
                 "cost" => policy.cost = count(value).map_err(wrong)?,
                 "window" => policy.window_ms = duration_ms(value).map_err(wrong)?,
@@ -42,7 +46,7 @@ impl Policy {
                 // A misspelt name that silently meant the default would be a limit that nobody set.
                 _ => {
                     return Err(format!(
-                        "config `{name}` is unknown: use `requests`, `window`, `key`, `cost`"
+                        "config `{name}` is unknown: use `name`, `requests`, `window`, `key`, `cost`"
                     ));
                 }
             }
@@ -55,6 +59,15 @@ impl Policy {
         }
         Ok(policy)
     }
+}
+
+/// A name is sent as a string of a structured field (RFC 9651 §3.3.3).
+fn policy_name(text: &str) -> Result<String, &'static str> {
+    let is_plain = |b: u8| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\');
+    let is_name = (1..=64).contains(&text.len()) && text.bytes().all(is_plain);
+    is_name
+        .then(|| text.to_owned())
+        .ok_or("give 1 to 64 visible ASCII characters, none of them `\"` or `\\`, such as `per-day`")
 }
 
 fn count(text: &str) -> Result<u32, &'static str> {
@@ -101,12 +114,20 @@ mod tests {
 
     fn read(pairs: &[(&str, &str)]) -> Result<Policy, String> {
         let owned: Vec<_> = pairs.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
-        Policy::read(&owned)
+        Policy::read(&owned, "limit".to_owned())
     }
 
     #[test]
     fn without_configuration_a_client_has_a_hundred_requests_a_minute() {
-        assert_eq!(read(&[]), Ok(Policy { requests: 100, window_ms: 60_000, key: KeyBy::Client, cost: 1 }));
+        let name = "limit".to_owned();
+        let policy = Policy { name, requests: 100, window_ms: 60_000, key: KeyBy::Client, cost: 1 };
+        assert_eq!(read(&[]), Ok(policy));
+    }
+
+    #[test]
+    fn a_policy_is_called_as_its_plugin_or_as_it_says() {
+        assert_eq!(read(&[]).map(|policy| policy.name).as_deref(), Ok("limit"));
+        assert_eq!(read(&[("name", "per-day")]).map(|policy| policy.name).as_deref(), Ok("per-day"));
     }
 
     #[test]
@@ -136,6 +157,11 @@ mod tests {
             ("requests", "4294967296", "4294967295"),
             ("cost", "0", "whole number"),
             ("cost", "101", "more than `requests`"),
+            ("name", "", "1 to 64"),
+            ("name", "a b", "visible ASCII"),
+            ("name", "a\"b", "visible ASCII"),
+            ("name", "a\\b", "visible ASCII"),
+            ("name", "é", "visible ASCII"),
             ("window", "60", "`60s`"),
             ("window", "0s", "`1ms`"),
             ("window", "25h", "`24h`"),

@@ -26,6 +26,10 @@ impl context::Host for CallState {
         Ok(self.call.context.route.to_string())
     }
 
+    fn plugin(&mut self) -> wasmtime::Result<String> {
+        Ok(self.call.abilities.plugin.to_string())
+    }
+
     fn captures(&mut self) -> wasmtime::Result<Vec<(String, String)>> {
         let captures = self.call.context.captures.iter();
         Ok(captures.map(|(name, value)| (name.to_string(), value.clone())).collect())

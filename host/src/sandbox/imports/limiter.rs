@@ -1,5 +1,6 @@
 //! `jackfield:plugin/limiter` over [`crate::capability::Limiter`].
 
+use crate::capability::Limiter;
 use crate::capability::limiter::{Decision, TakeError};
 use crate::sandbox::bindings::imports::jackfield::plugin::limiter;
 use crate::sandbox::state::CallState;
@@ -12,11 +13,25 @@ impl limiter::Host for CallState {
         window_ms: u32,
         cost: u32,
     ) -> wasmtime::Result<Result<limiter::Decision, limiter::Error>> {
-        let Some(limiter) = &self.call.abilities.limiter else {
-            return Err(wasmtime::Error::msg("the grant `limiter` is missing"));
-        };
-        Ok(limiter.take(&key, limit, window_ms, cost).map(Into::into).map_err(Into::into))
+        let decision = limiter(self)?.take(&key, limit, window_ms, cost);
+        Ok(decision.map(Into::into).map_err(Into::into))
     }
+
+    fn peek(
+        &mut self,
+        key: String,
+        limit: u32,
+        window_ms: u32,
+        cost: u32,
+    ) -> wasmtime::Result<Result<limiter::Decision, limiter::Error>> {
+        let decision = limiter(self)?.peek(&key, limit, window_ms, cost);
+        Ok(decision.map(Into::into).map_err(Into::into))
+    }
+}
+
+fn limiter(state: &CallState) -> wasmtime::Result<&Limiter> {
+    let limiter = state.call.abilities.limiter.as_deref();
+    limiter.ok_or_else(|| wasmtime::Error::msg("the grant `limiter` is missing"))
 }
 
 impl From<Decision> for limiter::Decision {
