@@ -80,6 +80,8 @@ async fn nothing_is_written_over_and_a_bad_name_is_told() {
     for (case, name) in [("form", "My_Plugin"), ("reserved", "world"), ("path", "../up")] {
         expect(&format!("new-bad-{case}"), folder.path(), &["new", name]);
     }
+    expect("new-bad-for-cargo", folder.path(), &["new", "build", "--lang", "rust-wstd"]);
+    expect("new-bad-for-go", folder.path(), &["new", "net", "--lang", "go"]);
     expect("new-bad-language", folder.path(), &["new", "fine", "--lang", "cobol"]);
     assert_eq!(files(folder.path()).len(), 2, "{:?}", files(folder.path()).keys());
 

@@ -166,7 +166,7 @@ struct Compile {
     unconfined: bool,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Language {
     /// A lean handler: whole requests and answers, the least work a call.
     Rust,

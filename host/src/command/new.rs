@@ -8,6 +8,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use clap::ValueEnum;
 use thiserror::Error;
 
 use super::{Exit, Language, New, refuse, say};
@@ -115,7 +116,19 @@ struct Project {
     made: &'static str,
     /// How the made file's name follows the project's.
     naming: Naming,
+    /// Names that its tool refuses, beyond those that no project may have.
+    refused: Refused,
 }
+
+/// Names that the tool of a language refuses.
+struct Refused {
+    names: &'static [&'static str],
+    /// Who refuses them, and why.
+    why: &'static str,
+}
+
+/// For a language whose projects are known by their name to nothing but themselves.
+const NOTHING: Refused = Refused { names: &[], why: "" };
 
 /// Embeds files of one example.
 macro_rules! files {
@@ -134,6 +147,16 @@ impl Language {
             Self::Go => GO,
             Self::C => C,
         }
+    }
+
+    /// Whether this language's tool takes a project of this name.
+    fn check(self, name: &ProjectName) -> Result<(), NewError> {
+        let Refused { names, why } = self.project().refused;
+        if !names.contains(&name.0.as_str()) {
+            return Ok(());
+        }
+        let lang = self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+        Err(NewError::Refused { name: name.0.clone(), lang, why })
     }
 }
 
@@ -159,6 +182,7 @@ const RUST: Project = Project {
     build: "cargo build --release --target wasm32-wasip2",
     made: "target/wasm32-wasip2/release/hello.wasm",
     naming: Naming::Library,
+    refused: NOTHING,
 };
 
 const RUST_WSTD: Project = Project {
@@ -168,6 +192,11 @@ const RUST_WSTD: Project = Project {
     build: "cargo build --release --target wasm32-wasip2",
     made: "target/wasm32-wasip2/release/hello.wasm",
     naming: Naming::Project,
+    // A library may be called so: its file has another beginning or end.
+    refused: Refused {
+        names: &["build", "deps", "examples", "incremental"],
+        why: "cargo builds no program by the name of a folder in `target`",
+    },
 };
 
 const JS: Project = Project {
@@ -177,6 +206,7 @@ const JS: Project = Project {
     build: "npm run build",
     made: "hello.wasm",
     naming: Naming::Project,
+    refused: NOTHING,
 };
 
 const PYTHON: Project = Project {
@@ -186,6 +216,7 @@ const PYTHON: Project = Project {
     build: "make",
     made: "hello.wasm",
     naming: Naming::Project,
+    refused: NOTHING,
 };
 
 const GO: Project = Project {
@@ -204,7 +235,18 @@ const GO: Project = Project {
     build: "make",
     made: "hello.wasm",
     naming: Naming::Project,
+    refused: Refused { names: &OF_GO, why: "Go has packages of its own by that name" },
 };
+
+/// What Go 1.27 does not take as a module's name: words with a meaning to its command, and its own packages, which it
+/// then finds twice.
+#[rustfmt::skip]
+const OF_GO: [&str; 49] = [
+    "all", "arena", "bufio", "builtin", "bytes", "cmd", "cmp", "context", "crypto", "embed", "encoding", "errors",
+    "expvar", "flag", "fmt", "go", "hash", "html", "image", "io", "iter", "log", "maps", "math", "mime", "net", "os",
+    "path", "plugin", "reflect", "regexp", "runtime", "simd", "slices", "sort", "strconv", "strings", "structs", "sync",
+    "syscall", "testing", "time", "tool", "unicode", "unique", "uuid", "vendor", "weak", "work",
+];
 
 const C: Project = Project {
     what: "a wasi:http handler in C",
@@ -220,6 +262,7 @@ const C: Project = Project {
     build: "make",
     made: "hello.wasm",
     naming: Naming::Project,
+    refused: NOTHING,
 };
 
 /// Why a project was not written.
@@ -227,6 +270,8 @@ const C: Project = Project {
 enum NewError {
     #[error("{} is not empty; choose another name, or a folder with --path", .0.display())]
     Occupied(PathBuf),
+    #[error("a project cannot be called `{name}` with --lang {lang}: {why}; `my-{name}` can be had")]
+    Refused { name: String, lang: String, why: &'static str },
     #[error("cannot write {}: {reason}", file.display())]
     Write { file: PathBuf, reason: io::Error },
 }
@@ -234,7 +279,8 @@ enum NewError {
 pub(super) fn run(new: &New) -> Exit {
     let folder = new.path.clone().unwrap_or_else(|| PathBuf::from(&new.name.0));
     let project = new.lang.project();
-    let files = match write(&project, &new.name, &folder) {
+    let written = new.lang.check(&new.name).and_then(|()| write(&project, &new.name, &folder));
+    let files = match written {
         Ok(files) => files,
         Err(error) => return refuse(error),
     };
@@ -285,8 +331,6 @@ fn quoted(path: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeSet;
-
-    use clap::ValueEnum;
 
     use super::*;
 
@@ -354,6 +398,43 @@ mod tests {
         }
         assert_eq!(ProjectName::from_str(&"x".repeat(64)), Err(NameError::Length(64)));
         assert_eq!(ProjectName::from_str("list"), Err(NameError::Reserved("list".into())));
+    }
+
+    #[test]
+    fn a_name_that_the_languages_tool_refuses_is_refused_with_one_that_can_be_had() {
+        use Language::{C, Go, Js, Python, Rust, RustWstd};
+        for (name, refused) in [
+            ("build", &[RustWstd][..]),
+            ("deps", &[RustWstd]),
+            ("examples", &[RustWstd]),
+            ("incremental", &[RustWstd]),
+            ("vendor", &[Go]),
+            ("go", &[Go]),
+            ("plugin", &[Go]),
+            ("net", &[Go]),
+            // As Rust's dependencies, and Go's first package, are called.
+            ("wstd", &[]),
+            ("serde", &[]),
+            ("main", &[]),
+            ("std", &[Rust, RustWstd, Js, Python, Go, C]),
+            ("test", &[Rust, RustWstd, Js, Python, Go, C]),
+            ("target", &[]),
+            ("my-build", &[]),
+            ("handler", &[]),
+        ] {
+            let taken = |language: &Language| {
+                ProjectName::from_str(name).is_ok_and(|name| language.check(&name).is_ok())
+            };
+            for language in Language::value_variants() {
+                assert_eq!(taken(language), !refused.contains(language), "{name} in {language:?}");
+            }
+        }
+        // Whatever is refused, what is offered instead is not.
+        let refused = Language::value_variants().iter().flat_map(|language| language.project().refused.names);
+        for name in refused.chain(&RESERVED) {
+            let offered = ProjectName::from_str(&format!("my-{name}")).unwrap();
+            assert!(Language::value_variants().iter().all(|language| language.check(&offered).is_ok()));
+        }
     }
 
     #[test]
