@@ -125,6 +125,7 @@ async fn run(
         },
         context: context.clone(),
         abilities: Arc::new(Abilities {
+            plugin: "random".into(),
             config: BTreeMap::new(),
             secrets: BTreeMap::new(),
             keyvalue: None,
