@@ -96,18 +96,23 @@ pub(super) fn run(serve: Serve, environment: Environment, sockets: HandedOver, c
     exit
 }
 
-/// Ends the process, until the host has started, where tokio panics for want of a thread: it would wait, as it unwinds, for
-/// those that it has and that do not end.
+/// Ends the process, until the host has started, where a library panics for want of a thread or of memory for one: tokio
+/// would wait, as it unwinds, for threads that do not end.
 fn end_where_there_is_no_thread() {
-    const TOKIO_SAYS: &str = "OS can't spawn worker thread";
+    const TOLD_BY: [(&str, &str); 2] = [
+        ("OS can't spawn worker thread", "raise `LimitNPROC=` (`ulimit -u`) and `TasksMax=`"),
+        ("failed to allocate memory for sigaltstack", "raise the limit on memory (`ulimit -v`)"),
+    ];
     let otherwise = panic::take_hook();
-    panic::set_hook(Box::new(move |panicked| match panicked.payload_as_str() {
-        Some(said) if said.starts_with(TOKIO_SAYS) => {
-            let help = "raise `LimitNPROC=` (`ulimit -u`) and `TasksMax=`";
-            complain(format_args!("error: the system gives the runtime too few threads: {said}; {help}"));
-            std::process::exit(1)
+    panic::set_hook(Box::new(move |panicked| {
+        let said = panicked.payload_as_str().unwrap_or_default();
+        match TOLD_BY.iter().find(|(words, _)| said.starts_with(words)) {
+            Some((_, help)) => {
+                complain(format_args!("error: the system gives the host too few threads: {said}; {help}"));
+                std::process::exit(1)
+            }
+            None => otherwise(panicked),
         }
-        _ => otherwise(panicked),
     }));
 }
 

@@ -243,9 +243,10 @@ impl TenantLoad {
             Err(_) => loader.metrics.compile(Compile::Refused),
         }
         loaded.map(|(component, _)| component).map_err(|error| Fault {
-            headline: match error.is_of_host() {
-                true => format!("{} cannot be loaded, by no fault of its own", path.display()),
-                false => format!("{} is not a component that can run here", path.display()),
+            headline: if error.is_of_host() {
+                format!("{} cannot be loaded, by no fault of its own", path.display())
+            } else {
+                format!("{} is not a component that can run here", path.display())
             },
             label: error.to_string(),
             help: error.is_of_host().then(|| AGAIN.into()),

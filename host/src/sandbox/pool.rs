@@ -215,8 +215,8 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_names_both_keys_and_what_would() {
-        let said = layout(1063, 250, 4096 * MIB, 16 << 30).unwrap_err().to_string();
-        for part in ["1063 slots", "`concurrency` of [host]", "4GiB (`memory` of [host.limits])", "16GiB"] {
+        let said = layout(1063, 250, 4096 * MIB, 8 << 30).unwrap_err().to_string();
+        for part in ["1063 slots", "`concurrency` of [host]", "4GiB (`memory` of [host.limits])", "8GiB"] {
             assert!(said.contains(part), "{part}: {said}");
         }
         assert!(said.ends_with("Not even one slot fits"), "{said}");

@@ -66,8 +66,8 @@ impl AddressSpace {
 impl fmt::Display for AddressSpace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // Four digits say enough.
-        let unit_bytes = if self.bytes >= 16 << 30 { 1_u64 << 30 } else { 1 << 20 };
-        let size = Size(self.bytes & !(unit_bytes - 1));
+        let fraction = if self.bytes >= 16 << 30 { (1_u64 << 30) - 1 } else { (1 << 20) - 1 };
+        let size = Size(self.bytes & !fraction);
         match self.limited_by {
             Bound::Width => write!(f, "{size}"),
             Bound::Limit(limit_bytes) => {

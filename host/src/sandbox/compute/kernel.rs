@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use super::prepare_for_guests;
+
 /// How the kernel schedules a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Policy {
@@ -32,11 +34,12 @@ pub(super) fn can_come_back() -> bool {
     })
 }
 
-/// What each thread of a runtime that calls come from has to run when it starts, if the calling one is ordinary: one that
-/// is started by a thread in the background, to block in its place, would be there, too.
+/// What each thread of a runtime that calls come from has to run when it starts. Where the calling one is ordinary, so is
+/// each: one that is started by a thread in the background, to block in its place, would be there, too.
 pub fn stay_ordinary() -> impl Fn() + Send + Sync {
     let is_ordinary = Thread::this().is_ordinary();
     move || {
+        prepare_for_guests();
         if is_ordinary {
             // Where it may not, no thread is in the background.
             let _ = Thread::this().set(Policy::Ordinary);

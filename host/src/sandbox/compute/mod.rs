@@ -11,7 +11,7 @@
 mod kernel;
 mod watch;
 
-use std::panic::resume_unwind;
+use std::panic::{catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,6 +21,7 @@ use std::{io, mem, thread};
 
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio_util::task::AbortOnDropHandle;
+use wasmtime::Engine;
 
 use super::meter::Meter;
 use super::ticker::{Activity, MovedCall};
@@ -32,6 +33,13 @@ const NAME: &str = "compute";
 
 /// How long they are waited for in the end: a guest has several ticks in it, but for one long instruction.
 const SHUTDOWN: Duration = Duration::from_millis(50);
+
+/// Takes what wasmtime keeps for a thread on which guests run, as that starts: when the first guest runs there is too late,
+/// for wasmtime 50 panics if the system has no memory for it, and aborts as it unwinds.
+fn prepare_for_guests() {
+    // Of a thread that only blocks it is no loss; on one that has none, its first guest says so.
+    let _ = catch_unwind(Engine::tls_eager_initialize);
+}
 
 /// The threads, as many as there are processors.
 pub struct Compute {
@@ -73,7 +81,10 @@ impl Compute {
             .worker_threads(thread::available_parallelism().map_or(1, usize::from))
             // Whoever comes does not wait for those that are here already.
             .global_queue_interval(1)
-            .on_thread_start(move || started.add_this_thread())
+            .on_thread_start(move || {
+                prepare_for_guests();
+                started.add_this_thread();
+            })
             .on_thread_park(|| watch::set_awake(false))
             .on_thread_unpark(|| watch::set_awake(true))
             .build()?;

@@ -92,7 +92,8 @@ impl Watch {
         Self { workers, threads, windows: Vec::new(), ordinary_until: None }
     }
 
-    /// Looks at all of them, and mends what is to be mended. Whether any has something to do.
+    /// Looks at all of them, and mends what is to be mended. Whether any has something to do, or is to be sent back to the
+    /// background soon.
     pub(in crate::sandbox) fn look(&mut self, now: Instant) -> bool {
         let before = self.policy();
         let has_waiting = self.threads.metrics().global_queue_depth() > 0;
@@ -114,7 +115,7 @@ impl Watch {
         if has_starved || policy != before {
             each.iter().for_each(|worker| _ = worker.thread.set(policy));
         }
-        is_any_awake
+        is_any_awake || policy == Policy::Ordinary
     }
 
     fn policy(&self) -> Policy {
