@@ -275,7 +275,7 @@ fn a_finding_made_later_points_into_the_file() {
     let site = parse(&golden("whole")).unwrap();
     let books = plugin(tenant(&site, "shop"), "books");
     let found = site.source.diagnostic(&books.component_span, "there is no such file", "named here", None);
-    assert!(found.to_string().contains("/srv/site.toml:67:13"), "{found}");
+    assert!(found.to_string().contains("/srv/site.toml:71:13"), "{found}");
 }
 
 #[test]
