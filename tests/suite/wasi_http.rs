@@ -90,7 +90,14 @@ async fn a_length_may_be_stated_where_no_body_is_sent() {
     let reset = host.get("/without-body?code=205&length=1234").await;
     assert_eq!((reset.expect(205).text(), reset.header("content-length")), (String::new(), Some("0")));
     // Where a body is sent it is held to the length.
-    host.get("/without-body?length=1234").await.expect_problem(500, "plugin-failed");
+    let id = "held-to-its-length";
+    // As a rule its call has ended before its head was to be sent. A tick of the clock may come between.
+    let asked = host.request("GET", "/without-body?length=1234").header("x-request-id", id).try_send().await;
+    if let Ok(answer) = asked {
+        answer.expect_problem(500, "plugin-failed");
+    }
+    let problem = host.access_line(id).await["problem"].clone();
+    assert!(problem == "plugin-failed" || problem == "plugin-answer", "{problem}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -181,10 +181,13 @@ impl CallState {
         Ok(handle)
     }
 
-    /// Whether the guest still holds anything of the host's but its standard streams, which are no call's, pollables
+    /// Whether the guest has left its answer's body unfinished, or still holds anything of the host's but its standard streams, which are no call's, pollables
     /// of these, and options of requests, which are three durations of its own. Other handles could lead to a caller,
     /// a connection or a budget of the call that they were made in.
     pub(super) fn has_left_overs(&mut self) -> bool {
+        if self.call.http.as_ref().is_some_and(|http| http.unfinished_body.is_some()) {
+            return true;
+        }
         let StandardStreams { outlet, given, handles } = &self.standard;
         let open = outlet.as_ref().map_or(0, Outlet::open_streams);
         let mut known = open;

@@ -75,6 +75,8 @@ pub(in crate::sandbox) struct HttpState {
     hooks: Hooks,
     /// Whether the request was `HEAD`: the body of its answer is not sent.
     pub(in crate::sandbox) asked_for_head_alone: bool,
+    /// The handle of the answer's body that the guest took last and has not finished.
+    pub(in crate::sandbox) unfinished_body: Option<u32>,
 }
 
 impl HttpState {
@@ -88,7 +90,7 @@ impl HttpState {
         context.set_field_size_limit(usize::MAX);
         let failures = Failures { output, last: Arc::default() };
         let hooks = Hooks { outbound, budget, failures, piece_bytes: PIECE_BYTES };
-        Self { calls: 0, context, hooks, asked_for_head_alone: false }
+        Self { calls: 0, context, hooks, asked_for_head_alone: false, unfinished_body: None }
     }
 
     /// For one call of the interface.
