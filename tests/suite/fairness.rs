@@ -86,7 +86,9 @@ async fn a_storm_of_fills_is_cut_in_the_midst_of_an_instruction() {
     let used = async |tenant: &str, path: &str, status: u16| {
         let request = host.request("GET", path).header("host", format!("{tenant}.example"));
         let answer = request.send().await;
-        host.access_line(answer.expect(status).request_id()).await["cpu-ms"].as_f64().expect("a call has used CPU")
+        host.access_line(answer.expect(status).request_id()).await["cpu-ms"]
+            .as_f64()
+            .expect("a call has used CPU")
     };
     let mut whole = f64::INFINITY;
     for _ in 0..4 {

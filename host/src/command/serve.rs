@@ -10,9 +10,7 @@ use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
 use super::confinement::{self, Outcome};
-use super::{
-    Colours, Exit, HandedOver, LogFormat, LogLevel, Serve, complain, refuse, threads, with_causes,
-};
+use super::{Colours, Exit, HandedOver, LogFormat, LogLevel, Serve, complain, refuse, threads, with_causes};
 use crate::config::{ListenAddress, ListenSite};
 use crate::deploy::{Environment, Origin};
 use crate::host::{self, Host, HostError, Setup};

@@ -5,8 +5,8 @@
 use http::StatusCode;
 use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
-use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::FieldMap;
+use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p2::bindings::http::types::{
     ErrorCode, HostOutgoingBody as _, HostOutgoingResponse as _,
 };
