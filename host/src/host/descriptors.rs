@@ -4,10 +4,12 @@
 //! begins with, and each connection is one. Without these shares the connections of one client could take all, and then
 //! nobody is accepted, no probe answered, nothing compiled and no plugin called for the first time.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 use crate::config::HostSettings;
 use crate::listen::Probes;
+#[cfg(target_os = "linux")]
+use crate::sandbox::{DESCRIPTORS, ProcessLimits};
 
 /// Those that any host has, and some to spare: one with a listener and a probe's address has 22.
 const OF_EVERY_HOST: usize = 64;
@@ -48,15 +50,26 @@ pub(super) struct Room {
 
 /// Raises the limit of this process to the highest that it may set itself, and tells it.
 pub(super) fn raise_limit() -> usize {
-    let now = getrlimit(Resource::Nofile);
+    let now = limit();
     for most in [now.maximum, Some(MOST_OF_UNLIMITED)] {
         let is_more = now.current.is_some_and(|current| most.is_none_or(|most| most > current));
         if is_more && setrlimit(Resource::Nofile, Rlimit { current: most, ..now }).is_ok() {
             break;
         }
     }
-    let current = getrlimit(Resource::Nofile).current;
-    current.and_then(|current| usize::try_from(current).ok()).unwrap_or(usize::MAX)
+    limit().current.and_then(|current| usize::try_from(current).ok()).unwrap_or(usize::MAX)
+}
+
+/// From the system's list: `getrlimit` may be refused, and rustix 1.1 panics then.
+#[cfg(target_os = "linux")]
+fn limit() -> Rlimit {
+    let limits = ProcessLimits::of_this();
+    Rlimit { current: limits.soft(DESCRIPTORS), maximum: limits.hard(DESCRIPTORS) }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn limit() -> Rlimit {
+    rustix::process::getrlimit(Resource::Nofile)
 }
 
 impl Room {

@@ -64,7 +64,7 @@ pub(super) enum LastLink<'a> {
     /// A plugin.
     Plugin(&'a Arc<Plugin>),
     /// The host, for no route takes the method.
-    Host(Result<Response<Content>, RoutingError>),
+    Host(Box<Result<Response<Content>, RoutingError>>),
 }
 
 /// A filter that ran, and what it asked for on the way back.
@@ -163,7 +163,7 @@ impl Requests {
         let plugin = match last {
             LastLink::Plugin(plugin) => plugin,
             LastLink::Host(answer) => {
-                return answer.map_err(|error| Failed { error: error.into(), plugin: None });
+                return (*answer).map_err(|error| Failed { error: error.into(), plugin: None });
             }
         };
         let answer = if plugin.component().streams() {

@@ -182,7 +182,7 @@ impl Requests {
             LastLink::Host(answer) => match filters.iter().map(|filter| filter.limits.wall).max() {
                 Some(wall) => (LastLink::Host(answer), wall),
                 // No guest runs for it.
-                None => return Ok((answer?, None)),
+                None => return Ok(((*answer)?, None)),
             },
         };
         let (mut patience, deadline) = (Patience::default(), admit::deadline(wall));
@@ -253,7 +253,7 @@ fn route<'a>(
     let path = RequestPath::parse(head.uri.path()).map_err(MessageError::Path)?;
     let by_host = |answer: &HostAnswer<'a, Chain>, said| Routed {
         filters: Chain::shared_filters(&answer.targets),
-        last: LastLink::Host(said),
+        last: LastLink::Host(Box::new(said)),
         route: answer.pattern.to_string().into(),
         captures: answer.captures.clone(),
         method: head.method.clone(),

@@ -69,7 +69,7 @@ pub use imports::{Need, has_no_body};
 pub use instances::{Instances, Reuse};
 pub use meter::Meter;
 pub use pool::{PoolError, PoolSettings};
-pub use process_limits::{PROCESSES, ProcessLimits};
+pub use process_limits::{DESCRIPTORS, PROCESSES, ProcessLimits};
 pub use space::AddressSpace;
 pub use state::{Abilities, Context};
 pub use stream::{Answer, BodyFault, GuestBody, Rest, Streamed};

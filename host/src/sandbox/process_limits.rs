@@ -16,7 +16,7 @@ pub(super) const CPU_TIME: LimitName = LimitName("Max cpu time");
 pub(super) const FILE_SIZE: LimitName = LimitName("Max file size");
 
 /// `RLIMIT_NOFILE`.
-pub(super) const DESCRIPTORS: LimitName = LimitName("Max open files");
+pub const DESCRIPTORS: LimitName = LimitName("Max open files");
 
 /// `RLIMIT_AS`, in bytes.
 pub(super) const ADDRESS_SPACE: LimitName = LimitName("Max address space");
