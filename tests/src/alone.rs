@@ -99,9 +99,17 @@ fn run_in_a_network_of_its_own(test: &str) {
     };
     let output = output.join().expect("reading does not panic");
     println!("{output}");
-    let status = status.unwrap_or_else(|| panic!("{test} is not done within {LONGEST:?}"));
-    assert!(status.success(), "{test} failed in its own network: {status}");
+    let panic = panic_of(&output);
+    let status = status.unwrap_or_else(|| panic!("{test} is not done within {LONGEST:?}\n{panic}"));
+    assert!(status.success(), "{test} failed in its own network: {status}\n{panic}");
     assert!(output.contains("1 passed"), "there is no test named {test}");
+}
+
+/// The first panic in a test's output with the lines after it, so that the panic of this process says the reason too.
+fn panic_of(output: &str) -> String {
+    const MOST_LINES: usize = 60;
+    let lines = output.lines().skip_while(|line| !line.contains("panicked at"));
+    lines.take(MOST_LINES).map(|line| format!("{line}\n")).collect()
 }
 
 fn again(test: &str, folder: &Path) -> Command {
