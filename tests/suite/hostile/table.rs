@@ -56,12 +56,12 @@ const INTRODUCTION: &str = "\
 
 Each does one kind of harm. The suite runs each beside a quiet tenant that is called every 20 ms, and looks at: the
 answer's status and problem; how the metrics count the call; that the log says why, and blames the plugin; that the call
-used no more CPU than its limit and 2 ms. After all of them no permit, slot or request is held, the process has its
+used no more CPU than its limit and 10 ms. After all of them no permit, slot or request is held, the process has its
 memory back but for 128 MiB, and not one call of the quiet tenant has failed.
 
 `cargo xtask test -- hostile:: -- --nocapture` prints the table with what each used. This page is made of the same files
 by `SNAPSHOTS=overwrite cargo test --workspace --test suite -- hostile::the_committed_table`: `tests/guests/hostile` has
 one a guest. *Both forms*: the same WebAssembly as a `jackfield:plugin/handler` and as a `wasi:http/incoming-handler`.
-Unless its file says otherwise a guest has `cpu = \"10ms\"`, `wall = \"10s\"`, `stream = \"300ms\"`, `memory = \"16MiB\"`,
+Unless its file says otherwise a guest has `cpu = \"500ms\"` (`\"10ms\"` if it is to exceed that), `wall = \"10s\"`, `stream = \"300ms\"`, `memory = \"16MiB\"`,
 `request-body = \"64KiB\"`, `response-body = \"1MiB\"`.
 ";

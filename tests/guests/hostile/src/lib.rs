@@ -30,9 +30,14 @@ use anyhow::{Context, Result, bail, ensure};
 pub use cut::{CUTS, Cut};
 pub use form::{Form, TYPES};
 
-/// What every guest may take, unless its file says otherwise: little, so that each fails soon.
-const LIMITS: [(&str, &str); 6] = [
-    ("cpu", "10ms"),
+/// The `cpu` of guests that are to exceed it: little, so that each fails soon.
+const SHORT_CPU: &str = "10ms";
+
+/// The `cpu` of all others. What memory costs varies tenfold with the state of the machine.
+const AMPLE_CPU: &str = "500ms";
+
+/// The other limits of every guest, unless its file says otherwise: little, so that each fails soon.
+const LIMITS: [(&str, &str); 5] = [
     ("wall", "10s"),
     ("stream", "300ms"),
     ("memory", "16MiB"),
@@ -102,7 +107,10 @@ impl Guest {
     /// What stands in `limits` of its plugin in a site file: its own, and those that all have.
     pub fn site_limits(&self) -> String {
         let own = self.limits.clone().unwrap_or_default();
-        let others = LIMITS.iter().filter(|(name, _)| !own.contains(&format!("{name} =")));
+        let exceeds_cpu = self.promise.problem.as_deref() == Some("cpu") || self.promise.counted == "cpu";
+        let cpu = ("cpu", if exceeds_cpu { SHORT_CPU } else { AMPLE_CPU });
+        let others = [cpu].into_iter().chain(LIMITS);
+        let others = others.filter(|(name, _)| !own.contains(&format!("{name} =")));
         let others = others.map(|(name, value)| format!("{name} = \"{value}\""));
         Some(own.clone())
             .filter(|own| !own.is_empty())
