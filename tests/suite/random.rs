@@ -11,8 +11,7 @@ use std::time::{Duration, Instant};
 use jackfield::observe::{Format, Level, Log, Metrics, PluginLog, PluginMetrics};
 use jackfield::sandbox::message::{Request, RequestHead};
 use jackfield::sandbox::{
-    Abilities, Call, CallError, ComponentError, Context, Instances, Interface, Limits, Meter, PoolSettings,
-    Sandbox,
+    Abilities, Call, CallError, CallLimits, ComponentError, Context, Interface, Meter, PoolSettings, Sandbox,
 };
 use jackfield::tenant::{PluginName, TenantName};
 use jackfield_tests::PATIENCE;
@@ -108,7 +107,7 @@ async fn run(
         return counts.count("compiled, and no plug");
     }
     let call = Call {
-        limits: Limits {
+        limits: CallLimits {
             cpu: CPU,
             deadline: tokio::time::Instant::now() + PATIENCE,
             memory_bytes: 64 << 20,
@@ -145,7 +144,7 @@ async fn run(
         body: b"random".to_vec(),
     };
     let began = Instant::now();
-    let instances = Instances::new(sandbox, component, None, metrics.clone());
+    let instances = sandbox.instances(component, None, metrics.clone());
     let called = sandbox.handle(&instances, call, request).await;
     counts.slowest_call = (began.elapsed(), name.to_owned()).max(counts.slowest_call.clone());
     match called.result {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::Grants;
+use super::{Grant, Grants};
 use crate::store::{Entries, EntryError, Page, Space, StorageQuota, Store, StoreError, Swap};
 use crate::tenant::{PluginName, TenantName};
 
@@ -37,7 +37,7 @@ pub enum KeyValueError {
     #[error("the plugin may not open this key-value store: add `{grant} = true` to its grants")]
     AccessDenied {
         /// The grant that would allow it.
-        grant: &'static str,
+        grant: Grant,
     },
     /// Refused by a limit, or the store failed.
     #[error("the key-value operation failed: {0}")]
@@ -58,12 +58,12 @@ impl KeyValue {
 
     /// Opens a store: `default`, or the empty name, is the plugin's own; `shared` the tenant's.
     pub fn open(&self, name: &str) -> Result<Bucket, KeyValueError> {
-        let (space, granted, grant) = match name {
-            "" | "default" => (Space::Plugin(self.plugin.clone()), self.grants.keyvalue, "keyvalue"),
-            "shared" => (Space::Shared, self.grants.keyvalue_shared, "keyvalue-shared"),
+        let (space, grant) = match name {
+            "" | "default" => (Space::Plugin(self.plugin.clone()), Grant::KeyValue),
+            "shared" => (Space::Shared, Grant::KeyValueShared),
             _ => return Err(KeyValueError::NoSuchStore { name: name.into() }),
         };
-        if !granted {
+        if !self.grants.hold(grant) {
             return Err(KeyValueError::AccessDenied { grant });
         }
         Ok(Bucket { entries: self.store.entries(&self.tenant, &space, Arc::clone(&self.quota)) })
@@ -188,12 +188,12 @@ mod tests {
     fn nothing_is_granted_by_default() {
         let store = store();
         for (grants, name, grant) in [
-            (Grants::default(), "", Some("keyvalue")),
-            (Grants::default(), "default", Some("keyvalue")),
+            (Grants::default(), "", Some(Grant::KeyValue)),
+            (Grants::default(), "default", Some(Grant::KeyValue)),
             (Grants { keyvalue: true, ..Grants::default() }, "default", None),
-            (Grants { keyvalue: true, ..Grants::default() }, "shared", Some("keyvalue-shared")),
+            (Grants { keyvalue: true, ..Grants::default() }, "shared", Some(Grant::KeyValueShared)),
             (Grants { keyvalue_shared: true, ..Grants::default() }, "shared", None),
-            (Grants { keyvalue_shared: true, ..Grants::default() }, "", Some("keyvalue")),
+            (Grants { keyvalue_shared: true, ..Grants::default() }, "", Some(Grant::KeyValue)),
         ] {
             match (plugin(&store, "shop", "books", grants).open(name), grant) {
                 (Ok(_), None) => {}

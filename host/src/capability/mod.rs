@@ -6,6 +6,8 @@ pub mod keyvalue;
 pub mod limiter;
 pub mod log;
 
+use std::fmt;
+
 pub use keyvalue::{Bucket, KeyValue, KeyValueError};
 pub use limiter::{Limiter, Limiters};
 pub use log::{LineBuffer, LogBudget, MAX_LINE_BYTES};
@@ -14,7 +16,35 @@ pub use log::{LineBuffer, LogBudget, MAX_LINE_BYTES};
 /// pass through unchanged.
 pub use crate::store::{EntryError, MAX_BATCH_BYTES, Swap};
 
-/// Which of the host's capabilities a plugin was granted; everything is refused unless named.
+/// One capability that a plugin may be granted. Outbound HTTP is granted by origin, not by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Grant {
+    /// The plugin's own key-value store.
+    KeyValue,
+    /// The key-value store that the plugins of a tenant share.
+    KeyValueShared,
+    /// The rate limiter.
+    Limiter,
+}
+
+impl Grant {
+    /// The grant's name in the site file.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::KeyValue => "keyvalue",
+            Self::KeyValueShared => "keyvalue-shared",
+            Self::Limiter => "limiter",
+        }
+    }
+}
+
+impl fmt::Display for Grant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// The host's capabilities that a plugin was granted; everything is refused unless named.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Grants {
     /// The plugin's own key-value store.
@@ -23,4 +53,15 @@ pub struct Grants {
     pub keyvalue_shared: bool,
     /// The rate limiter.
     pub limiter: bool,
+}
+
+impl Grants {
+    /// Whether this capability was granted.
+    pub fn hold(self, grant: Grant) -> bool {
+        match grant {
+            Grant::KeyValue => self.keyvalue,
+            Grant::KeyValueShared => self.keyvalue_shared,
+            Grant::Limiter => self.limiter,
+        }
+    }
 }

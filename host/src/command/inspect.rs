@@ -42,7 +42,7 @@ fn described(component: &Component) -> serde_json::Value {
         .iter()
         .map(|import| match import.need {
             Need::Nothing => json!({ "name": import.name, "offered": true }),
-            Need::Grant(grant) => json!({ "name": import.name, "offered": true, "grant": grant }),
+            Need::Grant(grant) => json!({ "name": import.name, "offered": true, "grant": grant.as_str() }),
             Need::Unknown => json!({ "name": import.name, "offered": false }),
         })
         .collect();
@@ -124,7 +124,7 @@ fn grants(component: &Component) -> Vec<&'static str> {
         .imports()
         .iter()
         .filter_map(|import| match import.need {
-            Need::Grant(grant) => Some(grant),
+            Need::Grant(grant) => Some(grant.as_str()),
             Need::Nothing | Need::Unknown => None,
         })
         .collect();

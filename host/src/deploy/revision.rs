@@ -10,7 +10,7 @@ use super::live::LiveTenant;
 use crate::capability::KeyValue;
 use crate::config::{PluginSite, TenantSite};
 use crate::observe::Entry;
-use crate::sandbox::{Abilities, Component, Habit, Instances, Reuse};
+use crate::sandbox::{Abilities, Component, Habit, Reuse};
 use crate::snapshot::{Chain, Plugin, Revision, Routes, Rule};
 use crate::tenant::{self, Gate, PluginName, TenantName};
 
@@ -92,7 +92,7 @@ impl Deployer {
         Plugin {
             tenant: tenant_name.clone(),
             name: name.clone(),
-            instances: Instances::new(self.parts.compiler.sandbox(), component, reuse, metrics.clone()),
+            instances: self.parts.compiler.sandbox().instances(component, reuse, metrics.clone()),
             habit: Habit::default(),
             limits: site.limits.clone(),
             abilities: Arc::new(Abilities {

@@ -15,7 +15,7 @@ use super::admit::{Place, deadline};
 use super::error::{AdmissionError, PluginError, RequestError};
 use super::{Capacity, Requests};
 use crate::observe::{self, Outcome, Plug, PluginLog};
-use crate::sandbox::{Call, Called, Context, Limits, Meter, Sandbox};
+use crate::sandbox::{Call, CallLimits, Called, Context, Meter, Sandbox};
 use crate::snapshot::{Plugin, Revision};
 use crate::tenant::{Patience, Permit, Reading, Refused, Slot};
 
@@ -118,7 +118,7 @@ impl Requests {
     pub(super) fn call(&self, plugin: &Arc<Plugin>, context: &Arc<Context>, latest: Instant) -> Call {
         let limits = &plugin.limits;
         Call {
-            limits: Limits {
+            limits: CallLimits {
                 cpu: limits.cpu,
                 deadline: deadline(limits.wall).min(latest),
                 memory_bytes: limits.memory,

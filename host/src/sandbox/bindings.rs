@@ -44,11 +44,11 @@ pub(super) mod keyvalue_draft2 {
         imports: { default: async | trappable },
         with: {
             "wasi:keyvalue/store.bucket": crate::capability::Bucket,
-            "wasi:keyvalue/atomics.cas": crate::sandbox::imports::keyvalue::Cas,
+            "wasi:keyvalue/atomics.cas": crate::sandbox::stored::Cas,
         },
         trappable_error_type: {
-            "wasi:keyvalue/store.error" => crate::sandbox::imports::keyvalue::StoreError,
-            "wasi:keyvalue/atomics.cas-error" => crate::sandbox::imports::keyvalue::CasError,
+            "wasi:keyvalue/store.error" => crate::sandbox::stored::StoreError,
+            "wasi:keyvalue/atomics.cas-error" => crate::sandbox::stored::CasError,
         },
     });
 }
@@ -61,7 +61,7 @@ pub(super) mod keyvalue_draft {
         imports: { default: async | trappable },
         with: { "wasi:keyvalue/store.bucket": crate::capability::Bucket },
         trappable_error_type: {
-            "wasi:keyvalue/store.error" => crate::sandbox::imports::keyvalue::StoreError,
+            "wasi:keyvalue/store.error" => crate::sandbox::stored::StoreError,
         },
     });
 }

@@ -1,104 +1,24 @@
-//! A compiled component: which plugs it is, what it imports, and what it lacks to run here; and why bytes are none.
+//! A compiled component: which plugs it is, what it imports, and what it lacks to run here.
 //!
-//! How bytes are compiled is for `compiler/`.
+//! How bytes are compiled is for `compiler/`; why some are no component, for `component_error.rs`.
 
-use std::fmt;
 use std::sync::{Arc, Weak};
-use std::time::Duration;
 
-use sha2::{Digest as _, Sha256};
 use wasmtime::component::types::ComponentItem;
-use wasmtime::component::{Component as WasmComponent, InstancePre};
+use wasmtime::component::{Component as WasmComponent, InstancePre, Linker};
 use wasmtime_wasi_http::p2::bindings::ProxyIndices;
 
+use super::artifact::Digest;
 use super::bindings::{handler, request_filter, response_filter};
-use super::engine::Sandbox;
+use super::component_error::ComponentError;
 use super::fit;
 use super::footprint::Footprint;
 use super::imports::{self, Need};
 use super::intake;
+use super::interface::Interface;
 use super::state::CallState;
-use crate::capability::Grants;
+use crate::capability::{Grant, Grants};
 use crate::observe::{FEW, Plug, few};
-
-/// The name of an artifact: the SHA-256 of its bytes.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct Digest([u8; 32]);
-
-impl Digest {
-    /// The digest of these bytes.
-    pub fn of(bytes: &[u8]) -> Self {
-        Self(Sha256::digest(bytes).into())
-    }
-}
-
-impl From<[u8; 32]> for Digest {
-    fn from(sum: [u8; 32]) -> Self {
-        Self(sum)
-    }
-}
-
-/// Its digits alone.
-impl fmt::LowerHex for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-    }
-}
-
-impl fmt::Display for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "sha256:{self:x}")
-    }
-}
-
-impl fmt::Debug for Digest {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(self, f)
-    }
-}
-
-/// An interface that a component may export to be of use here. A patch release of the same minor version is
-/// the same interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Interface {
-    /// `jackfield:plugin/handler`: buffered messages.
-    Handler,
-    /// `wasi:http/incoming-handler` 0.2: streamed ones.
-    IncomingHandler,
-    /// `jackfield:plugin/request-filter`.
-    RequestFilter,
-    /// `jackfield:plugin/response-filter`.
-    ResponseFilter,
-}
-
-impl Interface {
-    /// Every interface there is. Of two that make the same plug the first is used.
-    pub const ALL: [Self; 4] =
-        [Self::Handler, Self::IncomingHandler, Self::RequestFilter, Self::ResponseFilter];
-
-    /// Its full name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Handler => "jackfield:plugin/handler@0.1.0",
-            Self::IncomingHandler => "wasi:http/incoming-handler@0.2.0",
-            Self::RequestFilter => "jackfield:plugin/request-filter@0.1.0",
-            Self::ResponseFilter => "jackfield:plugin/response-filter@0.1.0",
-        }
-    }
-
-    /// What a component that exports it can be.
-    pub fn plug(self) -> Plug {
-        match self {
-            Self::Handler | Self::IncomingHandler => Plug::Handler,
-            Self::RequestFilter => Plug::RequestFilter,
-            Self::ResponseFilter => Plug::ResponseFilter,
-        }
-    }
-
-    fn is_exported_by(self, component: &WasmComponent) -> bool {
-        component.get_export_index(None, self.name()).is_some()
-    }
-}
 
 /// One import of a component.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -117,8 +37,8 @@ pub enum ImportRefused {
     NotGranted {
         /// The import's full name.
         import: String,
-        /// The grant's name in the site file.
-        grant: &'static str,
+        /// The grant.
+        grant: Grant,
     },
     /// This host offers no such interface.
     #[error("it imports `{import}`, which this host does not offer")]
@@ -150,185 +70,11 @@ impl ImportRefused {
     }
 
     /// The grant that is missing, if one would do.
-    pub fn grant(&self) -> Option<&'static str> {
+    pub fn grant(&self) -> Option<Grant> {
         match self {
-            Self::NotGranted { grant, .. } => Some(grant),
+            Self::NotGranted { grant, .. } => Some(*grant),
             Self::Unknown { .. } => None,
         }
-    }
-}
-
-/// Why bytes are no component that can be used here. What is of a limit names it as `[host.intake]` does.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum ComponentError {
-    /// Too many bytes.
-    #[error("it is longer than {most}, the most that `artifact` of [host.intake] allows")]
-    TooLarge {
-        /// The limit.
-        most: Size,
-    },
-    /// No bytes.
-    #[error("it is empty: was it built, and copied to its end?")]
-    Empty,
-    /// Not WebAssembly.
-    #[error("it does not begin as WebAssembly does; is it really a component file?")]
-    NotWasm,
-    /// A core module.
-    #[error("it is a core module, not a component: {0}")]
-    CoreModule(CoreModule),
-    /// Intake did not let it through to the compiler.
-    #[error("it is not compiled: {0}")]
-    NotTaken(String),
-    /// It passed intake, and yet the compiler refuses it.
-    #[error("it does not compile: {0}")]
-    Invalid(String),
-    /// Compiling it took too much CPU.
-    #[error(
-        "it takes more than {most:?} of CPU to compile, the most that `compile-time` of [host.intake] allows"
-    )]
-    CompileTime {
-        /// The limit.
-        most: Duration,
-    },
-    /// Compiling it took too long by the clock on the wall.
-    #[error(
-        "it was not compiled after {wall:?}, on a machine too busy to give it the {most:?} of CPU that \
-         `compile-time` of [host.intake] allows: try again when the machine is less busy, or raise it"
-    )]
-    CompileWall {
-        /// The limit.
-        most: Duration,
-        /// How long it was waited for.
-        wall: Duration,
-    },
-    /// Compiling it took too much memory.
-    #[error(
-        "it takes more than {most} of memory to compile, the most that `compile-memory` of \
-         [host.intake] allows"
-    )]
-    CompileMemory {
-        /// The limit.
-        most: Size,
-    },
-    /// The compiler did not survive it.
-    #[error("the compiler failed over it: {0}")]
-    Crashed(String),
-    /// There was no compiler, or it was ended from without.
-    #[error("the compiler's process failed, not over it: {0}")]
-    NoCompiler(String),
-    /// The system refused what an instance of it takes.
-    #[error("no instance of it can be started: {0}")]
-    NoInstance(String),
-    /// The host is stopping.
-    #[error("it was not compiled: the host is stopping")]
-    Stopped,
-    /// An export has the right name and another type.
-    #[error("its export `{interface}` has {has}, and this host wants {wants}")]
-    ExportMismatch {
-        /// The export's name.
-        interface: &'static str,
-        /// Its function, with its type, and what differs.
-        has: String,
-        /// What it is to have.
-        wants: String,
-    },
-    /// An import has the right name and another type.
-    #[error("its import `{import}` has {has}, and {offers}")]
-    ImportMismatch {
-        /// The import's name.
-        import: String,
-        /// The item that differs, with its type.
-        has: String,
-        /// What there is instead.
-        offers: String,
-    },
-}
-
-/// Bytes, as the site file writes them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Size(pub u64);
-
-impl fmt::Display for Size {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let units = [("GiB", 30), ("MiB", 20), ("KiB", 10)];
-        let whole = units.into_iter().find(|(_, bits)| self.0.trailing_zeros() >= *bits && self.0 > 0);
-        match whole {
-            Some((unit, bits)) => write!(f, "{}{unit}", self.0.wrapping_shr(bits)),
-            None => write!(f, "{}B", self.0),
-        }
-    }
-}
-
-impl ComponentError {
-    /// Whether the same bytes would be refused again, at the same cost.
-    pub(super) fn is_final(&self) -> bool {
-        match self {
-            Self::NotTaken(_) | Self::Invalid(_) => true,
-            Self::ExportMismatch { .. } | Self::ImportMismatch { .. } => true,
-            Self::CompileTime { .. } | Self::CompileMemory { .. } | Self::Crashed(_) => true,
-            // Looking at these again costs nothing.
-            Self::TooLarge { .. } | Self::Empty | Self::NotWasm | Self::CoreModule(_) => false,
-            Self::CompileWall { .. } | Self::NoCompiler(_) | Self::NoInstance(_) | Self::Stopped => false,
-        }
-    }
-
-    /// Whether it is the host's fault, or its system's, and not the component's.
-    pub fn is_of_host(&self) -> bool {
-        matches!(self, Self::NoCompiler(_) | Self::NoInstance(_) | Self::Stopped)
-    }
-}
-
-/// What kind of a core module somebody has, and so how it becomes a component.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CoreModule {
-    /// It was built for WASI 0.1 (`wasi_snapshot_preview1`, `wasi_unstable`), and exports a program's `_start`.
-    Command,
-    /// It was built for WASI 0.1, as a library.
-    Reactor,
-    /// It says in a custom section which WIT world it is of.
-    Embedded,
-    /// Neither.
-    Plain,
-}
-
-impl CoreModule {
-    /// By what is written in its bytes; they are not compiled for it.
-    fn of(bytes: &[u8]) -> Self {
-        let says = |word: &[u8]| bytes.windows(word.len()).any(|window| window == word);
-        let is_of_wasi_0_1 = says(b"wasi_snapshot_preview1") || says(b"wasi_unstable");
-        match is_of_wasi_0_1 {
-            _ if says(b"component-type") => Self::Embedded,
-            true if says(b"_start") => Self::Command,
-            true => Self::Reactor,
-            false => Self::Plain,
-        }
-    }
-}
-
-impl fmt::Display for CoreModule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Command => {
-                "a program for WASI 0.1 (preview 1), which reads standard input and answers nothing over HTTP. \
-                 Export a handler instead, and build it for wasm32-wasip2; `jackfield new` writes one to start \
-                 from"
-            }
-            Self::Reactor => {
-                "one for WASI 0.1 (preview 1). Build it for wasm32-wasip2; where a toolchain has only 0.1, wrap \
-                 what it makes: `wasm-tools component embed --world WORLD wit MODULE.wasm -o EMBEDDED.wasm`, \
-                 then `wasm-tools component new EMBEDDED.wasm --adapt wasi_snapshot_preview1.reactor.wasm -o \
-                 COMPONENT.wasm`"
-            }
-            Self::Embedded => {
-                "its interface is written into it, so that one step makes it one: `wasm-tools component new \
-                 MODULE.wasm -o COMPONENT.wasm` (with `--adapt wasi_snapshot_preview1.reactor.wasm` if it was \
-                 built for WASI 0.1)"
-            }
-            Self::Plain => {
-                "build it for wasm32-wasip2, or wrap it: `wasm-tools component embed --world WORLD wit \
-                 MODULE.wasm -o EMBEDDED.wasm`, then `wasm-tools component new EMBEDDED.wasm -o COMPONENT.wasm`"
-            }
-        })
     }
 }
 
@@ -368,83 +114,38 @@ pub(super) struct Ready {
     pub(super) response_filter: Option<response_filter::PlugIndices>,
 }
 
-impl Sandbox {
-    /// Compiles `bytes` in this process, whatever time and memory that takes: for bytes of one's own, and for tests.
-    /// Those of strangers go through a [`Compiler`](super::Compiler).
-    pub fn compile_here(&self, bytes: &[u8]) -> Result<Component, ComponentError> {
-        check_preamble(bytes)?;
-        intake::check(bytes).map_err(|error| ComponentError::NotTaken(error.to_string()))?;
-        let compiled = WasmComponent::new(&self.engine, bytes);
-        let compiled = compiled.map_err(|error| ComponentError::Invalid(format!("{error:#}")))?;
-        self.component(&compiled, bytes, Digest::of(bytes))
-    }
-
-    /// What compiled code is, and the artifact that it was compiled from.
-    pub(super) fn component(
-        &self,
+impl Component {
+    /// The component that compiled code is, linked, and the artifact that it was compiled from.
+    pub(super) fn link(
+        linker: &Linker<CallState>,
         compiled: &WasmComponent,
         artifact: &[u8],
         digest: Digest,
-    ) -> Result<Component, ComponentError> {
+    ) -> Result<Self, ComponentError> {
         let footprint =
             Footprint::of(artifact).map_err(|error| ComponentError::Invalid(error.to_string()))?;
-        let kind = compiled.component_type();
+        let (kind, engine) = (compiled.component_type(), compiled.engine());
         let mut imports: Vec<Import> = Vec::new();
-        for (name, import) in kind.imports(&self.engine) {
+        for (name, import) in kind.imports(engine) {
             imports.push(Import {
                 name: name.to_owned(),
-                need: imports::need(name, is_types_only(&import.ty, &self.engine)),
+                need: imports::need(name, is_types_only(&import.ty, engine)),
             });
         }
-        let is_of_use = |item: &ComponentItem| !is_types_only(item, &self.engine);
-        let exports = kind.exports(&self.engine).filter(|(_, export)| is_of_use(&export.ty));
+        let is_of_use = |item: &ComponentItem| !is_types_only(item, engine);
+        let exports = kind.exports(engine).filter(|(_, export)| is_of_use(&export.ty));
         let exports = exports.map(|(name, _)| name.to_owned()).collect();
-        let interfaces: Vec<_> =
-            Interface::ALL.into_iter().filter(|interface| interface.is_exported_by(compiled)).collect();
+        let is_exported = |interface: &Interface| compiled.get_export_index(None, interface.name()).is_some();
+        let interfaces: Vec<_> = Interface::ALL.into_iter().filter(is_exported).collect();
         let ready = if imports.iter().any(|import| import.need == Need::Unknown) {
             None
         } else {
-            Some(self.prepare(compiled, &interfaces)?)
+            Some(Ready::new(linker, compiled, &interfaces)?)
         };
         let bytes = artifact.len();
-        Ok(Component(Arc::new(Inner { digest, bytes, footprint, imports, exports, interfaces, ready })))
+        Ok(Self(Arc::new(Inner { digest, bytes, footprint, imports, exports, interfaces, ready })))
     }
 
-    fn prepare(&self, compiled: &WasmComponent, interfaces: &[Interface]) -> Result<Ready, ComponentError> {
-        let invalid = |error: wasmtime::Error| ComponentError::Invalid(format!("{error:#}"));
-        let instance = self.linker.instantiate_pre(compiled);
-        let instance = instance.map_err(|error| fit::explain_imports(compiled, &error))?;
-        let mut ready = Ready {
-            instance,
-            handler: None,
-            incoming_handler: None,
-            request_filter: None,
-            response_filter: None,
-        };
-        let instance = &ready.instance;
-        for interface in interfaces {
-            fit::check_export(instance, *interface)?;
-            match interface {
-                Interface::Handler => {
-                    ready.handler = Some(handler::PlugIndices::new(instance).map_err(invalid)?);
-                }
-                Interface::IncomingHandler => {
-                    ready.incoming_handler = Some(ProxyIndices::new(instance).map_err(invalid)?);
-                }
-                Interface::RequestFilter => {
-                    ready.request_filter = Some(request_filter::PlugIndices::new(instance).map_err(invalid)?);
-                }
-                Interface::ResponseFilter => {
-                    ready.response_filter =
-                        Some(response_filter::PlugIndices::new(instance).map_err(invalid)?);
-                }
-            }
-        }
-        Ok(ready)
-    }
-}
-
-impl Component {
     /// The artifact's name.
     pub fn digest(&self) -> Digest {
         self.0.digest
@@ -500,7 +201,7 @@ impl Component {
     pub fn refused_imports(&self, grants: Grants) -> Vec<ImportRefused> {
         let refused = |import: &Import| match import.need {
             Need::Nothing => None,
-            Need::Grant(grant) if imports::is_granted(grants, grant) => None,
+            Need::Grant(grant) if imports::is_opened(grants, grant) => None,
             Need::Grant(grant) => Some(ImportRefused::NotGranted { import: import.name.clone(), grant }),
             Need::Unknown => Some(ImportRefused::Unknown { import: import.name.clone() }),
         };
@@ -522,6 +223,45 @@ impl Component {
     }
 }
 
+impl Ready {
+    fn new(
+        linker: &Linker<CallState>,
+        compiled: &WasmComponent,
+        interfaces: &[Interface],
+    ) -> Result<Self, ComponentError> {
+        let invalid = |error: wasmtime::Error| ComponentError::Invalid(format!("{error:#}"));
+        let instance = linker.instantiate_pre(compiled);
+        let instance = instance.map_err(|error| fit::explain_imports(compiled, &error))?;
+        let mut ready = Self {
+            instance,
+            handler: None,
+            incoming_handler: None,
+            request_filter: None,
+            response_filter: None,
+        };
+        let instance = &ready.instance;
+        for interface in interfaces {
+            fit::check_export(instance, *interface)?;
+            match interface {
+                Interface::Handler => {
+                    ready.handler = Some(handler::PlugIndices::new(instance).map_err(invalid)?);
+                }
+                Interface::IncomingHandler => {
+                    ready.incoming_handler = Some(ProxyIndices::new(instance).map_err(invalid)?);
+                }
+                Interface::RequestFilter => {
+                    ready.request_filter = Some(request_filter::PlugIndices::new(instance).map_err(invalid)?);
+                }
+                Interface::ResponseFilter => {
+                    ready.response_filter =
+                        Some(response_filter::PlugIndices::new(instance).map_err(invalid)?);
+                }
+            }
+        }
+        Ok(ready)
+    }
+}
+
 /// Whether an import is an instance that holds types alone, which no linker need provide.
 fn is_types_only(item: &ComponentItem, engine: &wasmtime::Engine) -> bool {
     match item {
@@ -530,45 +270,5 @@ fn is_types_only(item: &ComponentItem, engine: &wasmtime::Engine) -> bool {
         }
         ComponentItem::Type(_) => true,
         _ => false,
-    }
-}
-
-/// Tells the usual mix-ups apart before the compiler says something obscure about them.
-pub(super) fn check_preamble(bytes: &[u8]) -> Result<(), ComponentError> {
-    match bytes {
-        [] => Err(ComponentError::Empty),
-        [0, b'a', b's', b'm', 1, 0, 0, 0, ..] => Err(ComponentError::CoreModule(CoreModule::of(bytes))),
-        [0, b'a', b's', b'm', ..] => Ok(()),
-        _ => Err(ComponentError::NotWasm),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_core_module_is_told_how_it_becomes_a_component() {
-        let module = |text: &str| check_preamble(&wat(text)).unwrap_err().to_string();
-        for (text, word) in [
-            (
-                r#"(module (import "wasi_snapshot_preview1" "x" (func)) (func (export "_start")))"#,
-                "a program",
-            ),
-            (r#"(module (import "wasi_snapshot_preview1" "x" (func)))"#, "component embed"),
-            (r#"(module (import "wasi_unstable" "x" (func)))"#, "preview 1"),
-            (r#"(module (@custom "component-type:a" "x"))"#, "one step"),
-            ("(module)", "build it for wasm32-wasip2, or wrap it"),
-        ] {
-            let message = module(text);
-            assert!(message.contains("core module") && message.contains(word), "{text}: {message}");
-        }
-    }
-
-    fn wat(text: &str) -> Vec<u8> {
-        // The few modules here, as the text format's tools would write them.
-        let mut bytes = b"\0asm\x01\0\0\0".to_vec();
-        bytes.extend_from_slice(text.as_bytes());
-        bytes
     }
 }

@@ -9,8 +9,9 @@ use wasmtime::component::{Component as WasmComponent, InstancePre, Resource};
 use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 
 use super::bindings::message::{HeaderChange, Request, RequestHead, Response, ResponseHead, Verdict};
-use super::component::{ComponentError, Interface};
+use super::component_error::ComponentError;
 use super::intake::{self, is_wasi_0_3};
+use super::interface::Interface;
 use super::state::CallState;
 use super::wit::{self, NamedResource};
 

@@ -8,14 +8,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::time::Instant;
-use wasmtime::Store;
 use wasmtime::component::Instance as Started;
+use wasmtime::{Engine, Store};
 use wasmtime_wasi_http::p2::bindings::Proxy;
 
 use super::bindings::{handler, request_filter, response_filter};
-use super::call::{Call, Stop};
+use super::call::Call;
+use super::call_error::Stop;
 use super::component::{Component, Ready};
-use super::engine::Sandbox;
 use super::idle::{Idle, Ticket};
 use super::state::{CallState, PerCall};
 use crate::observe::{Held, LetGo, Plug, PluginMetrics};
@@ -35,15 +35,15 @@ pub struct Reuse {
 pub struct Instances(Arc<Shelf>);
 
 impl Instances {
-    /// None yet. Without `reuse` each serves one call.
-    pub fn new(
-        sandbox: &Sandbox,
+    pub(super) fn new(
+        engine: &Engine,
+        idle: Arc<Idle<Shelf>>,
         component: Component,
         reuse: Option<Reuse>,
         metrics: Arc<PluginMetrics>,
     ) -> Self {
         let stock = Mutex::new(Stock { is_closed: false, waiting: Vec::new() });
-        Self(Arc::new(Shelf { component, reuse, metrics, idle: sandbox.idle.clone(), stock }))
+        Self(Arc::new(Shelf { engine: engine.clone(), component, reuse, metrics, idle, stock }))
     }
 
     /// What they are instances of.
@@ -65,6 +65,7 @@ impl Drop for Instances {
 
 /// Where a plugin's instances wait. The calls that run hold it too, so as to bring theirs back.
 pub(super) struct Shelf {
+    engine: Engine,
     component: Component,
     reuse: Option<Reuse>,
     metrics: Arc<PluginMetrics>,
@@ -96,7 +97,7 @@ struct Live {
     first_bytes: u64,
 }
 
-/// What it was called as so far.
+/// The exports that were looked up on this instance.
 #[derive(Default)]
 struct Plugs {
     handler: Option<handler::Plug>,
@@ -111,10 +112,10 @@ pub(super) struct Instance {
     live: Live,
 }
 
-impl Sandbox {
+impl Instances {
     /// The instance for a call: the one that waits for the shortest time, or another.
-    pub(super) fn instance(&self, instances: &Instances, call: Call) -> Instance {
-        let shelf = instances.0.clone();
+    pub(super) fn for_call(&self, call: Call) -> Instance {
+        let shelf = self.0.clone();
         let limits = call.limits;
         let call = PerCall::new(call);
         let live = match shelf.take() {
@@ -126,7 +127,7 @@ impl Sandbox {
             None => {
                 shelf.metrics.instance_started();
                 Live {
-                    store: self.store(call, &limits),
+                    store: CallState::store(&shelf.engine, call, &limits),
                     started: None,
                     plugs: Plugs::default(),
                     born: Instant::now(),
@@ -140,11 +141,13 @@ impl Sandbox {
         instance.live.store.set_epoch_deadline(1);
         instance
     }
+}
 
+impl Idle<Shelf> {
     /// Lets instances go that nobody called for as long as they may wait. Does not end.
-    pub async fn tend(&self) {
+    pub(super) async fn tend(&self) {
         loop {
-            let leaving = self.idle.overdue().await;
+            let leaving = self.overdue().await;
             for (shelf, ticket) in &leaving.who {
                 shelf.let_go(*ticket, LetGo::TimeOver);
             }

@@ -5,84 +5,98 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `engine.rs` | the wasmtime engine, the linker |
-//! | `ticker.rs` | the epoch's ticks, and their rest while no guest runs |
-//! | `pool.rs` | how many slots the pool has, and how large: pure arithmetic |
-//! | `space.rs` | how much address space there is for it |
-//! | `process_limits.rs` | the limits that the system has for this process |
+//! | `artifact.rs`, `interface.rs` | an artifact's name and size; the interfaces by which a component is a plug |
+//! | `process_limits.rs`, `refusal.rs` | the limits that the system has for this process; what it refused, told from what a guest did wrong |
+//! | `space.rs`, `pool.rs` | how much address space there is; how many slots the pool has, and how large: pure arithmetic |
 //! | `intake.rs` | what may be compiled at all: proposals, and bounds on what a component is made of |
-//! | `compiler/` | bytes → a [`Component`], in a child process with limits, or from the cache |
 //! | `bulk/` | a component whose bulk memory instructions do no more than a piece each |
-//! | `component.rs` | what a [`Component`] is: its plugs, its imports, what it lacks |
-//! | `fit.rs`, `wit.rs` | whether its exports and imports have this host's types, and how types are written |
+//! | `configuration.rs` | wasmtime's configuration |
+//! | `limits.rs`, `memory.rs`, `meter.rs` | the limits of a call: what it may use up, its memories and tables, its CPU |
+//! | `call.rs`, `call_error.rs` | the data of one call; the ways in which it ends without an answer |
+//! | `output.rs`, `http.rs`, `wasi.rs`, `stored.rs` | what stands behind the imports: lines, requests to other servers, the WASI context, stored values |
+//! | `state.rs` | the data of an instance's `Store` |
+//! | `imports/` | thin bindings from WIT to the capability room, each over a view that borrows what it needs |
+//! | `linker.rs` | every import, and what of a store's data it borrows |
+//! | `fit.rs`, `wit.rs` | whether exports and imports have this host's types, and how types are written |
+//! | `component.rs`, `component_error.rs`, `footprint.rs` | a compiled [`Component`]; why some bytes are none; what its instances begin with |
+//! | `instances.rs`, `idle.rs` | the instances of one plugin of one revision: made for a call, kept for the next, let go |
+//! | `ticker.rs`, `compute/` | the epoch's ticks, and their rest while no guest runs; threads for guests that compute on |
+//! | `engine.rs` | the [`Sandbox`]: engine, linker, threads |
+//! | `compiler/` | bytes → a [`Component`], in a child process with limits, or from the cache |
 //! | `trial.rs` | a first instance of a component, before anybody calls it |
-//! | `refusal.rs` | what the system refused, told from what a guest did wrong |
-//! | `footprint.rs` | what an instance of a component begins with |
-//! | `compute/` | threads for guests that compute on, which the kernel keeps behind all others |
-//! | `instances.rs` | the instances of one plugin of one revision: made for a call, kept for the next, let go |
-//! | `idle.rs` | the book of those that wait, over the whole host |
-//! | `call.rs` | one call: its instance, its limits, its end |
-//! | `stream.rs` | a call whose message bodies are streams: until its answer's head, and what it does after it |
-//! | `meter.rs` | CPU time of a call, by the thread's clock |
-//! | `output.rs` | what a call prints and logs, under one budget |
-//! | `totals.rs` | what one call may use up: header bytes, random bytes, table elements |
-//! | `state.rs` | what one instance may touch, and what of it is its call's: memory account, context, capabilities |
-//! | `imports/` | thin bindings from WIT to the capability room |
+//! | `run.rs`, `streaming.rs` | calls whose messages are whole, and calls whose bodies are streams |
+//!
+//! A file imports only from those that stand above it in this table.
 
+mod artifact;
 mod bindings;
 mod bulk;
 mod call;
+mod call_error;
 mod compiler;
 mod component;
+mod component_error;
 mod compute;
+mod configuration;
 mod engine;
 mod fit;
 mod footprint;
+mod http;
 mod idle;
 mod imports;
 mod instances;
 pub mod intake;
+mod interface;
+mod limits;
+mod linker;
+mod memory;
 mod meter;
 mod output;
 mod pool;
 mod process_limits;
 mod refusal;
+mod run;
 mod space;
 mod state;
-mod stream;
+mod stored;
+mod streaming;
 mod ticker;
-mod totals;
 mod trial;
+mod wasi;
 mod wit;
 
+pub use artifact::{Digest, Size};
 pub use bindings::message;
-pub use call::{Call, CallError, Called, Limits};
+pub use call::{Abilities, Call, Context};
+pub use call_error::{CallError, Called};
 pub use compiler::{
     CacheError, Compiler, CompilerProgram, CompilerSettings, IntakeLimits, Provenance, Task,
     compile_standard_input,
 };
-pub use component::{Component, ComponentError, CoreModule, Digest, Import, ImportRefused, Interface, Size};
+pub use component::{Component, Import, ImportRefused};
+pub use component_error::{ComponentError, CoreModule};
 pub use compute::{Compute, Habit, Run, stay_ordinary};
-pub use engine::{CodeSettings, Sandbox, SandboxError};
+pub use configuration::{CodeSettings, SandboxError};
+pub use engine::Sandbox;
 pub use footprint::Footprint;
 pub use imports::{Need, has_no_body};
 pub use instances::{Instances, Reuse};
+pub use interface::Interface;
+pub use limits::{CallLimit, CallLimits};
 pub use meter::Meter;
 pub use pool::{PoolError, PoolSettings};
 pub use process_limits::{DESCRIPTORS, PROCESSES, ProcessLimits};
 pub use space::AddressSpace;
-pub use state::{Abilities, Context};
-pub use stream::{Answer, BodyFault, GuestBody, Rest, Streamed};
-pub use totals::CallLimit;
+pub use streaming::{Answer, BodyFault, GuestBody, Rest, Streamed};
 
 /// What is the same for every component and every call.
 pub mod bounds {
-    pub use super::call::MESSAGE_BYTES;
-    pub use super::engine::WASM_STACK_BYTES;
-    pub use super::imports::{
-        CALLS_AT_EASE, FIELD_BYTES, PIECE_BYTES, PIECE_BYTES_LATER, RANDOM_BYTES_AT_ONCE,
-    };
+    pub use super::configuration::WASM_STACK_BYTES;
+    pub use super::http::{CALLS_AT_EASE, PIECE_BYTES, PIECE_BYTES_LATER};
+    pub use super::imports::FIELD_BYTES;
     pub use super::pool::{
         CORE_INSTANCES_PER_COMPONENT, MEMORIES_PER_COMPONENT, TABLE_ELEMENTS, TABLES_PER_COMPONENT,
     };
+    pub use super::state::MESSAGE_BYTES;
+    pub use super::wasi::RANDOM_BYTES_AT_ONCE;
 }

@@ -4,8 +4,14 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
+
 use crate::capability::{LineBuffer, LogBudget};
 use crate::observe::{Level, PluginLog};
+
+/// Handles of standard streams, and of pollables of these, that an instance may keep from call to call.
+/// Toolchains keep one of each.
+pub(super) const MAX_STANDARD_STREAMS: usize = 16;
 
 /// Which of a guest's two output streams.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -130,6 +136,59 @@ impl Outlet {
 
     fn output(&self) -> MutexGuard<'_, Arc<Output>> {
         self.0.output.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The standard streams that an instance has been given.
+#[derive(Default)]
+pub(super) struct StandardStreams {
+    outlet: Option<Outlet>,
+    given: usize,
+    /// The first of their handles, as the table knows them.
+    handles: Vec<u32>,
+}
+
+impl StandardStreams {
+    /// Gives the guest one more handle of a standard stream, as `make` has it.
+    pub(super) fn give<S>(
+        &mut self,
+        output: &Arc<Output>,
+        table: &mut ResourceTable,
+        make: impl FnOnce(OpenStream) -> S,
+    ) -> Result<Resource<S>, ResourceTableError>
+    where
+        S: Send + 'static,
+    {
+        let Self { outlet, given, handles } = self;
+        let outlet = outlet.get_or_insert_with(|| Outlet::new(output.clone()));
+        let handle = table.push(make(outlet.open()))?;
+        *given = given.saturating_add(1);
+        if handles.len() < MAX_STANDARD_STREAMS {
+            handles.push(handle.rep());
+        }
+        Ok(handle)
+    }
+
+    /// Another call begins: what is printed from now on is of that one.
+    pub(super) fn turn_to(&self, output: &Arc<Output>) {
+        if let Some(outlet) = &self.outlet {
+            outlet.turn_to(output.clone());
+        }
+    }
+
+    /// The number of handles in the table that are open standard streams or, as far as these can be told, pollables of
+    /// such.
+    pub(super) fn handles_in(&self, table: &ResourceTable) -> usize {
+        let Self { outlet, given, handles } = self;
+        let open = outlet.as_ref().map_or(0, Outlet::open_streams);
+        // None of them was dropped yet, so that none of their names in the table is another's by now.
+        if open != *given || open != handles.len() {
+            return open;
+        }
+        let children = handles
+            .iter()
+            .filter_map(|handle| table.iter_children(&Resource::<()>::new_borrow(*handle)).ok());
+        open.saturating_add(children.map(Iterator::count).sum())
     }
 }
 

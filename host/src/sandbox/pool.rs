@@ -4,7 +4,7 @@
 //! fit the machine is refused with figures instead of failing inside an `mmap`. How much space there is, is for
 //! `space.rs`.
 
-use super::component::Size;
+use super::artifact::Size;
 use super::space::AddressSpace;
 
 /// What wasmtime reserves for a 32-bit memory when it can, so that bounds checks need no instruction.

@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::component::Size;
+use super::artifact::Size;
 use super::process_limits::{ADDRESS_SPACE, ProcessLimits};
 
 /// Where a process of Linux reads how many pages it has mapped.

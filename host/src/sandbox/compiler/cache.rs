@@ -14,8 +14,8 @@ use std::time::{Duration, SystemTime};
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, Stat, fstat, openat, renameat, statat, unlinkat};
 
-use super::MAX_CODE_BYTES;
-use crate::sandbox::component::Digest;
+use super::code::MAX_CODE_BYTES;
+use crate::sandbox::artifact::Digest;
 
 /// The most that all files have together, in bytes. One more, and those that were used longest ago go.
 const MOST_BYTES: u64 = 2 << 30;

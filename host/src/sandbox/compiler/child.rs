@@ -8,10 +8,11 @@ use std::io::{self, Read, Write};
 
 use rustix::process::{Pid, Resource, Rlimit, getppid, nice, setrlimit};
 
+use super::Task;
 use super::answer::Answer;
+use super::code::MAX_CODE_BYTES;
 use super::descriptors::close_inherited;
-use super::{MAX_CODE_BYTES, Task};
-use crate::sandbox::engine::compiling_engine;
+use crate::sandbox::configuration::compiling_engine;
 use crate::sandbox::process_limits::{self as limits, LimitName, ProcessLimits};
 use crate::sandbox::refusal::is_of_memory;
 use crate::sandbox::{bulk, intake};

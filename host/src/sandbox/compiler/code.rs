@@ -4,6 +4,9 @@
 use wasmtime::Engine;
 use wasmtime::component::Component;
 
+/// The longest compiled code. CPython's 19 MB component becomes 62 MB.
+pub(super) const MAX_CODE_BYTES: usize = 512 << 20;
+
 /// Compiled code that a compiler of this very program made for this very engine: its child process, or an earlier one
 /// by way of the cache, which vouches for it by owner, mode and checksum.
 pub(super) struct Code<'a>(pub(super) &'a [u8]);

@@ -29,17 +29,17 @@ use sha2::{Digest as _, Sha256};
 
 use self::answer::Answer;
 use self::cache::{Cache, Found, Key};
-use self::code::Code;
+use self::code::{Code, MAX_CODE_BYTES};
 use self::process::{Bounds, Ended, How, Stop};
+use super::artifact::{Digest, Size};
 use super::bulk;
-use super::component::{Component, ComponentError, Digest, Size, WeakComponent, check_preamble};
-use super::engine::{CodeSettings, Sandbox};
+use super::component::{Component, WeakComponent};
+use super::component_error::{ComponentError, check_preamble};
+use super::configuration::CodeSettings;
+use super::engine::Sandbox;
 use super::intake::Rule;
 use super::refusal::{advice, of_system};
 use crate::observe::Log;
-
-/// The longest compiled code. CPython's 19 MB component becomes 62 MB.
-const MAX_CODE_BYTES: usize = 512 << 20;
 
 /// A busy machine gives the child less than a core: so much longer may it take by the clock on the wall.
 const WALL_FOR_CPU: u32 = 4;
@@ -298,7 +298,7 @@ impl Compiler {
             None if error.is::<wasmtime::OutOfMemory>() => ComponentError::NoInstance(format!("{error:#}")),
             None => ComponentError::Invalid(format!("{error:#}")),
         })?;
-        let component = self.sandbox.component(&compiled, artifact, digest)?;
+        let component = Component::link(&self.sandbox.linker, &compiled, artifact, digest)?;
         if component.ready().is_some() {
             self.sandbox.try_out(&compiled).map_err(ComponentError::NoInstance)?;
         }

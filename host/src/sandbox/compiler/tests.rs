@@ -1,6 +1,6 @@
 use super::*;
 use crate::sandbox::PoolSettings;
-use crate::sandbox::engine::compiling_engine;
+use crate::sandbox::configuration::compiling_engine;
 
 #[test]
 fn the_child_makes_code_for_the_very_engine_that_runs_it() {

@@ -1,20 +1,15 @@
 //! Heads of messages in `wasi:http/types`: whatever has the host build a part of one, header fields above all, is paid
 //! for out of the call's limit `fields`; what it does is wasmtime's crate's.
 
-use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
+use wasmtime_wasi_http::FieldMap;
 use wasmtime_wasi_http::p2::HeaderResult;
 use wasmtime_wasi_http::p2::bindings::http::types::{
     HeaderError, HostFields, HostOutgoingRequest as _, Method,
 };
 use wasmtime_wasi_http::p2::types::HostOutgoingRequest;
-use wasmtime_wasi_http::{FieldMap, WasiHttpView};
 
-use crate::sandbox::state::CallState;
-
-/// The interface by the name that wasmtime's crate gives it. Were it another, these functions would be beside those
-/// that guests call: the suite notices.
-pub(super) const TYPES: &str = "wasi:http/types@0.2.12";
+use super::messages::{Messages, TYPES, View, replace};
 
 /// What one field costs beside its name and value: the two entries of a map that it takes at most.
 pub const FIELD_BYTES: u64 = 72;
@@ -24,71 +19,75 @@ type Refused<T> = wasmtime::Result<(Result<T, HeaderError>,)>;
 type Answered = wasmtime::Result<(Result<(), ()>,)>;
 
 /// Takes the place of those functions of the interface that build something. Shadowing must be allowed.
-pub(super) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+pub(in crate::sandbox) fn add_to_linker<T: 'static>(
+    linker: &mut Linker<T>,
+    view: View<T>,
+) -> wasmtime::Result<()> {
     let mut types = linker.instance(TYPES)?;
-    types.func_wrap("[static]fields.from-list", from_list)?;
-    types.func_wrap("[method]fields.set", set)?;
-    types.func_wrap("[method]fields.append", append)?;
-    types.func_wrap("[method]fields.clone", copy)?;
+    let types = &mut types;
+    replace(types, view, "[static]fields.from-list", from_list)?;
+    replace(types, view, "[method]fields.set", set)?;
+    replace(types, view, "[method]fields.append", append)?;
+    replace(types, view, "[method]fields.clone", copy)?;
     // Of any length in wasmtime-wasi-http 50, and kept as long as the request is.
-    types.func_wrap("[method]outgoing-request.set-method", set_method)?;
-    types.func_wrap("[method]outgoing-request.set-path-with-query", set_path_with_query)?;
-    types.func_wrap("[method]outgoing-request.set-authority", set_authority)?;
+    replace(types, view, "[method]outgoing-request.set-method", set_method)?;
+    replace(types, view, "[method]outgoing-request.set-path-with-query", set_path_with_query)?;
+    replace(types, view, "[method]outgoing-request.set-authority", set_authority)?;
     Ok(())
 }
 
-type Store<'a> = StoreContextMut<'a, CallState>;
-
-fn from_list(mut store: Store<'_>, (entries,): (Vec<(String, Vec<u8>)>,)) -> Refused<Resource<FieldMap>> {
-    let state = store.data_mut();
-    state.call.totals.build_fields(sum(entries.iter().map(|(name, value)| cost(name.len(), value.len()))))?;
-    told(state.http().from_list(entries))
+fn from_list(
+    mut messages: Messages<'_>,
+    (entries,): (Vec<(String, Vec<u8>)>,),
+) -> Refused<Resource<FieldMap>> {
+    messages.totals.build_fields(sum(entries.iter().map(|(name, value)| cost(name.len(), value.len()))))?;
+    told(messages.http().from_list(entries))
 }
 
 fn set(
-    mut store: Store<'_>,
+    mut messages: Messages<'_>,
     (fields, name, values): (Resource<FieldMap>, String, Vec<Vec<u8>>),
 ) -> Refused<()> {
-    let state = store.data_mut();
-    state.call.totals.build_fields(sum(values.iter().map(|value| cost(name.len(), value.len()))))?;
-    told(state.http().set(fields, name, values))
+    messages.totals.build_fields(sum(values.iter().map(|value| cost(name.len(), value.len()))))?;
+    told(messages.http().set(fields, name, values))
 }
 
-fn append(mut store: Store<'_>, (fields, name, value): (Resource<FieldMap>, String, Vec<u8>)) -> Refused<()> {
-    let state = store.data_mut();
-    state.call.totals.build_fields(cost(name.len(), value.len()))?;
-    told(state.http().append(fields, name, value))
+fn append(
+    mut messages: Messages<'_>,
+    (fields, name, value): (Resource<FieldMap>, String, Vec<u8>),
+) -> Refused<()> {
+    messages.totals.build_fields(cost(name.len(), value.len()))?;
+    told(messages.http().append(fields, name, value))
 }
 
 /// A copy shares its original's memory until one of them changes; it is paid for at once, for then it does not.
-fn copy(mut store: Store<'_>, (fields,): (Resource<FieldMap>,)) -> wasmtime::Result<(Resource<FieldMap>,)> {
-    let state = store.data_mut();
-    let original = state.table.get(&fields)?;
+fn copy(
+    mut messages: Messages<'_>,
+    (fields,): (Resource<FieldMap>,),
+) -> wasmtime::Result<(Resource<FieldMap>,)> {
+    let original = messages.table.get(&fields)?;
     let bytes = sum(original.iter().map(|(name, value)| cost(name.as_str().len(), value.len())));
-    state.call.totals.build_fields(bytes)?;
-    Ok((HostFields::clone(&mut state.http(), fields)?,))
+    messages.totals.build_fields(bytes)?;
+    Ok((HostFields::clone(&mut messages.http(), fields)?,))
 }
 
 type Request = Resource<HostOutgoingRequest>;
 
-fn set_method(mut store: Store<'_>, (request, method): (Request, Method)) -> Answered {
-    let state = store.data_mut();
+fn set_method(mut messages: Messages<'_>, (request, method): (Request, Method)) -> Answered {
     if let Method::Other(name) = &method {
-        state.call.totals.build_fields(length(name.len()))?;
+        messages.totals.build_fields(length(name.len()))?;
     }
-    Ok((state.http().set_method(request, method)?,))
+    Ok((messages.http().set_method(request, method)?,))
 }
 
-fn set_path_with_query(mut store: Store<'_>, (request, path): (Request, Option<String>)) -> Answered {
-    let state = store.data_mut();
-    state.call.totals.build_fields(length(path.as_ref().map_or(0, String::len)))?;
-    Ok((state.http().set_path_with_query(request, path)?,))
+fn set_path_with_query(mut messages: Messages<'_>, (request, path): (Request, Option<String>)) -> Answered {
+    messages.totals.build_fields(length(path.as_ref().map_or(0, String::len)))?;
+    Ok((messages.http().set_path_with_query(request, path)?,))
 }
 
-fn set_authority(mut store: Store<'_>, (request, authority): (Request, Option<String>)) -> Answered {
-    let state = store.data_mut();
-    state.call.totals.build_fields(length(authority.as_ref().map_or(0, String::len)))?;
-    Ok((state.http().set_authority(request, authority)?,))
+fn set_authority(mut messages: Messages<'_>, (request, authority): (Request, Option<String>)) -> Answered {
+    messages.totals.build_fields(length(authority.as_ref().map_or(0, String::len)))?;
+    Ok((messages.http().set_authority(request, authority)?,))
 }
 
 fn cost(name_bytes: usize, value_bytes: usize) -> u64 {

@@ -1,58 +1,42 @@
 //! `wasi:keyvalue` in both drafts over [`crate::capability::KeyValue`].
 
-use wasmtime::component::{Resource, ResourceTableError};
+use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
-use crate::capability::{Bucket, EntryError, KeyValueError, MAX_BATCH_BYTES, Swap};
+use crate::capability::{Bucket, EntryError, Grant, KeyValue, KeyValueError, MAX_BATCH_BYTES, Swap};
 use crate::sandbox::bindings::{keyvalue_draft, keyvalue_draft2};
-use crate::sandbox::state::CallState;
+use crate::sandbox::output::Output;
+use crate::sandbox::stored::{Cas, CasError, StoreError};
 
 /// Keys in one page of a listing: the capability's own page.
 type Keys = Vec<String>;
 
-/// A value as read at one instant, and where.
-#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
-pub struct Cas {
-    bucket: Bucket,
-    key: String,
-    read: Option<Vec<u8>>,
+/// The stores that the plugin may open, and the account of what its handles keep.
+pub(in crate::sandbox) struct Stores<'a> {
+    pub(in crate::sandbox) keyvalue: Option<&'a KeyValue>,
+    pub(in crate::sandbox) output: &'a Output,
+    /// Bytes of stored values that the guest's handles keep.
+    pub(in crate::sandbox) held_bytes: &'a mut usize,
+    pub(in crate::sandbox) table: &'a mut ResourceTable,
 }
 
-impl Cas {
-    fn bytes(&self) -> usize {
-        self.read.as_ref().map_or(0, Vec::len).saturating_add(self.key.len())
-    }
+/// The key by which bindings find the view.
+struct Borrowed;
+
+impl HasData for Borrowed {
+    type Data<'a> = Stores<'a>;
 }
 
-/// A failure on its way to the guest, or a handle that is none and traps.
-#[expect(unreachable_pub, reason = "the generated bindings make a public alias of it")]
-pub enum StoreError {
-    Refused(KeyValueError),
-    Handle(ResourceTableError),
+pub(in crate::sandbox) fn add_to_linker<T: Send + 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> Stores<'_>,
+) -> wasmtime::Result<()> {
+    keyvalue_draft2::Imports::add_to_linker::<_, Borrowed>(linker, view)?;
+    keyvalue_draft::Imports::add_to_linker::<_, Borrowed>(linker, view)
 }
 
-/// The same for a swap, which may also be too late.
-#[expect(unreachable_pub, reason = "the generated bindings make a public alias of it")]
-pub enum CasError {
-    Store(StoreError),
-    Changed(Resource<Cas>),
-}
-
-impl From<KeyValueError> for StoreError {
-    fn from(error: KeyValueError) -> Self {
-        Self::Refused(error)
-    }
-}
-
-impl From<ResourceTableError> for StoreError {
-    fn from(error: ResourceTableError) -> Self {
-        Self::Handle(error)
-    }
-}
-
-impl CallState {
+impl Stores<'_> {
     fn open_bucket(&mut self, name: &str) -> Result<Resource<Bucket>, StoreError> {
-        let keyvalue =
-            self.call.abilities.keyvalue.as_ref().ok_or(KeyValueError::AccessDenied { grant: "keyvalue" })?;
+        let keyvalue = self.keyvalue.ok_or(KeyValueError::AccessDenied { grant: Grant::KeyValue })?;
         let bucket = keyvalue.open(name)?;
         Ok(self.table.push(bucket)?)
     }
@@ -63,25 +47,25 @@ impl CallState {
 
     /// Keeps a value that was read until the guest lets go of it: outside its memory, so it is counted.
     fn hold(&mut self, cas: Cas) -> Result<Resource<Cas>, StoreError> {
-        let bytes = self.call.held_bytes.saturating_add(cas.bytes());
+        let bytes = self.held_bytes.saturating_add(cas.bytes());
         if bytes > MAX_BATCH_BYTES {
             return Err(KeyValueError::from(EntryError::BatchTooLarge { bytes }).into());
         }
         let held = self.table.push(cas)?;
-        self.call.held_bytes = bytes;
+        *self.held_bytes = bytes;
         Ok(held)
     }
 
     fn let_go(&mut self, cas: Resource<Cas>) -> Result<Cas, StoreError> {
         let cas = self.table.delete(cas)?;
-        self.call.held_bytes = self.call.held_bytes.saturating_sub(cas.bytes());
+        *self.held_bytes = self.held_bytes.saturating_sub(cas.bytes());
         Ok(cas)
     }
 
     /// Notes for the operator what a guest is told only in general terms.
     fn note(&self, error: &KeyValueError) {
         if let KeyValueError::Other(_) = error {
-            self.call.output.host_call_failed(&error.to_string());
+            self.output.host_call_failed(&error.to_string());
         }
     }
 }
@@ -90,7 +74,7 @@ macro_rules! store {
     ($module:ident) => {
         use $module::wasi::keyvalue::{batch, store};
 
-        impl store::Host for CallState {
+        impl store::Host for Stores<'_> {
             async fn open(&mut self, identifier: String) -> Result<Resource<Bucket>, StoreError> {
                 self.open_bucket(&identifier)
             }
@@ -109,7 +93,7 @@ macro_rules! store {
             }
         }
 
-        impl store::HostBucket for CallState {
+        impl store::HostBucket for Stores<'_> {
             async fn get(
                 &mut self,
                 bucket: Resource<Bucket>,
@@ -150,7 +134,7 @@ macro_rules! store {
             }
         }
 
-        impl batch::Host for CallState {
+        impl batch::Host for Stores<'_> {
             async fn get_many(
                 &mut self,
                 bucket: Resource<Bucket>,
@@ -192,7 +176,7 @@ mod draft2 {
         Ok((page.keys, page.next))
     }
 
-    impl atomics::Host for CallState {
+    impl atomics::Host for Stores<'_> {
         async fn increment(
             &mut self,
             bucket: Resource<Bucket>,
@@ -221,7 +205,7 @@ mod draft2 {
         }
     }
 
-    impl atomics::HostCas for CallState {
+    impl atomics::HostCas for Stores<'_> {
         async fn new(&mut self, bucket: Resource<Bucket>, key: String) -> Result<Resource<Cas>, StoreError> {
             let bucket = self.bucket(&bucket)?;
             let read = bucket.get(&key).await?;
@@ -234,7 +218,7 @@ mod draft2 {
 
         async fn drop(&mut self, cas: Resource<Cas>) -> wasmtime::Result<()> {
             let cas = self.table.delete(cas)?;
-            self.call.held_bytes = self.call.held_bytes.saturating_sub(cas.bytes());
+            *self.held_bytes = self.held_bytes.saturating_sub(cas.bytes());
             Ok(())
         }
     }
@@ -257,7 +241,7 @@ mod draft {
         Ok((page.keys, page.next))
     }
 
-    impl atomics::Host for CallState {
+    impl atomics::Host for Stores<'_> {
         async fn increment(
             &mut self,
             bucket: Resource<Bucket>,

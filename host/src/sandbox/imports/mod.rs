@@ -3,65 +3,43 @@
 pub(super) mod config;
 pub(super) mod context;
 pub(super) mod fields;
-pub(super) mod http;
 pub(super) mod keyvalue;
 pub(super) mod limiter;
 pub(super) mod logging;
+pub(super) mod messages;
 pub(super) mod random;
 pub(super) mod response_body;
 pub(super) mod wasi;
 
 pub use fields::FIELD_BYTES;
-pub use http::{CALLS_AT_EASE, PIECE_BYTES, PIECE_BYTES_LATER};
-pub use random::RANDOM_BYTES_AT_ONCE;
 pub use response_body::has_no_body;
 
-use wasmtime::Engine;
-use wasmtime::component::{HasSelf, Linker};
-
-use super::bindings::{config_draft, config_rc, imports, keyvalue_draft, keyvalue_draft2};
-use super::state::CallState;
-use crate::capability::Grants;
+use crate::capability::{Grant, Grants};
 
 /// What an import takes to be satisfied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
     /// Nothing: every plugin has it.
     Nothing,
-    /// The grant of this name.
-    Grant(&'static str),
+    /// This grant.
+    Grant(Grant),
     /// More than this host has: nothing of that name is known here.
     Unknown,
-}
-
-/// A linker with every import that any component may have. What a plugin was not granted is refused
-/// when it is loaded, by name; the linker is the same for all.
-pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<CallState>> {
-    let mut linker = Linker::new(engine);
-    let it: fn(&mut CallState) -> &mut CallState = |state| state;
-    wasi::add_to_linker(&mut linker)?;
-    http::add_to_linker(&mut linker)?;
-    imports::Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, it)?;
-    config_rc::Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, it)?;
-    config_draft::Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, it)?;
-    keyvalue_draft2::Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, it)?;
-    keyvalue_draft::Imports::add_to_linker::<_, HasSelf<_>>(&mut linker, it)?;
-    Ok(linker)
 }
 
 /// Prereleases match by their whole name, published versions by what semver promises.
 const INTERFACES: &[(&str, Need)] = &[
     ("jackfield:plugin/context@0.1.", Need::Nothing),
-    ("jackfield:plugin/limiter@0.1.", Need::Grant("limiter")),
+    ("jackfield:plugin/limiter@0.1.", Need::Grant(Grant::Limiter)),
     ("wasi:config/store@0.2.0-rc.1", Need::Nothing),
     ("wasi:config/store@0.2.0-draft-2024-09-27", Need::Nothing),
     ("wasi:logging/logging@0.1.0-draft", Need::Nothing),
-    ("wasi:keyvalue/store@0.2.0-draft2", Need::Grant("keyvalue")),
-    ("wasi:keyvalue/atomics@0.2.0-draft2", Need::Grant("keyvalue")),
-    ("wasi:keyvalue/batch@0.2.0-draft2", Need::Grant("keyvalue")),
-    ("wasi:keyvalue/store@0.2.0-draft", Need::Grant("keyvalue")),
-    ("wasi:keyvalue/atomics@0.2.0-draft", Need::Grant("keyvalue")),
-    ("wasi:keyvalue/batch@0.2.0-draft", Need::Grant("keyvalue")),
+    ("wasi:keyvalue/store@0.2.0-draft2", Need::Grant(Grant::KeyValue)),
+    ("wasi:keyvalue/atomics@0.2.0-draft2", Need::Grant(Grant::KeyValue)),
+    ("wasi:keyvalue/batch@0.2.0-draft2", Need::Grant(Grant::KeyValue)),
+    ("wasi:keyvalue/store@0.2.0-draft", Need::Grant(Grant::KeyValue)),
+    ("wasi:keyvalue/atomics@0.2.0-draft", Need::Grant(Grant::KeyValue)),
+    ("wasi:keyvalue/batch@0.2.0-draft", Need::Grant(Grant::KeyValue)),
 ];
 
 /// WASI 0.2 that toolchains import. Everything of it but clocks, random and HTTP is empty or refuses;
@@ -134,14 +112,10 @@ pub(super) fn versions(import: &str) -> Vec<&'static str> {
     known.filter(|(name, _)| *name == interface).map(|(_, version)| version.trim_end_matches('.')).collect()
 }
 
-/// Whether these grants hold the one of that name. `keyvalue-shared` alone opens the interface too; which
+/// Whether these grants open an interface that needs this one. `keyvalue-shared` alone opens `wasi:keyvalue` too; which
 /// store may be opened is asked again when it is.
-pub(super) fn is_granted(grants: Grants, grant: &str) -> bool {
-    match grant {
-        "keyvalue" => grants.keyvalue || grants.keyvalue_shared,
-        "limiter" => grants.limiter,
-        _ => false,
-    }
+pub(super) fn is_opened(grants: Grants, grant: Grant) -> bool {
+    grants.hold(grant) || (grant == Grant::KeyValue && grants.hold(Grant::KeyValueShared))
 }
 
 #[cfg(test)]
@@ -152,10 +126,10 @@ mod tests {
     fn an_import_is_known_by_its_name_and_version() {
         let table = [
             ("jackfield:plugin/context@0.1.0", Need::Nothing),
-            ("jackfield:plugin/limiter@0.1.7", Need::Grant("limiter")),
+            ("jackfield:plugin/limiter@0.1.7", Need::Grant(Grant::Limiter)),
             ("jackfield:plugin/limiter@0.2.0", Need::Unknown),
-            ("wasi:keyvalue/store@0.2.0-draft", Need::Grant("keyvalue")),
-            ("wasi:keyvalue/store@0.2.0-draft2", Need::Grant("keyvalue")),
+            ("wasi:keyvalue/store@0.2.0-draft", Need::Grant(Grant::KeyValue)),
+            ("wasi:keyvalue/store@0.2.0-draft2", Need::Grant(Grant::KeyValue)),
             ("wasi:keyvalue/store@0.2.0-draft3", Need::Unknown),
             ("wasi:io/streams@0.2.6", Need::Nothing),
             ("wasi:io/streams@0.3.0", Need::Unknown),

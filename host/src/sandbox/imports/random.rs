@@ -2,50 +2,54 @@
 //! The seed is one for an instance, and free.
 
 use wasmtime::component::{HasData, Linker};
-use wasmtime_wasi::WasiView;
+use wasmtime_wasi::WasiCtx;
 use wasmtime_wasi::p2::bindings::random::{insecure, random};
 
-use crate::sandbox::state::CallState;
-
-/// Random bytes that a guest may ask for at once: they are made without a look at its CPU.
-pub const RANDOM_BYTES_AT_ONCE: u64 = 64 << 10;
+use crate::sandbox::limits::Totals;
 
 const WORD_BYTES: u64 = 8;
 
 /// Takes the place of wasmtime's own. Shadowing must be allowed.
-pub(super) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
-    random::add_to_linker::<_, Random>(linker, |state| Paid(state))?;
-    insecure::add_to_linker::<_, Random>(linker, |state| Paid(state))
+pub(in crate::sandbox) fn add_to_linker<T: 'static>(
+    linker: &mut Linker<T>,
+    view: fn(&mut T) -> PaidRandom<'_>,
+) -> wasmtime::Result<()> {
+    random::add_to_linker::<_, Random>(linker, view)?;
+    insecure::add_to_linker::<_, Random>(linker, view)
 }
 
 struct Random;
 
 impl HasData for Random {
-    type Data<'a> = Paid<'a>;
+    type Data<'a> = PaidRandom<'a>;
 }
 
-struct Paid<'a>(&'a mut CallState);
+/// The source of random bytes, and the total that they are paid from.
+pub(in crate::sandbox) struct PaidRandom<'a> {
+    pub(in crate::sandbox) totals: &'a mut Totals,
+    pub(in crate::sandbox) wasi: &'a mut WasiCtx,
+}
 
-impl random::Host for Paid<'_> {
+impl random::Host for PaidRandom<'_> {
     fn get_random_bytes(&mut self, bytes: u64) -> wasmtime::Result<Vec<u8>> {
-        self.0.call.totals.give_random(bytes)?;
-        self.0.ctx().ctx.random().get_random_bytes(bytes)
+        self.totals.give_random(bytes)?;
+        self.wasi.random().get_random_bytes(bytes)
     }
 
     fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
-        self.0.call.totals.give_random(WORD_BYTES)?;
-        self.0.ctx().ctx.random().get_random_u64()
+        self.totals.give_random(WORD_BYTES)?;
+        self.wasi.random().get_random_u64()
     }
 }
 
-impl insecure::Host for Paid<'_> {
+impl insecure::Host for PaidRandom<'_> {
     fn get_insecure_random_bytes(&mut self, bytes: u64) -> wasmtime::Result<Vec<u8>> {
-        self.0.call.totals.give_random(bytes)?;
-        self.0.ctx().ctx.random().get_insecure_random_bytes(bytes)
+        self.totals.give_random(bytes)?;
+        self.wasi.random().get_insecure_random_bytes(bytes)
     }
 
     fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> {
-        self.0.call.totals.give_random(WORD_BYTES)?;
-        self.0.ctx().ctx.random().get_insecure_random_u64()
+        self.totals.give_random(WORD_BYTES)?;
+        self.wasi.random().get_insecure_random_u64()
     }
 }

@@ -3,18 +3,15 @@
 //! whether the guest has finished the one that it took: an instance that has not is not used again.
 
 use http::StatusCode;
-use wasmtime::StoreContextMut;
 use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi_http::FieldMap;
-use wasmtime_wasi_http::WasiHttpView;
 use wasmtime_wasi_http::p2::bindings::http::types::{
     ErrorCode, HostOutgoingBody as _, HostOutgoingResponse as _,
 };
 use wasmtime_wasi_http::p2::body::{HostOutgoingBody, StreamContext};
 use wasmtime_wasi_http::p2::types::HostOutgoingResponse;
 
-use super::fields::TYPES;
-use crate::sandbox::state::CallState;
+use super::messages::{Messages, TYPES, View, replace};
 
 /// Whether an answer of this status never has a body (RFC 9110 §6.4.1).
 pub fn has_no_body(status: StatusCode) -> bool {
@@ -22,29 +19,32 @@ pub fn has_no_body(status: StatusCode) -> bool {
 }
 
 /// Takes the place of the functions that give a guest the body to write, and end one. Shadowing must be allowed.
-pub(super) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+pub(in crate::sandbox) fn add_to_linker<T: 'static>(
+    linker: &mut Linker<T>,
+    view: View<T>,
+) -> wasmtime::Result<()> {
     let mut types = linker.instance(TYPES)?;
-    types.func_wrap("[method]outgoing-response.body", body)?;
-    types.func_wrap("[static]outgoing-body.finish", finish)
+    replace(&mut types, view, "[method]outgoing-response.body", body)?;
+    replace(&mut types, view, "[static]outgoing-body.finish", finish)
 }
 
 type Given = wasmtime::Result<(Result<Resource<HostOutgoingBody>, ()>,)>;
 
-fn body(mut store: StoreContextMut<'_, CallState>, (response,): (Resource<HostOutgoingResponse>,)) -> Given {
-    let given = give(store.data_mut(), response)?;
+fn body(mut messages: Messages<'_>, (response,): (Resource<HostOutgoingResponse>,)) -> Given {
+    let given = give(&mut messages, response)?;
     if let Ok(body) = &given {
-        store.data_mut().call.http_state().unfinished_body = Some(body.rep());
+        messages.http.unfinished_body = Some(body.rep());
     }
     Ok((given,))
 }
 
 fn give(
-    state: &mut CallState,
+    messages: &mut Messages<'_>,
     response: Resource<HostOutgoingResponse>,
 ) -> wasmtime::Result<Result<Resource<HostOutgoingBody>, ()>> {
-    let status = state.table.get(&response)?.status;
-    let is_sent = !has_no_body(status) && !state.call.http_state().asked_for_head_alone;
-    let mut view = state.http();
+    let status = messages.table.get(&response)?.status;
+    let is_sent = !has_no_body(status) && !messages.http.asked_for_head_alone;
+    let mut view = messages.http();
     if is_sent {
         return view.body(response);
     }
@@ -62,14 +62,13 @@ fn give(
 type Finished = (Resource<HostOutgoingBody>, Option<Resource<FieldMap>>);
 
 fn finish(
-    mut store: StoreContextMut<'_, CallState>,
+    mut messages: Messages<'_>,
     (body, trailers): Finished,
 ) -> wasmtime::Result<(Result<(), ErrorCode>,)> {
-    let state = store.data_mut();
     let handle = body.rep();
-    match state.http().finish(body, trailers) {
+    match messages.http().finish(body, trailers) {
         Ok(()) => {
-            let unfinished = &mut state.call.http_state().unfinished_body;
+            let unfinished = &mut messages.http.unfinished_body;
             *unfinished = unfinished.filter(|unfinished| *unfinished != handle);
             Ok((Ok(()),))
         }

@@ -2,40 +2,38 @@
 //! plugin's log; there is no environment, no argument, no file, no network: every such operation answers
 //! with the WIT's own error.
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::sync::Arc;
 
 use bytes::Bytes;
-use wasmtime::component::{HasData, HasSelf, Linker, Resource, ResourceTable};
+use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 use wasmtime_wasi::p2::bindings::cli::{stderr, stdin, stdout};
 use wasmtime_wasi::p2::bindings::io;
 use wasmtime_wasi::p2::{
     DynInputStream, DynOutputStream, InputStream, OutputStream, Pollable, StreamError, StreamResult,
 };
-use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx, async_trait};
+use wasmtime_wasi::{WasiView, async_trait};
 
-use super::random::{self, RANDOM_BYTES_AT_ONCE};
-use crate::sandbox::output::{OpenStream, Stream};
-use crate::sandbox::state::CallState;
-
-/// The step of both clocks: too coarse to time what another tenant does on the same core.
-const CLOCK_STEP: Duration = Duration::from_micros(100);
+use crate::sandbox::output::{OpenStream, Output, StandardStreams, Stream};
 
 /// Bytes that a guest may hand over in one write to stdout or stderr.
 const WRITE_BYTES: usize = 4096;
 
-pub(super) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
+/// Adds all of it. wasmtime-wasi reaches the table through its context, which a guest that uses streams and polls alone
+/// would have made for nothing: about 1 µs a call. And a guest may keep its standard streams from one call to the next, of
+/// which the context knows nothing. So these interfaces take the place of wasmtime-wasi's own.
+pub(in crate::sandbox) fn add_to_linker<T: WasiView>(
+    linker: &mut Linker<T>,
+    table: fn(&mut T) -> &mut ResourceTable,
+    streams: fn(&mut T) -> StandardView<'_>,
+) -> wasmtime::Result<()> {
     wasmtime_wasi::p2::add_to_linker_async(linker)?;
-    // Random bytes are counted. wasmtime-wasi reaches the table through its context, which a guest that uses streams
-    // and polls alone would have made for nothing: about 1 µs a call. And a guest may keep its standard streams from
-    // one call to the next, of which the context knows nothing.
     linker.allow_shadowing(true);
-    io::error::add_to_linker::<_, Io>(linker, |state| &mut state.table)?;
-    io::poll::add_to_linker::<_, Io>(linker, |state| &mut state.table)?;
-    io::streams::add_to_linker::<_, Io>(linker, |state| &mut state.table)?;
-    stdin::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
-    stdout::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
-    stderr::add_to_linker::<_, HasSelf<_>>(linker, |state| state)?;
-    random::add_to_linker(linker)?;
+    io::error::add_to_linker::<_, Io>(linker, table)?;
+    io::poll::add_to_linker::<_, Io>(linker, table)?;
+    io::streams::add_to_linker::<_, Io>(linker, table)?;
+    stdin::add_to_linker::<_, Standard>(linker, streams)?;
+    stdout::add_to_linker::<_, Standard>(linker, streams)?;
+    stderr::add_to_linker::<_, Standard>(linker, streams)?;
     linker.allow_shadowing(false);
     Ok(())
 }
@@ -47,70 +45,43 @@ impl HasData for Io {
     type Data<'a> = &'a mut ResourceTable;
 }
 
-/// An empty world, but for what the first lines of this file say.
-pub(in crate::sandbox) fn context() -> WasiCtx {
-    WasiCtx::builder()
-        .wall_clock(SteppedWallClock)
-        .monotonic_clock(SteppedMonotonicClock { began: Instant::now() })
-        .max_random_size(RANDOM_BYTES_AT_ONCE)
-        .allow_tcp(false)
-        .allow_udp(false)
-        .allow_ip_name_lookup(false)
-        .build()
+/// The instance's standard streams, the output of its call, and its table.
+pub(in crate::sandbox) struct StandardView<'a> {
+    pub(in crate::sandbox) streams: &'a mut StandardStreams,
+    pub(in crate::sandbox) output: &'a Arc<Output>,
+    pub(in crate::sandbox) table: &'a mut ResourceTable,
 }
 
-struct SteppedWallClock;
+struct Standard;
 
-impl HostWallClock for SteppedWallClock {
-    fn resolution(&self) -> Duration {
-        CLOCK_STEP
-    }
+impl HasData for Standard {
+    type Data<'a> = StandardView<'a>;
+}
 
-    fn now(&self) -> Duration {
-        // A clock set before 1970 has no WASI form; the epoch is the nearest that has.
-        in_steps(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
+impl StandardView<'_> {
+    fn give<S: Send + 'static>(
+        &mut self,
+        make: impl FnOnce(OpenStream) -> S,
+    ) -> wasmtime::Result<Resource<S>> {
+        Ok(self.streams.give(self.output, self.table, make)?)
     }
 }
 
-/// Begins anew with each instance, so that it tells nothing of the host's uptime.
-struct SteppedMonotonicClock {
-    began: Instant,
-}
-
-impl HostMonotonicClock for SteppedMonotonicClock {
-    fn resolution(&self) -> u64 {
-        nanos(CLOCK_STEP)
-    }
-
-    fn now(&self) -> u64 {
-        nanos(in_steps(self.began.elapsed()))
-    }
-}
-
-fn in_steps(time: Duration) -> Duration {
-    let past_step = time.as_nanos().checked_rem(CLOCK_STEP.as_nanos()).unwrap_or(0);
-    time.saturating_sub(Duration::from_nanos(u64::try_from(past_step).unwrap_or(0)))
-}
-
-fn nanos(time: Duration) -> u64 {
-    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
-}
-
-impl stdin::Host for CallState {
+impl stdin::Host for StandardView<'_> {
     fn get_stdin(&mut self) -> wasmtime::Result<Resource<DynInputStream>> {
-        self.standard_stream(|open| Box::new(NoInput { _open: open }) as DynInputStream)
+        self.give(|open| Box::new(NoInput { _open: open }) as DynInputStream)
     }
 }
 
-impl stdout::Host for CallState {
+impl stdout::Host for StandardView<'_> {
     fn get_stdout(&mut self) -> wasmtime::Result<Resource<DynOutputStream>> {
-        self.standard_stream(|open| Box::new(Printed { open, stream: Stream::Stdout }) as DynOutputStream)
+        self.give(|open| Box::new(Printed { open, stream: Stream::Stdout }) as DynOutputStream)
     }
 }
 
-impl stderr::Host for CallState {
+impl stderr::Host for StandardView<'_> {
     fn get_stderr(&mut self) -> wasmtime::Result<Resource<DynOutputStream>> {
-        self.standard_stream(|open| Box::new(Printed { open, stream: Stream::Stderr }) as DynOutputStream)
+        self.give(|open| Box::new(Printed { open, stream: Stream::Stderr }) as DynOutputStream)
     }
 }
 

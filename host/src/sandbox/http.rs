@@ -1,23 +1,23 @@
-//! `wasi:http` 0.2: what wasmtime's crate leaves to its embedder. Requests to other servers go through the
-//! capability room; why one failed is for the operator's log, and the guest gets the WIT's error code.
+//! `wasi:http` 0.2 of one call, as far as wasmtime's crate leaves it to its embedder. Requests to other servers go through
+//! the capability room; why one failed is for the operator's log, and the guest gets the WIT's error code.
 
+use std::mem::{Discriminant, discriminant};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::{HeaderName, Request, Response};
 use http_body_util::BodyExt;
 use tokio::time::timeout;
-use wasmtime::component::{Linker, ResourceTable};
+use wasmtime::component::ResourceTable;
+use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
 use wasmtime_wasi_http::p2::body::{HostOutgoingBody, StreamContext};
 use wasmtime_wasi_http::{
     DEFAULT_FORBIDDEN_HEADERS, Error, ForbiddenHeaderFilter, RequestOptions, WasiBody, WasiHttpCtx,
     WasiHttpCtxView, WasiHttpHooks,
 };
 
-use super::{fields, response_body};
+use super::output::Output;
 use crate::capability::http::{Outbound, OutboundBudget, OutboundError, Timeouts};
-use crate::sandbox::output::Output;
-use crate::sandbox::state::CallState;
 
 /// How much of a body a guest may hand over before the last of it was taken: two pieces of this size.
 pub const PIECE_BYTES: usize = 64 << 10;
@@ -36,55 +36,36 @@ static FORBIDDEN: [HeaderName; 9] = DEFAULT_FORBIDDEN_HEADERS;
 /// would trip over that, and never look at the code that says why.
 const DENIAL_PATIENCE: Duration = Duration::from_millis(10);
 
-pub(super) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)?;
-    linker.allow_shadowing(true);
-    fields::add_to_linker(linker)?;
-    response_body::add_to_linker(linker)?;
-    linker.allow_shadowing(false);
-    Ok(())
-}
-
-/// A server, or the way to it, failed a guest.
+/// A failure of another server, or of the way to it, that a guest met.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(in crate::sandbox) struct UpstreamFailure {
-    pub(in crate::sandbox) is_timeout: bool,
+pub(super) struct UpstreamFailure {
+    pub(super) is_timeout: bool,
     /// Whether it came in the middle of an answer's body.
-    pub(in crate::sandbox) is_in_body: bool,
-    /// The code that the guest was given, in `Debug`'s words.
-    code: String,
+    pub(super) is_in_body: bool,
+    /// The variant of the error that the guest was told, whatever it carries.
+    told: Discriminant<Error>,
 }
 
 impl UpstreamFailure {
     /// Whether a guest that answers with this code hands on what it was given.
-    pub(in crate::sandbox) fn is_handed_on_as(&self, code: &str) -> bool {
-        variant(&self.code) == variant(code)
+    pub(super) fn is_handed_on_as(&self, code: ErrorCode) -> bool {
+        self.told == discriminant(&Error::from(code))
     }
 }
 
-/// The name of a code's variant: two types have them, alike but for what they carry.
-fn variant(code: &str) -> &str {
-    let code = code.strip_prefix("ErrorCode::").unwrap_or(code);
-    code.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or(code)
-}
-
 /// `wasi:http` of one call.
-pub(in crate::sandbox) struct HttpState {
+pub(super) struct HttpState {
     calls: u32,
     context: WasiHttpCtx,
     hooks: Hooks,
     /// Whether the request was `HEAD`: the body of its answer is not sent.
-    pub(in crate::sandbox) asked_for_head_alone: bool,
+    pub(super) asked_for_head_alone: bool,
     /// The handle of the answer's body that the guest took last and has not finished.
-    pub(in crate::sandbox) unfinished_body: Option<u32>,
+    pub(super) unfinished_body: Option<u32>,
 }
 
 impl HttpState {
-    pub(in crate::sandbox) fn new(
-        outbound: Option<Outbound>,
-        budget: Arc<OutboundBudget>,
-        output: Arc<Output>,
-    ) -> Self {
+    pub(super) fn new(outbound: Option<Outbound>, budget: Arc<OutboundBudget>, output: Arc<Output>) -> Self {
         let mut context = WasiHttpCtx::new();
         // All fields together are counted, by `fields`: one of them alone needs no limit of its own.
         context.set_field_size_limit(usize::MAX);
@@ -94,7 +75,7 @@ impl HttpState {
     }
 
     /// For one call of the interface.
-    pub(in crate::sandbox) fn view<'a>(&'a mut self, table: &'a mut ResourceTable) -> WasiHttpCtxView<'a> {
+    pub(super) fn view<'a>(&'a mut self, table: &'a mut ResourceTable) -> WasiHttpCtxView<'a> {
         self.calls = self.calls.saturating_add(1);
         if self.calls == CALLS_AT_EASE {
             self.hooks.piece_bytes = PIECE_BYTES_LATER;
@@ -102,13 +83,13 @@ impl HttpState {
         WasiHttpCtxView { ctx: &mut self.context, table, hooks: &mut self.hooks }
     }
 
-    pub(in crate::sandbox) fn failures(&self) -> Failures {
+    pub(super) fn failures(&self) -> Failures {
         self.hooks.failures.clone()
     }
 }
 
 /// Ends, as broken off, every body that a guest has begun and not finished.
-pub(in crate::sandbox) fn abort_unfinished_bodies(table: &mut ResourceTable) {
+pub(super) fn abort_unfinished_bodies(table: &mut ResourceTable) {
     if table.is_empty() {
         return;
     }
@@ -210,7 +191,7 @@ fn no_origin(request: &Request<WasiBody>) -> String {
 
 /// Where failures of requests to other servers are noted; clones share it.
 #[derive(Clone)]
-pub(in crate::sandbox) struct Failures {
+pub(super) struct Failures {
     output: Arc<Output>,
     last: Arc<Mutex<Option<UpstreamFailure>>>,
 }
@@ -222,14 +203,14 @@ impl Failures {
         let told = code(error);
         if error.is_upstreams() {
             let failure =
-                UpstreamFailure { is_timeout: error.is_timeout(), is_in_body, code: format!("{told:?}") };
+                UpstreamFailure { is_timeout: error.is_timeout(), is_in_body, told: discriminant(&told) };
             *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
         }
         told
     }
 
     /// What became of the last request that failed for no fault of the guest's.
-    pub(in crate::sandbox) fn last(&self) -> Option<UpstreamFailure> {
+    pub(super) fn last(&self) -> Option<UpstreamFailure> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -266,16 +247,16 @@ fn code(error: &OutboundError) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use wasmtime_wasi_http::p2::bindings::http::types::{DnsErrorPayload, ErrorCode};
+    use wasmtime_wasi_http::p2::bindings::http::types::DnsErrorPayload;
 
     #[test]
     fn a_code_is_known_again_whatever_it_carries() {
-        let noted = |error: Error| UpstreamFailure {
+        let noted = |error: &Error| UpstreamFailure {
             is_timeout: false,
             is_in_body: false,
-            code: format!("{error:?}"),
+            told: discriminant(error),
         };
-        let handed_on = |error: Error, code: ErrorCode| noted(error).is_handed_on_as(&format!("{code:?}"));
+        let handed_on = |error: Error, code: ErrorCode| noted(&error).is_handed_on_as(code);
         let payload = DnsErrorPayload { rcode: Some("x".into()), info_code: None };
         assert!(handed_on(Error::DnsError { rcode: None, info_code: None }, ErrorCode::DnsError(payload)));
         assert!(handed_on(Error::ConnectionRefused, ErrorCode::ConnectionRefused));

@@ -1,12 +1,46 @@
-//! What one call may use up: bytes of header fields that it has the host build, random bytes, elements of tables.
+//! The limits of one call, and the totals of what it may use up: bytes of header fields that it has the host build, and
+//! random bytes.
 //!
-//! Owns their counters, and the error by which a host function ends a call that is beyond one of them. Whatever a call
-//! does with what it got, it was the host's work: what it gives back is not given to it again.
+//! Owns the error by which a host function ends a call that is beyond one of them. Whatever a call does with what it got,
+//! it was the host's work: what it gives back is not given to it again. Memories and tables are `memory.rs`'s.
 
 use std::fmt;
+use std::time::Duration;
 
-use super::call::Limits;
+use tokio::time::Instant;
+
 use crate::observe::Outcome;
+
+/// The limits of one call.
+#[derive(Debug, Clone, Copy)]
+pub struct CallLimits {
+    /// CPU time by the thread's clock.
+    pub cpu: Duration,
+    /// When the call must have ended.
+    pub deadline: Instant,
+    /// Bytes of linear memory.
+    pub memory_bytes: u64,
+    /// Bytes of the answer's body, if it is buffered.
+    pub response_body_bytes: u64,
+    /// How long the answer's body may take after its head, if it is a stream.
+    pub stream: Duration,
+    /// Requests to other servers.
+    pub outbound: u32,
+    /// Bytes of their bodies, in both directions together.
+    pub outbound_bytes: u64,
+    /// Handles and host resources held at once.
+    pub handles: usize,
+    /// Elements of its tables.
+    pub table_elements: usize,
+    /// Bytes of header fields that the host builds for it.
+    pub fields_bytes: u64,
+    /// Random bytes.
+    pub random_bytes: u64,
+    /// Lines it may print or log.
+    pub log_lines: u32,
+    /// Bytes it may print or log.
+    pub log_bytes: u64,
+}
 
 /// A limit of one call that ends it in a trap: no interface that it is met in has an error for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,7 +83,7 @@ impl fmt::Display for CallLimit {
     }
 }
 
-/// A call is beyond one of its limits: on its way through the guest, as a trap.
+/// The error of a call that is beyond one of its limits. It goes through the guest as a trap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it asked for {wanted} bytes in all, and its limit `{limit}` allows {most}")]
 pub(super) struct Beyond {
@@ -58,7 +92,7 @@ pub(super) struct Beyond {
     pub(super) wanted: u64,
 }
 
-/// What one call has used up.
+/// The totals that one call has used up.
 #[derive(Debug)]
 pub(super) struct Totals {
     fields: Total,
@@ -73,7 +107,7 @@ struct Total {
 }
 
 impl Totals {
-    pub(super) fn new(limits: &Limits) -> Self {
+    pub(super) fn new(limits: &CallLimits) -> Self {
         let total = |limit, most| Total { limit, most, used: 0 };
         Self {
             fields: total(CallLimit::Fields, limits.fields_bytes),
@@ -104,41 +138,6 @@ impl Total {
     }
 }
 
-/// The tables of one instance, counted together. A growth beyond the limit is refused as WebAssembly has it, by −1.
-#[derive(Debug)]
-pub(super) struct TableAccount {
-    limit_elements: usize,
-    used_elements: usize,
-    refused: bool,
-}
-
-impl TableAccount {
-    pub(super) fn new(limit_elements: usize) -> Self {
-        Self { limit_elements, used_elements: 0, refused: false }
-    }
-
-    /// Whether a table may grow so, and counts it.
-    pub(super) fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> bool {
-        // As with memories: what the table's own maximum forbids will not be had, and is not to be counted.
-        if maximum.is_some_and(|most| desired > most) {
-            return false;
-        }
-        let wanted = self.used_elements.saturating_add(desired.saturating_sub(current));
-        let allowed = wanted <= self.limit_elements;
-        if allowed {
-            self.used_elements = wanted;
-        } else {
-            self.refused = true;
-        }
-        allowed
-    }
-
-    /// Whether a table was refused growth: the likely cause of a trap that follows.
-    pub(super) fn refused(&self) -> bool {
-        self.refused
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,16 +152,5 @@ mod tests {
         assert_eq!(total.spend(40), Ok(()));
         assert_eq!(total.spend(1).unwrap_err().wanted, 101);
         assert_eq!(total.spend(u64::MAX).unwrap_err().wanted, u64::MAX);
-    }
-
-    #[test]
-    fn all_tables_of_an_instance_share_one_limit() {
-        let mut account = TableAccount::new(100);
-        assert!(account.grow(0, 60, None));
-        assert!(!account.grow(0, 50, Some(40)), "its own maximum forbids it");
-        assert!(!account.refused());
-        assert!(!account.grow(0, 50, None));
-        assert!(account.refused());
-        assert!(account.grow(60, 100, None));
     }
 }

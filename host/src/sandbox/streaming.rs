@@ -21,10 +21,12 @@ use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 use wasmtime_wasi_http::{Error, WasiHttpView};
 
-use super::call::{Call, CallError, Called, Limits, Stop};
+use super::call::Call;
+use super::call_error::{CallError, Called, Stop};
 use super::engine::Sandbox;
-use super::imports::http::Failures;
+use super::http::Failures;
 use super::instances::{Instance, Instances};
+use super::limits::CallLimits;
 use super::meter::{Meter, Metered};
 use super::state::CallState;
 
@@ -179,7 +181,7 @@ impl Sandbox {
         let limits = call.limits;
         let meter = call.meter.clone();
         let is_https = call.context.scheme == "https";
-        let mut instance = self.instance(instances, call);
+        let mut instance = instances.for_call(call);
         let (sender, mut head) = oneshot::channel();
         let arguments = match arguments(instance.state_mut(), is_https, request, sender) {
             Ok(arguments) => arguments,
@@ -255,14 +257,14 @@ where
 async fn run(
     mut instance: Instance,
     arguments: Arguments,
-    limits: Limits,
+    limits: CallLimits,
     meter: Arc<Meter>,
     fate: Fate,
 ) -> Result<Instance, CallError> {
     match handle(&mut instance, arguments).await {
         Ok(()) => Ok(instance),
         Err(stop) => {
-            let error = stop.explain(&limits, &meter, instance.state());
+            let error = stop.explain(&limits, &meter, &instance.state().memory);
             // First, for the body ends with the instance.
             fate.seal(error.clone());
             Err(error)
@@ -284,12 +286,12 @@ fn answered(set: Set, fate: &Fate, failures: &Failures) -> Result<Response<Guest
             Ok(response.map(|body| GuestBody { status, body, fate, failures }))
         }
         Err(code) => {
-            let code = format!("{code:?}");
+            let text = format!("{code:?}");
             Err(match failures.last() {
-                Some(failure) if failure.is_handed_on_as(&code) => {
-                    CallError::Upstream { code, is_timeout: failure.is_timeout }
+                Some(failure) if failure.is_handed_on_as(code) => {
+                    CallError::Upstream { code: text, is_timeout: failure.is_timeout }
                 }
-                _ => CallError::Returned(code),
+                _ => CallError::Returned(text),
             })
         }
     }

@@ -1,0 +1,180 @@
+//! The ways in which a call ends without an answer, and whose fault each is.
+
+use std::time::Duration;
+
+use wasmtime::component::ResourceTableError;
+
+use super::limits::{Beyond, CallLimit, CallLimits};
+use super::memory::MemoryAccount;
+use super::meter::Meter;
+use super::refusal::{advice, of_system};
+use crate::observe::{Outcome, Plug};
+
+/// Why a call has no answer.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CallError {
+    /// It used up `cpu`.
+    #[error("it used more CPU than its limit of {limit:?}")]
+    Cpu {
+        /// The limit.
+        limit: Duration,
+    },
+    /// It was not done by its deadline.
+    #[error("it was not done by its deadline")]
+    Wall,
+    /// Its answer's body took longer than `stream`.
+    #[error("its answer's body took longer than its limit of {limit:?}")]
+    Stream {
+        /// The limit.
+        limit: Duration,
+    },
+    /// It trapped after `memory` was refused to it.
+    #[error("it trapped after it was refused more than {limit_bytes} bytes of memory: {reason}")]
+    Memory {
+        /// The limit.
+        limit_bytes: u64,
+        /// The trap.
+        reason: String,
+    },
+    /// It trapped for being beyond another limit, or after more was refused to it.
+    #[error("it trapped, beyond its limit `{limit}` of {most}: {reason}")]
+    Beyond {
+        /// Which.
+        limit: CallLimit,
+        /// What it is.
+        most: u64,
+        /// The trap.
+        reason: String,
+    },
+    /// It trapped.
+    #[error("it trapped: {0}")]
+    Trap(String),
+    /// It called `exit`.
+    #[error("it exited before it answered: {0}")]
+    Exit(String),
+    /// It returned an error of its own.
+    #[error("it returned an error: {0}")]
+    Returned(String),
+    /// It returned the error that a request to another server had met.
+    #[error("a server that it asked failed, and it returned the error: {code}")]
+    Upstream {
+        /// The error.
+        code: String,
+        /// Whether the server was too slow.
+        is_timeout: bool,
+    },
+    /// It returned without an answer.
+    #[error("it returned without setting a response")]
+    Unset,
+    /// It left its answer's body unfinished, or with another length than it had stated.
+    #[error("it did not finish its answer's body, or not with the length that it had stated")]
+    Unfinished,
+    /// It began to tell of a failure of its own, and did not end that: an engine's last words, such as JavaScript's for
+    /// an exception that nobody caught.
+    #[error("it began an answer of status {status} and did not finish its body; what it printed may say why")]
+    GaveUp {
+        /// The status.
+        status: u16,
+    },
+    /// Its answer was too large to be taken over.
+    #[error("its answer, or what it passed to the host, was larger than it may be: {0}")]
+    TooLarge(String),
+    /// No slot of the pool was free, the system refused it what an instance takes, or the component is not this plug.
+    /// The host's fault.
+    #[error("the host could not run it: {0}")]
+    Host(String),
+}
+
+impl CallError {
+    /// How the call ended, for metrics.
+    pub fn outcome(&self) -> Outcome {
+        match self {
+            Self::Cpu { .. } => Outcome::Cpu,
+            Self::Wall => Outcome::Wall,
+            Self::Stream { .. } => Outcome::Stream,
+            Self::Memory { .. } => Outcome::Memory,
+            Self::Beyond { limit, .. } => limit.outcome(),
+            Self::Trap(_) | Self::Exit(_) => Outcome::Trap,
+            Self::Returned(_) | Self::Unset | Self::GaveUp { .. } => Outcome::Error,
+            Self::Upstream { .. } => Outcome::Upstream,
+            Self::Unfinished => Outcome::Answer,
+            Self::TooLarge(_) => Outcome::ResponseBody,
+            Self::Host(_) => Outcome::Host,
+        }
+    }
+}
+
+/// How a call ended, and what it cost.
+#[derive(Debug)]
+pub struct Called<T> {
+    /// The answer, or why there is none.
+    pub result: Result<T, CallError>,
+    /// CPU time, host calls included.
+    pub cpu: Duration,
+}
+
+/// Where a call stopped, in wasmtime's words.
+pub(super) enum Stop {
+    Start(wasmtime::Error),
+    Run(wasmtime::Error),
+    Returned(String),
+    NotThisPlug(Plug),
+    NotReady,
+}
+
+impl Stop {
+    /// Whose fault it was. What the guest was stopped for is asked first: the trap that follows a
+    /// refused growth, or a limit, says nothing of it.
+    pub(super) fn explain(self, limits: &CallLimits, meter: &Meter, memory: &MemoryAccount) -> CallError {
+        let error = match self {
+            Self::Returned(text) => return CallError::Returned(text),
+            Self::NotThisPlug(plug) => return CallError::Host(format!("it is no {}", plug.as_str())),
+            Self::NotReady => return CallError::Host("its imports are not all offered here".into()),
+            Self::Start(error) | Self::Run(error) => error,
+        };
+        let reason = format!("{error:#}");
+        if error.is::<wasmtime::PoolConcurrencyLimitError>() {
+            CallError::Host(reason)
+        } else if meter.exceeded() {
+            CallError::Cpu { limit: limits.cpu }
+        } else if let Some(errno) = of_system(&error) {
+            CallError::Host(format!("{reason}; {}", advice(errno)))
+        } else if let Some(errno) = memory.denied() {
+            CallError::Host(format!(
+                "{reason}, after the system denied it memory: {errno}; {}",
+                advice(errno)
+            ))
+        } else if error.is::<wasmtime_wasi::I32Exit>() {
+            CallError::Exit(reason)
+        } else if let Some((limit, most)) = beyond(&error, &reason, limits, memory) {
+            CallError::Beyond { limit, most, reason }
+        } else if memory.refused() {
+            CallError::Memory { limit_bytes: limits.memory_bytes, reason }
+        // wasmtime 50 keeps the type of this error to itself; the suite notices if its words change.
+        } else if reason.contains("fuel allocated for hostcalls") {
+            CallError::TooLarge(reason)
+        } else {
+            CallError::Trap(reason)
+        }
+    }
+}
+
+/// The limit that a trap is due to, and what it is.
+fn beyond(
+    error: &wasmtime::Error,
+    reason: &str,
+    limits: &CallLimits,
+    memory: &MemoryAccount,
+) -> Option<(CallLimit, u64)> {
+    let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+    if let Some(Beyond { limit, most, .. }) = error.downcast_ref() {
+        return Some((*limit, *most));
+    }
+    let is_full = matches!(error.downcast_ref(), Some(ResourceTableError::Full));
+    // wasmtime 50 has no type for its own count of handles; the suite notices if its words change.
+    if is_full || reason.contains("store handle limit exceeded") {
+        return Some((CallLimit::Handles, count(limits.handles)));
+    }
+    let is_refused = memory.tables.refused() && !memory.refused();
+    is_refused.then(|| (CallLimit::Tables, count(limits.table_elements)))
+}

@@ -1,0 +1,148 @@
+//! wasmtime's configuration: what code is compiled to, and the pool that it runs in.
+
+use std::num::NonZeroUsize;
+
+use rustix::io::Errno;
+use wasmtime::{
+    Config, Enabled, Engine, InstanceAllocationStrategy, OptLevel, PoolingAllocationConfig,
+    WasmBacktraceDetails,
+};
+
+use super::intake;
+use super::pool::{self, PoolError, PoolLayout, PoolSettings};
+use super::refusal::{advice, is_of_memory, of_system};
+use super::space::AddressSpace;
+
+/// The stack of one call. `WASM_STACK_BYTES` of it are the guest's; the rest is for host functions.
+const STACK_BYTES: usize = 2 << 20;
+
+/// The stack of a guest's own functions.
+pub const WASM_STACK_BYTES: usize = 512 << 10;
+
+/// What a freed slot keeps resident for the next instance, so that small guests cost no page faults.
+const KEEP_RESIDENT_BYTES: usize = 256 << 10;
+
+/// Frames of a trap's backtrace that are kept for the log. Unwinding costs the host, not the guest.
+const BACKTRACE_FRAMES: usize = 16;
+
+/// The reasons for which there is no sandbox.
+#[derive(Debug, thiserror::Error)]
+pub enum SandboxError {
+    /// The settings do not fit the machine.
+    #[error(transparent)]
+    Pool(#[from] PoolError),
+    /// wasmtime refused its configuration, or the system what it needs.
+    #[error("cannot set up the WebAssembly engine with {slots} slots (`concurrency` of [host]): {reason}")]
+    Engine {
+        /// As asked for.
+        slots: u32,
+        /// wasmtime's words.
+        reason: String,
+    },
+    /// The CPU that guests use cannot be told.
+    #[error(
+        "cannot read the clock of a thread's CPU time (clock_gettime): {0}; without it no guest has a limit: permit it"
+    )]
+    Clock(std::io::Error),
+    /// No thread could be started.
+    #[error(
+        "cannot start the threads that run and tick guests: raise `LimitNPROC=` (`ulimit -u`) and `TasksMax=`"
+    )]
+    Threads(#[source] std::io::Error),
+}
+
+/// All that decides what compiled code looks like, and is not the same on every machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct CodeSettings {
+    /// Address space of one memory.
+    pub reservation_bytes: u64,
+    /// Unmapped bytes behind it.
+    pub guard_bytes: u64,
+    /// Whether what memories begin with is mapped into each instance, and not copied.
+    pub maps_images: bool,
+}
+
+/// The engine, what its code looks like, and how many instances may wait. Where the address space turns out to be
+/// smaller than it looked, the pool is.
+pub(super) fn engine(
+    settings: PoolSettings,
+    maps_images: bool,
+) -> Result<(Engine, CodeSettings, u32), SandboxError> {
+    let mut space = AddressSpace::of_this_process();
+    loop {
+        let layout = settings.layout(space)?;
+        let PoolLayout { reservation_bytes, guard_bytes, idle, .. } = layout;
+        let code = CodeSettings { reservation_bytes, guard_bytes, maps_images };
+        match Engine::new(&with_pool(configuration(code), layout)) {
+            Ok(engine) => return Ok((engine, code, idle)),
+            Err(error) if is_of_memory(&error) => space = space.half(),
+            Err(error) => return Err(refused(settings, &error)),
+        }
+    }
+}
+
+pub(super) fn refused(settings: PoolSettings, error: &wasmtime::Error) -> SandboxError {
+    let help = of_system(error).map(|errno| format!("; {}", advice(errno)));
+    let reason = format!("{error:#}{}", help.unwrap_or_default());
+    SandboxError::Engine { slots: settings.slots, reason }
+}
+
+/// What keeps this process from having memory as a file, which instances map, for good. Other failures pass, or are found
+/// out when a component is tried out.
+#[cfg(target_os = "linux")]
+pub(super) fn why_no_images() -> Option<Errno> {
+    use rustix::fs::{MemfdFlags, memfd_create};
+    // As wasmtime makes them.
+    let made = memfd_create("wasm-memory-image", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING);
+    made.err().filter(|errno| !matches!(*errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM))
+}
+
+#[cfg(not(target_os = "linux"))]
+pub(super) fn why_no_images() -> Option<Errno> {
+    None
+}
+
+/// An engine whose code runs in a pool of these settings, and which has none itself: for a process that compiles
+/// and runs nothing, whose address space has a limit.
+pub(super) fn compiling_engine(code: CodeSettings) -> wasmtime::Result<Engine> {
+    Engine::new(&configuration(code))
+}
+
+fn with_pool(mut config: Config, layout: PoolLayout) -> Config {
+    let mut pool = PoolingAllocationConfig::new();
+    pool.total_component_instances(layout.slots)
+        .total_core_instances(layout.slots.saturating_mul(pool::CORE_INSTANCES_PER_COMPONENT))
+        .max_core_instances_per_component(pool::CORE_INSTANCES_PER_COMPONENT)
+        .total_memories(layout.memories)
+        .max_memories_per_component(pool::MEMORIES_PER_COMPONENT)
+        .total_tables(layout.memories)
+        .max_tables_per_component(pool::TABLES_PER_COMPONENT)
+        .table_elements(pool::TABLE_ELEMENTS)
+        .total_stacks(layout.slots)
+        .max_memory_size(layout.max_memory_bytes)
+        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
+        .table_keep_resident(KEEP_RESIDENT_BYTES)
+        .pagemap_scan(Enabled::Auto);
+    config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
+    config
+}
+
+/// All that decides what compiled code looks like.
+fn configuration(code: CodeSettings) -> Config {
+    let mut config = Config::new();
+    config
+        .memory_reservation(code.reservation_bytes)
+        .memory_guard_size(code.guard_bytes)
+        .memory_init_cow(code.maps_images)
+        .epoch_interruption(true)
+        .cranelift_opt_level(OptLevel::Speed)
+        .async_stack_size(STACK_BYTES)
+        .max_wasm_stack(WASM_STACK_BYTES)
+        // Costs every fresh call about 15 µs and serves only WASI 0.3, which has no plug here.
+        .concurrency_support(false)
+        // What no plug needs is attack surface.
+        .wasm_features(!intake::PROPOSALS, false)
+        .wasm_backtrace_details(WasmBacktraceDetails::Disable)
+        .wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES));
+    config
+}

@@ -1,0 +1,48 @@
+//! `wasi:http` as wasmtime's crate links it, and how single functions of it are put in the place of its own.
+
+use wasmtime::component::{ComponentNamedList, Lift, Linker, LinkerInstance, Lower, ResourceTable};
+use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
+
+use crate::sandbox::http::HttpState;
+use crate::sandbox::limits::Totals;
+
+/// The interface by the name that wasmtime's crate gives it. Were it another, these functions would be beside those
+/// that guests call: the suite notices.
+pub(super) const TYPES: &str = "wasi:http/types@0.2.12";
+
+/// The HTTP messages of one call, and the totals that their parts are paid from.
+pub(in crate::sandbox) struct Messages<'a> {
+    pub(in crate::sandbox) http: &'a mut HttpState,
+    pub(in crate::sandbox) totals: &'a mut Totals,
+    pub(in crate::sandbox) table: &'a mut ResourceTable,
+}
+
+impl Messages<'_> {
+    /// wasmtime's own view, for one call of the interface.
+    pub(super) fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.http.view(self.table)
+    }
+}
+
+pub(in crate::sandbox) type View<T> = fn(&mut T) -> Messages<'_>;
+
+pub(in crate::sandbox) fn add_to_linker<T: WasiHttpView + 'static>(
+    linker: &mut Linker<T>,
+) -> wasmtime::Result<()> {
+    wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
+}
+
+/// Puts `function` in the place of the one of this name. Shadowing must be allowed.
+pub(super) fn replace<T, P, R>(
+    types: &mut LinkerInstance<'_, T>,
+    view: View<T>,
+    name: &str,
+    function: fn(Messages<'_>, P) -> wasmtime::Result<R>,
+) -> wasmtime::Result<()>
+where
+    T: 'static,
+    P: ComponentNamedList + Lift + 'static,
+    R: ComponentNamedList + Lower + 'static,
+{
+    types.func_wrap(name, move |mut store, parameters| function(view(store.data_mut()), parameters))
+}

@@ -1,0 +1,56 @@
+//! The linker: every import that any component may have, and what of a store's data each of them borrows.
+
+use wasmtime::Engine;
+use wasmtime::component::Linker;
+
+use super::imports::config::{self, Config};
+use super::imports::context::{self, Facts};
+use super::imports::keyvalue::{self, Stores};
+use super::imports::limiter::{self, RateLimit};
+use super::imports::logging::{self, PluginLines};
+use super::imports::messages::{self, Messages};
+use super::imports::random::{self, PaidRandom};
+use super::imports::wasi::{self, StandardView};
+use super::imports::{fields, response_body};
+use super::state::{CallState, PerCall};
+
+/// The linker of all plugins. What one of them was not granted is refused when it is loaded, by name.
+pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<CallState>> {
+    let mut linker = Linker::new(engine);
+    wasi::add_to_linker(&mut linker, |state| &mut state.table, standard_streams)?;
+    messages::add_to_linker(&mut linker)?;
+    context::add_to_linker(&mut linker, facts)?;
+    limiter::add_to_linker(&mut linker, |state| RateLimit(state.call.abilities.limiter.as_deref()))?;
+    logging::add_to_linker(&mut linker, |state| PluginLines(&state.call.output))?;
+    config::add_to_linker(&mut linker, |state| Config(&state.call.abilities))?;
+    keyvalue::add_to_linker(&mut linker, stores)?;
+    linker.allow_shadowing(true);
+    random::add_to_linker(&mut linker, paid_random)?;
+    fields::add_to_linker(&mut linker, http_messages)?;
+    response_body::add_to_linker(&mut linker, http_messages)?;
+    linker.allow_shadowing(false);
+    Ok(linker)
+}
+
+fn standard_streams(state: &mut CallState) -> StandardView<'_> {
+    StandardView { streams: &mut state.standard, output: &state.call.output, table: &mut state.table }
+}
+
+fn facts(state: &mut CallState) -> Facts<'_> {
+    Facts { context: &state.call.context, plugin: &state.call.abilities.plugin }
+}
+
+fn stores(state: &mut CallState) -> Stores<'_> {
+    let PerCall { abilities, output, held_bytes, .. } = &mut state.call;
+    Stores { keyvalue: abilities.keyvalue.as_ref(), output, held_bytes, table: &mut state.table }
+}
+
+fn paid_random(state: &mut CallState) -> PaidRandom<'_> {
+    let (totals, wasi) = state.totals_and_wasi();
+    PaidRandom { totals, wasi }
+}
+
+fn http_messages(state: &mut CallState) -> Messages<'_> {
+    let (http, totals) = state.call.http_and_totals();
+    Messages { http, totals, table: &mut state.table }
+}

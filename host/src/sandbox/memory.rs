@@ -1,0 +1,190 @@
+//! The linear memories and tables of one instance, counted against the limits `memory` and `tables`.
+
+use rustix::io::Errno;
+
+use super::refusal::of_system;
+
+/// An instance has outgrown its use when its memory is so many times what its first call left, but not while it has
+/// less than `SMALL_BYTES`; or when it has grown to this share of `memory`.
+const GROWTH: u64 = 4;
+const SMALL_BYTES: u64 = 1 << 20;
+const SHARE_OF_LIMIT: u64 = 2;
+
+/// `memory`: the linear memories of one instance, counted together; `tables` beside it.
+pub(super) struct MemoryAccount {
+    limit_bytes: u64,
+    used_bytes: u64,
+    refused: bool,
+    /// What the system said when it would not let a memory or a table grow that was allowed to.
+    denied: Option<Errno>,
+    pub(super) tables: TableAccount,
+}
+
+impl MemoryAccount {
+    pub(super) fn new(limit_bytes: u64, table_elements: usize) -> Self {
+        Self {
+            limit_bytes,
+            used_bytes: 0,
+            refused: false,
+            denied: None,
+            tables: TableAccount::new(table_elements),
+        }
+    }
+
+    /// Whether a memory was refused growth: the likely cause of a trap that follows.
+    pub(super) fn refused(&self) -> bool {
+        self.refused
+    }
+
+    /// Whether the system denied growth: the likely cause of a trap that follows.
+    pub(super) fn denied(&self) -> Option<Errno> {
+        self.denied
+    }
+
+    /// What all memories have.
+    pub(super) fn used_bytes(&self) -> u64 {
+        self.used_bytes
+    }
+
+    /// Whether an instance that had so much after its first call has grown too much since to be kept.
+    pub(super) fn has_outgrown(&self, first_bytes: u64) -> bool {
+        let most = first_bytes.saturating_mul(GROWTH).max(SMALL_BYTES);
+        let share = self.limit_bytes.checked_div(SHARE_OF_LIMIT).unwrap_or(0);
+        self.refused
+            || self.denied.is_some()
+            || self.tables.refused()
+            || (self.used_bytes > first_bytes && self.used_bytes > most.min(share))
+    }
+}
+
+impl wasmtime::ResourceLimiter for MemoryAccount {
+    fn memory_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        // wasmtime asks first and compares with the memory's own maximum after: what will not be had is
+        // not to be counted.
+        if maximum.is_some_and(|most| desired > most) {
+            return Ok(false);
+        }
+        let grown = u64::try_from(desired.saturating_sub(current)).unwrap_or(u64::MAX);
+        let wanted = self.used_bytes.saturating_add(grown);
+        let allowed = wanted <= self.limit_bytes;
+        if allowed {
+            self.used_bytes = wanted;
+        } else {
+            self.refused = true;
+        }
+        Ok(allowed)
+    }
+
+    fn table_growing(
+        &mut self,
+        current: usize,
+        desired: usize,
+        maximum: Option<usize>,
+    ) -> wasmtime::Result<bool> {
+        Ok(self.tables.grow(current, desired, maximum))
+    }
+
+    fn memory_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.denied = self.denied.or_else(|| of_system(&error));
+        Ok(())
+    }
+
+    fn table_grow_failed(&mut self, error: wasmtime::Error) -> wasmtime::Result<()> {
+        self.denied = self.denied.or_else(|| of_system(&error));
+        Ok(())
+    }
+}
+
+/// The tables of one instance, counted together. A growth beyond the limit is refused as WebAssembly has it, by −1.
+#[derive(Debug)]
+pub(super) struct TableAccount {
+    limit_elements: usize,
+    used_elements: usize,
+    refused: bool,
+}
+
+impl TableAccount {
+    pub(super) fn new(limit_elements: usize) -> Self {
+        Self { limit_elements, used_elements: 0, refused: false }
+    }
+
+    /// Whether a table may grow so, and counts it.
+    pub(super) fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> bool {
+        // As with memories: what the table's own maximum forbids will not be had, and is not to be counted.
+        if maximum.is_some_and(|most| desired > most) {
+            return false;
+        }
+        let wanted = self.used_elements.saturating_add(desired.saturating_sub(current));
+        let allowed = wanted <= self.limit_elements;
+        if allowed {
+            self.used_elements = wanted;
+        } else {
+            self.refused = true;
+        }
+        allowed
+    }
+
+    /// Whether a table was refused growth: the likely cause of a trap that follows.
+    pub(super) fn refused(&self) -> bool {
+        self.refused
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use wasmtime::ResourceLimiter;
+
+    #[test]
+    fn all_memories_of_an_instance_share_one_limit() {
+        let mut account = MemoryAccount::new(100, 0);
+        assert!(account.memory_growing(0, 60, None).unwrap());
+        assert!(!account.memory_growing(0, 50, None).unwrap());
+        assert!(account.refused());
+        assert!(account.memory_growing(60, 100, None).unwrap());
+    }
+
+    #[test]
+    fn an_instance_outgrows_its_first_call_or_its_limit() {
+        let mib = |mib: f64| (mib * f64::from(1 << 20)) as u64;
+        for (limit, first, used, outgrown) in [
+            (128.0, 1.0, 4.0, false),
+            (128.0, 1.0, 4.1, true),
+            (128.0, 0.1, 1.0, false),
+            (128.0, 0.1, 1.1, true),
+            (128.0, 40.0, 64.0, false),
+            (128.0, 40.0, 64.1, true),
+            // What it has needed from the first call on is no growth.
+            (128.0, 100.0, 100.0, false),
+            (128.0, 100.0, 100.1, true),
+        ] {
+            let account = MemoryAccount { used_bytes: mib(used), ..MemoryAccount::new(mib(limit), 0) };
+            assert_eq!(account.has_outgrown(mib(first)), outgrown, "{limit} {first} {used}");
+        }
+        assert!(MemoryAccount { refused: true, ..MemoryAccount::new(9, 0) }.has_outgrown(1));
+    }
+
+    #[test]
+    fn a_growth_above_the_memorys_own_maximum_is_not_counted() {
+        let mut account = MemoryAccount::new(100, 0);
+        assert!(!account.memory_growing(0, 60, Some(50)).unwrap());
+        assert!(!account.refused());
+        assert!(account.memory_growing(0, 100, None).unwrap());
+    }
+
+    #[test]
+    fn all_tables_of_an_instance_share_one_limit() {
+        let mut account = TableAccount::new(100);
+        assert!(account.grow(0, 60, None));
+        assert!(!account.grow(0, 50, Some(40)), "its own maximum forbids it");
+        assert!(!account.refused());
+        assert!(!account.grow(0, 50, None));
+        assert!(account.refused());
+        assert!(account.grow(60, 100, None));
+    }
+}

@@ -1,0 +1,45 @@
+//! The resources and errors of `wasi:keyvalue` that the generated bindings name.
+
+use wasmtime::component::{Resource, ResourceTableError};
+
+use crate::capability::{Bucket, KeyValueError};
+
+/// A value as read at one instant, and where.
+#[expect(unreachable_pub, reason = "the generated bindings re-export it")]
+pub struct Cas {
+    pub(super) bucket: Bucket,
+    pub(super) key: String,
+    pub(super) read: Option<Vec<u8>>,
+}
+
+impl Cas {
+    pub(super) fn bytes(&self) -> usize {
+        self.read.as_ref().map_or(0, Vec::len).saturating_add(self.key.len())
+    }
+}
+
+/// A failure on its way to the guest, or a handle that is none and traps.
+#[expect(unreachable_pub, reason = "the generated bindings make a public alias of it")]
+pub enum StoreError {
+    Refused(KeyValueError),
+    Handle(ResourceTableError),
+}
+
+/// The same for a swap, which may also be too late.
+#[expect(unreachable_pub, reason = "the generated bindings make a public alias of it")]
+pub enum CasError {
+    Store(StoreError),
+    Changed(Resource<Cas>),
+}
+
+impl From<KeyValueError> for StoreError {
+    fn from(error: KeyValueError) -> Self {
+        Self::Refused(error)
+    }
+}
+
+impl From<ResourceTableError> for StoreError {
+    fn from(error: ResourceTableError) -> Self {
+        Self::Handle(error)
+    }
+}
