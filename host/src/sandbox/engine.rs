@@ -83,7 +83,7 @@ impl Sandbox {
     }
 
     /// Compiles `bytes` in this process, whatever time and memory that takes: for bytes of one's own, and for tests.
-    /// Those of strangers go through a [`Compiler`](super::Compiler).
+    /// Those of strangers go through a compiler of its own process.
     pub fn compile_here(&self, bytes: &[u8]) -> Result<Component, ComponentError> {
         check_preamble(bytes)?;
         intake::check(bytes).map_err(|error| ComponentError::NotTaken(error.to_string()))?;

@@ -2,8 +2,21 @@
 
 use wasmparser::{BinaryReader, Result};
 
+use crate::sandbox::intake::PROPOSALS;
+
 /// The bytes before the first section.
 const PREAMBLE_BYTES: usize = 8;
+
+/// Sections, by their ids.
+pub(super) const CUSTOM: u8 = 0;
+pub(super) const TYPES: u8 = 1;
+pub(super) const IMPORTS: u8 = 2;
+pub(super) const FUNCTIONS: u8 = 3;
+pub(super) const CODE: u8 = 10;
+pub(super) const MEMORIES: u8 = 5;
+pub(super) const START: u8 = 8;
+pub(super) const DATA: u8 = 11;
+pub(super) const DATA_COUNT: u8 = 12;
 
 /// One section, of a module or of a component.
 pub(super) struct Section<'a> {
@@ -217,3 +230,13 @@ pub(super) const BULK_PREFIX: u8 = 0xfc;
 
 /// A block without parameters and results.
 const EMPTY_BLOCK: u8 = 0x40;
+
+/// The content of a section, if the module has it.
+pub(super) fn content<'a>(sections: &[Section<'a>], id: u8) -> Option<&'a [u8]> {
+    sections.iter().find(|section| section.id == id).map(|section| section.content)
+}
+
+/// Reads a section's content.
+pub(super) fn reader(content: &[u8]) -> BinaryReader<'_> {
+    BinaryReader::new_features(content, 0, PROPOSALS)
+}

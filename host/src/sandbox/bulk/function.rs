@@ -5,19 +5,19 @@ use std::ops::Range;
 use wasmparser::{BinaryReader, FunctionBody, Operator, Result};
 
 use super::encode::{BULK_PREFIX, Bulk, Code, write_u32};
-use super::helper::Helpers;
+use super::loops::Loops;
 use crate::sandbox::intake::PROPOSALS;
 
 /// The type of a local, in binary.
 const I32: u8 = 0x7f;
 
 /// A body without its long bulk instructions; none if it has none.
-pub(super) fn cut(body: &[u8], parameters: u32, helpers: &mut Helpers<'_>) -> Result<Option<Vec<u8>>> {
+pub(super) fn cut(body: &[u8], parameters: u32, loops: &mut Loops<'_>) -> Result<Option<Vec<u8>>> {
     if memchr::memchr(BULK_PREFIX, body).is_none() {
         return Ok(None);
     }
     let function = FunctionBody::new(BinaryReader::new_features(body, 0, PROPOSALS));
-    let found = find(&function, helpers)?;
+    let found = find(&function, loops)?;
     if found.is_empty() {
         return Ok(None);
     }
@@ -30,7 +30,7 @@ pub(super) fn cut(body: &[u8], parameters: u32, helpers: &mut Helpers<'_>) -> Re
     let mut copied = declarations.bytes.end;
     for (place, bulk) in found {
         code.bytes(body.get(copied..place.start).unwrap_or_default());
-        helpers.write_choice(&mut code, bulk, scratch);
+        loops.write_choice(&mut code, bulk, scratch);
         copied = place.end;
     }
     code.bytes(body.get(copied..).unwrap_or_default());
@@ -38,7 +38,7 @@ pub(super) fn cut(body: &[u8], parameters: u32, helpers: &mut Helpers<'_>) -> Re
 }
 
 /// Where long bulk instructions stand, in their order.
-fn find(function: &FunctionBody<'_>, helpers: &Helpers<'_>) -> Result<Vec<(Range<usize>, Bulk)>> {
+fn find(function: &FunctionBody<'_>, loops: &Loops<'_>) -> Result<Vec<(Range<usize>, Bulk)>> {
     let mut found = Vec::new();
     let mut operators = function.get_operators_reader()?;
     let mut constant = None;
@@ -54,7 +54,7 @@ fn find(function: &FunctionBody<'_>, helpers: &Helpers<'_>) -> Result<Vec<(Range
             Operator::MemoryInit { data_index, mem } => Some(Bulk::Init { segment: data_index, memory: mem }),
             _ => None,
         };
-        if let Some(bulk) = bulk.filter(|bulk| helpers.is_long(*bulk, constant)) {
+        if let Some(bulk) = bulk.filter(|bulk| loops.is_long(*bulk, constant)) {
             found.push((position(begin)..position(operators.original_position()), bulk));
         }
         // Nothing can come between two instructions that stand side by side: it is the operand.

@@ -2,7 +2,7 @@
 //!
 //! wasmtime runs `memory.fill`, `memory.copy`, `memory.init` and `table.copy` to their end, however long they are, and
 //! looks at the epoch only then. So before a component is compiled each of them that may be longer than a piece is put into a choice:
-//! what fits one piece is done as it stands, the rest by a function that is added to the module (`helper.rs`) and loops
+//! what fits one piece is done as it stands, the rest by a function that is added to the module (`loops.rs`) and loops
 //! over pieces, with the epoch looked at in between. To the guest nothing else changes: what is out of bounds traps
 //! before anything is written, and what overlaps is copied from the right end.
 //!
@@ -15,7 +15,7 @@
 
 mod encode;
 mod function;
-mod helper;
+mod loops;
 mod module;
 mod segments;
 

@@ -3,27 +3,18 @@
 use std::collections::BTreeMap;
 
 use wasmparser::{
-    BinaryReader, CodeSectionReader, DataSectionReader, FunctionSectionReader, ImportSectionReader, Result,
-    TypeRef, TypeSectionReader,
+    CodeSectionReader, DataSectionReader, FunctionSectionReader, ImportSectionReader, Result, TypeRef,
+    TypeSectionReader,
 };
 
 use super::Pieces;
-use super::encode::{BULK_PREFIX, Section, sections, write_section, write_sized, write_u32};
+use super::encode::{
+    BULK_PREFIX, CODE, CUSTOM, DATA, DATA_COUNT, FUNCTIONS, IMPORTS, MEMORIES, START, Section, TYPES,
+    content, reader, sections, write_section, write_sized, write_u32,
+};
 use super::function;
-use super::helper::Helpers;
+use super::loops::Loops;
 use super::segments::Segments;
-use crate::sandbox::intake::PROPOSALS;
-
-/// Sections, by their ids.
-const CUSTOM: u8 = 0;
-pub(super) const TYPES: u8 = 1;
-const IMPORTS: u8 = 2;
-pub(super) const FUNCTIONS: u8 = 3;
-pub(super) const CODE: u8 = 10;
-pub(super) const MEMORIES: u8 = 5;
-const START: u8 = 8;
-pub(super) const DATA: u8 = 11;
-const DATA_COUNT: u8 = 12;
 
 /// All sections but custom ones, in the order in which they stand.
 const ORDER: [u8; 13] = [TYPES, IMPORTS, FUNCTIONS, 4, MEMORIES, 13, 6, 7, START, 9, DATA_COUNT, CODE, DATA];
@@ -32,7 +23,7 @@ const ORDER: [u8; 13] = [TYPES, IMPORTS, FUNCTIONS, 4, MEMORIES, 13, 6, 7, START
 const START_TYPE: [u8; 3] = [0x60, 0, 0];
 
 /// A function's type in binary: three parameters and no results.
-const HELPER_TYPE: [u8; 6] = [0x60, 3, 0x7f, 0x7f, 0x7f, 0];
+const LOOP_TYPE: [u8; 6] = [0x60, 3, 0x7f, 0x7f, 0x7f, 0];
 
 /// A module without its long bulk instructions, and without segments that take long to copy; none if it has neither.
 pub(super) fn cut(bytes: &[u8], pieces: Pieces) -> Result<Option<Vec<u8>>> {
@@ -45,23 +36,23 @@ pub(super) fn cut(bytes: &[u8], pieces: Pieces) -> Result<Option<Vec<u8>>> {
     let module = Module::read(&sections)?;
     let segments = Segments::find(&sections, module.imported_memories, pieces)?;
     let first = module.imported.saturating_add(count(&module.functions));
-    let helper_type = count(&module.parameters);
-    let mut helpers = Helpers::new(first, helper_type, pieces, &module.segment_bytes);
+    let loop_type = count(&module.parameters);
+    let mut loops = Loops::new(first, loop_type, pieces, &module.segment_bytes);
 
     let mut bodies = Vec::with_capacity(code.map_or(0, <[u8]>::len));
     if let Some(code) = code {
-        module.cut_functions(code, &mut helpers, &mut bodies)?;
+        module.cut_functions(code, &mut loops, &mut bodies)?;
     }
     let own_start = content(&sections, START).map(|start| reader(start).read_var_u32()).transpose()?;
-    let start = segments.as_ref().map(|segments| segments.body(own_start, &mut helpers));
-    let mut added = helpers.bodies();
-    let mut types = vec![helper_type; added.len()];
+    let start = segments.as_ref().map(|segments| segments.body(own_start, &mut loops));
+    let mut added = loops.bodies();
+    let mut types = vec![loop_type; added.len()];
     let mut changed = BTreeMap::new();
     if let (Some(segments), Some(start)) = (segments, start) {
         let mut index = Vec::new();
         write_u32(&mut index, first.saturating_add(count(&added)));
         added.push(start);
-        types.push(helper_type.saturating_add(1));
+        types.push(loop_type.saturating_add(1));
         changed.insert(place(START), (START, index));
         changed.insert(place(DATA_COUNT), (DATA_COUNT, segments.count()));
         changed.insert(place(DATA), (DATA, segments.section()));
@@ -77,7 +68,7 @@ pub(super) fn cut(bytes: &[u8], pieces: Pieces) -> Result<Option<Vec<u8>>> {
         item
     });
     let types: Vec<_> = types.collect();
-    let more_types = [HELPER_TYPE.to_vec(), START_TYPE.to_vec()];
+    let more_types = [LOOP_TYPE.to_vec(), START_TYPE.to_vec()];
     changed.insert(place(TYPES), (TYPES, with_more(own(TYPES), &more_types)?));
     changed.insert(place(FUNCTIONS), (FUNCTIONS, with_more(own(FUNCTIONS), &types)?));
     let mut code = Vec::with_capacity(bodies.len());
@@ -141,13 +132,13 @@ struct Module {
 
 impl Module {
     /// The module's own functions, without their long instructions.
-    fn cut_functions(&self, code: &[u8], helpers: &mut Helpers<'_>, bodies: &mut Vec<u8>) -> Result<()> {
+    fn cut_functions(&self, code: &[u8], loops: &mut Loops<'_>, bodies: &mut Vec<u8>) -> Result<()> {
         for (number, body) in CodeSectionReader::new(reader(code))?.into_iter().enumerate() {
             let body = body?;
             let body = body.as_bytes();
             let type_index = self.functions.get(number).and_then(|index| usize::try_from(*index).ok());
             let parameters = type_index.and_then(|index| self.parameters.get(index)).copied();
-            let cut = function::cut(body, parameters.unwrap_or_default(), helpers)?;
+            let cut = function::cut(body, parameters.unwrap_or_default(), loops)?;
             write_sized(bodies, cut.as_deref().unwrap_or(body));
         }
         Ok(())
@@ -188,15 +179,6 @@ impl Module {
 
 /// A section's content that has no items.
 const EMPTY: &[u8] = &[0];
-
-/// What a section has inside, if there is one.
-pub(super) fn content<'a>(sections: &[Section<'a>], id: u8) -> Option<&'a [u8]> {
-    sections.iter().find(|section| section.id == id).map(|section| section.content)
-}
-
-pub(super) fn reader(content: &[u8]) -> BinaryReader<'_> {
-    BinaryReader::new_features(content, 0, PROPOSALS)
-}
 
 /// A section's content with more items behind those that it has.
 fn with_more(content: &[u8], items: &[Vec<u8>]) -> Result<Vec<u8>> {

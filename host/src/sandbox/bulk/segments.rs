@@ -8,9 +8,8 @@
 use wasmparser::{DataKind, DataSectionReader, MemorySectionReader, Operator, Result};
 
 use super::Pieces;
-use super::encode::{Bulk, Code, Section, write_sized, write_u32};
-use super::helper::Helpers;
-use super::module::{DATA, MEMORIES, content, reader};
+use super::encode::{Bulk, Code, DATA, MEMORIES, Section, content, reader, write_sized, write_u32};
+use super::loops::Loops;
 
 /// What is copied in so many pieces is not much: half a millisecond.
 const FEW: u64 = 16;
@@ -99,13 +98,13 @@ impl<'a> Segments<'a> {
     }
 
     /// The start function's body. It goes on with `start`, the module's own.
-    pub(super) fn body(&self, start: Option<u32>, helpers: &mut Helpers<'_>) -> Vec<u8> {
+    pub(super) fn body(&self, start: Option<u32>, loops: &mut Loops<'_>) -> Vec<u8> {
         let mut code = Code::default();
         write_u32(&mut code.0, 0);
         for Active { index, memory, offset, length } in &self.active {
             let length = u32::try_from(*length).unwrap_or(u32::MAX);
             code.bytes(offset).i32_const(0).i32_const(length);
-            helpers.write(&mut code, Bulk::Init { segment: *index, memory: *memory }, length);
+            loops.write(&mut code, Bulk::Init { segment: *index, memory: *memory }, length);
             code.data_drop(*index);
         }
         if let Some(start) = start {

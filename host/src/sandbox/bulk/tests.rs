@@ -257,9 +257,9 @@ fn a_module_keeps_all_but_its_types_functions_and_code_and_those_as_they_began()
     assert_eq!((before.0, before.1.len()), (after.0, after.1.len()));
     for (before, after) in before.1.into_iter().zip(after.1) {
         assert_eq!(before.id, after.id);
-        let changes = [module::TYPES, module::FUNCTIONS, module::CODE].contains(&before.id);
+        let changes = [encode::TYPES, encode::FUNCTIONS, encode::CODE].contains(&before.id);
         assert_eq!(before.whole != after.whole, changes, "section {}", before.id);
-        if changes && before.id != module::CODE {
+        if changes && before.id != encode::CODE {
             // Behind their count, which is of one byte in both.
             assert!(after.content[1..].starts_with(&before.content[1..]), "section {}", before.id);
         }
@@ -370,7 +370,7 @@ fn modules_are_cut_wherever_they_stand_in_a_component_and_intake_takes_what_come
 }
 
 #[test]
-fn instructions_of_one_kind_share_a_helper() {
+fn instructions_of_one_kind_share_a_loop() {
     let text = r#"(component (core module (memory 1)
         (func (param i32) (memory.fill (i32.const 0) (i32.const 0) (local.get 0)))
         (func (param i32) (memory.fill (i32.const 0) (i32.const 1) (local.get 0)))))"#;
@@ -388,7 +388,7 @@ fn instructions_of_one_kind_share_a_helper() {
             }
         }
     }
-    assert_eq!((functions, calls, fills), (3, 2, 2 + 3), "each that was there, and three in the helper");
+    assert_eq!((functions, calls, fills), (3, 2, 2 + 3), "each that was there, and three in the loop");
 }
 
 /// What the fuzzer of intake has come upon, and in pieces so small that all that can be cut is.

@@ -14,8 +14,8 @@ const LENGTH: u32 = 2;
 /// A module's pages have 2^16 bytes: others are a proposal that intake does not let through.
 const PAGE_BITS: i64 = 16;
 
-/// What helpers are made from.
-pub(super) struct Helpers<'a> {
+/// The loops of one module, as far as they are wanted.
+pub(super) struct Loops<'a> {
     /// The index of the first one.
     first: u32,
     /// The index of their type.
@@ -27,7 +27,7 @@ pub(super) struct Helpers<'a> {
     wanted: BTreeMap<Bulk, u32>,
 }
 
-impl<'a> Helpers<'a> {
+impl<'a> Loops<'a> {
     pub(super) fn new(first: u32, type_index: u32, pieces: Pieces, segment_bytes: &'a [usize]) -> Self {
         Self { first, type_index, pieces, segment_bytes, wanted: BTreeMap::new() }
     }
@@ -55,23 +55,23 @@ impl<'a> Helpers<'a> {
     /// Writes what stands in place of an instruction, whose operands are on the stack. `scratch` is a local that nothing
     /// else uses.
     pub(super) fn write_choice(&mut self, code: &mut Code, bulk: Bulk, scratch: u32) {
-        let helper = self.helper(bulk);
+        let index = self.index_of(bulk);
         code.local_tee(scratch).local_get(scratch).i32_const(self.piece_of(bulk)).i32_gt_u();
-        code.if_of_type(self.type_index).call(helper).else_().bulk(bulk).end();
+        code.if_of_type(self.type_index).call(index).else_().bulk(bulk).end();
     }
 
-    /// Writes an instruction whose third operand is this constant, or the call of its helper.
+    /// Writes an instruction whose third operand is this constant, or the call of its loop.
     pub(super) fn write(&mut self, code: &mut Code, bulk: Bulk, length: u32) {
         if self.is_long(bulk, Some(length)) {
-            let helper = self.helper(bulk);
-            code.call(helper);
+            let index = self.index_of(bulk);
+            code.call(index);
         } else {
             code.bulk(bulk);
         }
     }
 
     /// The index of the one for an instruction.
-    fn helper(&mut self, bulk: Bulk) -> u32 {
+    fn index_of(&mut self, bulk: Bulk) -> u32 {
         let next = u32::try_from(self.wanted.len()).unwrap_or(u32::MAX);
         self.first.saturating_add(*self.wanted.entry(bulk).or_insert(next))
     }
