@@ -1,7 +1,7 @@
 //! One call: its instance, its limits, its end. A call whose bodies are streams is `stream.rs`'s.
 //!
 //! The wall deadline stands outside the guest's future and drops it, store and all, so it holds in a
-//! start function and in post-return too. The CPU limit is looked at on every tick of the epoch.
+//! start function and in post-return too. The CPU limit is looked at on every tick of the epoch (`cpu/`).
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,10 +13,10 @@ use wasmtime::{Store, UpdateDeadline};
 use super::engine::Sandbox;
 use super::instances::{Instance, Instances};
 use super::message::{HeaderChange, Request, RequestHead, Response, ResponseHead, Verdict};
-use super::meter::{Meter, Metered, Tick};
 use super::refusal::{advice, of_system};
 use super::state::{Abilities, CallState, Context, PerCall};
 use super::totals::{Beyond, CallLimit};
+use crate::cpu::{CpuTask, Tick};
 use crate::observe::{Outcome, Plug, PluginLog};
 
 /// Bytes that a guest may pass in one call of the host, or as its answer, beside the body: headers,
@@ -148,15 +148,6 @@ impl CallError {
     }
 }
 
-/// How a call ended, and what it cost.
-#[derive(Debug)]
-pub struct Called<T> {
-    /// The answer, or why there is none.
-    pub result: Result<T, CallError>,
-    /// CPU time, host calls included.
-    pub cpu: Duration,
-}
-
 /// Everything that one call is given besides its message.
 pub struct Call {
     /// Its limits.
@@ -167,13 +158,18 @@ pub struct Call {
     pub abilities: Arc<Abilities>,
     /// Where its lines go.
     pub log: PluginLog,
-    /// What its CPU is counted on: one for this call alone.
-    pub meter: Arc<Meter>,
+    /// The call as the CPU sees it, which bills its guest and gives it turns.
+    pub cpu: CpuTask,
 }
 
 impl Sandbox {
     /// Calls a handler.
-    pub async fn handle(&self, instances: &Instances, call: Call, request: Request) -> Called<Response> {
+    pub async fn handle(
+        &self,
+        instances: &Instances,
+        call: Call,
+        request: Request,
+    ) -> Result<Response, CallError> {
         self.run(instances, call, async move |instance| {
             let (store, plug) = instance.handler().await?;
             let answer = plug.jackfield_plugin_handler().call_handle(&mut *store, &request).await;
@@ -188,7 +184,7 @@ impl Sandbox {
         instances: &Instances,
         call: Call,
         request: &RequestHead,
-    ) -> Called<Verdict> {
+    ) -> Result<Verdict, CallError> {
         self.run(instances, call, async move |instance| {
             let (store, plug) = instance.request_filter().await?;
             let filter = plug.jackfield_plugin_request_filter();
@@ -204,7 +200,7 @@ impl Sandbox {
         call: Call,
         request: &RequestHead,
         response: &ResponseHead,
-    ) -> Called<Vec<HeaderChange>> {
+    ) -> Result<Vec<HeaderChange>, CallError> {
         self.run(instances, call, async move |instance| {
             let (store, plug) = instance.response_filter().await?;
             let filter = plug.jackfield_plugin_response_filter();
@@ -219,27 +215,19 @@ impl Sandbox {
         instances: &Instances,
         call: Call,
         guest: impl AsyncFnOnce(&mut Instance) -> Result<T, Stop>,
-    ) -> Called<T> {
+    ) -> Result<T, CallError> {
         let limits = call.limits;
-        let meter = call.meter.clone();
+        let cpu = call.cpu.clone();
         let mut instance = self.instance(instances, call);
-        let guest = Box::pin({
-            let meter = meter.clone();
-            async move {
-                let result = guest(&mut instance).await;
-                let result = result.map_err(|stop| stop.explain(&limits, &meter, instance.state()));
-                if result.is_ok() {
-                    instance.give_back();
-                }
-                result
+        let guest = cpu.guest(Box::pin(async move {
+            let result = guest(&mut instance).await;
+            let result = result.map_err(|stop| stop.explain(&limits, instance.state()));
+            if result.is_ok() {
+                instance.give_back();
             }
-        });
-        let guest = Metered::new(meter.clone(), self.activity.clone(), guest);
-        let result = match tokio::time::timeout_at(limits.deadline, guest).await {
-            Ok(result) => result,
-            Err(_elapsed) => Err(CallError::Wall),
-        };
-        Called { result, cpu: meter.used() }
+            result
+        }));
+        tokio::time::timeout_at(limits.deadline, guest).await.unwrap_or(Err(CallError::Wall))
     }
 
     /// The store of a new instance. The limits that it has for good are the plugin's own.
@@ -250,9 +238,9 @@ impl Sandbox {
         store.set_hostcall_fuel(usize::try_from(message_bytes).unwrap_or(usize::MAX));
         store.set_max_component_handles(limits.handles);
         store.epoch_deadline_callback(|store| {
-            Ok(match store.data().call.meter.tick() {
-                Tick::GoesOn => UpdateDeadline::Continue(1),
-                Tick::Yields => UpdateDeadline::Yield(1),
+            Ok(match store.data().call.cpu.tick() {
+                Tick::Continue => UpdateDeadline::Continue(1),
+                Tick::Yield => UpdateDeadline::Yield(1),
                 Tick::Exceeded => UpdateDeadline::Interrupt,
             })
         });
@@ -272,7 +260,7 @@ pub(super) enum Stop {
 impl Stop {
     /// Whose fault it was. What the guest was stopped for is asked first: the trap that follows a
     /// refused growth, or a limit, says nothing of it.
-    pub(super) fn explain(self, limits: &Limits, meter: &Meter, state: &CallState) -> CallError {
+    pub(super) fn explain(self, limits: &Limits, state: &CallState) -> CallError {
         let error = match self {
             Self::Returned(text) => return CallError::Returned(text),
             Self::NotThisPlug(plug) => return CallError::Host(format!("it is no {}", plug.as_str())),
@@ -282,7 +270,7 @@ impl Stop {
         let reason = format!("{error:#}");
         if error.is::<wasmtime::PoolConcurrencyLimitError>() {
             CallError::Host(reason)
-        } else if meter.exceeded() {
+        } else if state.call.cpu.has_exceeded() {
             CallError::Cpu { limit: limits.cpu }
         } else if let Some(errno) = of_system(&error) {
             CallError::Host(format!("{reason}; {}", advice(errno)))

@@ -6,7 +6,6 @@
 //! | file | owns |
 //! |---|---|
 //! | `engine.rs` | the wasmtime engine, the linker |
-//! | `ticker.rs` | the epoch's ticks, and their rest while no guest runs |
 //! | `pool.rs` | how many slots the pool has, and how large: pure arithmetic |
 //! | `space.rs` | how much address space there is for it |
 //! | `process_limits.rs` | the limits that the system has for this process |
@@ -18,12 +17,10 @@
 //! | `trial.rs` | a first instance of a component, before anybody calls it |
 //! | `refusal.rs` | what the system refused, told from what a guest did wrong |
 //! | `footprint.rs` | what an instance of a component begins with |
-//! | `compute/` | threads for guests that compute on, which the kernel keeps behind all others |
 //! | `instances.rs` | the instances of one plugin of one revision: made for a call, kept for the next, let go |
 //! | `idle.rs` | the book of those that wait, over the whole host |
 //! | `call.rs` | one call: its instance, its limits, its end |
 //! | `stream.rs` | a call whose message bodies are streams: until its answer's head, and what it does after it |
-//! | `meter.rs` | CPU time of a call, by the thread's clock |
 //! | `output.rs` | what a call prints and logs, under one budget |
 //! | `totals.rs` | what one call may use up: header bytes, random bytes, table elements |
 //! | `state.rs` | what one instance may touch, and what of it is its call's: memory account, context, capabilities |
@@ -34,7 +31,6 @@ mod bulk;
 mod call;
 mod compiler;
 mod component;
-mod compute;
 mod engine;
 mod fit;
 mod footprint;
@@ -42,7 +38,6 @@ mod idle;
 mod imports;
 mod instances;
 pub mod intake;
-mod meter;
 mod output;
 mod pool;
 mod process_limits;
@@ -50,24 +45,21 @@ mod refusal;
 mod space;
 mod state;
 mod stream;
-mod ticker;
 mod totals;
 mod trial;
 mod wit;
 
 pub use bindings::message;
-pub use call::{Call, CallError, Called, Limits};
+pub use call::{Call, CallError, Limits};
 pub use compiler::{
     CacheError, Compiler, CompilerProgram, CompilerSettings, IntakeLimits, Provenance, Task,
     compile_standard_input,
 };
 pub use component::{Component, ComponentError, CoreModule, Digest, Import, ImportRefused, Interface, Size};
-pub use compute::{Compute, Habit, Run, stay_ordinary};
-pub use engine::{CodeSettings, Sandbox, SandboxError};
+pub use engine::{CodeSettings, Sandbox, SandboxError, prepare_thread};
 pub use footprint::Footprint;
 pub use imports::{Need, has_no_body};
 pub use instances::{Instances, Reuse};
-pub use meter::Meter;
 pub use pool::{PoolError, PoolSettings};
 pub use process_limits::{DESCRIPTORS, PROCESSES, ProcessLimits};
 pub use space::AddressSpace;

@@ -12,12 +12,12 @@ use wasmtime_wasi_http::{RequestOptions, WasiHttpCtxView, WasiHttpView};
 use super::call::{Call, Limits};
 use super::imports::http::{Failures, HttpState, abort_unfinished_bodies};
 use super::imports::wasi;
-use super::meter::Meter;
 use super::output::{OpenStream, Outlet, Output};
 use super::refusal::of_system;
 use super::totals::{TableAccount, Totals};
 use crate::capability::http::{Outbound, OutboundBudget, Secret};
 use crate::capability::{KeyValue, Limiter, LogBudget};
+use crate::cpu::CpuTask;
 
 /// Handles of its standard streams, and of pollables of these, that an instance may keep from call to call.
 /// Toolchains keep one of each.
@@ -110,7 +110,7 @@ pub(super) struct PerCall {
     pub(super) context: Arc<Context>,
     pub(super) abilities: Arc<Abilities>,
     pub(super) output: Arc<Output>,
-    pub(super) meter: Arc<Meter>,
+    pub(super) cpu: CpuTask,
     /// Bytes of stored values that the guest's handles keep.
     pub(super) held_bytes: usize,
     pub(super) totals: Totals,
@@ -122,14 +122,14 @@ pub(super) struct PerCall {
 
 impl PerCall {
     pub(super) fn new(call: Call) -> Self {
-        let Call { limits, context, abilities, log, meter } = call;
+        let Call { limits, context, abilities, log, cpu } = call;
         let output = Output::new(log, LogBudget::new(limits.log_lines, limits.log_bytes));
         Self {
             context,
             abilities,
             totals: Totals::new(&limits),
             output: Arc::new(output),
-            meter,
+            cpu,
             held_bytes: 0,
             http: None,
             outbound: (limits.outbound, limits.outbound_bytes),
