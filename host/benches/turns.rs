@@ -1,46 +1,42 @@
-//! `cargo bench --bench turns`: what a turn on the CPU costs a call that nobody has to wait for.
+//! `cargo bench --bench turns`: what a turn on the CPU costs a guest that does not have to wait for it.
 //!
-//! A future that is ready at once, polled bare and in a turn, in alternating rounds; the difference is the
-//! scheduler's.
+//! A guest that computes nothing, polled bare and in turns, in alternating rounds. The thread's clock is read twice on
+//! either side, so the difference is the scheduler's: the turn, the bill, and what the ticker is told.
 
 use std::hint::black_box;
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::ops::ControlFlow;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
-use jackfield::tenant::{Reading, Share, Turns};
+use jackfield::cpu::{CpuAccount, Habit, Scheduler};
+use rustix::time::{ClockId, clock_gettime};
 
 const ROUNDS: usize = 9;
-const CALLS: u32 = 1_000_000;
+const POLLS: u32 = 1_000_000;
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
-    let (turns, share) = (Turns::new(2), Share::new(NonZeroU32::MIN, None));
-    let (has_turn, used_ns, charged_ns) = (AtomicBool::new(false), AtomicU64::new(0), AtomicU64::new(0));
-    let meter = |turn| {
-        has_turn.store(turn, Ordering::Relaxed);
-        let used_ns = used_ns.load(Ordering::Relaxed);
-        let uncharged_ns = used_ns - charged_ns.fetch_max(used_ns, Ordering::Relaxed);
-        Reading { used_ns, uncharged_ns, ..Reading::default() }
-    };
-    let call = || async { black_box(used_ns.fetch_add(15_000, Ordering::Relaxed)) };
+    let scheduler = Scheduler::start(2, || {}, || ControlFlow::Continue(())).expect("a scheduler");
+    let account = CpuAccount::new(NonZeroU32::MIN, None);
+    let guest = || Box::pin(std::future::poll_fn(|_| black_box(Poll::<()>::Pending)));
+    let mut bare = guest();
+    let mut in_turns = scheduler.task(&account, &Habit::default(), Duration::MAX).guest(guest());
+    let mut context = Context::from_waker(Waker::noop());
     let mut rounds = Vec::new();
     for _ in 0..ROUNDS {
-        let bare = runtime.block_on(async {
-            let began = Instant::now();
-            for _ in 0..CALLS {
-                call().await;
-            }
-            began.elapsed()
-        });
-        let in_turns = runtime.block_on(async {
-            let began = Instant::now();
-            for _ in 0..CALLS {
-                turns.run(&share, meter, call()).await;
-            }
-            began.elapsed()
-        });
-        rounds.push((in_turns.as_secs_f64() - bare.as_secs_f64()) * 1e9 / f64::from(CALLS));
+        let began = Instant::now();
+        for _ in 0..POLLS {
+            black_box(clock_gettime(ClockId::ThreadCPUTime));
+            let _ = black_box(bare.as_mut().poll(&mut context));
+            black_box(clock_gettime(ClockId::ThreadCPUTime));
+        }
+        let bare = began.elapsed();
+        let began = Instant::now();
+        for _ in 0..POLLS {
+            let _ = black_box(Pin::new(&mut in_turns).poll(&mut context));
+        }
+        rounds.push((began.elapsed().as_secs_f64() - bare.as_secs_f64()) * 1e9 / f64::from(POLLS));
     }
     rounds.sort_by(f64::total_cmp);
     println!(

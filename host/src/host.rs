@@ -15,6 +15,7 @@ use tokio_util::task::AbortOnDropHandle;
 
 use crate::config::{self, Diagnostic, HostSettings, IntakeSettings, ListenAddress, Severity, Site};
 use crate::confine::{Confinement, Needs};
+use crate::cpu::{Scheduler, SchedulerError};
 use crate::deploy::{
     Deployer, Environment, LEAST_LOADERS, Origin, Parts, StartError, WatchError, Watcher, http_client,
 };
@@ -25,10 +26,11 @@ use crate::listen::{
 use crate::observe::{Log, Metrics};
 use crate::request::{self, Capacity, Ledger, Requests};
 use crate::sandbox::{
-    Compiler, CompilerProgram, CompilerSettings, IntakeLimits, PoolError, PoolSettings, Sandbox, SandboxError,
+    Compiler, CompilerProgram, CompilerSettings, IntakeLimits, PoolError, PoolSettings, Sandbox,
+    SandboxError, prepare_thread,
 };
 use crate::store::{Store, StoreError};
-use crate::tenant::{Slots, Turns};
+use crate::tenant::Slots;
 use descriptors::Room;
 
 /// How long a call may wait for one of the pool's slots.
@@ -92,6 +94,9 @@ pub enum HostError {
         /// What would.
         concurrency: usize,
     },
+    /// Guests cannot be scheduled.
+    #[error(transparent)]
+    Scheduler(#[from] SchedulerError),
     /// No thread to do it on.
     #[error(
         "cannot start the thread that loads the site: {0}; raise `LimitNPROC=` (`ulimit -u`) and `TasksMax=`"
@@ -143,7 +148,7 @@ pub struct Host {
     probes: Option<Probes>,
     watcher: Watcher,
     server: Server,
-    sandbox: Arc<Sandbox>,
+    scheduler: Scheduler,
     _tending: AbortOnDropHandle<()>,
     readiness: Readiness,
     linger: Duration,
@@ -184,7 +189,8 @@ impl Host {
                 .field("instead", "permit it, and `vm.memfd_noexec` of 0 or 1")
                 .send();
         }
-        if !sandbox.compute().is_in_background() {
+        let scheduler = Scheduler::start(turns(), prepare_thread, sandbox.tick())?;
+        if !scheduler.has_background() {
             log.info("guests that compute are not kept behind other threads")
                 .field("missing", "RLIMIT_NICE of 20, to have a thread back from SCHED_IDLE")
                 .send();
@@ -217,7 +223,7 @@ impl Host {
         let requests = Requests::new(
             deployer.snapshot(),
             sandbox.clone(),
-            capacity(&settings),
+            capacity(&settings, scheduler.clone()),
             ledger.clone(),
             request::Settings {
                 body_patience: settings.timeouts.body,
@@ -233,7 +239,7 @@ impl Host {
             probes,
             watcher,
             server,
-            sandbox,
+            scheduler,
             _tending: tending,
             readiness,
             linger,
@@ -287,9 +293,9 @@ impl Host {
                 .field("connections", u64::try_from(cut).unwrap_or(u64::MAX))
                 .send();
         }
-        let sandbox = self.sandbox;
+        let scheduler = self.scheduler;
         // It fails only if the runtime ends.
-        let _ = tokio::task::spawn_blocking(move || sandbox.compute().shut_down()).await;
+        let _ = tokio::task::spawn_blocking(move || scheduler.shut_down()).await;
         self.log.info("stopped").send();
         self.log.flush();
     }
@@ -437,12 +443,15 @@ fn signing_at_once() -> usize {
     tokio::runtime::Handle::current().metrics().num_workers().div_euclid(2).max(1)
 }
 
-fn capacity(settings: &HostSettings) -> Capacity {
-    // As many as there are processors: of two workers for each, the others serve connections, and find out who else
-    // wants to compute. Were there no others, that would be decided in the runtime's queue, first come, first served.
-    let threads = tokio::runtime::Handle::current().metrics().num_workers();
+/// Turns on the CPU, as many as there are processors: of two workers for each, the others serve connections, and find out
+/// who else wants to compute. Were there no others, that would be decided in the runtime's queue, first come, first served.
+fn turns() -> usize {
+    tokio::runtime::Handle::current().metrics().num_workers().div_euclid(WORKERS_FOR_ONE_PROCESSOR)
+}
+
+fn capacity(settings: &HostSettings, cpu: Scheduler) -> Capacity {
     Capacity {
-        turns: Turns::new(threads.div_euclid(2)),
+        cpu,
         slots: Slots::new(settings.concurrency, SLOT_WAIT),
         slots_beside_streams: Slots::divided(beside_streams(settings), SLOT_WAIT),
     }

@@ -9,6 +9,7 @@
 //! | [`listen`] | sockets, the protocol gate, the life of a connection, the probes |
 //! | [`request`] | the one path of a request |
 //! | [`snapshot`] | what requests run on: hosts, routes, chains, plugins |
+//! | [`cpu`] | the CPU: which guest computes, when, on which thread, and who pays |
 //! | [`sandbox`] | the WebAssembly engine: compiles components, calls them under limits |
 //! | [`capability`] | what a plugin may be granted |
 //! | [`store`] | what survives a crash |
@@ -44,6 +45,7 @@ pub mod capability;
 pub mod command;
 pub mod config;
 pub mod confine;
+pub mod cpu;
 pub mod deploy;
 pub mod host;
 pub mod listen;

@@ -5,22 +5,29 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each room and those that it may import. A room stands below all that import it, so there is no circle.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("stamp", &[]),
-    ("tenant", &[]),
+    ("cpu", &[]),
+    ("tenant", &["cpu"]),
     ("confine", &[]),
     ("observe", &["tenant"]),
     ("store", &["tenant"]),
     ("capability", &["store", "tenant"]),
-    ("sandbox", &["capability", "confine", "observe"]),
-    ("snapshot", &["observe", "sandbox", "tenant"]),
-    ("request", &["observe", "sandbox", "snapshot", "tenant"]),
+    ("sandbox", &["capability", "confine", "cpu", "observe"]),
+    ("snapshot", &["cpu", "observe", "sandbox", "tenant"]),
+    ("request", &["cpu", "observe", "sandbox", "snapshot", "tenant"]),
     ("listen", &["observe", "request", "stamp"]),
     ("config", &["capability", "confine", "observe", "snapshot", "tenant"]),
-    ("deploy", &["capability", "config", "observe", "sandbox", "snapshot", "stamp", "store", "tenant"]),
-    ("host", &["config", "confine", "deploy", "listen", "observe", "request", "sandbox", "store", "tenant"]),
+    (
+        "deploy",
+        &["capability", "config", "cpu", "observe", "sandbox", "snapshot", "stamp", "store", "tenant"],
+    ),
+    (
+        "host",
+        &["config", "confine", "cpu", "deploy", "listen", "observe", "request", "sandbox", "store", "tenant"],
+    ),
     ("reference", &["capability", "config", "listen", "request", "sandbox", "store", "tenant"]),
-    ("command", &["config", "confine", "deploy", "host", "listen", "observe", "sandbox", "snapshot"]),
+    ("command", &["config", "confine", "cpu", "deploy", "host", "listen", "observe", "sandbox", "snapshot"]),
 ];
 
 #[test]

@@ -4,14 +4,17 @@
 //! All is in the test's own process, where a panic or a hang would be its own.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jackfield::cpu::{CpuAccount, Habit, Scheduler};
 use jackfield::observe::{Format, Level, Log, Metrics, PluginLog, PluginMetrics};
 use jackfield::sandbox::message::{Request, RequestHead};
 use jackfield::sandbox::{
-    Abilities, Call, CallError, CallLimits, ComponentError, Context, Interface, Meter, PoolSettings, Sandbox,
+    Abilities, Call, CallError, CallLimits, ComponentError, Context, Interface, PoolSettings, Sandbox,
+    prepare_thread,
 };
 use jackfield::tenant::{PluginName, TenantName};
 use jackfield_tests::PATIENCE;
@@ -62,6 +65,7 @@ impl Counts {
 
 async fn run_all(components: &[PathBuf]) -> Counts {
     let sandbox = Sandbox::new(PoolSettings { slots: 1, idle: 0, memory_bytes: 128 << 20 }).unwrap();
+    let scheduler = Scheduler::start(1, prepare_thread, sandbox.tick()).unwrap();
     let log = Log::new(Format::Json, Level::Error, Box::new(std::io::sink())).unwrap();
     let (tenant, plugin) = (TenantName::parse("shop").unwrap(), PluginName::parse("random").unwrap());
     let metrics = Metrics::new().plugin(&tenant, &plugin);
@@ -79,7 +83,7 @@ async fn run_all(components: &[PathBuf]) -> Counts {
         let name = file.file_name().unwrap().to_string_lossy().into_owned();
         // Shown if it does not survive it.
         println!("{name}");
-        run(&sandbox, file, &name, (&log, &metrics, &context), &mut counts).await;
+        run((&sandbox, &scheduler), file, &name, (&log, &metrics, &context), &mut counts).await;
     }
     counts.took = began.elapsed();
     counts.memory_after_kib = status_kib("VmRSS");
@@ -90,7 +94,7 @@ async fn run_all(components: &[PathBuf]) -> Counts {
 }
 
 async fn run(
-    sandbox: &Sandbox,
+    (sandbox, scheduler): (&Sandbox, &Scheduler),
     file: &Path,
     name: &str,
     (log, metrics, context): (&Log, &Arc<PluginMetrics>, &Arc<Context>),
@@ -132,7 +136,7 @@ async fn run(
             http: None,
         }),
         log: PluginLog::new(log.clone(), metrics.clone(), "random".into()),
-        meter: Meter::new(CPU),
+        cpu: scheduler.task(&CpuAccount::new(NonZeroU32::MIN, None), &Habit::default(), CPU),
     };
     let request = Request {
         head: RequestHead {
@@ -147,7 +151,7 @@ async fn run(
     let instances = sandbox.instances(component, None, metrics.clone());
     let called = sandbox.handle(&instances, call, request).await;
     counts.slowest_call = (began.elapsed(), name.to_owned()).max(counts.slowest_call.clone());
-    match called.result {
+    match called {
         Ok(_) => counts.count("it answered"),
         Err(CallError::Host(reason)) => panic!("{name}: the host could not start it: {reason}"),
         Err(error) => counts.count(error.outcome().as_str()),

@@ -12,11 +12,12 @@ use tokio::signal::unix::{SignalKind, signal};
 use super::confinement::{self, Outcome};
 use super::{Colours, Exit, HandedOver, LogFormat, LogLevel, Serve, complain, refuse, threads, with_causes};
 use crate::config::{ListenAddress, ListenSite};
+use crate::cpu::stay_ordinary;
 use crate::deploy::{Environment, Origin};
 use crate::host::{self, Host, HostError, Setup};
 use crate::listen::Inherited;
 use crate::observe::{Format, Level, Log};
-use crate::sandbox::{CompilerProgram, stay_ordinary};
+use crate::sandbox::{CompilerProgram, prepare_thread};
 
 /// Longer than any process lives.
 const FOR_GOOD: Duration = Duration::from_secs(1 << 31);
@@ -116,12 +117,16 @@ fn end_where_there_is_no_thread() {
 
 fn runtime() -> io::Result<Runtime> {
     let named = |call: &'static str| move |error| io::Error::other(format!("{call}: {error}"));
+    let stay_ordinary = stay_ordinary();
     // How signals come to it, of which it does not say that there are none, but panics.
     UnixStream::pair().map_err(named("socketpair"))?;
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers())
         .thread_keep_alive(FOR_GOOD)
-        .on_thread_start(stay_ordinary())
+        .on_thread_start(move || {
+            prepare_thread();
+            stay_ordinary();
+        })
         .enable_all()
         .build()
         .map_err(named("epoll, eventfd"))

@@ -255,7 +255,7 @@ impl Deployer {
             if tenant.quota != tenant_site.quota {
                 tenant.quota.clone_from(&tenant_site.quota);
                 tenant.gate.set_bounds(tenant_site.quota.bounds());
-                tenant.share.set(tenant_site.quota.weight, tenant_site.quota.cpu);
+                tenant.share.cpu().set(tenant_site.quota.weight, tenant_site.quota.cpu);
                 tenant.storage.set(tenant_site.quota.storage);
                 news.push(log.info("quota changed").field("tenant", name));
             }

@@ -9,8 +9,9 @@ use super::document;
 use super::live::LiveTenant;
 use crate::capability::KeyValue;
 use crate::config::{PluginSite, TenantSite};
+use crate::cpu::Habit;
 use crate::observe::Entry;
-use crate::sandbox::{Abilities, Component, Habit, Reuse};
+use crate::sandbox::{Abilities, Component, Reuse};
 use crate::snapshot::{Chain, Plugin, Revision, Routes, Rule};
 use crate::tenant::{self, Gate, PluginName, TenantName};
 

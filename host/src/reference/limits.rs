@@ -65,7 +65,7 @@ fn of_a_plugin() -> Vec<Row> {
             most: Amount::Time(cpu),
             over: "the call is stopped; a stream that is ahead waits, and is cut if it does not wait itself",
             answer: "504 `cpu`",
-            held_in: "sandbox/meter.rs",
+            held_in: "cpu/task.rs",
             broken_by: &[
                 "limits::a_call_that_computes_past_its_cpu_is_stopped",
                 "limits::a_loop_before_or_after_the_call_itself_is_stopped_too",
@@ -299,7 +299,7 @@ fn of_a_tenant() -> Vec<Row> {
             most: cpu.map_or(Amount::Text("none".into()), Amount::Time),
             over: "turned away until it is paid back; streams wait",
             answer: "503 `quota-cpu`, `retry-after`",
-            held_in: "tenant/share.rs",
+            held_in: "cpu/account.rs",
             broken_by: &[
                 "fairness::a_tenant_over_its_quota_of_cpu_is_told_when_to_come_back_and_its_neighbour_is_served",
                 "fairness::a_stream_cannot_go_round_its_tenants_quota_of_cpu",
@@ -311,7 +311,7 @@ fn of_a_tenant() -> Vec<Row> {
             most: Amount::count(weight.get()),
             over: "waits its turn",
             answer: "",
-            held_in: "tenant/turns.rs",
+            held_in: "cpu/queue.rs",
             broken_by: &[
                 "fairness::weights_share_the_cpu_and_change_in_place",
                 "fairness::when_slots_are_short_the_tenant_with_the_fewest_goes_next",

@@ -34,7 +34,7 @@ impl Place {
         })?;
         drop(waiting);
         // After the wait: what ran meanwhile may have used it up.
-        if let Some(wait) = revision.share.overdrawn() {
+        if let Some(wait) = revision.share.cpu().overdrawn() {
             revision.metrics.cpu_rejected();
             return Err(AdmissionError::Cpu { wait });
         }

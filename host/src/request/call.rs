@@ -14,10 +14,11 @@ use tokio::time::Instant;
 use super::admit::{Place, deadline};
 use super::error::{AdmissionError, PluginError, RequestError};
 use super::{Capacity, Requests};
+use crate::cpu::CpuTask;
 use crate::observe::{self, Outcome, Plug, PluginLog};
-use crate::sandbox::{Call, CallLimits, Called, Context, Meter, Sandbox};
+use crate::sandbox::{Call, CallError, CallLimits, Context, Sandbox};
 use crate::snapshot::{Plugin, Revision};
-use crate::tenant::{Patience, Permit, Reading, Refused, Slot};
+use crate::tenant::{Patience, Permit, Refused, Slot};
 
 /// A call that may run: it holds the plugin's permit and one of the host's slots, and is counted however
 /// it ends, also when its caller leaves.
@@ -25,29 +26,28 @@ pub(super) struct Running {
     plugin: Arc<Plugin>,
     plug: Plug,
     outcome: Outcome,
-    /// What its CPU is counted on, once it has begun.
-    meter: Option<Arc<Meter>>,
+    cpu: CpuTask,
     /// None once they are given back.
     permits: Option<Permits>,
     held: Held,
 }
 
-/// What a call holds of its tenant, as long as it runs, and of a stream the body as well, whichever lasts longer.
+/// A tenant's things that a call holds, as long as it runs, and of a stream the body as well, whichever lasts longer.
 pub(super) struct Held {
-    /// So that a guest that goes on drains with its revision.
+    /// A guest that goes on drains with it.
     pub(super) revision: Arc<Revision>,
-    /// So that it counts in the tenant's quota.
+    /// A call counts in the tenant's quota.
     pub(super) _place: Option<Arc<Place>>,
 }
 
-/// What a call holds while it runs.
+/// Permits that a call holds while it runs.
 struct Permits {
     _place: Permit,
     _slot: Slot,
     _in_flight: observe::Held,
 }
 
-/// What of its request is alive while a call runs.
+/// The part of its request that is alive while a call runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Beside {
     /// No other call.
@@ -58,13 +58,13 @@ pub(super) enum Beside {
 
 /// Adds what a call has used, also when nobody waits for its end.
 struct Spending<'a> {
-    cpu: &'a mut Duration,
-    meter: Arc<Meter>,
+    total: &'a mut Duration,
+    cpu: CpuTask,
 }
 
 impl Drop for Spending<'_> {
     fn drop(&mut self) {
-        *self.cpu = self.cpu.saturating_add(self.meter.used());
+        *self.total = self.total.saturating_add(self.cpu.used());
     }
 }
 
@@ -104,7 +104,7 @@ impl Requests {
             plugin: plugin.clone(),
             plug,
             outcome: Outcome::Cancelled,
-            meter: None,
+            cpu: self.capacity.cpu.task(plugin.share.cpu(), &plugin.habit, plugin.limits.cpu),
             permits: Some(Permits {
                 _place: place,
                 _slot: slot,
@@ -114,8 +114,9 @@ impl Requests {
         })
     }
 
-    /// What the sandbox is told of a call that must end at `latest`, or when the plugin's own `wall` does.
-    pub(super) fn call(&self, plugin: &Arc<Plugin>, context: &Arc<Context>, latest: Instant) -> Call {
+    /// A call as the sandbox takes it, which must end at `latest`, or when the plugin's own `wall` does.
+    pub(super) fn call(&self, running: &Running, context: &Arc<Context>, latest: Instant) -> Call {
+        let plugin = &running.plugin;
         let limits = &plugin.limits;
         Call {
             limits: CallLimits {
@@ -136,38 +137,28 @@ impl Requests {
             context: context.clone(),
             abilities: plugin.abilities.clone(),
             log: self.plugin_log(plugin, context),
-            meter: Meter::new(limits.cpu),
+            cpu: running.cpu.clone(),
         }
     }
 
-    /// Runs a call, its guest in the turns of its tenant. The call holds its permits until it is gone, also when nobody
-    /// waits for it any more. What it used is added to `cpu`.
-    pub(super) async fn in_turns<T, F>(
+    /// Runs a call, which holds its permits until it is gone, also when nobody waits for it any more. The CPU that it used
+    /// is added to `total`.
+    pub(super) async fn run_call<T, F>(
         &self,
-        mut running: Running,
+        running: Running,
         call: Call,
-        cpu: &mut Duration,
+        total: &mut Duration,
         guest: impl FnOnce(Arc<Sandbox>, Arc<Plugin>, Call) -> F,
-    ) -> (Running, Called<T>)
+    ) -> (Running, Result<T, CallError>)
     where
         T: Send + 'static,
-        F: Future<Output = Called<T>> + Send + 'static,
+        F: Future<Output = Result<T, CallError>> + Send + 'static,
     {
-        let (turns, plugin, meter) =
-            (self.capacity.turns.clone(), running.plugin.clone(), call.meter.clone());
-        let (habit, metered) = (plugin.habit.clone(), meter.clone());
-        running.meter = Some(meter.clone());
-        let _spending = Spending { cpu, meter: meter.clone() };
-        // What wraps it would each have room for it twice.
-        let guest = Box::pin(guest(self.sandbox.clone(), plugin, call));
-        let run = async move {
-            let called =
-                turns.run(&running.plugin.share, |has_turn| reading(&metered, has_turn), guest).await;
-            // What nobody takes is dropped in this order: the instance goes before its permits do.
-            (called, running)
-        };
-        let (called, running) = self.sandbox.compute().run(run, habit, meter).await;
-        (running, called)
+        let cpu = running.cpu.clone();
+        let guest = guest(self.sandbox.clone(), running.plugin.clone(), call);
+        let spending = Spending { total, cpu };
+        let (result, running) = spending.cpu.run(guest, running).await;
+        (running, result)
     }
 
     /// The log of a call.
@@ -176,21 +167,15 @@ impl Requests {
     }
 }
 
-/// Tells a call's guest whether it has a turn from now on, and what its meter says.
-pub(super) fn reading(meter: &Meter, has_turn: bool) -> Reading {
-    meter.switch(has_turn);
-    Reading {
-        used_ns: meter.used_ns(),
-        uncharged_ns: meter.take_uncharged_ns(),
-        computes_on: meter.computes_on(),
-        has_moved: meter.has_moved(),
-    }
-}
-
 impl Running {
     /// Whose call it is.
     pub(super) fn plugin(&self) -> &Arc<Plugin> {
         &self.plugin
+    }
+
+    /// The call as the CPU sees it.
+    pub(super) fn cpu(&self) -> &CpuTask {
+        &self.cpu
     }
 
     /// The revision that it is of.
@@ -206,10 +191,10 @@ impl Running {
     /// The call has ended: what it gave, if `accept` takes it.
     pub(super) fn end<T, R>(
         mut self,
-        called: Called<T>,
+        result: Result<T, CallError>,
         accept: impl FnOnce(T) -> Result<R, PluginError>,
     ) -> Result<R, RequestError> {
-        let accepted = called.result.map_err(PluginError::Call).and_then(accept);
+        let accepted = result.map_err(PluginError::Call).and_then(accept);
         self.outcome = match &accepted {
             Ok(_) => Outcome::Ok,
             Err(PluginError::Call(error)) => error.outcome(),
@@ -222,7 +207,6 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        let cpu = self.meter.as_ref().map_or(Duration::ZERO, |meter| meter.used());
-        self.plugin.metrics.call(self.plug, self.outcome, cpu);
+        self.plugin.metrics.call(self.plug, self.outcome, self.cpu.used());
     }
 }

@@ -18,12 +18,12 @@ use super::body::Content;
 use super::call::{Beside, Held, Running};
 use super::error::{MessageError, PluginError, RequestError, RoutingError};
 use super::message::Asked;
-use super::stream::{Going, StreamedBody};
+use super::stream::StreamedBody;
 use super::upload::Upload;
 use super::{Requests, body, message, respond};
 use crate::observe::Plug;
 use crate::sandbox::message::{Forward, HeaderChange, Request, RequestHead, Verdict};
-use crate::sandbox::{Answer, Called, Context, Streamed};
+use crate::sandbox::{Answer, Context, Streamed};
 use crate::snapshot::{Plugin, Revision};
 use crate::tenant::{Limits, Patience};
 
@@ -188,9 +188,9 @@ impl Requests {
         let asked = Asked::by(&request.head);
         let message = Request { head: request.take_head(), body };
         let running = self.begin_inward(request, plugin, Plug::Handler).await?;
-        let call = self.call(plugin, &request.context, request.deadline);
+        let call = self.call(&running, &request.context, request.deadline);
         let (running, called) = self
-            .in_turns(running, call, request.account.cpu(), |sandbox, plugin, call| async move {
+            .run_call(running, call, request.account.cpu(), |sandbox, plugin, call| async move {
                 sandbox.handle(&plugin.instances, call, message).await
             })
             .await;
@@ -237,14 +237,14 @@ impl Requests {
         let (upload, watch) = Upload::new(body, plugin.limits.request_body, self.settings)?;
         let asked = Asked::by(&request.head);
         let running = self.begin_inward(request, plugin, Plug::Handler).await?;
-        let call = self.call(plugin, &request.context, request.deadline);
+        let call = self.call(&running, &request.context, request.deadline);
         let (wall, watched) = (call.limits.deadline, watch.clone());
         let message = message::streamed_request(request.take_head(), &request.context, upload)?;
         let cpu = request.account.cpu();
-        let answer = self.in_turns(running, call, cpu, |sandbox, plugin, call| async move {
+        let answer = self.run_call(running, call, cpu, |sandbox, plugin, call| async move {
             sandbox.answer(&plugin.instances, call, message, watched.wall(wall)).await
         });
-        let (running, Called { result, cpu }) = tokio::select! {
+        let (running, result) = tokio::select! {
             biased;
             called = answer => called,
             fault = watch.fault() => return Err(MessageError::from(fault).into()),
@@ -256,17 +256,16 @@ impl Requests {
             return Err(MessageError::from(fault).into());
         }
         match result {
-            Err(error) => {
-                running.end(Called { result: Err(error), cpu }, |answer: Infallible| match answer {})
-            }
+            Err(error) => running.end(Err(error), |answer: Infallible| match answer {}),
             Ok(Answer::Whole { response, trailers }) => {
                 if let Some(trailers) = trailers.as_ref().filter(|_| request.version != Version::HTTP_2) {
                     let announced = message::announced_trailers(response.headers());
                     let lost = trailers.keys().filter(|name| !announced.contains(name));
                     self.plugin_log(plugin, &request.context).trailers_not_announced(lost);
                 }
-                let ended = Called { result: Ok(response), cpu };
-                running.end(ended, |answer| message::streamed_whole(&plugin.limits, asked, answer, trailers))
+                running.end(Ok(response), |answer| {
+                    message::streamed_whole(&plugin.limits, asked, answer, trailers)
+                })
             }
             Ok(Answer::Streamed(Streamed { response, rest })) => {
                 let (head, body) = response.into_parts();
@@ -275,14 +274,12 @@ impl Requests {
                     Err(error) => {
                         // The instance goes before its permits do.
                         drop((body, rest));
-                        let refused = Called { result: Ok(()), cpu };
-                        return running.end(refused, |()| Err(PluginError::Answer(error)));
+                        return running.end(Ok(()), |()| Err(PluginError::Answer(error)));
                     }
                 };
                 let log = self.plugin_log(plugin, &request.context);
-                let (turns, sandbox) = (self.capacity.turns.clone(), self.sandbox.clone());
-                let going = Going { rest, running, turns, sandbox };
-                let mut body = StreamedBody::begin(body, going, log, &head.headers, request.version, watch);
+                let mut body =
+                    StreamedBody::begin(body, (rest, running), log, &head.headers, request.version, watch);
                 if asks_first {
                     body.until_asked_for().await;
                 }
@@ -313,9 +310,9 @@ impl Requests {
             let (held, patience) = (request.held(), &mut request.patience);
             let running = self.begin(filter, Plug::ResponseFilter, deadline, patience, held, beside).await;
             let running = running.map_err(&at)?;
-            let call = self.call(filter, &request.context, deadline);
+            let call = self.call(&running, &request.context, deadline);
             let (running, called) = self
-                .in_turns(running, call, request.account.cpu(), |sandbox, filter, call| async move {
+                .run_call(running, call, request.account.cpu(), |sandbox, filter, call| async move {
                     sandbox.on_response(&filter.instances, call, &seen, &head).await
                 })
                 .await;
@@ -329,10 +326,10 @@ impl Requests {
 
     async fn ask(&self, request: &mut Admitted<'_>, filter: &Arc<Plugin>) -> Result<Heeded, RequestError> {
         let running = self.begin_inward(request, filter, Plug::RequestFilter).await?;
-        let call = self.call(filter, &request.context, request.deadline);
+        let call = self.call(&running, &request.context, request.deadline);
         let head = request.head.clone();
         let (running, called) = self
-            .in_turns(running, call, request.account.cpu(), |sandbox, filter, call| async move {
+            .run_call(running, call, request.account.cpu(), |sandbox, filter, call| async move {
                 sandbox.on_request(&filter.instances, call, &head).await
             })
             .await;

@@ -44,9 +44,10 @@ use chain::{Admitted, LastLink};
 use error::{AdmissionError, RequestError, RoutingError};
 use id::RequestIds;
 
+use crate::cpu::Scheduler;
 use crate::sandbox::{Context, Sandbox};
 use crate::snapshot::{Captures, Chain, HostAnswer, Outcome, Plugin, RequestPath, Revision, Snapshot};
-use crate::tenant::{Patience, Slots, Turns};
+use crate::tenant::{Patience, Slots};
 
 /// Whom the caller asked for, as the protocol gate read it.
 #[derive(Debug, Clone)]
@@ -99,7 +100,7 @@ pub struct Settings {
 /// What the host has of what calls need, shared by all tenants.
 pub struct Capacity {
     /// The CPU.
-    pub turns: Turns,
+    pub cpu: Scheduler,
     /// The pool's slots, for calls.
     pub slots: Slots,
     /// Those for calls of filters on an answer that is a stream, which holds one of the others meanwhile. They are

@@ -19,14 +19,13 @@ use tokio::sync::oneshot;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use super::call::{Running, reading};
+use super::call::Running;
 use super::error::{AdmissionError, AnswerError, MessageError, PluginError, RequestError};
 use super::message;
 use super::upload::UploadWatch;
 use crate::observe::PluginLog;
-use crate::sandbox::{BodyFault, Called, GuestBody, Rest, Sandbox};
+use crate::sandbox::{BodyFault, GuestBody, Rest};
 use crate::snapshot::Plugin;
-use crate::tenant::Turns;
 
 /// The body of an answer that comes as the plugin writes it.
 pub(super) struct StreamedBody {
@@ -71,30 +70,22 @@ enum Verdict {
     Unwanted,
 }
 
-/// The guest, what it holds, and where it runs.
-pub(super) struct Going {
-    pub(super) rest: Rest,
-    pub(super) running: Running,
-    pub(super) turns: Turns,
-    pub(super) sandbox: Arc<Sandbox>,
-}
-
 impl StreamedBody {
     /// Lets the guest go on, and gives its body.
     pub(super) fn begin(
         body: GuestBody,
-        going: Going,
+        (rest, running): (Rest, Running),
         log: PluginLog,
         headers: &http::HeaderMap,
         version: Version,
         upload: UploadWatch,
     ) -> Self {
-        let plugin = going.running.plugin().clone();
+        let plugin = running.plugin().clone();
         let (verdict, told) = oneshot::channel();
         // It ends by itself: with its guest, or when it is told.
-        let revision = going.running.revision().clone();
+        let revision = running.revision().clone();
         let watched = upload.clone();
-        drop(tokio::spawn(go_on(going, log.clone(), told)));
+        drop(tokio::spawn(run_rest(rest, running, log.clone(), told)));
         Self {
             body,
             verdict,
@@ -241,24 +232,18 @@ impl StreamedBody {
     }
 }
 
-async fn go_on(going: Going, log: PluginLog, mut told: oneshot::Receiver<Verdict>) {
-    let Going { rest, mut running, turns, sandbox } = going;
-    let (meter, plugin) = (rest.meter().clone(), running.plugin().clone());
-    let (habit, metered, revision) = (plugin.habit.clone(), meter.clone(), running.revision().clone());
-    // In the turns of its tenant, whose quota `cpu` paces it: it can wait, unlike a call whose answer is waited for.
-    let guest = async move {
-        turns.run_paced(&plugin.share, |has_turn| reading(&metered, has_turn), rest.run()).await
-    };
-    let mut guest = sandbox.compute().run(guest, habit, meter.clone());
+async fn run_rest(rest: Rest, mut running: Running, log: PluginLog, mut told: oneshot::Receiver<Verdict>) {
+    let revision = running.revision().clone();
+    let mut guest = running.cpu().run(rest.run(), ());
     let (result, verdict) = tokio::select! {
-        result = &mut guest => {
+        (result, ()) = &mut guest => {
             // A body that is slowly read to its end is no reason to hold a slot.
             running.release();
             (result, told.await.ok())
         }
         verdict = &mut told => match verdict {
             Ok(Verdict::Whole) => tokio::select! {
-                result = &mut guest => (result, Some(Verdict::Whole)),
+                (result, ()) = &mut guest => (result, Some(Verdict::Whole)),
                 () = revision.ended() => (Ok(()), None),
             },
             verdict => (Ok(()), verdict.ok()),
@@ -266,16 +251,11 @@ async fn go_on(going: Going, log: PluginLog, mut told: oneshot::Receiver<Verdict
     };
     // The instance goes before its permits do.
     guest.stop().await;
-    // One that never had a turn is charged for its end, too.
-    running.plugin().share.charge(meter.take_uncharged_ns());
-    let cpu = meter.used();
     let ended = match verdict {
-        Some(Verdict::Whole) => running.end(Called { result, cpu }, Ok),
-        Some(Verdict::Unwanted) => running.end(Called { result: Ok(()), cpu }, Ok),
+        Some(Verdict::Whole) => running.end(result, Ok),
+        Some(Verdict::Unwanted) => running.end(Ok(()), Ok),
         // The body tells of it.
-        Some(Verdict::Broken(error)) => {
-            running.end(Called { result: Ok(()), cpu }, |()| Err(error)).or(Ok(()))
-        }
+        Some(Verdict::Broken(error)) => running.end(Ok(()), |()| Err(error)).or(Ok(())),
         None => {
             drop(running);
             Ok(())

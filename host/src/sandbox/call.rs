@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::limits::CallLimits;
-use super::meter::Meter;
 use crate::capability::http::{Outbound, Secret};
 use crate::capability::{KeyValue, Limiter};
+use crate::cpu::CpuTask;
 use crate::observe::PluginLog;
 
 /// A call, but for its message.
@@ -20,8 +20,8 @@ pub struct Call {
     pub abilities: Arc<Abilities>,
     /// Where its lines go.
     pub log: PluginLog,
-    /// What its CPU is counted on: one for this call alone.
-    pub meter: Arc<Meter>,
+    /// The call as the CPU sees it, which bills its guest and gives it turns.
+    pub cpu: CpuTask,
 }
 
 /// The facts about a request, as `jackfield:plugin/context` tells them.

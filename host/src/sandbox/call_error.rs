@@ -6,8 +6,8 @@ use wasmtime::component::ResourceTableError;
 
 use super::limits::{Beyond, CallLimit, CallLimits};
 use super::memory::MemoryAccount;
-use super::meter::Meter;
 use super::refusal::{advice, of_system};
+use crate::cpu::CpuTask;
 use crate::observe::{Outcome, Plug};
 
 /// Why a call has no answer.
@@ -104,15 +104,6 @@ impl CallError {
     }
 }
 
-/// How a call ended, and what it cost.
-#[derive(Debug)]
-pub struct Called<T> {
-    /// The answer, or why there is none.
-    pub result: Result<T, CallError>,
-    /// CPU time, host calls included.
-    pub cpu: Duration,
-}
-
 /// Where a call stopped, in wasmtime's words.
 pub(super) enum Stop {
     Start(wasmtime::Error),
@@ -125,7 +116,7 @@ pub(super) enum Stop {
 impl Stop {
     /// Whose fault it was. What the guest was stopped for is asked first: the trap that follows a
     /// refused growth, or a limit, says nothing of it.
-    pub(super) fn explain(self, limits: &CallLimits, meter: &Meter, memory: &MemoryAccount) -> CallError {
+    pub(super) fn explain(self, limits: &CallLimits, cpu: &CpuTask, memory: &MemoryAccount) -> CallError {
         let error = match self {
             Self::Returned(text) => return CallError::Returned(text),
             Self::NotThisPlug(plug) => return CallError::Host(format!("it is no {}", plug.as_str())),
@@ -135,7 +126,7 @@ impl Stop {
         let reason = format!("{error:#}");
         if error.is::<wasmtime::PoolConcurrencyLimitError>() {
             CallError::Host(reason)
-        } else if meter.exceeded() {
+        } else if cpu.has_exceeded() {
             CallError::Cpu { limit: limits.cpu }
         } else if let Some(errno) = of_system(&error) {
             CallError::Host(format!("{reason}; {}", advice(errno)))

@@ -39,16 +39,6 @@ pub enum SandboxError {
         /// wasmtime's words.
         reason: String,
     },
-    /// The CPU that guests use cannot be told.
-    #[error(
-        "cannot read the clock of a thread's CPU time (clock_gettime): {0}; without it no guest has a limit: permit it"
-    )]
-    Clock(std::io::Error),
-    /// No thread could be started.
-    #[error(
-        "cannot start the threads that run and tick guests: raise `LimitNPROC=` (`ulimit -u`) and `TasksMax=`"
-    )]
-    Threads(#[source] std::io::Error),
 }
 
 /// All that decides what compiled code looks like, and is not the same on every machine.

@@ -1,5 +1,7 @@
-//! The sandbox: wasmtime's engine, the linker that knows every import, and the threads that guests run on.
+//! The sandbox: wasmtime's engine, the linker that knows every import, and the instances that wait.
 
+use std::ops::ControlFlow;
+use std::panic::catch_unwind;
 use std::sync::{Arc, Mutex};
 
 use rustix::io::Errno;
@@ -10,16 +12,13 @@ use wasmtime::component::Linker;
 use super::artifact::Digest;
 use super::component::Component;
 use super::component_error::{ComponentError, check_preamble};
-use super::compute::Compute;
 use super::configuration::{CodeSettings, SandboxError, engine, refused, why_no_images};
 use super::idle::Idle;
 use super::instances::{Instances, Reuse, Shelf};
 use super::intake;
 use super::linker::linker;
-use super::meter::check_clock;
 use super::pool::{self, PoolSettings};
 use super::state::CallState;
-use super::ticker::{Activity, Ticked, Ticker};
 use crate::observe::PluginMetrics;
 
 /// Compiles components and runs calls in a pool of slots. One a process.
@@ -30,51 +29,39 @@ pub struct Sandbox {
     pub(super) code: CodeSettings,
     /// Held while a component is tried out.
     pub(super) trial: Mutex<()>,
-    /// Which guests run.
-    pub(super) activity: Arc<Activity>,
     no_images: Option<Errno>,
-    compute: Compute,
-    _ticker: Ticker,
+}
+
+/// Takes what wasmtime keeps for a thread on which guests run, as that starts: when the first guest runs there is too late,
+/// for wasmtime 50 panics if the system has no memory for it, and aborts as it unwinds.
+pub fn prepare_thread() {
+    // Of a thread that only blocks it is no loss; on one that has none, its first guest says so.
+    let _ = catch_unwind(Engine::tls_eager_initialize);
 }
 
 impl Sandbox {
-    /// Reserves the pool and starts ticking.
+    /// Reserves the pool.
     pub fn new(settings: PoolSettings) -> Result<Arc<Self>, SandboxError> {
-        check_clock().map_err(|errno| SandboxError::Clock(errno.into()))?;
         let no_images = why_no_images();
         let (engine, code, idle) = engine(settings, no_images.is_none())?;
         let linker = linker(&engine).map_err(|error| refused(settings, &error))?;
-        let activity = Arc::<Activity>::default();
-        let compute = Compute::start(activity.clone()).map_err(SandboxError::Threads)?;
-        let (ticked, mut watch) = (engine.weak(), compute.watch());
-        let tick = move || match ticked.upgrade() {
-            Some(engine) => {
-                engine.increment_epoch();
-                Ticked::GoesOn
-            }
-            None => Ticked::IsOver,
-        };
-        let ticker = Ticker::start(activity.clone(), move |now| watch.look(now), tick);
-        let ticker = ticker.map_err(SandboxError::Threads)?;
         let most = usize::try_from(idle).unwrap_or(usize::MAX);
         let idle = Arc::new(Idle::new(most, pool::IDLE_MEMORY_BYTES));
         let trial = Mutex::default();
-        Ok(Arc::new(Self {
-            engine,
-            linker,
-            idle,
-            code,
-            trial,
-            activity,
-            no_images,
-            compute,
-            _ticker: ticker,
-        }))
+        Ok(Arc::new(Self { engine, linker, idle, code, trial, no_images }))
     }
 
-    /// The threads for calls whose guests compute on.
-    pub fn compute(&self) -> &Compute {
-        &self.compute
+    /// A tick, for each guest that runs; it breaks when the sandbox is no more. It has each of them call
+    /// [`CpuTask::tick`](crate::cpu::CpuTask::tick) when it next looks at the epoch.
+    pub fn tick(&self) -> impl FnMut() -> ControlFlow<()> + Send + 'static {
+        let engine = self.engine.weak();
+        move || match engine.upgrade() {
+            Some(engine) => {
+                engine.increment_epoch();
+                ControlFlow::Continue(())
+            }
+            None => ControlFlow::Break(()),
+        }
     }
 
     /// Why what memories begin with is copied into each instance, if it is: `memfd_create` is refused.

@@ -11,7 +11,7 @@
 //! | `intake.rs` | what may be compiled at all: proposals, and bounds on what a component is made of |
 //! | `bulk/` | a component whose bulk memory instructions do no more than a piece each |
 //! | `configuration.rs` | wasmtime's configuration |
-//! | `limits.rs`, `memory.rs`, `meter.rs` | the limits of a call: what it may use up, its memories and tables, its CPU |
+//! | `limits.rs`, `memory.rs` | the limits of a call: what it may use up, its memories and tables |
 //! | `call.rs`, `call_error.rs` | the data of one call; the ways in which it ends without an answer |
 //! | `output.rs`, `http.rs`, `wasi.rs`, `stored.rs` | what stands behind the imports: lines, requests to other servers, the WASI context, stored values |
 //! | `state.rs` | the data of an instance's `Store` |
@@ -20,8 +20,7 @@
 //! | `fit.rs`, `wit.rs` | whether exports and imports have this host's types, and how types are written |
 //! | `component.rs`, `component_error.rs`, `footprint.rs` | a compiled [`Component`]; why some bytes are none; what its instances begin with |
 //! | `instances.rs`, `idle.rs` | the instances of one plugin of one revision: made for a call, kept for the next, let go |
-//! | `ticker.rs`, `compute/` | the epoch's ticks, and their rest while no guest runs; threads for guests that compute on |
-//! | `engine.rs` | the [`Sandbox`]: engine, linker, threads |
+//! | `engine.rs` | the [`Sandbox`]: engine, linker, waiting instances |
 //! | `compiler/` | bytes → a [`Component`], in a child process with limits, or from the cache |
 //! | `trial.rs` | a first instance of a component, before anybody calls it |
 //! | `run.rs`, `streaming.rs` | calls whose messages are whole, and calls whose bodies are streams |
@@ -36,7 +35,6 @@ mod call_error;
 mod compiler;
 mod component;
 mod component_error;
-mod compute;
 mod configuration;
 mod engine;
 mod fit;
@@ -50,7 +48,6 @@ mod interface;
 mod limits;
 mod linker;
 mod memory;
-mod meter;
 mod output;
 mod pool;
 mod process_limits;
@@ -60,7 +57,6 @@ mod space;
 mod state;
 mod stored;
 mod streaming;
-mod ticker;
 mod trial;
 mod wasi;
 mod wit;
@@ -68,22 +64,20 @@ mod wit;
 pub use artifact::{Digest, Size};
 pub use bindings::message;
 pub use call::{Abilities, Call, Context};
-pub use call_error::{CallError, Called};
+pub use call_error::CallError;
 pub use compiler::{
     CacheError, Compiler, CompilerProgram, CompilerSettings, IntakeLimits, Provenance, Task,
     compile_standard_input,
 };
 pub use component::{Component, Import, ImportRefused};
 pub use component_error::{ComponentError, CoreModule};
-pub use compute::{Compute, Habit, Run, stay_ordinary};
 pub use configuration::{CodeSettings, SandboxError};
-pub use engine::Sandbox;
+pub use engine::{Sandbox, prepare_thread};
 pub use footprint::Footprint;
 pub use imports::{Need, has_no_body};
 pub use instances::{Instances, Reuse};
 pub use interface::Interface;
 pub use limits::{CallLimit, CallLimits};
-pub use meter::Meter;
 pub use pool::{PoolError, PoolSettings};
 pub use process_limits::{DESCRIPTORS, PROCESSES, ProcessLimits};
 pub use space::AddressSpace;

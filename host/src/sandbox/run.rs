@@ -2,18 +2,22 @@
 //! `streaming.rs`'s.
 //!
 //! The wall deadline stands outside the guest's future and drops it, store and all, so it holds in a
-//! start function and in post-return too. The CPU limit is looked at on every tick of the epoch.
+//! start function and in post-return too. The CPU limit is looked at on every tick of the epoch (`cpu/`).
 
 use super::call::Call;
-use super::call_error::{CallError, Called, Stop};
+use super::call_error::{CallError, Stop};
 use super::engine::Sandbox;
 use super::instances::{Instance, Instances};
 use super::message::{HeaderChange, Request, RequestHead, Response, ResponseHead, Verdict};
-use super::meter::Metered;
 
 impl Sandbox {
     /// Calls a handler.
-    pub async fn handle(&self, instances: &Instances, call: Call, request: Request) -> Called<Response> {
+    pub async fn handle(
+        &self,
+        instances: &Instances,
+        call: Call,
+        request: Request,
+    ) -> Result<Response, CallError> {
         self.run(instances, call, async move |instance| {
             let (store, plug) = instance.handler().await?;
             let answer = plug.jackfield_plugin_handler().call_handle(&mut *store, &request).await;
@@ -28,7 +32,7 @@ impl Sandbox {
         instances: &Instances,
         call: Call,
         request: &RequestHead,
-    ) -> Called<Verdict> {
+    ) -> Result<Verdict, CallError> {
         self.run(instances, call, async move |instance| {
             let (store, plug) = instance.request_filter().await?;
             let filter = plug.jackfield_plugin_request_filter();
@@ -44,7 +48,7 @@ impl Sandbox {
         call: Call,
         request: &RequestHead,
         response: &ResponseHead,
-    ) -> Called<Vec<HeaderChange>> {
+    ) -> Result<Vec<HeaderChange>, CallError> {
         self.run(instances, call, async move |instance| {
             let (store, plug) = instance.response_filter().await?;
             let filter = plug.jackfield_plugin_response_filter();
@@ -59,26 +63,21 @@ impl Sandbox {
         instances: &Instances,
         call: Call,
         guest: impl AsyncFnOnce(&mut Instance) -> Result<T, Stop>,
-    ) -> Called<T> {
+    ) -> Result<T, CallError> {
         let limits = call.limits;
-        let meter = call.meter.clone();
+        let cpu = call.cpu.clone();
         let mut instance = instances.for_call(call);
-        let guest = Box::pin({
-            let meter = meter.clone();
-            async move {
-                let result = guest(&mut instance).await;
-                let result = result.map_err(|stop| stop.explain(&limits, &meter, &instance.state().memory));
-                if result.is_ok() {
-                    instance.give_back();
-                }
-                result
+        let guest = cpu.guest(Box::pin(async move {
+            let result = guest(&mut instance).await;
+            let result = result.map_err(|stop| {
+                let state = instance.state();
+                stop.explain(&limits, &state.call.cpu, &state.memory)
+            });
+            if result.is_ok() {
+                instance.give_back();
             }
-        });
-        let guest = Metered::new(meter.clone(), self.activity.clone(), guest);
-        let result = match tokio::time::timeout_at(limits.deadline, guest).await {
-            Ok(result) => result,
-            Err(_elapsed) => Err(CallError::Wall),
-        };
-        Called { result, cpu: meter.used() }
+            result
+        }));
+        tokio::time::timeout_at(limits.deadline, guest).await.unwrap_or(Err(CallError::Wall))
     }
 }

@@ -13,11 +13,11 @@ use super::call::{Abilities, Call, Context};
 use super::http::{Failures, HttpState, abort_unfinished_bodies};
 use super::limits::{CallLimits, Totals};
 use super::memory::MemoryAccount;
-use super::meter::{Meter, Tick};
 use super::output::{MAX_STANDARD_STREAMS, Output, StandardStreams};
 use super::wasi;
 use crate::capability::LogBudget;
 use crate::capability::http::OutboundBudget;
+use crate::cpu::{CpuTask, Tick};
 
 /// Bytes that a guest may pass in one call of the host, or as its answer, beside the body: headers,
 /// keys, log lines, a batch of values.
@@ -42,7 +42,7 @@ pub(super) struct PerCall {
     pub(super) context: Arc<Context>,
     pub(super) abilities: Arc<Abilities>,
     pub(super) output: Arc<Output>,
-    pub(super) meter: Arc<Meter>,
+    pub(super) cpu: CpuTask,
     /// Bytes of stored values that the guest's handles keep.
     pub(super) held_bytes: usize,
     pub(super) totals: Totals,
@@ -54,14 +54,14 @@ pub(super) struct PerCall {
 
 impl PerCall {
     pub(super) fn new(call: Call) -> Self {
-        let Call { limits, context, abilities, log, meter } = call;
+        let Call { limits, context, abilities, log, cpu } = call;
         let output = Output::new(log, LogBudget::new(limits.log_lines, limits.log_bytes));
         Self {
             context,
             abilities,
             totals: Totals::new(&limits),
             output: Arc::new(output),
-            meter,
+            cpu,
             held_bytes: 0,
             http: None,
             outbound: (limits.outbound, limits.outbound_bytes),
@@ -91,9 +91,9 @@ impl CallState {
         store.set_hostcall_fuel(usize::try_from(message_bytes).unwrap_or(usize::MAX));
         store.set_max_component_handles(limits.handles);
         store.epoch_deadline_callback(|store| {
-            Ok(match store.data().call.meter.tick() {
-                Tick::GoesOn => UpdateDeadline::Continue(1),
-                Tick::Yields => UpdateDeadline::Yield(1),
+            Ok(match store.data().call.cpu.tick() {
+                Tick::Continue => UpdateDeadline::Continue(1),
+                Tick::Yield => UpdateDeadline::Yield(1),
                 Tick::Exceeded => UpdateDeadline::Interrupt,
             })
         });

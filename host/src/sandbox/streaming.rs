@@ -22,13 +22,13 @@ use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 use wasmtime_wasi_http::{Error, WasiHttpView};
 
 use super::call::Call;
-use super::call_error::{CallError, Called, Stop};
+use super::call_error::{CallError, Stop};
 use super::engine::Sandbox;
 use super::http::Failures;
 use super::instances::{Instance, Instances};
 use super::limits::CallLimits;
-use super::meter::{Meter, Metered};
 use super::state::CallState;
+use crate::cpu::Guest;
 
 /// Why a request's body ends before its end, in the words of a guest's interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -132,12 +132,11 @@ impl GuestBody {
 }
 
 /// A guest that has returned gives its instance.
-type Guest = dyn Future<Output = Result<Instance, CallError>> + Send;
+type HandlerRun = dyn Future<Output = Result<Instance, CallError>> + Send;
 
 /// What a guest still does beside its answer's body. Dropping it ends the guest.
 pub struct Rest {
-    guest: Metered<Guest>,
-    meter: Arc<Meter>,
+    guest: Guest<HandlerRun>,
     fate: Fate,
     limit: Duration,
     /// When `stream` is over; a limit beyond what the clock can say is none.
@@ -157,12 +156,7 @@ impl Rest {
             self.fate.seal(error.clone());
             Err(error)
         });
-        self.meter.bill(|| result.map(Instance::give_back))
-    }
-
-    /// What its CPU is counted on.
-    pub fn meter(&self) -> &Arc<Meter> {
-        &self.meter
+        self.guest.finish(|| result.map(Instance::give_back))
     }
 }
 
@@ -174,12 +168,12 @@ impl Sandbox {
         call: Call,
         request: Request<B>,
         wall: impl Future<Output = ()>,
-    ) -> Called<Answer>
+    ) -> Result<Answer, CallError>
     where
         B: Body<Data = Bytes, Error = BodyFault> + Send + 'static,
     {
         let limits = call.limits;
-        let meter = call.meter.clone();
+        let cpu = call.cpu.clone();
         let is_https = call.context.scheme == "https";
         let mut instance = instances.for_call(call);
         let (sender, mut head) = oneshot::channel();
@@ -187,20 +181,20 @@ impl Sandbox {
             Ok(arguments) => arguments,
             Err(error) => {
                 let refused = CallError::Host(format!("its request cannot be made: {error:#}"));
-                return Called { result: Err(refused), cpu: Duration::ZERO };
+                return Err(refused);
             }
         };
         let failures = instance.state_mut().failures();
         let fate = Fate::default();
-        let guest: Pin<Box<Guest>> = Box::pin(run(instance, arguments, limits, meter.clone(), fate.clone()));
-        let mut guest = Metered::new(meter.clone(), self.activity.clone(), guest);
+        let run: Pin<Box<HandlerRun>> = Box::pin(run(instance, arguments, limits, fate.clone()));
+        let mut guest = cpu.guest(run);
         let reached = tokio::select! {
             biased;
             result = &mut guest => Reached::End(result),
             set = &mut head => Reached::Head(set),
             () = wall => Reached::Wall,
         };
-        let result = match reached {
+        match reached {
             Reached::Wall => Err(CallError::Wall),
             // Nothing is sent yet: a call that fails right after its head still gets its caller an answer.
             Reached::End(Err(error)) => Err(error),
@@ -209,7 +203,7 @@ impl Sandbox {
                     Ok(set) => answered(set, &fate, &failures).and_then(whole),
                     Err(_) => Err(CallError::Unset),
                 };
-                meter.bill(|| match &answer {
+                guest.finish(|| match &answer {
                     Ok(_) => instance.give_back(),
                     Err(_) => drop(instance),
                 });
@@ -217,13 +211,12 @@ impl Sandbox {
             }
             Reached::Head(Err(_)) => Err(CallError::Unset),
             Reached::Head(Ok(set)) => answered(set, &fate, &failures).map(|response| {
-                meter.begin_streaming();
+                guest.begin_streaming();
                 let (limit, until) = (limits.stream, Instant::now().checked_add(limits.stream));
-                let rest = Rest { guest, meter: meter.clone(), fate, limit, until };
+                let rest = Rest { guest, fate, limit, until };
                 Answer::Streamed(Streamed { response, rest })
             }),
-        };
-        Called { result, cpu: meter.used() }
+        }
     }
 }
 
@@ -258,13 +251,12 @@ async fn run(
     mut instance: Instance,
     arguments: Arguments,
     limits: CallLimits,
-    meter: Arc<Meter>,
     fate: Fate,
 ) -> Result<Instance, CallError> {
     match handle(&mut instance, arguments).await {
         Ok(()) => Ok(instance),
         Err(stop) => {
-            let error = stop.explain(&limits, &meter, &instance.state().memory);
+            let error = stop.explain(&limits, &instance.state().call.cpu, &instance.state().memory);
             // First, for the body ends with the instance.
             fate.seal(error.clone());
             Err(error)

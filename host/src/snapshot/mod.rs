@@ -17,8 +17,9 @@ use std::sync::{Arc, OnceLock};
 use http::{HeaderMap, Method};
 use tokio_util::sync::CancellationToken;
 
+use crate::cpu::Habit;
 use crate::observe::{Held, PluginMetrics, TenantMetrics};
-use crate::sandbox::{Abilities, Component, Digest, Habit, Instances};
+use crate::sandbox::{Abilities, Component, Digest, Instances};
 use crate::tenant::{Gate, Limits, PluginName, Share, TenantName};
 
 pub use explain::{ExplainedOutcome, Explanation, Misfit, Standing};
@@ -70,7 +71,7 @@ pub struct Plugin {
     pub name: PluginName,
     /// What runs: no other plugin, and this one in no other revision, has any of them.
     pub instances: Instances,
-    /// Whether its last call computed on.
+    /// How many of its next calls begin in the background.
     pub habit: Habit,
     /// The limits of its calls.
     pub limits: Limits,

@@ -8,7 +8,6 @@ mod name;
 mod patience;
 mod share;
 mod slots;
-mod turns;
 
 pub use gate::{Bounds, Gate, Permit, Refused};
 pub use limits::{Ceilings, Limits, MAX_TABLE_ELEMENTS, Quota, Reuse, Storage};
@@ -16,4 +15,3 @@ pub use name::{NameError, PluginName, TenantName};
 pub use patience::Patience;
 pub use share::Share;
 pub use slots::{Slot, Slots};
-pub use turns::{Reading, Turns};

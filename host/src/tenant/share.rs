@@ -1,16 +1,13 @@
-//! A tenant's share of the host: its weight, what CPU it has used, and its quota `cpu`.
+//! A tenant's share of the host: its account of the CPU, and its slots.
 //!
-//! A share outlives revisions. Its weight and its quota change in place: calls under way keep their place, and
-//! what was used stays used. Who is next when the CPU is short is `turns.rs`'s, and when slots are, `slots.rs`'s.
+//! A share outlives revisions. Who is next when slots are short is `slots.rs`'s, and when the CPU is, `cpu/`'s.
 
 use std::num::NonZeroU32;
-use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use super::turns::Place;
-
-const SECOND_NS: u64 = 1_000_000_000;
+use crate::cpu::CpuAccount;
 
 /// A tenant's share. Clones are the same share.
 #[derive(Debug, Clone)]
@@ -18,85 +15,21 @@ pub struct Share(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
-    weight: AtomicU32,
-    used_ns: AtomicU64,
+    cpu: CpuAccount,
     slots: AtomicUsize,
     last_served: AtomicU64,
-    bucket: Mutex<Option<Bucket>>,
-    account: Mutex<Account>,
-}
-
-/// What the queue for the CPU keeps of a tenant. Looked at under the queue's lock alone.
-#[derive(Debug, Default)]
-pub(super) struct Account {
-    /// In which spell of shortage the rest was so.
-    pub(super) spell: u64,
-    /// What the tenant had used by then.
-    pub(super) seen_ns: u64,
-    pub(super) virtual_time: u64,
-    /// What was used and is less than one of virtual time.
-    pub(super) rest_ns: u64,
-    /// Where it waits, if it does.
-    pub(super) place: Option<Place>,
-    /// Extra turns that it has now.
-    pub(super) extra: usize,
-}
-
-/// The quota `cpu`: what may be used a second, and what of it is left.
-#[derive(Debug)]
-struct Bucket {
-    rate_ns: u64,
-    /// One second's worth at most; a call may overdraw it.
-    left_ns: i64,
-    filled: Instant,
-    /// What was earned by then beyond whole nanoseconds, in billionths of one.
-    rest: u64,
-    /// What the tenant had used by then.
-    seen_ns: u64,
 }
 
 impl Share {
     /// A share of this weight; `cpu` is CPU time a second, none is as much as there is.
     pub fn new(weight: NonZeroU32, cpu: Option<Duration>) -> Self {
-        let share = Self(Arc::new(Inner {
-            weight: AtomicU32::new(weight.get()),
-            used_ns: AtomicU64::new(0),
-            slots: AtomicUsize::new(0),
-            last_served: AtomicU64::new(0),
-            bucket: Mutex::new(None),
-            account: Mutex::default(),
-        }));
-        share.set(weight, cpu);
-        share
+        let cpu = CpuAccount::new(weight, cpu);
+        Self(Arc::new(Inner { cpu, slots: AtomicUsize::new(0), last_served: AtomicU64::new(0) }))
     }
 
-    /// Changes weight and quota. What was overdrawn stays overdrawn.
-    pub fn set(&self, weight: NonZeroU32, cpu: Option<Duration>) {
-        self.0.weight.store(weight.get(), Ordering::Relaxed);
-        let now = Instant::now();
-        let seen_ns = self.used_ns();
-        let mut bucket = self.bucket();
-        *bucket = cpu.map(|cpu| {
-            let rate_ns = u64::try_from(cpu.as_nanos()).unwrap_or(u64::MAX).max(1);
-            let full_ns = i64::try_from(rate_ns).unwrap_or(i64::MAX);
-            let left_ns = bucket.as_mut().map_or(full_ns, |bucket| bucket.fill(now, seen_ns).min(full_ns));
-            Bucket { rate_ns, left_ns, filled: now, rest: 0, seen_ns }
-        });
-    }
-
-    /// Its weight.
-    pub fn weight(&self) -> u32 {
-        self.0.weight.load(Ordering::Relaxed)
-    }
-
-    /// CPU that its calls have used in all.
-    pub fn used(&self) -> Duration {
-        Duration::from_nanos(self.used_ns())
-    }
-
-    /// Until when the quota `cpu` is used up, if it is.
-    pub fn overdrawn(&self) -> Option<Duration> {
-        self.bucket().as_mut()?.overdrawn(Instant::now(), self.used_ns())
+    /// Its account of the CPU, which has its weight.
+    pub fn cpu(&self) -> &CpuAccount {
+        &self.0.cpu
     }
 
     /// Calls of its that have a slot of the host.
@@ -112,7 +45,7 @@ impl Share {
         self.0.slots.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// When a call of its that waited was last given a slot.
+    /// The number of the slot that a waiting call of its was last given.
     pub(super) fn last_served(&self) -> u64 {
         self.0.last_served.load(Ordering::Relaxed)
     }
@@ -121,135 +54,8 @@ impl Share {
         self.0.last_served.store(number, Ordering::Relaxed);
     }
 
-    /// Charges CPU that a call has used.
-    pub fn charge(&self, ns: u64) {
-        self.0.used_ns.fetch_add(ns, Ordering::Relaxed);
-    }
-
-    pub(super) fn used_ns(&self) -> u64 {
-        self.0.used_ns.load(Ordering::Relaxed)
-    }
-
     /// A number that no other share has while this one lives.
     pub(super) fn id(&self) -> usize {
         Arc::as_ptr(&self.0).addr()
-    }
-
-    pub(super) fn account(&self) -> MutexGuard<'_, Account> {
-        self.0.account.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn bucket(&self) -> MutexGuard<'_, Option<Bucket>> {
-        self.0.bucket.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Bucket {
-    /// Settles what was used, and then fills up: what is used evenly and below the rate never empties it.
-    fn fill(&mut self, now: Instant, used_ns: u64) -> i64 {
-        let spent_ns = used_ns.saturating_sub(self.seen_ns);
-        let elapsed_ns = u64::try_from(now.saturating_duration_since(self.filled).as_nanos());
-        let earned = u128::from(elapsed_ns.unwrap_or(u64::MAX))
-            .saturating_mul(u128::from(self.rate_ns))
-            .saturating_add(u128::from(self.rest));
-        let second = u128::from(SECOND_NS);
-        let (earned_ns, rest) = (earned.checked_div(second), earned.checked_rem(second));
-        self.rest = rest.and_then(|rest| u64::try_from(rest).ok()).unwrap_or(0);
-        self.left_ns = self
-            .left_ns
-            .saturating_sub(i64::try_from(spent_ns).unwrap_or(i64::MAX))
-            .saturating_add(i64::try_from(earned_ns.unwrap_or(0)).unwrap_or(i64::MAX))
-            .min(i64::try_from(self.rate_ns).unwrap_or(i64::MAX));
-        self.filled = now;
-        self.seen_ns = used_ns;
-        self.left_ns
-    }
-
-    fn overdrawn(&mut self, now: Instant, used_ns: u64) -> Option<Duration> {
-        let left_ns = self.fill(now, used_ns);
-        if left_ns > 0 {
-            return None;
-        }
-        let missing_ns = u128::from(left_ns.unsigned_abs()).saturating_add(1);
-        let wait_ns = missing_ns.saturating_mul(u128::from(SECOND_NS)).div_ceil(u128::from(self.rate_ns));
-        Some(Duration::from_nanos(u64::try_from(wait_ns).unwrap_or(u64::MAX)))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    const MS: u64 = 1_000_000;
-
-    fn bucket(now: Instant, rate_ms: u64) -> Bucket {
-        Bucket {
-            rate_ns: rate_ms * MS,
-            left_ns: i64::try_from(rate_ms * MS).unwrap(),
-            filled: now,
-            rest: 0,
-            seen_ns: 0,
-        }
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn however_often_it_is_looked_at_it_earns_the_same(
-            rate_ms in 1_u64..1000,
-            steps in proptest::collection::vec(0_u64..2_000_000, 1..200),
-        ) {
-            let mut now = Instant::now();
-            let empty = Bucket { left_ns: -i64::MAX / 2, ..bucket(now, rate_ms) };
-            let (mut often, mut once) = (Bucket { ..empty }, empty);
-            for step_ns in steps {
-                now += Duration::from_nanos(step_ns);
-                often.fill(now, 0);
-            }
-            proptest::prop_assert_eq!(often.left_ns, once.fill(now, 0));
-        }
-    }
-
-    #[test]
-    fn a_call_may_overdraw_the_bucket_and_the_next_ones_wait_until_it_is_paid_back() {
-        let start = Instant::now();
-        let mut bucket = bucket(start, 100);
-        assert_eq!(bucket.overdrawn(start, 99 * MS), None);
-        // 50 ms too much at 100 ms a second.
-        let wait = bucket.overdrawn(start, 150 * MS).unwrap();
-        assert!(wait > Duration::from_millis(500) && wait < Duration::from_millis(501), "{wait:?}");
-        assert!(bucket.overdrawn(start + Duration::from_millis(499), 150 * MS).is_some());
-        assert_eq!(bucket.overdrawn(start + Duration::from_millis(501), 150 * MS), None);
-    }
-
-    #[test]
-    fn what_was_not_used_is_saved_for_one_second_and_no_longer() {
-        let start = Instant::now();
-        let mut bucket = bucket(start, 100);
-        let later = start + Duration::from_secs(3600);
-        assert_eq!(bucket.overdrawn(later, 0), None);
-        assert!(bucket.overdrawn(later, 100 * MS).is_some());
-    }
-
-    #[test]
-    fn who_stays_below_the_rate_is_never_turned_away() {
-        let start = Instant::now();
-        let mut bucket = bucket(start, 100);
-        for second in 1..1000 {
-            assert_eq!(bucket.overdrawn(start + Duration::from_secs(second), second * 99 * MS), None);
-        }
-    }
-
-    #[test]
-    fn a_change_of_the_quota_forgives_nothing_and_holds_at_once() {
-        let one = NonZeroU32::MIN;
-        let share = Share::new(one, Some(Duration::from_millis(10)));
-        share.charge(SECOND_NS);
-        let before = share.overdrawn().unwrap();
-        assert!(before > Duration::from_secs(98), "{before:?}");
-        share.set(one, Some(Duration::from_secs(10)));
-        let after = share.overdrawn().unwrap();
-        assert!(after < Duration::from_secs(1), "{after:?}");
-        share.set(one, None);
-        assert_eq!(share.overdrawn(), None);
     }
 }

@@ -154,7 +154,7 @@ impl State {
         let fewest = |lane: &Lane| {
             // In slots for 2^20 of weight: fractions without fractions.
             let slots = u64::try_from(lane.share.slots()).unwrap_or(u64::MAX).saturating_mul(1 << 20);
-            slots.checked_div(u64::from(lane.share.weight())).unwrap_or(slots)
+            slots.checked_div(u64::from(lane.share.cpu().weight())).unwrap_or(slots)
         };
         // Of those with equally few, whoever was served longest ago.
         let order = |lane: &Lane| (fewest(lane), lane.share.last_served());

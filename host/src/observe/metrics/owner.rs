@@ -370,7 +370,7 @@ impl TenantMetrics {
     /// What CPU its calls have used in all, those under way included.
     pub(super) fn cpu(&self) -> Duration {
         let share = self.share.lock().unwrap_or_else(PoisonError::into_inner);
-        share.as_ref().map_or(Duration::ZERO, Share::used)
+        share.as_ref().map_or(Duration::ZERO, |share| share.cpu().used())
     }
 
     /// Counts a revision as draining until the guard is dropped.

@@ -1,4 +1,4 @@
-//! Sees to it that no thread in the background starves.
+//! The watch over threads in the background: none starves.
 //!
 //! One that is awake, or is wanted, and has next to no CPU for a while is made an ordinary one for a time, and all of
 //! them with it. What counts is the CPU that it had, not whether it came forward: a guest may compute for long in one
@@ -13,16 +13,16 @@ use tokio::runtime::Handle;
 
 use super::kernel::{Policy, Thread};
 
-/// How long a thread is watched before it is judged.
+/// The time that a thread is watched before it is judged.
 const WINDOW: Duration = Duration::from_millis(30);
 
 /// One that had less than this part of a window has starved.
 const STARVED_PART: u32 = 20;
 
-/// For so long they are ordinary ones then.
+/// They are ordinary ones for so long then.
 const ORDINARY_FOR: Duration = Duration::from_secs(1);
 
-/// What is known of the threads.
+/// The threads, as they are known so far.
 pub(super) struct Workers {
     each: Mutex<Vec<Arc<Worker>>>,
     can_come_back: bool,
@@ -30,7 +30,7 @@ pub(super) struct Workers {
 
 struct Worker {
     thread: Thread,
-    /// Whether it has something to do.
+    /// It has something to do.
     is_awake: AtomicBool,
 }
 
@@ -62,7 +62,12 @@ impl Workers {
     }
 }
 
-/// Whether the calling thread, which is one of them, has something to do.
+/// True on each of these threads.
+pub(in crate::cpu) fn is_this_thread() -> bool {
+    WORKER.with(|worker| worker.get().is_some())
+}
+
+/// Notes whether the calling thread, which is one of them, has something to do.
 pub(super) fn set_awake(is_awake: bool) {
     WORKER.with(|worker| {
         if let Some(worker) = worker.get() {
@@ -71,30 +76,30 @@ pub(super) fn set_awake(is_awake: bool) {
     });
 }
 
-/// Watches the threads.
-pub(in crate::sandbox) struct Watch {
+/// A watch over the threads.
+pub(in crate::cpu) struct StarvationWatch {
     workers: Arc<Workers>,
     threads: Handle,
     /// One for each of them.
     windows: Vec<Option<Window>>,
-    /// Until when they are ordinary ones; none while they are in the background.
+    /// The end of the time in which they are ordinary ones; none while they are in the background.
     ordinary_until: Option<Instant>,
 }
 
-/// What a thread had used when it was first seen to want more.
+/// CPU that a thread had used when it was first seen to want more.
 struct Window {
     since: Instant,
     used: Duration,
 }
 
-impl Watch {
+impl StarvationWatch {
     pub(super) fn new(workers: Arc<Workers>, threads: Handle) -> Self {
         Self { workers, threads, windows: Vec::new(), ordinary_until: None }
     }
 
     /// Looks at all of them, and mends what is to be mended. Whether any has something to do, or is to be sent back to the
     /// background soon.
-    pub(in crate::sandbox) fn look(&mut self, now: Instant) -> bool {
+    pub(in crate::cpu) fn look(&mut self, now: Instant) -> bool {
         let before = self.policy();
         let has_waiting = self.threads.metrics().global_queue_depth() > 0;
         let each = self.workers.each();
@@ -123,7 +128,7 @@ impl Watch {
     }
 }
 
-/// Whether a thread that `wants` to compute has had next to nothing for a whole window.
+/// True of a thread that `wants` to compute and has had next to nothing for a whole window.
 fn has_starved_in(
     window: &mut Option<Window>,
     wants: bool,
@@ -175,9 +180,9 @@ mod tests {
         assert!((0..100).all(|look| !has_starved_in(&mut window, true, start + look * MS, || None)));
     }
 
-    /// Whether that is what they come to be.
+    /// True if they come to be scheduled so.
     #[cfg(target_os = "linux")]
-    async fn becomes(watch: &mut Watch, policy: Policy) -> bool {
+    async fn becomes(watch: &mut StarvationWatch, policy: Policy) -> bool {
         let began = Instant::now();
         while watch.policy() != policy && began.elapsed() < Duration::from_secs(20) {
             watch.look(Instant::now());
@@ -190,8 +195,8 @@ mod tests {
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn threads_that_starve_are_ordinary_ones_for_a_while() {
-        let compute = super::super::Compute::start(Arc::default()).unwrap();
-        if !compute.is_in_background() {
+        let background = super::super::Background::start(|| {}).unwrap();
+        if !background.can_come_back() {
             eprintln!("SKIPPED: the kernel lets no thread of this process come back from the background");
             return;
         }
@@ -213,10 +218,8 @@ mod tests {
                 tokio::task::yield_now().await;
             }
         };
-        let meter = super::super::Meter::new(Duration::from_secs(1));
-        meter.set_computes_on();
-        let call = tokio::spawn(compute.run(computes, super::super::Habit::default(), meter));
-        let mut watch = compute.watch();
+        let call = background.threads().spawn(computes);
+        let mut watch = background.watch();
         assert!(becomes(&mut watch, Policy::Ordinary).await);
         assert!(watch.workers.each().iter().all(|worker| worker.thread.is_ordinary()));
         is_over.store(true, Ordering::Relaxed);

@@ -1,11 +1,9 @@
-//! What the kernel is asked for that no crate asks it: how threads are scheduled, and what another one has used.
+//! Calls of the kernel that no crate has: how threads are scheduled, and what CPU another one has used.
 #![allow(unsafe_code)]
 
 use std::time::Duration;
 
-use super::prepare_for_guests;
-
-/// How the kernel schedules a thread.
+/// The kernel's policy for a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Policy {
     /// As a process starts with, `SCHED_OTHER`.
@@ -21,7 +19,7 @@ pub(super) struct Thread {
     id: libc::pid_t,
 }
 
-/// Whether threads may be put into the background, and be had back from there: that takes `RLIMIT_NICE` 20, or
+/// True if threads may be put into the background, and be had back from there: that takes `RLIMIT_NICE` 20, or
 /// `CAP_SYS_NICE`.
 pub(super) fn can_come_back() -> bool {
     std::thread::scope(|scope| {
@@ -34,12 +32,11 @@ pub(super) fn can_come_back() -> bool {
     })
 }
 
-/// What each thread of a runtime that calls come from has to run when it starts. Where the calling one is ordinary, so is
+/// A function that each thread of a runtime that calls come from has to run when it starts. Where the calling one is ordinary, so is
 /// each: one that is started by a thread in the background, to block in its place, would be there, too.
 pub fn stay_ordinary() -> impl Fn() + Send + Sync {
     let is_ordinary = Thread::this().is_ordinary();
     move || {
-        prepare_for_guests();
         if is_ordinary {
             // Where it may not, no thread is in the background.
             let _ = Thread::this().set(Policy::Ordinary);
@@ -59,7 +56,7 @@ impl Thread {
         unsafe { libc::sched_getscheduler(self.id) == libc::SCHED_OTHER }
     }
 
-    /// Whether it is scheduled so from now on. Its niceness stays what it is.
+    /// Sets its policy, if that is allowed. Its niceness stays what it is.
     pub(super) fn set(&self, policy: Policy) -> bool {
         let policy = match policy {
             Policy::Ordinary => libc::SCHED_OTHER,

@@ -1,28 +1,29 @@
-//! The thread that ticks the epoch, and its rest while no guest runs.
+//! The thread that ticks, and its rest while no guest runs.
 //!
 //! A thread of its own, for a busy runtime would starve a task. It looks after the threads that guests compute on as well
-//! (`compute/`). Where no guest runs there is nothing to tick for: it sleeps until one does.
+//! (`background/`). Where no guest runs there is nothing to tick for: it sleeps until one does.
 
+use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
-/// How often a guest that computes is looked at: its CPU is read, and it gives way to others if it has had a turn.
+/// The time between two looks at a guest that computes: its CPU is read, and it gives way to others if it has had a turn.
 const TICK: Duration = Duration::from_millis(1);
 
-/// The same while any thread of `compute/` has work, for then others wait for their turns.
+/// The same while any thread of `background/` has work, for then others wait for their turns.
 const FINE_TICK: Duration = Duration::from_micros(250);
 
 /// Ticks without a guest after which the ticker rests. A call that comes soon after another need not wake it: that is a
 /// system call of some microseconds.
 const QUIET_TICKS: u32 = 50;
 
-/// How often a ticker that rests looks after calls that have moved to `compute/`: their guests wait for something, but
+/// The time between two looks of a ticker that rests after calls that have moved to `background/`: their guests wait for something, but
 /// one that has it may be kept from running.
 const LOOK: Duration = Duration::from_millis(30);
 
-/// Who runs: what the ticker ticks for.
+/// The guests that run: what the ticker ticks for.
 ///
 /// A guest that begins to run says so in `running`, and then looks at `is_resting`. The ticker that is about to rest says
 /// so in `is_resting`, and then looks at `running`. All four are sequentially consistent, so they happen in one order that
@@ -34,7 +35,7 @@ const LOOK: Duration = Duration::from_millis(30);
 pub(super) struct Activity {
     /// Guests that are polled at this moment.
     running: AtomicUsize,
-    /// Calls that have moved to `compute/`, and are not over.
+    /// Calls that have moved to `background/`, and are not over.
     moved: AtomicUsize,
     is_resting: AtomicBool,
     ticker: OnceLock<Thread>,
@@ -43,7 +44,7 @@ pub(super) struct Activity {
 /// A guest that is polled, until this is dropped.
 pub(super) struct Running<'a>(&'a Activity);
 
-/// A call that has moved to `compute/`, until this is dropped.
+/// A call that has moved to `background/`, until this is dropped.
 pub(super) struct MovedCall(Arc<Activity>);
 
 impl Activity {
@@ -100,13 +101,6 @@ impl Drop for MovedCall {
     }
 }
 
-/// Whether there is still something to tick.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Ticked {
-    GoesOn,
-    IsOver,
-}
-
 /// The thread; it ends when this is dropped.
 pub(super) struct Ticker {
     stop: Arc<AtomicBool>,
@@ -114,12 +108,12 @@ pub(super) struct Ticker {
 }
 
 impl Ticker {
-    /// Calls `tick` while a guest of `activity` runs. `look` is asked before each sleep whether guests want to run that
+    /// Calls `tick` while a guest of `activity` runs, until it breaks. `look` is asked before each sleep whether guests want to run that
     /// are not counted as running, and then ticks are finer.
     pub(super) fn start(
         activity: Arc<Activity>,
         mut look: impl FnMut(Instant) -> bool + Send + 'static,
-        mut tick: impl FnMut() -> Ticked + Send + 'static,
+        mut tick: impl FnMut() -> ControlFlow<()> + Send + 'static,
     ) -> std::io::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
@@ -137,7 +131,7 @@ impl Ticker {
                     continue;
                 }
                 thread::sleep(if has_work { FINE_TICK } else { TICK });
-                if tick() == Ticked::IsOver {
+                if tick().is_break() {
                     return;
                 }
             }
@@ -178,7 +172,7 @@ mod tests {
             let counted = ticks.clone();
             let tick = move || {
                 counted.fetch_add(1, Ordering::SeqCst);
-                Ticked::GoesOn
+                ControlFlow::Continue(())
             };
             let ticker = Ticker::start(activity.clone(), |_| false, tick).unwrap();
             Self { activity, ticks, _ticker: ticker }
@@ -239,7 +233,7 @@ mod tests {
             counted.fetch_add(1, Ordering::SeqCst);
             false
         };
-        let _ticker = Ticker::start(activity.clone(), look, || Ticked::GoesOn).unwrap();
+        let _ticker = Ticker::start(activity.clone(), look, || ControlFlow::Continue(())).unwrap();
         until("it rests", || activity.is_resting.load(Ordering::SeqCst));
         let moved = activity.move_call();
         until("it rests again", || activity.is_resting.load(Ordering::SeqCst));
