@@ -10,8 +10,8 @@ use std::time::{Instant, SystemTime};
 
 use http::{Method, StatusCode, Uri, Version};
 
-use super::admit::Place;
 use super::error::RequestError;
+use super::place::Place;
 use crate::observe::{AccessLine, Blame, Held, Log, Metrics};
 use crate::snapshot::{Plugin, Revision};
 use crate::tenant::PluginName;
@@ -42,7 +42,7 @@ pub(super) struct Account {
     trace_id: Option<Box<str>>,
     routed: Option<Routed>,
     cpu: Duration,
-    answer: Option<Answered>,
+    answer: Option<SentAnswer>,
     failure: Option<(&'static str, Blame)>,
     _in_flight: Held,
 }
@@ -53,7 +53,7 @@ struct Routed {
     target: Option<(Arc<Plugin>, Arc<str>)>,
 }
 
-struct Answered {
+struct SentAnswer {
     status: u16,
     written_bytes: u64,
     is_whole: bool,
@@ -145,7 +145,7 @@ impl Account {
 
     /// The answer that is about to be sent; one without a body is whole already.
     pub(super) fn answered(&mut self, status: u16, is_whole: bool) {
-        self.answer = Some(Answered { status, written_bytes: 0, is_whole });
+        self.answer = Some(SentAnswer { status, written_bytes: 0, is_whole });
     }
 }
 

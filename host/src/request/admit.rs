@@ -1,48 +1,105 @@
-//! Admission: a request's place in its tenant's quota.
+//! Admission: a routed request and its place in the tenant's quota, by value.
 //!
-//! Taken before the first filter runs, for a filter spends the tenant's CPU too, and held until the last
-//! byte of the answer is taken, so that a slow reader counts against its own tenant. It is given up while a caller's
-//! bytes are waited for, and taken anew before any guest runs again: who is refused then is answered past all filters,
-//! as who is refused at first.
+//! Links take an [`Admitted`] request and nothing else, so no guest runs for a request that has no place. The place is given
+//! up while a caller's bytes are waited for, and taken anew before any guest runs again: a request that is refused then is
+//! answered past all filters, as one that is refused at first.
 
+use std::ops::{Deref, DerefMut};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::error::AdmissionError;
-use crate::observe::Held;
-use crate::snapshot::Revision;
-use crate::tenant::{Patience, Permit};
+use super::account::Account;
+use super::error::RequestError;
+use super::place::Place;
+use crate::sandbox::Context;
+use crate::snapshot::{Plugin, Revision};
+use crate::tenant::Patience;
 
-/// A request's place among its tenant's; leaving is dropping it.
-pub(super) struct Place {
-    _permit: Permit,
-    _in_flight: Held,
+/// A routed request, as far as its chain needs to know of it.
+pub(super) struct RoutedRequest<'a> {
+    pub(super) revision: &'a Arc<Revision>,
+    pub(super) filters: &'a [Arc<Plugin>],
+    pub(super) context: Arc<Context>,
+    pub(super) patience: Patience,
+    /// When the last link's `wall` ends.
+    pub(super) deadline: Instant,
+    pub(super) account: &'a mut Account,
 }
 
-impl Place {
-    /// Takes a place, waiting for it if need be, but never past `deadline`.
-    pub(super) async fn take(
-        revision: &Revision,
-        patience: &mut Patience,
-        deadline: Instant,
-    ) -> Result<Self, AdmissionError> {
-        let waiting = revision.metrics.waiting_guard();
-        let permit = revision.gate.enter(patience, deadline).await.map_err(|refused| {
-            revision.metrics.queue_rejected();
-            AdmissionError::Tenant(refused)
-        })?;
-        drop(waiting);
-        // After the wait: what ran meanwhile may have used it up.
-        if let Some(wait) = revision.share.cpu().overdrawn() {
-            revision.metrics.cpu_rejected();
-            return Err(AdmissionError::Cpu { wait });
+/// A routed request that has its place in the tenant's quota.
+pub(super) struct Admitted<'a> {
+    request: RoutedRequest<'a>,
+    place: Arc<Place>,
+}
+
+/// A routed request whose body is waited for. It holds nothing of the tenant's.
+pub(super) struct Uploading<'a> {
+    request: RoutedRequest<'a>,
+    since: Instant,
+}
+
+/// A routed request that was not admitted, with the reason.
+pub(super) struct NotAdmitted<'a> {
+    pub(super) request: RoutedRequest<'a>,
+    pub(super) error: RequestError,
+}
+
+impl<'a> RoutedRequest<'a> {
+    /// Takes a place for the request, waiting for it if need be, but never past its deadline.
+    pub(super) async fn admit(mut self) -> Result<Admitted<'a>, NotAdmitted<'a>> {
+        match Place::take(self.revision, &mut self.patience, self.deadline).await {
+            Ok(place) => Ok(Admitted { request: self, place: Arc::new(place) }),
+            Err(error) => Err(NotAdmitted { request: self, error: error.into() }),
         }
-        Ok(Self { _permit: permit, _in_flight: revision.metrics.in_flight_guard() })
     }
 }
 
-/// When a `wall` that begins now ends.
+impl<'a> Admitted<'a> {
+    /// Gives the place up while the body is waited for.
+    pub(super) fn upload(self) -> Uploading<'a> {
+        Uploading { request: self.request, since: Instant::now() }
+    }
+
+    pub(super) fn place(&self) -> &Arc<Place> {
+        &self.place
+    }
+
+    pub(super) fn into_place(self) -> Arc<Place> {
+        self.place
+    }
+}
+
+impl<'a> Deref for Admitted<'a> {
+    type Target = RoutedRequest<'a>;
+
+    fn deref(&self) -> &RoutedRequest<'a> {
+        &self.request
+    }
+}
+
+impl DerefMut for Admitted<'_> {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.request
+    }
+}
+
+impl<'a> Uploading<'a> {
+    /// Takes a place anew. The time that was waited for the body does not count into `wall`.
+    pub(super) async fn admit(self) -> Result<Admitted<'a>, NotAdmitted<'a>> {
+        let Self { mut request, since } = self;
+        request.deadline = request.deadline.checked_add(since.elapsed()).unwrap_or(request.deadline);
+        request.admit().await
+    }
+
+    /// Ends the request, for which no guest is to run any more.
+    pub(super) fn refuse(self, error: RequestError) -> NotAdmitted<'a> {
+        NotAdmitted { request: self.request, error }
+    }
+}
+
+/// The end of a `wall` that begins now.
 pub(super) fn deadline(wall: Duration) -> Instant {
     let now = Instant::now();
     // A wall beyond what the clock can say is none; a century serves as well.

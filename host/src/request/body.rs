@@ -3,17 +3,19 @@
 //! come are `upload.rs`'s, answers' `stream.rs`'s.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::{Buf, Bytes};
-use http::HeaderMap;
+use http::{HeaderMap, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::time::Instant;
 
 use super::account::Exchange;
 use super::error::{AdmissionError, MessageError, RequestError};
+use super::place::Place;
 use super::stream::StreamedBody;
 
 /// The whole of a body may take this many times what one of its pieces may: a caller that drips a byte
@@ -70,6 +72,19 @@ where
 #[derive(Debug, thiserror::Error)]
 #[error("the answer was broken off")]
 pub struct BrokenOff;
+
+/// An answer, and the place that its request holds until the last byte of it is taken.
+pub(super) struct Answered {
+    pub(super) response: Response<Content>,
+    pub(super) place: Option<Arc<Place>>,
+}
+
+impl From<Response<Content>> for Answered {
+    /// An answer to a request that holds no place.
+    fn from(response: Response<Content>) -> Self {
+        Self { response, place: None }
+    }
+}
 
 /// What an answer says after its head.
 pub(super) enum Content {

@@ -1,8 +1,8 @@
-//! The chain of one route, run link by link: filters in order, the plugin, filters back.
+//! A chain: filters in order, then the last link, then back through the filters that ran, last first.
 //!
-//! Each link is a call of its own (`call.rs`). Whoever answered, the answer goes back through the filters
-//! that ran, last first; but a filter that fails ends the chain: what it was there to guard must not pass. Where no route
-//! takes the method, the host is the last link.
+//! The last link is a plugin, or the host itself where no route takes the method. Each link of a plugin is a call of its
+//! own (`link.rs`), with its own instance, budget and blame. A filter that fails fails the request: no further link runs
+//! then.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -10,56 +10,21 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Response, Version};
 use http_body::Body;
-use tokio::time::Instant;
 
-use super::account::Account;
-use super::admit::{Place, deadline};
-use super::body::Content;
-use super::call::{Beside, Held, Running};
+use super::admit::{Admitted, NotAdmitted, RoutedRequest, deadline};
+use super::body::{Answered, Content};
 use super::error::{MessageError, PluginError, RequestError, RoutingError};
-use super::message::Asked;
+use super::head::Head;
+use super::link::{Beside, Link};
 use super::stream::StreamedBody;
 use super::upload::Upload;
-use super::{Requests, body, message, respond};
+use super::{Requests, body, fields, message, respond};
 use crate::observe::Plug;
 use crate::sandbox::message::{Forward, HeaderChange, Request, RequestHead, Verdict};
-use crate::sandbox::{Answer, Context, Streamed};
-use crate::snapshot::{Plugin, Revision};
-use crate::tenant::{Limits, Patience};
+use crate::sandbox::{Answer, Sandbox, Streamed};
+use crate::snapshot::Plugin;
 
-/// A request that has its place in the tenant's quota.
-pub(super) struct Admitted<'a> {
-    pub(super) revision: &'a Arc<Revision>,
-    pub(super) filters: &'a [Arc<Plugin>],
-    pub(super) context: Arc<Context>,
-    /// The head as the next link sees it.
-    pub(super) head: Arc<RequestHead>,
-    /// None while a caller's bytes are waited for, and for good if there was none afterwards: no guest runs for it then.
-    pub(super) place: Option<Arc<Place>>,
-    pub(super) version: Version,
-    /// Whether its caller sends its body only when told to go on, and can be told.
-    pub(super) asks_first: bool,
-    pub(super) patience: Patience,
-    /// When the last link's `wall` ends.
-    pub(super) deadline: Instant,
-    pub(super) account: &'a mut Account,
-}
-
-impl Admitted<'_> {
-    /// What each of its calls holds.
-    fn held(&self) -> Held {
-        Held { revision: self.revision.clone(), _place: self.place.clone() }
-    }
-
-    /// The head, for the last link: nobody looks at it after that.
-    fn take_head(&mut self) -> RequestHead {
-        let nothing =
-            RequestHead { method: String::new(), path: String::new(), query: None, headers: Vec::new() };
-        Arc::unwrap_or_clone(std::mem::replace(&mut self.head, Arc::new(nothing)))
-    }
-}
-
-/// What answers a request that all filters let pass.
+/// The link that answers a request that all filters let pass.
 pub(super) enum LastLink<'a> {
     /// A plugin.
     Plugin(&'a Arc<Plugin>),
@@ -67,21 +32,24 @@ pub(super) enum LastLink<'a> {
     Host(Box<Result<Response<Content>, RoutingError>>),
 }
 
-/// A filter that ran, and what it asked for on the way back.
-struct Passed<'a> {
+/// A filter that let the request pass or answered it, as it is needed on the way back.
+struct FilterRun<'a> {
     filter: &'a Arc<Plugin>,
-    /// The request's head as it saw it, if it is to see the answer too.
+    /// The request's head as the filter saw it, if it is to see the answer too.
     seen: Option<Arc<RequestHead>>,
     changes: Vec<HeaderChange>,
 }
 
-/// What a request filter's verdict came to.
-enum Heeded {
-    /// The request goes on; these are for the answer.
+/// A request filter's decision.
+enum FilterVerdict {
+    /// The request goes on; these changes are for the answer.
     Next(Vec<HeaderChange>),
-    /// It was answered.
+    /// The filter answered it.
     Respond(Box<Response<Content>>),
 }
+
+/// The result of a link.
+type Linked<'a> = Result<Response<Content>, Failed<'a>>;
 
 /// A failure, and the link where it happened.
 struct Failed<'a> {
@@ -94,55 +62,67 @@ impl<'a> Failed<'a> {
     fn at(plugin: &'a Plugin) -> impl Fn(RequestError) -> Self {
         move |error| Self { error, plugin: Some(plugin) }
     }
+
+    /// Turns the failure into an answer.
+    fn answer(self, request: &mut RoutedRequest<'_>) -> Response<Content> {
+        request.account.failed(&self.error, self.plugin.map(|plugin| &plugin.name));
+        respond::problem(&self.error, &request.context.request_id)
+    }
 }
 
 impl Requests {
-    /// Runs the chain; what comes back can be sent as it is.
-    pub(super) async fn run<B>(
+    /// Runs the chain; the answer can be sent as it is.
+    pub(super) async fn run_chain<B>(
         &self,
-        request: &mut Admitted<'_>,
+        mut request: Admitted<'_>,
+        mut head: Head,
         last: LastLink<'_>,
         body: B,
-    ) -> Response<Content>
+    ) -> Answered
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
-        let mut passed = Vec::with_capacity(request.filters.len());
-        let answer = match self.inward(request, &mut passed).await {
-            Ok(Some(answer)) => answer,
-            Ok(None) => match self.last(request, last, body).await {
-                Ok(answer) => answer,
-                Err(failed) => self.refuse(request, failed),
+        let mut runs = Vec::with_capacity(request.filters.len());
+        let (mut request, linked) = match self.inward(&mut request, &mut head, &mut runs).await {
+            Ok(Some(answer)) => (request, Ok(answer)),
+            Ok(None) => match self.last(request, head, last, body).await {
+                Ok(linked) => linked,
+                Err((NotAdmitted { mut request, error }, plugin)) => {
+                    let response = Failed::at(plugin)(error).answer(&mut request);
+                    return Answered { response, place: None };
+                }
             },
-            Err(failed) => return self.refuse(request, failed),
+            Err(failed) => {
+                let response = failed.answer(&mut request);
+                return Answered { response, place: Some(request.into_place()) };
+            }
         };
-        if request.place.is_none() {
-            return answer;
-        }
-        match self.outward(request, passed, answer).await {
+        let answer = linked.unwrap_or_else(|failed| failed.answer(&mut request));
+        let response = match self.outward(&mut request, runs, answer).await {
             Ok(answer) => answer,
-            Err(failed) => self.refuse(request, failed),
-        }
+            Err(failed) => failed.answer(&mut request),
+        };
+        Answered { response, place: Some(request.into_place()) }
     }
 
     /// Asks the filters in order. Some answer if one of them gives it.
     async fn inward<'a>(
         &self,
         request: &mut Admitted<'a>,
-        passed: &mut Vec<Passed<'a>>,
+        head: &mut Head,
+        runs: &mut Vec<FilterRun<'a>>,
     ) -> Result<Option<Response<Content>>, Failed<'a>> {
         let filters = request.filters;
         for filter in filters {
-            let at = Failed::at(filter);
-            let seen = filter.component().is(Plug::ResponseFilter).then(|| request.head.clone());
+            let seen = filter.component().is(Plug::ResponseFilter).then(|| head.values());
             if !filter.component().is(Plug::RequestFilter) {
-                passed.push(Passed { filter, seen, changes: Vec::new() });
+                runs.push(FilterRun { filter, seen, changes: Vec::new() });
                 continue;
             }
-            match self.ask(request, filter).await.map_err(at)? {
-                Heeded::Next(changes) => passed.push(Passed { filter, seen, changes }),
-                Heeded::Respond(answer) => {
-                    passed.push(Passed { filter, seen, changes: Vec::new() });
+            match self.ask(request, head, filter).await.map_err(Failed::at(filter))? {
+                FilterVerdict::Next(changes) => runs.push(FilterRun { filter, seen, changes }),
+                FilterVerdict::Respond(answer) => {
+                    runs.push(FilterRun { filter, seen, changes: Vec::new() });
                     return Ok(Some(*answer));
                 }
             }
@@ -150,101 +130,123 @@ impl Requests {
         Ok(None)
     }
 
-    /// Has the last link answer.
-    async fn last<'a, B>(
+    /// Asks one filter.
+    async fn ask(
         &self,
         request: &mut Admitted<'_>,
-        last: LastLink<'a>,
+        head: &mut Head,
+        filter: &Arc<Plugin>,
+    ) -> Result<FilterVerdict, RequestError> {
+        let values = head.values();
+        let guest = |sandbox: Arc<Sandbox>, filter: Arc<Plugin>, call| async move {
+            sandbox.on_request(&filter.instances, call, &values).await
+        };
+        let link = Link::inward(filter, Plug::RequestFilter, request);
+        self.call(link, request, guest, |verdict| match verdict {
+            Verdict::Next(Forward { request_headers, response_headers }) => {
+                head.change(request_headers).map_err(PluginError::Answer)?;
+                Ok(FilterVerdict::Next(response_headers))
+            }
+            Verdict::Respond(answer) => {
+                let answer = message::whole_response(&filter.limits, head.asked(), answer)?;
+                Ok(FilterVerdict::Respond(Box::new(answer.map(Content::from))))
+            }
+        })
+        .await
+    }
+
+    /// Has the last link answer. A request that was not admitted again after its upload is past all filters.
+    async fn last<'a, 'b, B>(
+        &self,
+        mut request: Admitted<'a>,
+        head: Head,
+        last: LastLink<'b>,
         body: B,
-    ) -> Result<Response<Content>, Failed<'a>>
+    ) -> Result<(Admitted<'a>, Linked<'b>), (NotAdmitted<'a>, &'b Plugin)>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
-        let plugin = match last {
-            LastLink::Plugin(plugin) => plugin,
+        match last {
             LastLink::Host(answer) => {
-                return (*answer).map_err(|error| Failed { error: error.into(), plugin: None });
+                Ok((request, (*answer).map_err(|error| Failed { error: error.into(), plugin: None })))
             }
-        };
-        let answer = if plugin.component().streams() {
-            self.handle_streams(request, plugin, body).await
-        } else {
-            self.handle_whole(request, plugin, body).await
-        };
-        answer.map_err(Failed::at(plugin))
+            LastLink::Plugin(plugin) if plugin.component().streams() => {
+                let answer = self.stream(&mut request, head, plugin, body).await;
+                Ok((request, answer.map_err(Failed::at(plugin))))
+            }
+            LastLink::Plugin(plugin) => {
+                let uploaded = self.upload(request, plugin, body).await;
+                let (mut request, body) = uploaded.map_err(|refused| (refused, &**plugin))?;
+                let answer = match body {
+                    Ok(body) => self.handle(&mut request, head, plugin, body).await,
+                    Err(error) => Err(error.into()),
+                };
+                Ok((request, answer.map_err(Failed::at(plugin))))
+            }
+        }
     }
 
-    /// Calls a plugin that takes and gives whole bodies, once the request's is there.
-    async fn handle_whole<B>(
-        &self,
-        request: &mut Admitted<'_>,
-        plugin: &Arc<Plugin>,
-        body: B,
-    ) -> Result<Response<Content>, RequestError>
-    where
-        B: Body<Data = Bytes> + Unpin,
-    {
-        let body = self.whole_body(request, plugin, body).await?;
-        let asked = Asked::by(&request.head);
-        let message = Request { head: request.take_head(), body };
-        let running = self.begin_inward(request, plugin, Plug::Handler).await?;
-        let call = self.call(&running, &request.context, request.deadline);
-        let (running, called) = self
-            .run_call(running, call, request.account.cpu(), |sandbox, plugin, call| async move {
-                sandbox.handle(&plugin.instances, call, message).await
-            })
-            .await;
-        let answer = running.end(called, |answer| message::whole_response(&plugin.limits, asked, answer))?;
-        Ok(answer.map(Content::from))
-    }
-
-    /// Waits for a request's body. Meanwhile the request holds nothing; afterwards it has its place again, if a guest is to
+    /// Waits for a request's body. Meanwhile the request holds nothing; afterwards it is admitted again, if a guest is to
     /// run for it.
-    async fn whole_body<B>(
+    async fn upload<'a, B>(
         &self,
-        request: &mut Admitted<'_>,
+        request: Admitted<'a>,
         plugin: &Plugin,
         body: B,
-    ) -> Result<Vec<u8>, RequestError>
+    ) -> Result<(Admitted<'a>, Result<Vec<u8>, MessageError>), NotAdmitted<'a>>
     where
         B: Body<Data = Bytes> + Unpin,
     {
         if body.is_end_stream() {
-            return Ok(Vec::new());
+            return Ok((request, Ok(Vec::new())));
         }
-        request.place = None;
-        let began = Instant::now();
-        let body = body::read(body, plugin.limits.request_body, self.settings.body_patience).await;
-        request.deadline = request.deadline.checked_add(began.elapsed()).unwrap_or(request.deadline);
-        if body.is_ok() || !request.filters.is_empty() {
-            let place = Place::take(request.revision, &mut request.patience, request.deadline).await?;
-            request.place = Some(Arc::new(place));
+        let has_filters = !request.filters.is_empty();
+        let uploading = request.upload();
+        match body::read(body, plugin.limits.request_body, self.settings.body_patience).await {
+            Err(error) if !has_filters => Err(uploading.refuse(error.into())),
+            read => Ok((uploading.admit().await?, read)),
         }
-        Ok(body?)
+    }
+
+    /// Calls a plugin that takes and gives whole bodies.
+    async fn handle(
+        &self,
+        request: &mut Admitted<'_>,
+        head: Head,
+        plugin: &Arc<Plugin>,
+        body: Vec<u8>,
+    ) -> Result<Response<Content>, RequestError> {
+        let asked = head.asked();
+        let message = Request { head: head.into_values(), body };
+        let guest = |sandbox: Arc<Sandbox>, plugin: Arc<Plugin>, call| async move {
+            sandbox.handle(&plugin.instances, call, message).await
+        };
+        let link = Link::inward(plugin, Plug::Handler, request);
+        let accept = |answer| message::whole_response(&plugin.limits, asked, answer);
+        Ok(self.call(link, request, guest, accept).await?.map(Content::from))
     }
 
     /// Calls a plugin that takes its body as it comes, and gives its answer's so.
-    async fn handle_streams<B>(
+    async fn stream<B>(
         &self,
         request: &mut Admitted<'_>,
+        head: Head,
         plugin: &Arc<Plugin>,
         body: B,
     ) -> Result<Response<Content>, RequestError>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
-        let asks_first = request.asks_first && !body.is_end_stream();
+        let asks_first = head.asks_first() && !body.is_end_stream();
         let (upload, watch) = Upload::new(body, plugin.limits.request_body, self.settings)?;
-        let asked = Asked::by(&request.head);
-        let running = self.begin_inward(request, plugin, Plug::Handler).await?;
-        let call = self.call(&running, &request.context, request.deadline);
-        let (wall, watched) = (call.limits.deadline, watch.clone());
-        let message = message::streamed_request(request.take_head(), &request.context, upload)?;
-        let cpu = request.account.cpu();
-        let answer = self.run_call(running, call, cpu, |sandbox, plugin, call| async move {
+        let (asked, version) = (head.asked(), head.version());
+        let in_flight = Link::inward(plugin, Plug::Handler, request).enter(&self.capacity, request).await?;
+        let (wall, watched) = (in_flight.ends_at(), watch.clone());
+        let message = head.into_request(&request.context.authority, upload)?;
+        let answer = self.run(in_flight, request, |sandbox, plugin, call| async move {
             sandbox.answer(&plugin.instances, call, message, watched.wall(wall)).await
         });
-        let (running, result) = tokio::select! {
+        let (in_flight, result) = tokio::select! {
             biased;
             called = answer => called,
             fault = watch.fault() => return Err(MessageError::from(fault).into()),
@@ -252,18 +254,18 @@ impl Requests {
         // The plugin was told as well, but what became of the body is the caller's affair.
         if let Some(fault) = watch.fault_so_far() {
             drop(result);
-            drop(running);
+            drop(in_flight);
             return Err(MessageError::from(fault).into());
         }
         match result {
-            Err(error) => running.end(Err(error), |answer: Infallible| match answer {}),
+            Err(error) => in_flight.accept(Err(error), |answer: Infallible| match answer {}),
             Ok(Answer::Whole { response, trailers }) => {
-                if let Some(trailers) = trailers.as_ref().filter(|_| request.version != Version::HTTP_2) {
-                    let announced = message::announced_trailers(response.headers());
+                if let Some(trailers) = trailers.as_ref().filter(|_| version != Version::HTTP_2) {
+                    let announced = fields::announced_trailers(response.headers());
                     let lost = trailers.keys().filter(|name| !announced.contains(name));
                     self.plugin_log(plugin, &request.context).trailers_not_announced(lost);
                 }
-                running.end(Ok(response), |answer| {
+                in_flight.accept(Ok(response), |answer| {
                     message::streamed_whole(&plugin.limits, asked, answer, trailers)
                 })
             }
@@ -274,12 +276,12 @@ impl Requests {
                     Err(error) => {
                         // The instance goes before its permits do.
                         drop((body, rest));
-                        return running.end(Ok(()), |()| Err(PluginError::Answer(error)));
+                        return in_flight.accept(Ok(()), |()| Err(PluginError::Answer(error)));
                     }
                 };
                 let log = self.plugin_log(plugin, &request.context);
                 let mut body =
-                    StreamedBody::begin(body, (rest, running), log, &head.headers, request.version, watch);
+                    StreamedBody::begin(body, (rest, in_flight), log, &head.headers, version, watch);
                 if asks_first {
                     body.until_asked_for().await;
                 }
@@ -292,10 +294,10 @@ impl Requests {
     async fn outward<'a>(
         &self,
         request: &mut Admitted<'a>,
-        passed: Vec<Passed<'a>>,
+        runs: Vec<FilterRun<'a>>,
         mut answer: Response<Content>,
-    ) -> Result<Response<Content>, Failed<'a>> {
-        for Passed { filter, seen, changes } in passed.into_iter().rev() {
+    ) -> Linked<'a> {
+        for FilterRun { filter, seen, changes } in runs.into_iter().rev() {
             let at = Failed::at(filter);
             let changed = message::change_response(answer.headers_mut(), changes);
             changed.map_err(|error| at(PluginError::Answer(error).into()))?;
@@ -307,63 +309,15 @@ impl Requests {
                 Content::Streamed(_) => Beside::Stream,
                 Content::Whole { .. } => Beside::Nothing,
             };
-            let (held, patience) = (request.held(), &mut request.patience);
-            let running = self.begin(filter, Plug::ResponseFilter, deadline, patience, held, beside).await;
-            let running = running.map_err(&at)?;
-            let call = self.call(&running, &request.context, deadline);
-            let (running, called) = self
-                .run_call(running, call, request.account.cpu(), |sandbox, filter, call| async move {
-                    sandbox.on_response(&filter.instances, call, &seen, &head).await
-                })
-                .await;
-            let change = |changes| {
+            let link = Link { plugin: filter, plug: Plug::ResponseFilter, deadline, beside };
+            let guest = |sandbox: Arc<Sandbox>, filter: Arc<Plugin>, call| async move {
+                sandbox.on_response(&filter.instances, call, &seen, &head).await
+            };
+            let accept = |changes| {
                 message::change_response(answer.headers_mut(), changes).map_err(PluginError::Answer)
             };
-            running.end(called, change).map_err(&at)?;
+            self.call(link, request, guest, accept).await.map_err(at)?;
         }
         Ok(answer)
-    }
-
-    async fn ask(&self, request: &mut Admitted<'_>, filter: &Arc<Plugin>) -> Result<Heeded, RequestError> {
-        let running = self.begin_inward(request, filter, Plug::RequestFilter).await?;
-        let call = self.call(&running, &request.context, request.deadline);
-        let head = request.head.clone();
-        let (running, called) = self
-            .run_call(running, call, request.account.cpu(), |sandbox, filter, call| async move {
-                sandbox.on_request(&filter.instances, call, &head).await
-            })
-            .await;
-        running.end(called, |verdict| heed(verdict, Arc::make_mut(&mut request.head), &filter.limits))
-    }
-
-    /// Begins a call on the way in, while no other of its request's is alive.
-    async fn begin_inward(
-        &self,
-        request: &mut Admitted<'_>,
-        plugin: &Arc<Plugin>,
-        plug: Plug,
-    ) -> Result<Running, RequestError> {
-        let (held, deadline) = (request.held(), request.deadline);
-        self.begin(plugin, plug, deadline, &mut request.patience, held, Beside::Nothing).await
-    }
-
-    /// Turns a failure into an answer.
-    fn refuse(&self, request: &mut Admitted<'_>, failed: Failed<'_>) -> Response<Content> {
-        request.account.failed(&failed.error, failed.plugin.map(|plugin| &plugin.name));
-        respond::problem(&failed.error, &request.context.request_id)
-    }
-}
-
-/// Makes the changes that a filter asks for, or takes its answer.
-fn heed(verdict: Verdict, head: &mut RequestHead, limits: &Limits) -> Result<Heeded, PluginError> {
-    match verdict {
-        Verdict::Next(Forward { request_headers, response_headers }) => {
-            message::change_request(head, request_headers).map_err(PluginError::Answer)?;
-            Ok(Heeded::Next(response_headers))
-        }
-        Verdict::Respond(answer) => {
-            let answer = message::whole_response(limits, Asked::by(head), answer)?;
-            Ok(Heeded::Respond(Box::new(answer.map(Content::from))))
-        }
     }
 }

@@ -2,18 +2,22 @@
 //!
 //! [`Requests::serve`] is the whole of it. What it calls has a file each: `error.rs` says everything that
 //! can go wrong, `respond.rs` is where that becomes an answer, `admit.rs` gives a request its place in the
-//! tenant's quota, `chain.rs` runs filters and plugin, `call.rs` one of them, and `account.rs` accounts for
-//! the request when it is over, whatever became of it. Bodies that are whole are `body.rs`'s; of those that
-//! come in pieces, `upload.rs` has the request's and `stream.rs` the answer's.
+//! tenant's quota, `chain.rs` runs filters and plugin, `link.rs` one of them, and `account.rs` accounts for
+//! the request when it is over, whatever became of it. `head.rs` has the request's head, `message.rs` checks answers.
+//! Bodies that are whole are `body.rs`'s; of those that come in pieces, `upload.rs` has the request's and `stream.rs` the
+//! answer's.
 
 mod account;
 mod admit;
 mod body;
-mod call;
 mod chain;
 mod error;
+mod fields;
+mod head;
 mod id;
+mod link;
 mod message;
+mod place;
 mod respond;
 mod stream;
 mod upload;
@@ -25,7 +29,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::request::Parts;
-use http::{HeaderValue, Method, Request, Response, Version, header};
+use http::{HeaderValue, Method, Request, Response};
 use http_body::Body;
 
 pub use account::Ledger;
@@ -34,14 +38,15 @@ pub use error::MessageError;
 
 /// What is the same for every message.
 pub mod bounds {
-    pub use super::message::{MAX_CHANGES, MAX_FIELD_BYTES, MAX_FIELDS};
+    pub use super::fields::{MAX_CHANGES, MAX_FIELD_BYTES, MAX_FIELDS};
 }
 
 use account::Account;
-use admit::Place;
-use body::Content;
-use chain::{Admitted, LastLink};
+use admit::RoutedRequest;
+use body::Answered;
+use chain::LastLink;
 use error::{AdmissionError, RequestError, RoutingError};
+use head::Head;
 use id::RequestIds;
 
 use crate::cpu::Scheduler;
@@ -149,11 +154,11 @@ impl Requests {
         let mut account = Account::open(&self.ledger, &head, caller.client, request_id.clone(), trace_id);
         let is_head = head.method == Method::HEAD;
         let answered = self.answer(head, body, caller, &request_id, gate, &mut account).await;
-        let (answer, place) = answered.unwrap_or_else(|error| {
+        let answered = answered.unwrap_or_else(|error| {
             account.failed(&error, None);
-            (respond::problem(&error, &request_id), None)
+            respond::problem(&error, &request_id).into()
         });
-        respond::finish(answer, is_head, &request_id, account, place)
+        respond::finish(answered, is_head, &request_id, account)
     }
 
     async fn answer<B>(
@@ -164,7 +169,7 @@ impl Requests {
         request_id: &Arc<str>,
         gate: Result<Authority, MessageError>,
         account: &mut Account,
-    ) -> Result<(Response<Content>, Option<Arc<Place>>), RequestError>
+    ) -> Result<Answered, RequestError>
     where
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
@@ -173,7 +178,7 @@ impl Requests {
         let revision = self.revision(&asked, caller.server_name.as_deref())?;
         account.of_tenant(&revision);
         let Some(Routed { filters, last, route, captures, method }) = route(&revision, &asked, &head)? else {
-            return Ok((respond::options(None), None));
+            return Ok(respond::options(None).into());
         };
         let (last, wall) = match last {
             LastLink::Plugin(plugin) => {
@@ -183,12 +188,10 @@ impl Requests {
             LastLink::Host(answer) => match filters.iter().map(|filter| filter.limits.wall).max() {
                 Some(wall) => (LastLink::Host(answer), wall),
                 // No guest runs for it.
-                None => return Ok(((*answer)?, None)),
+                None => return Ok((*answer)?.into()),
             },
         };
-        let (mut patience, deadline) = (Patience::default(), admit::deadline(wall));
-        let place = Place::take(&revision, &mut patience, deadline).await?;
-        let mut admitted = Admitted {
+        let request = RoutedRequest {
             revision: &revision,
             filters,
             context: Arc::new(Context {
@@ -199,19 +202,15 @@ impl Requests {
                 route,
                 captures: captures.into_pairs(),
             }),
-            head: Arc::new(message::request_head(&head, &method)),
-            version: head.version,
-            asks_first: head.version == Version::HTTP_11 && head.headers.contains_key(header::EXPECT),
-            place: Some(Arc::new(place)),
-            patience,
-            deadline,
+            patience: Patience::default(),
+            deadline: admit::deadline(wall),
             account,
         };
-        let answer = tokio::select! {
-            answer = self.run(&mut admitted, last, body) => answer,
-            () = revision.ended() => return Err(AdmissionError::Draining.into()),
-        };
-        Ok((answer, admitted.place))
+        let request = request.admit().await.map_err(|refused| refused.error)?;
+        tokio::select! {
+            answered = self.run_chain(request, Head::new(head, method), last, body) => Ok(answered),
+            () = revision.ended() => Err(AdmissionError::Draining.into()),
+        }
     }
 
     /// The tenant's revision that this request runs on from now on.

@@ -1,7 +1,6 @@
 //! Errors become answers here, and only here: an RFC 9457 problem document. And every answer, whoever gave
 //! it, gets its last fields here.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,8 +8,7 @@ use http::{HeaderMap, HeaderValue, Response, header};
 use serde::Serialize;
 
 use super::account::{Account, Exchange};
-use super::admit::Place;
-use super::body::{AnswerBody, Content};
+use super::body::{AnswerBody, Answered, Content};
 use super::error::{RequestError, RoutingError};
 use super::id;
 use crate::sandbox::has_no_body;
@@ -70,13 +68,13 @@ pub(super) fn options(allow: Option<HeaderValue>) -> Response<Content> {
 /// The answer as it is sent: with the request's id, without a body where none may be, and with a body that
 /// holds what the request holds.
 pub(super) fn finish(
-    answer: Response<Content>,
+    answered: Answered,
     is_head: bool,
     request_id: &str,
     mut account: Account,
-    place: Option<Arc<Place>>,
 ) -> Response<AnswerBody> {
-    let (mut head, mut content) = answer.into_parts();
+    let Answered { response, place } = answered;
+    let (mut head, mut content) = response.into_parts();
     if has_no_body(head.status) {
         // Of these 204 must not state a length, and HTTP/1 and HTTP/2 are to say the same (RFC 9110 §8.6).
         head.headers.remove(header::CONTENT_LENGTH);

@@ -19,9 +19,9 @@ use tokio::sync::oneshot;
 use tokio::task::yield_now;
 use tokio::time::timeout;
 
-use super::call::Running;
 use super::error::{AdmissionError, AnswerError, MessageError, PluginError, RequestError};
-use super::message;
+use super::fields;
+use super::link::InFlight;
 use super::upload::UploadWatch;
 use crate::observe::PluginLog;
 use crate::sandbox::{BodyFault, GuestBody, Rest};
@@ -74,29 +74,29 @@ impl StreamedBody {
     /// Lets the guest go on, and gives its body.
     pub(super) fn begin(
         body: GuestBody,
-        (rest, running): (Rest, Running),
+        (rest, in_flight): (Rest, InFlight),
         log: PluginLog,
         headers: &http::HeaderMap,
         version: Version,
         upload: UploadWatch,
     ) -> Self {
-        let plugin = running.plugin().clone();
+        let plugin = in_flight.plugin().clone();
         let (verdict, told) = oneshot::channel();
         // It ends by itself: with its guest, or when it is told.
-        let revision = running.revision().clone();
+        let revision = in_flight.revision().clone();
         let watched = upload.clone();
-        drop(tokio::spawn(run_rest(rest, running, log.clone(), told)));
+        drop(tokio::spawn(run_rest(rest, in_flight, log.clone(), told)));
         Self {
             body,
             verdict,
             upload,
             plugin,
             log,
-            announced: (version != Version::HTTP_2).then(|| message::announced_trailers(headers)),
+            announced: (version != Version::HTTP_2).then(|| fields::announced_trailers(headers)),
             faulted: Box::pin(async move { watched.fault().await }),
             ahead: VecDeque::new(),
             revision_ended: Box::pin(async move { revision.ended().await }),
-            stated_bytes: headers.get(header::CONTENT_LENGTH).and_then(message::length),
+            stated_bytes: headers.get(header::CONTENT_LENGTH).and_then(fields::length),
             sent_bytes: 0,
             failed: None,
         }
@@ -192,7 +192,7 @@ impl StreamedBody {
         }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         let checked = match frame {
-            Some(Ok(frame)) => self.check(&frame).map(|()| Some(message::without_misplaced_trailers(frame))),
+            Some(Ok(frame)) => self.check(&frame).map(|()| Some(fields::without_misplaced_trailers(frame))),
             Some(Err(error)) => Err(PluginError::Call(error)),
             None => self.check_length().map(|()| None),
         };
@@ -201,7 +201,7 @@ impl StreamedBody {
 
     fn check(&mut self, frame: &Frame<Bytes>) -> Result<(), PluginError> {
         if let Some(trailers) = frame.trailers_ref() {
-            message::check_fields(trailers).map_err(PluginError::Answer)?;
+            fields::check_fields(trailers).map_err(PluginError::Answer)?;
             if let Some(announced) = &self.announced {
                 self.log.trailers_not_announced(trailers.keys().filter(|name| !announced.contains(name)));
             }
@@ -232,13 +232,13 @@ impl StreamedBody {
     }
 }
 
-async fn run_rest(rest: Rest, mut running: Running, log: PluginLog, mut told: oneshot::Receiver<Verdict>) {
-    let revision = running.revision().clone();
-    let mut guest = running.cpu().run(rest.run(), ());
+async fn run_rest(rest: Rest, mut in_flight: InFlight, log: PluginLog, mut told: oneshot::Receiver<Verdict>) {
+    let revision = in_flight.revision().clone();
+    let mut guest = in_flight.cpu().run(rest.run(), ());
     let (result, verdict) = tokio::select! {
         (result, ()) = &mut guest => {
             // A body that is slowly read to its end is no reason to hold a slot.
-            running.release();
+            in_flight.release();
             (result, told.await.ok())
         }
         verdict = &mut told => match verdict {
@@ -252,12 +252,12 @@ async fn run_rest(rest: Rest, mut running: Running, log: PluginLog, mut told: on
     // The instance goes before its permits do.
     guest.stop().await;
     let ended = match verdict {
-        Some(Verdict::Whole) => running.end(result, Ok),
-        Some(Verdict::Unwanted) => running.end(Ok(()), Ok),
+        Some(Verdict::Whole) => in_flight.accept(result, Ok),
+        Some(Verdict::Unwanted) => in_flight.accept(Ok(()), Ok),
         // The body tells of it.
-        Some(Verdict::Broken(error)) => running.end(Ok(()), |()| Err(error)).or(Ok(())),
+        Some(Verdict::Broken(error)) => in_flight.accept(Ok(()), |()| Err(error)).or(Ok(())),
         None => {
-            drop(running);
+            drop(in_flight);
             Ok(())
         }
     };

@@ -16,7 +16,7 @@ use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
 use super::Settings;
 use super::error::MessageError;
-use super::message;
+use super::fields;
 use crate::sandbox::BodyFault;
 
 /// What a client may be waited for in all, as a multiple of what it may for one piece; and beyond that, what it
@@ -156,7 +156,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Upload<B> {
                 frame.map(|frame| {
                     let frame = frame.map_err(|_| BodyFault::BrokenOff)?;
                     this.check(&frame)?;
-                    Ok(message::without_misplaced_trailers(frame))
+                    Ok(fields::without_misplaced_trailers(frame))
                 })
             }
         };
