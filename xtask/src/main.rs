@@ -3,8 +3,10 @@
 //! Owns the command line; each command is a file of its own. Only Rust from rustup and a C compiler are
 //! needed beforehand: whatever else a command needs it adds itself, and says so; `examples` alone asks for more.
 
+#[cfg(feature = "bench")]
 mod bench;
 mod cargo;
+#[cfg(feature = "bench")]
 mod compare;
 mod deadline;
 mod demo;
@@ -12,6 +14,8 @@ mod examples;
 mod guests;
 mod host;
 mod lint;
+#[cfg(not(feature = "bench"))]
+mod measured;
 mod test;
 mod toolchain;
 
@@ -32,14 +36,23 @@ enum Command {
     Demo(demo::Arguments),
     Test(test::Arguments),
     Examples(examples::Arguments),
+    #[cfg(feature = "bench")]
     Bench(bench::Arguments),
+    #[cfg(feature = "bench")]
     Compare(compare::Arguments),
+    /// Measure what the host costs beside a bare hyper server: CPU time a request, or of streams.
+    #[cfg(not(feature = "bench"))]
+    Bench(measured::Arguments),
+    /// Run the hostile guests on this host and on `wasmtime serve`, and write docs/comparison.md.
+    #[cfg(not(feature = "bench"))]
+    Compare(measured::Arguments),
     /// Check formatting, clippy, documentation, licences and sources.
     ///
     /// Every check runs, also after one has failed. Adds rustfmt and clippy through rustup if they are missing,
     /// and cargo-deny under target/tools.
     Lint,
     /// The server that `bench` compares with
+    #[cfg(feature = "bench")]
     #[command(hide = true)]
     BareHyper(bench::bare_hyper::Arguments),
 }
@@ -49,9 +62,16 @@ fn main() -> ExitCode {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Test(arguments) => test::run(&arguments),
         Command::Examples(arguments) => examples::run(&arguments),
+        #[cfg(feature = "bench")]
         Command::Bench(arguments) => bench::run(&arguments),
+        #[cfg(feature = "bench")]
         Command::Compare(arguments) => compare::run(&arguments),
+        #[cfg(not(feature = "bench"))]
+        Command::Bench(arguments) => measured::run("bench", &arguments),
+        #[cfg(not(feature = "bench"))]
+        Command::Compare(arguments) => measured::run("compare", &arguments),
         Command::Lint => lint::run(),
+        #[cfg(feature = "bench")]
         Command::BareHyper(arguments) => bench::bare_hyper::run(arguments),
     };
     match done {

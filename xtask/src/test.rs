@@ -38,11 +38,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let for_cargo = passed_on.next().unwrap_or_default().iter().map(String::as_str);
     step(
         "building the tests",
-        host_cargo(["test", "--workspace", "--no-run"])?.args(for_cargo),
+        host_cargo(["test", "--workspace", "--features", "xtask/bench", "--no-run"])?.args(for_cargo),
         "the compiler's messages above say what to mend",
     )?;
 
-    let mut tests = host_cargo(["test", "--workspace"])?;
+    let mut tests = host_cargo(["test", "--workspace", "--features", "xtask/bench"])?;
     tests.args(&arguments.passed_on).stdin(Stdio::null());
     run_tests(&mut tests)
 }

@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 fn build_servers() -> Result<()> {
     step(
         "building the host and the bare server in release (the first time takes minutes)",
-        &mut host_cargo(["build", "--release", "--workspace", "--bins"])?,
+        &mut host_cargo(["build", "--release", "--workspace", "--bins", "--features", "xtask/bench"])?,
         "the compiler's messages above say what to mend",
     )
 }
