@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each room and those that it may import. A room stands below all that import it, so there is no circle.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 16] = [
     ("stamp", &[]),
-    ("tenant", &[]),
+    ("limits", &[]),
+    ("tenant", &["limits"]),
     ("confine", &[]),
     ("observe", &["tenant"]),
     ("store", &["tenant"]),

@@ -12,7 +12,7 @@ use crate::config::{PluginSite, TenantSite};
 use crate::observe::Entry;
 use crate::sandbox::{Abilities, Component, Habit, Instances, Reuse};
 use crate::snapshot::{Chain, Plugin, Revision, Routes, Rule};
-use crate::tenant::{self, Gate, PluginName, TenantName};
+use crate::tenant::{self, Bounds, Gate, PluginName, TenantName};
 
 impl Deployer {
     /// Gives a tenant its next revision, if it is another one, and what is to be told of it.
@@ -73,7 +73,7 @@ impl Deployer {
         site: &PluginSite,
         component: Component,
     ) -> Plugin {
-        let bounds = site.limits.bounds();
+        let bounds = Bounds::from(&site.limits);
         let gate = tenant.plugin_gates.entry(name.clone()).or_insert_with(|| Gate::new(bounds));
         gate.set_bounds(bounds);
         let gate = gate.clone();
