@@ -10,18 +10,30 @@ const ARROWS: [(&str, &[&str]); 16] = [
     ("limits", &[]),
     ("tenant", &["limits"]),
     ("confine", &[]),
-    ("observe", &["tenant"]),
+    ("observe", &["limits", "tenant"]),
     ("store", &["tenant"]),
     ("capability", &["store", "tenant"]),
-    ("sandbox", &["capability", "confine", "observe"]),
-    ("snapshot", &["observe", "sandbox", "tenant"]),
-    ("request", &["observe", "sandbox", "snapshot", "tenant"]),
+    ("sandbox", &["capability", "confine", "limits", "observe"]),
+    ("snapshot", &["limits", "observe", "sandbox", "tenant"]),
+    ("request", &["capability", "limits", "observe", "sandbox", "snapshot", "tenant"]),
     ("listen", &["observe", "request", "stamp"]),
-    ("config", &["capability", "confine", "observe", "snapshot", "tenant"]),
-    ("deploy", &["capability", "config", "observe", "sandbox", "snapshot", "stamp", "store", "tenant"]),
-    ("host", &["config", "confine", "deploy", "listen", "observe", "request", "sandbox", "store", "tenant"]),
-    ("reference", &["capability", "config", "listen", "request", "sandbox", "store", "tenant"]),
-    ("command", &["config", "confine", "deploy", "host", "listen", "observe", "sandbox", "snapshot"]),
+    ("config", &["capability", "confine", "limits", "listen", "observe", "snapshot", "tenant"]),
+    (
+        "deploy",
+        &["capability", "config", "limits", "observe", "sandbox", "snapshot", "stamp", "store", "tenant"],
+    ),
+    (
+        "host",
+        &[
+            "config", "confine", "deploy", "limits", "listen", "observe", "request", "sandbox", "store",
+            "tenant",
+        ],
+    ),
+    ("reference", &["capability", "config", "limits", "listen", "request", "sandbox", "store", "tenant"]),
+    (
+        "command",
+        &["config", "confine", "deploy", "host", "limits", "listen", "observe", "sandbox", "snapshot"],
+    ),
 ];
 
 #[test]

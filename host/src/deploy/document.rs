@@ -10,8 +10,9 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::config::{CredentialSite, PluginSite, RouteSite, TenantSite};
+use crate::limits::Reuse;
 use crate::sandbox::{Component, Digest};
-use crate::tenant::{PluginName, Reuse};
+use crate::tenant::PluginName;
 
 /// The id of `tenant` with these components.
 pub(super) fn id(tenant: &TenantSite, components: &BTreeMap<PluginName, Component>) -> Digest {

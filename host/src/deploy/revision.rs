@@ -10,9 +10,9 @@ use super::live::LiveTenant;
 use crate::capability::KeyValue;
 use crate::config::{PluginSite, TenantSite};
 use crate::observe::Entry;
-use crate::sandbox::{Abilities, Component, Habit, Instances, Reuse};
+use crate::sandbox::{Abilities, Component, Habit, Instances};
 use crate::snapshot::{Chain, Plugin, Revision, Routes, Rule};
-use crate::tenant::{self, Bounds, Gate, PluginName, TenantName};
+use crate::tenant::{Bounds, Gate, PluginName, TenantName};
 
 impl Deployer {
     /// Gives a tenant its next revision, if it is another one, and what is to be told of it.
@@ -88,13 +88,12 @@ impl Deployer {
         });
         let secrets = tenant.secrets.of_config(site);
         let metrics = self.parts.metrics.plugin(tenant_name, name);
-        let reuse = site.reuse.map(|tenant::Reuse { calls, age, idle }| Reuse { calls, age, idle });
         Plugin {
             tenant: tenant_name.clone(),
             name: name.clone(),
-            instances: Instances::new(self.parts.compiler.sandbox(), component, reuse, metrics.clone()),
+            instances: Instances::new(self.parts.compiler.sandbox(), component, site.reuse, metrics.clone()),
             habit: Habit::default(),
-            limits: site.limits.clone(),
+            limits: Arc::new(site.limits.clone()),
             abilities: Arc::new(Abilities {
                 plugin: name.as_str().into(),
                 config: site.config.clone(),
