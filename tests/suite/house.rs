@@ -5,29 +5,47 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each room and those that it may import. A room stands below all that import it, so there is no circle.
-const ARROWS: [(&str, &[&str]); 16] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("stamp", &[]),
     ("cpu", &[]),
-    ("tenant", &["cpu"]),
+    ("limits", &[]),
+    ("tenant", &["cpu", "limits"]),
     ("confine", &[]),
-    ("observe", &["tenant"]),
+    ("observe", &["limits", "tenant"]),
     ("store", &["tenant"]),
     ("capability", &["store", "tenant"]),
-    ("sandbox", &["capability", "confine", "cpu", "observe"]),
-    ("snapshot", &["cpu", "observe", "sandbox", "tenant"]),
-    ("request", &["cpu", "observe", "sandbox", "snapshot", "tenant"]),
+    ("sandbox", &["capability", "confine", "cpu", "limits", "observe"]),
+    ("snapshot", &["cpu", "limits", "observe", "sandbox", "tenant"]),
+    ("request", &["capability", "cpu", "limits", "observe", "sandbox", "snapshot", "tenant"]),
     ("listen", &["observe", "request", "stamp"]),
-    ("config", &["capability", "confine", "observe", "snapshot", "tenant"]),
+    ("config", &["capability", "confine", "limits", "listen", "observe", "snapshot", "tenant"]),
     (
         "deploy",
-        &["capability", "config", "cpu", "observe", "sandbox", "snapshot", "stamp", "store", "tenant"],
+        &[
+            "capability",
+            "config",
+            "cpu",
+            "limits",
+            "observe",
+            "sandbox",
+            "snapshot",
+            "stamp",
+            "store",
+            "tenant",
+        ],
     ),
     (
         "host",
-        &["config", "confine", "cpu", "deploy", "listen", "observe", "request", "sandbox", "store", "tenant"],
+        &[
+            "config", "confine", "cpu", "deploy", "limits", "listen", "observe", "request", "sandbox",
+            "store", "tenant",
+        ],
     ),
-    ("reference", &["capability", "config", "listen", "request", "sandbox", "store", "tenant"]),
-    ("command", &["config", "confine", "cpu", "deploy", "host", "listen", "observe", "sandbox", "snapshot"]),
+    ("reference", &["capability", "config", "limits", "listen", "request", "sandbox", "store", "tenant"]),
+    (
+        "command",
+        &["config", "confine", "cpu", "deploy", "host", "limits", "listen", "observe", "sandbox", "snapshot"],
+    ),
 ];
 
 #[test]

@@ -10,11 +10,11 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jackfield::cpu::{CpuAccount, Habit, Scheduler};
+use jackfield::limits::Limits;
 use jackfield::observe::{Format, Level, Log, Metrics, PluginLog, PluginMetrics};
 use jackfield::sandbox::message::{Request, RequestHead};
 use jackfield::sandbox::{
-    Abilities, Call, CallError, CallLimits, ComponentError, Context, Interface, PoolSettings, Sandbox,
-    prepare_thread,
+    Abilities, Call, CallError, ComponentError, Context, Interface, PoolSettings, Sandbox, prepare_thread,
 };
 use jackfield::tenant::{PluginName, TenantName};
 use jackfield_tests::PATIENCE;
@@ -111,21 +111,17 @@ async fn run(
         return counts.count("compiled, and no plug");
     }
     let call = Call {
-        limits: CallLimits {
+        limits: Arc::new(Limits {
             cpu: CPU,
-            deadline: tokio::time::Instant::now() + PATIENCE,
-            memory_bytes: 64 << 20,
-            response_body_bytes: 1 << 20,
+            memory: 64 << 20,
+            response_body: 1 << 20,
             stream: PATIENCE,
             outbound: 0,
             outbound_bytes: 0,
-            handles: 4096,
-            table_elements: 100_000,
-            fields_bytes: 64 << 10,
-            random_bytes: 64 << 10,
-            log_lines: 64,
-            log_bytes: 64 << 10,
-        },
+            fields: 64 << 10,
+            ..Limits::default()
+        }),
+        deadline: tokio::time::Instant::now() + PATIENCE,
         context: context.clone(),
         abilities: Arc::new(Abilities {
             plugin: "random".into(),

@@ -10,8 +10,9 @@ use super::site::{PluginSite, RouteSite, Site, TenantSite};
 use super::source::Source;
 use super::{read, resolve};
 use crate::capability::Grants;
+use crate::limits::Limits;
 use crate::snapshot::{HostPattern, RoutePattern};
-use crate::tenant::{Limits, PluginName, Quota, TenantName};
+use crate::tenant::{PluginName, Quota, TenantName};
 
 impl Site {
     /// Reads the site file at `path`: all that is wrong with it, or a site.

@@ -41,6 +41,7 @@ mod edge;
 mod findings;
 mod forms;
 mod keys;
+mod limits;
 mod load;
 mod plugin;
 mod read;
@@ -64,9 +65,9 @@ pub use plugin::MAX_CONFIG_BYTES;
 pub use resolve::DEFAULT_CONCURRENCY;
 pub use schema::json_schema;
 pub use site::{
-    CredentialSite, ForwardedFields, HostSettings, IntakeSettings, ListenAddress, ListenSite,
-    OutboundSettings, PluginSite, ProxySettings, RouteSite, SecretName, SecretSite, SecretSource, ServerName,
-    Site, SocketMode, TenantSite, Timeouts, TlsSite,
+    CredentialSite, HostSettings, ListenAddress, ListenSite, OutboundSettings, PluginSite, ProxySettings,
+    RouteSite, SecretName, SecretSite, SecretSource, ServerName, Site, SocketMode, TenantSite, Timeouts,
+    TlsSite,
 };
 pub use source::{Source, Span};
-pub use units::{written_size, written_time};
+pub use units::{written, written_size, written_time};

@@ -6,23 +6,23 @@
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 
-use super::allowance::{Allowance, ceilings_are_below_the_hosts, grants, limits, origins};
+use super::allowance::{Allowance, grants, origins};
 use super::document::{
-    CeilingsDocument, ConfigDocument, Entry, HostDocument, LimitsDocument, PluginDocument, QuotaDocument,
-    SiteDocument, TenantDocument,
+    ConfigDocument, Entry, HostDocument, PluginDocument, QuotaDocument, SiteDocument, TenantDocument,
 };
 use super::edge;
 use super::findings::Findings;
+use super::limits::{self, CeilingsDocument, LimitsDocument, ceilings_are_below_the_hosts};
 use super::reuse;
 use super::routes::{routes, unused_plugins_are_told};
 use super::secrets::{Known, config_secrets, credentials, secrets, unused_secrets_are_told};
-use super::site::{HostSettings, IntakeSettings, OutboundSettings, PluginSite, TenantSite};
+use super::site::{HostSettings, OutboundSettings, PluginSite, TenantSite};
 use super::source::Span;
-use super::units::ByteSize;
 use super::value::Spanned;
 use super::visible::quoted;
+use crate::limits::{IntakeLimits, Limit};
 use crate::snapshot::HostPattern;
-use crate::tenant::{Ceilings, Quota, Storage, TenantName};
+use crate::tenant::{Quota, Storage, TenantName};
 
 /// Calls in flight of all tenants together, unless the file says otherwise.
 pub const DEFAULT_CONCURRENCY: usize = 1000;
@@ -32,7 +32,7 @@ const CONNECTIONS: usize = 10_000;
 const CONNECTIONS_PER_CLIENT: usize = 1000;
 
 /// The ceiling of `memory` of the host, unless the file names another.
-const MEMORY_CEILING: ByteSize = ByteSize(1024 * 1024 * 1024);
+const MEMORY_CEILING_BYTES: u64 = 1 << 30;
 
 /// Resolves the document. What is wrong is left out of the result, and reported.
 pub(super) fn site(
@@ -63,7 +63,6 @@ pub(super) fn site(
 /// Resolves `[host]`.
 pub(super) fn host_settings(host: &HostDocument, findings: &mut Findings) -> HostSettings {
     let folder = findings.source().folder().to_owned();
-    let limits = host_ceilings(host);
     let connections = value(&host.connections).unwrap_or(CONNECTIONS);
     HostSettings {
         listen: edge::listeners(host, findings),
@@ -76,35 +75,17 @@ pub(super) fn host_settings(host: &HostDocument, findings: &mut Findings) -> Hos
         connections_per_client: value(&host.connections_per_client)
             .unwrap_or_else(|| CONNECTIONS_PER_CLIENT.min(connections.div_euclid(2)).max(1)),
         timeouts: edge::resolved_timeouts(host),
-        limits: Ceilings {
-            cpu: value(&limits.cpu).map(|cpu| cpu.0),
-            wall: value(&limits.wall).map(|wall| wall.0),
-            stream: value(&limits.stream).map(|stream| stream.0),
-            memory: value(&limits.memory).map(|memory| memory.0),
-            request_body: value(&limits.request_body).map(|body| body.0),
-            response_body: value(&limits.response_body).map(|body| body.0),
-            outbound: value(&limits.outbound),
-            outbound_bytes: value(&limits.outbound_bytes).map(|bytes| bytes.0),
-            handles: value(&limits.handles),
-            tables: value(&limits.tables),
-            fields: value(&limits.fields).map(|bytes| bytes.0),
-            random: value(&limits.random).map(|bytes| bytes.0),
-            concurrency: value(&limits.concurrency),
-            queue: value(&limits.queue),
-            queue_wait: value(&limits.queue_wait).map(|wait| wait.0),
-            log_lines: value(&limits.log_lines),
-            log_bytes: value(&limits.log_bytes).map(|bytes| bytes.0),
-        },
+        limits: host_ceilings(host).ceilings(),
         outbound: outbound_settings(host, findings),
         confinement: value(&host.confinement).unwrap_or_default(),
         intake: intake_settings(host),
     }
 }
 
-fn intake_settings(host: &HostDocument) -> IntakeSettings {
-    let default = IntakeSettings::default();
+fn intake_settings(host: &HostDocument) -> IntakeLimits {
+    let default = IntakeLimits::default();
     let Some(intake) = &host.intake else { return default };
-    IntakeSettings {
+    IntakeLimits {
         artifact_bytes: value(&intake.artifact).map_or(default.artifact_bytes, |size| size.0),
         compile_time: value(&intake.compile_time).map_or(default.compile_time, |time| time.0),
         compile_memory_bytes: value(&intake.compile_memory)
@@ -130,7 +111,7 @@ fn value<T: Copy>(given: &Option<Spanned<T>>) -> Option<T> {
 /// The host's ceilings, with the one that is always there. Its span is empty if the file does not name it.
 fn host_ceilings(host: &HostDocument) -> LimitsDocument {
     let mut limits = host.limits.as_ref().map(|CeilingsDocument(limits)| limits.clone()).unwrap_or_default();
-    limits.memory.get_or_insert(Spanned { value: MEMORY_CEILING, span: 0..0 });
+    limits.0.entry(Limit::Memory).or_insert(Spanned { value: MEMORY_CEILING_BYTES, span: 0..0 });
     limits
 }
 
@@ -221,7 +202,7 @@ fn plugin_site(
     findings: &mut Findings,
 ) -> Option<PluginSite> {
     let no_limits = LimitsDocument::default();
-    let limits = limits(plugin.limits.as_ref().unwrap_or(&no_limits), bounds, findings);
+    let limits = limits::resolve(plugin.limits.as_ref().unwrap_or(&no_limits), bounds, findings);
     let grants = grants(plugin.grants.as_ref(), bounds, findings);
     let http = origins(plugin.grants.as_ref(), bounds, findings);
     let credentials = credentials(plugin, &http, secrets, findings);

@@ -254,7 +254,7 @@ impl Deployer {
                 .or_insert_with(|| LiveTenant::new(tenant_site, self.parts.metrics.tenant(name)));
             if tenant.quota != tenant_site.quota {
                 tenant.quota.clone_from(&tenant_site.quota);
-                tenant.gate.set_bounds(tenant_site.quota.bounds());
+                tenant.gate.set_bounds((&tenant_site.quota).into());
                 tenant.share.cpu().set(tenant_site.quota.weight, tenant_site.quota.cpu);
                 tenant.storage.set(tenant_site.quota.storage);
                 news.push(log.info("quota changed").field("tenant", name));

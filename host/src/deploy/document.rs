@@ -10,8 +10,9 @@ use std::time::Duration;
 use serde_json::{Map, Value, json};
 
 use crate::config::{CredentialSite, PluginSite, RouteSite, TenantSite};
+use crate::limits::Reuse;
 use crate::sandbox::{Component, Digest};
-use crate::tenant::{Limits, PluginName, Reuse};
+use crate::tenant::PluginName;
 
 /// The id of `tenant` with these components.
 pub(super) fn id(tenant: &TenantSite, components: &BTreeMap<PluginName, Component>) -> Digest {
@@ -47,7 +48,7 @@ fn plugin(plugin: &PluginSite, digest: Option<Digest>) -> Value {
         "component": digest.map(|digest| digest.to_string()),
         "config": Map::from_iter(plain.chain(secret)),
         "grants": grants,
-        "limits": limits(&plugin.limits),
+        "limits": plugin.limits,
     });
     let mut add = |name: &str, value: Value| {
         if let Some(object) = document.as_object_mut() {
@@ -92,52 +93,6 @@ fn credentials(credentials: &[CredentialSite]) -> Value {
     // Each sets a header of its own, in whatever order.
     entries.sort_by_cached_key(Value::to_string);
     entries.into()
-}
-
-fn limits(limits: &Limits) -> Map<String, Value> {
-    let values = |limits: &Limits| {
-        let Limits {
-            cpu,
-            wall,
-            stream,
-            memory,
-            request_body,
-            response_body,
-            streamed_response_body,
-            outbound,
-            outbound_bytes,
-            handles,
-            tables,
-            fields,
-            random,
-            concurrency,
-            queue,
-            queue_wait,
-            log_lines,
-            log_bytes,
-        } = limits;
-        [
-            ("cpu", nanos(*cpu)),
-            ("wall", nanos(*wall)),
-            ("stream", nanos(*stream)),
-            ("memory", (*memory).into()),
-            ("request-body", (*request_body).into()),
-            ("response-body", (*response_body).into()),
-            ("streamed-response-body", (*streamed_response_body).into()),
-            ("outbound", (*outbound).into()),
-            ("outbound-bytes", (*outbound_bytes).into()),
-            ("handles", (*handles).into()),
-            ("tables", (*tables).into()),
-            ("fields", (*fields).into()),
-            ("random", (*random).into()),
-            ("concurrency", (*concurrency).into()),
-            ("queue", (*queue).into()),
-            ("queue-wait", nanos(*queue_wait)),
-            ("log-lines", (*log_lines).into()),
-            ("log-bytes", (*log_bytes).into()),
-        ]
-    };
-    changed(values(limits), values(&Limits::default()))
 }
 
 fn route(route: &RouteSite) -> Value {

@@ -102,7 +102,7 @@ impl LiveTenant {
         Self {
             hosts: site.hosts.clone(),
             quota: site.quota.clone(),
-            gate: Gate::new(site.quota.bounds()),
+            gate: Gate::new((&site.quota).into()),
             share,
             plugin_gates: BTreeMap::new(),
             ways_out: WaysOut::default(),

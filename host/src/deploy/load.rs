@@ -387,8 +387,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::limits::IntakeLimits;
     use crate::observe::Log;
-    use crate::sandbox::{CompilerProgram, CompilerSettings, IntakeLimits, PoolSettings, Sandbox};
+    use crate::sandbox::{CompilerProgram, CompilerSettings, PoolSettings, Sandbox};
 
     fn site() -> Site {
         Site::for_component(Path::new("nowhere/component.wasm"))

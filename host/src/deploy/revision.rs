@@ -11,9 +11,9 @@ use crate::capability::KeyValue;
 use crate::config::{PluginSite, TenantSite};
 use crate::cpu::Habit;
 use crate::observe::Entry;
-use crate::sandbox::{Abilities, Component, Reuse};
+use crate::sandbox::{Abilities, Component};
 use crate::snapshot::{Chain, Plugin, Revision, Routes, Rule};
-use crate::tenant::{self, Gate, PluginName, TenantName};
+use crate::tenant::{Bounds, Gate, PluginName, TenantName};
 
 impl Deployer {
     /// Gives a tenant its next revision, if it is another one, and what is to be told of it.
@@ -74,7 +74,7 @@ impl Deployer {
         site: &PluginSite,
         component: Component,
     ) -> Plugin {
-        let bounds = site.limits.bounds();
+        let bounds = Bounds::from(&site.limits);
         let gate = tenant.plugin_gates.entry(name.clone()).or_insert_with(|| Gate::new(bounds));
         gate.set_bounds(bounds);
         let gate = gate.clone();
@@ -89,13 +89,12 @@ impl Deployer {
         });
         let secrets = tenant.secrets.of_config(site);
         let metrics = self.parts.metrics.plugin(tenant_name, name);
-        let reuse = site.reuse.map(|tenant::Reuse { calls, age, idle }| Reuse { calls, age, idle });
         Plugin {
             tenant: tenant_name.clone(),
             name: name.clone(),
-            instances: self.parts.compiler.sandbox().instances(component, reuse, metrics.clone()),
+            instances: self.parts.compiler.sandbox().instances(component, site.reuse, metrics.clone()),
             habit: Habit::default(),
-            limits: site.limits.clone(),
+            limits: Arc::new(site.limits.clone()),
             abilities: Arc::new(Abilities {
                 plugin: name.as_str().into(),
                 config: site.config.clone(),

@@ -202,7 +202,7 @@ impl Requests {
         }
         let has_filters = !request.filters.is_empty();
         let uploading = request.upload();
-        match body::read(body, plugin.limits.request_body, self.settings.body_patience).await {
+        match body::read(body, plugin.limits.request_body, self.settings).await {
             Err(error) if !has_filters => Err(uploading.refuse(error.into())),
             read => Ok((uploading.admit().await?, read)),
         }

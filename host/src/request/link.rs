@@ -17,8 +17,9 @@ use super::error::{AdmissionError, PluginError, RequestError};
 use super::place::Place;
 use super::{Capacity, Requests};
 use crate::cpu::CpuTask;
+use crate::limits::Limit;
 use crate::observe::{self, Outcome, Plug, PluginLog};
-use crate::sandbox::{Call, CallError, CallLimits, Context, Sandbox};
+use crate::sandbox::{Call, CallError, Context, Sandbox};
 use crate::snapshot::{Plugin, Revision};
 use crate::tenant::{Permit, Refused, Slot};
 
@@ -165,23 +166,9 @@ impl Requests {
     /// A call as the sandbox takes it.
     fn sandbox_call(&self, in_flight: &InFlight, context: &Arc<Context>) -> Call {
         let plugin = &in_flight.plugin;
-        let limits = &plugin.limits;
         Call {
-            limits: CallLimits {
-                cpu: limits.cpu,
-                deadline: in_flight.ends_at(),
-                memory_bytes: limits.memory,
-                response_body_bytes: limits.response_body,
-                stream: limits.stream,
-                outbound: limits.outbound,
-                outbound_bytes: limits.outbound_bytes,
-                handles: limits.handles,
-                table_elements: limits.tables,
-                fields_bytes: limits.fields,
-                random_bytes: limits.random,
-                log_lines: limits.log_lines,
-                log_bytes: limits.log_bytes,
-            },
+            limits: plugin.limits.clone(),
+            deadline: in_flight.ends_at(),
             context: context.clone(),
             abilities: plugin.abilities.clone(),
             log: self.plugin_log(plugin, context),
@@ -232,7 +219,7 @@ impl InFlight {
             Ok(_) => Outcome::Ok,
             Err(PluginError::Call(error)) => error.outcome(),
             Err(PluginError::Answer(_)) => Outcome::Answer,
-            Err(PluginError::BodyTooLarge { .. }) => Outcome::ResponseBody,
+            Err(PluginError::BodyTooLarge { .. }) => Outcome::Limit(Limit::ResponseBody),
         };
         Ok(accepted?)
     }

@@ -11,9 +11,9 @@ use super::fields::{
     shown, well_placed,
 };
 use super::head::Asked;
+use crate::limits::Limits;
 use crate::sandbox::has_no_body;
 use crate::sandbox::message::{HeaderChange, Response as PluginResponse, ResponseHead};
-use crate::tenant::Limits;
 
 /// Makes a filter's changes to an answer.
 pub(super) fn change_response(

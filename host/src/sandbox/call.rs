@@ -4,16 +4,20 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::limits::CallLimits;
+use tokio::time::Instant;
+
 use crate::capability::http::{Outbound, Secret};
 use crate::capability::{KeyValue, Limiter};
 use crate::cpu::CpuTask;
+use crate::limits::Limits;
 use crate::observe::PluginLog;
 
 /// A call, but for its message.
 pub struct Call {
-    /// Its limits.
-    pub limits: CallLimits,
+    /// The limits of its plugin.
+    pub limits: Arc<Limits>,
+    /// The moment by which it must have ended: by `wall`, or what its request has left of that.
+    pub deadline: Instant,
     /// The facts about its request.
     pub context: Arc<Context>,
     /// What its plugin was granted.

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use wasmtime::component::ResourceTableError;
 
-use super::limits::{Beyond, CallLimit, CallLimits};
 use super::memory::MemoryAccount;
 use super::refusal::{advice, of_system};
+use super::totals::Beyond;
 use crate::cpu::CpuTask;
+use crate::limits::{Limit, Limits};
 use crate::observe::{Outcome, Plug};
 
 /// Why a call has no answer.
@@ -40,7 +41,7 @@ pub enum CallError {
     #[error("it trapped, beyond its limit `{limit}` of {most}: {reason}")]
     Beyond {
         /// Which.
-        limit: CallLimit,
+        limit: Limit,
         /// What it is.
         most: u64,
         /// The trap.
@@ -89,16 +90,16 @@ impl CallError {
     /// How the call ended, for metrics.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Cpu { .. } => Outcome::Cpu,
-            Self::Wall => Outcome::Wall,
-            Self::Stream { .. } => Outcome::Stream,
-            Self::Memory { .. } => Outcome::Memory,
-            Self::Beyond { limit, .. } => limit.outcome(),
+            Self::Cpu { .. } => Outcome::Limit(Limit::Cpu),
+            Self::Wall => Outcome::Limit(Limit::Wall),
+            Self::Stream { .. } => Outcome::Limit(Limit::Stream),
+            Self::Memory { .. } => Outcome::Limit(Limit::Memory),
+            Self::Beyond { limit, .. } => Outcome::Limit(*limit),
             Self::Trap(_) | Self::Exit(_) => Outcome::Trap,
             Self::Returned(_) | Self::Unset | Self::GaveUp { .. } => Outcome::Error,
             Self::Upstream { .. } => Outcome::Upstream,
             Self::Unfinished => Outcome::Answer,
-            Self::TooLarge(_) => Outcome::ResponseBody,
+            Self::TooLarge(_) => Outcome::Limit(Limit::ResponseBody),
             Self::Host(_) => Outcome::Host,
         }
     }
@@ -116,7 +117,7 @@ pub(super) enum Stop {
 impl Stop {
     /// Whose fault it was. What the guest was stopped for is asked first: the trap that follows a
     /// refused growth, or a limit, says nothing of it.
-    pub(super) fn explain(self, limits: &CallLimits, cpu: &CpuTask, memory: &MemoryAccount) -> CallError {
+    pub(super) fn explain(self, limits: &Limits, cpu: &CpuTask, memory: &MemoryAccount) -> CallError {
         let error = match self {
             Self::Returned(text) => return CallError::Returned(text),
             Self::NotThisPlug(plug) => return CallError::Host(format!("it is no {}", plug.as_str())),
@@ -140,7 +141,7 @@ impl Stop {
         } else if let Some((limit, most)) = beyond(&error, &reason, limits, memory) {
             CallError::Beyond { limit, most, reason }
         } else if memory.refused() {
-            CallError::Memory { limit_bytes: limits.memory_bytes, reason }
+            CallError::Memory { limit_bytes: limits.memory, reason }
         // wasmtime 50 keeps the type of this error to itself; the suite notices if its words change.
         } else if reason.contains("fuel allocated for hostcalls") {
             CallError::TooLarge(reason)
@@ -154,18 +155,18 @@ impl Stop {
 fn beyond(
     error: &wasmtime::Error,
     reason: &str,
-    limits: &CallLimits,
+    limits: &Limits,
     memory: &MemoryAccount,
-) -> Option<(CallLimit, u64)> {
-    let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+) -> Option<(Limit, u64)> {
+    let reached = |limit| Some((limit, limits.get(limit)));
     if let Some(Beyond { limit, most, .. }) = error.downcast_ref() {
         return Some((*limit, *most));
     }
     let is_full = matches!(error.downcast_ref(), Some(ResourceTableError::Full));
     // wasmtime 50 has no type for its own count of handles; the suite notices if its words change.
     if is_full || reason.contains("store handle limit exceeded") {
-        return Some((CallLimit::Handles, count(limits.handles)));
+        return reached(Limit::Handles);
     }
     let is_refused = memory.tables.refused() && !memory.refused();
-    is_refused.then(|| (CallLimit::Tables, count(limits.table_elements)))
+    if is_refused { reached(Limit::Tables) } else { None }
 }

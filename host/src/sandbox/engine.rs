@@ -14,11 +14,12 @@ use super::component::Component;
 use super::component_error::{ComponentError, check_preamble};
 use super::configuration::{CodeSettings, SandboxError, engine, refused, why_no_images};
 use super::idle::Idle;
-use super::instances::{Instances, Reuse, Shelf};
+use super::instances::{Instances, Shelf};
 use super::intake;
 use super::linker::linker;
 use super::pool::{self, PoolSettings};
 use super::state::CallState;
+use crate::limits::Reuse;
 use crate::observe::PluginMetrics;
 
 /// Compiles components and runs calls in a pool of slots. One a process.

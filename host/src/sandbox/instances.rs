@@ -18,18 +18,8 @@ use super::call_error::Stop;
 use super::component::{Component, Ready};
 use super::idle::{Idle, Ticket};
 use super::state::{CallState, PerCall};
+use crate::limits::Reuse;
 use crate::observe::{Held, LetGo, Plug, PluginMetrics};
-
-/// How long an instance serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reuse {
-    /// Calls, one after the other.
-    pub calls: u32,
-    /// From its start.
-    pub age: Duration,
-    /// Between two calls.
-    pub idle: Duration,
-}
 
 /// The instances of a component as one plugin of one revision runs it.
 pub struct Instances(Arc<Shelf>);
@@ -116,7 +106,6 @@ impl Instances {
     /// The instance for a call: the one that waits for the shortest time, or another.
     pub(super) fn for_call(&self, call: Call) -> Instance {
         let shelf = self.0.clone();
-        let limits = call.limits;
         let call = PerCall::new(call);
         let live = match shelf.take() {
             Some(mut live) => {
@@ -127,7 +116,7 @@ impl Instances {
             None => {
                 shelf.metrics.instance_started();
                 Live {
-                    store: CallState::store(&shelf.engine, call, &limits),
+                    store: CallState::store(&shelf.engine, call),
                     started: None,
                     plugs: Plugs::default(),
                     born: Instant::now(),

@@ -11,7 +11,7 @@
 //! | `intake.rs` | what may be compiled at all: proposals, and bounds on what a component is made of |
 //! | `bulk/` | a component whose bulk memory instructions do no more than a piece each |
 //! | `configuration.rs` | wasmtime's configuration |
-//! | `limits.rs`, `memory.rs` | the limits of a call: what it may use up, its memories and tables |
+//! | `totals.rs`, `memory.rs` | what one call has used up of the limits that are sums; its memories and tables |
 //! | `call.rs`, `call_error.rs` | the data of one call; the ways in which it ends without an answer |
 //! | `output.rs`, `http.rs`, `wasi.rs`, `stored.rs` | what stands behind the imports: lines, requests to other servers, the WASI context, stored values |
 //! | `state.rs` | the data of an instance's `Store` |
@@ -45,7 +45,6 @@ mod imports;
 mod instances;
 pub mod intake;
 mod interface;
-mod limits;
 mod linker;
 mod memory;
 mod output;
@@ -57,6 +56,7 @@ mod space;
 mod state;
 mod stored;
 mod streaming;
+mod totals;
 mod trial;
 mod wasi;
 mod wit;
@@ -66,8 +66,7 @@ pub use bindings::message;
 pub use call::{Abilities, Call, Context};
 pub use call_error::CallError;
 pub use compiler::{
-    CacheError, Compiler, CompilerProgram, CompilerSettings, IntakeLimits, Provenance, Task,
-    compile_standard_input,
+    CacheError, Compiler, CompilerProgram, CompilerSettings, Provenance, Task, compile_standard_input,
 };
 pub use component::{Component, Import, ImportRefused};
 pub use component_error::{ComponentError, CoreModule};
@@ -75,9 +74,8 @@ pub use configuration::{CodeSettings, SandboxError};
 pub use engine::{Sandbox, prepare_thread};
 pub use footprint::Footprint;
 pub use imports::{Need, has_no_body};
-pub use instances::{Instances, Reuse};
+pub use instances::Instances;
 pub use interface::Interface;
-pub use limits::{CallLimit, CallLimits};
 pub use pool::{PoolError, PoolSettings};
 pub use process_limits::{DESCRIPTORS, PROCESSES, ProcessLimits};
 pub use space::AddressSpace;
@@ -88,9 +86,7 @@ pub mod bounds {
     pub use super::configuration::WASM_STACK_BYTES;
     pub use super::http::{CALLS_AT_EASE, PIECE_BYTES, PIECE_BYTES_LATER};
     pub use super::imports::FIELD_BYTES;
-    pub use super::pool::{
-        CORE_INSTANCES_PER_COMPONENT, MEMORIES_PER_COMPONENT, TABLE_ELEMENTS, TABLES_PER_COMPONENT,
-    };
+    pub use super::pool::{CORE_INSTANCES_PER_COMPONENT, MEMORIES_PER_COMPONENT, TABLES_PER_COMPONENT};
     pub use super::state::MESSAGE_BYTES;
     pub use super::wasi::RANDOM_BYTES_AT_ONCE;
 }

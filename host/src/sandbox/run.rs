@@ -64,7 +64,7 @@ impl Sandbox {
         call: Call,
         guest: impl AsyncFnOnce(&mut Instance) -> Result<T, Stop>,
     ) -> Result<T, CallError> {
-        let limits = call.limits;
+        let (limits, deadline) = (call.limits.clone(), call.deadline);
         let cpu = call.cpu.clone();
         let mut instance = instances.for_call(call);
         let guest = cpu.guest(Box::pin(async move {
@@ -78,6 +78,6 @@ impl Sandbox {
             }
             result
         }));
-        tokio::time::timeout_at(limits.deadline, guest).await.unwrap_or(Err(CallError::Wall))
+        tokio::time::timeout_at(deadline, guest).await.unwrap_or(Err(CallError::Wall))
     }
 }

@@ -11,13 +11,14 @@ use wasmtime_wasi_http::{RequestOptions, WasiHttpCtxView, WasiHttpView};
 
 use super::call::{Abilities, Call, Context};
 use super::http::{Failures, HttpState, abort_unfinished_bodies};
-use super::limits::{CallLimits, Totals};
 use super::memory::MemoryAccount;
 use super::output::{MAX_STANDARD_STREAMS, Output, StandardStreams};
+use super::totals::Totals;
 use super::wasi;
 use crate::capability::LogBudget;
 use crate::capability::http::OutboundBudget;
 use crate::cpu::{CpuTask, Tick};
+use crate::limits::Limits;
 
 /// Bytes that a guest may pass in one call of the host, or as its answer, beside the body: headers,
 /// keys, log lines, a batch of values.
@@ -39,6 +40,7 @@ pub(super) struct CallState {
 
 /// The part of it that is one call's: it comes with the call, and nothing of it is left to the next.
 pub(super) struct PerCall {
+    pub(super) limits: Arc<Limits>,
     pub(super) context: Arc<Context>,
     pub(super) abilities: Arc<Abilities>,
     pub(super) output: Arc<Output>,
@@ -48,23 +50,21 @@ pub(super) struct PerCall {
     pub(super) totals: Totals,
     /// Made when first asked for: lean calls never do.
     http: Option<HttpState>,
-    /// Requests and bytes that it may exchange with other servers.
-    outbound: (u32, u64),
 }
 
 impl PerCall {
     pub(super) fn new(call: Call) -> Self {
-        let Call { limits, context, abilities, log, cpu } = call;
+        let Call { limits, context, abilities, log, cpu, deadline: _ } = call;
         let output = Output::new(log, LogBudget::new(limits.log_lines, limits.log_bytes));
         Self {
             context,
             abilities,
-            totals: Totals::new(&limits),
+            totals: Totals::new(limits.clone()),
+            limits,
             output: Arc::new(output),
             cpu,
             held_bytes: 0,
             http: None,
-            outbound: (limits.outbound, limits.outbound_bytes),
         }
     }
 
@@ -73,9 +73,9 @@ impl PerCall {
     }
 
     pub(super) fn http_and_totals(&mut self) -> (&mut HttpState, &mut Totals) {
-        let Self { http, abilities, output, totals, outbound: (requests, bytes), .. } = self;
+        let Self { http, abilities, output, totals, limits, .. } = self;
         let http = http.get_or_insert_with(|| {
-            let budget = OutboundBudget::new(*requests, *bytes);
+            let budget = OutboundBudget::new(limits.outbound, limits.outbound_bytes);
             HttpState::new(abilities.http.clone(), Arc::new(budget), output.clone())
         });
         (http, totals)
@@ -84,10 +84,11 @@ impl PerCall {
 
 impl CallState {
     /// The store of a new instance, for its first call. The limits that it has for good are the plugin's own.
-    pub(super) fn store(engine: &Engine, call: PerCall, limits: &CallLimits) -> Store<Self> {
-        let mut store = Store::new(engine, Self::new(call, limits));
+    pub(super) fn store(engine: &Engine, call: PerCall) -> Store<Self> {
+        let limits = call.limits.clone();
+        let mut store = Store::new(engine, Self::new(call));
         store.limiter(|state| &mut state.memory);
-        let message_bytes = limits.response_body_bytes.saturating_add(MESSAGE_BYTES);
+        let message_bytes = limits.response_body.saturating_add(MESSAGE_BYTES);
         store.set_hostcall_fuel(usize::try_from(message_bytes).unwrap_or(usize::MAX));
         store.set_max_component_handles(limits.handles);
         store.epoch_deadline_callback(|store| {
@@ -100,10 +101,10 @@ impl CallState {
         store
     }
 
-    fn new(call: PerCall, limits: &CallLimits) -> Self {
+    fn new(call: PerCall) -> Self {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(limits.handles);
-        let memory = MemoryAccount::new(limits.memory_bytes, limits.table_elements);
+        table.set_max_capacity(call.limits.handles);
+        let memory = MemoryAccount::new(call.limits.memory, call.limits.tables);
         Self { call, memory, table, standard: StandardStreams::default(), wasi: None }
     }
 

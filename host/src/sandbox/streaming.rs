@@ -26,9 +26,9 @@ use super::call_error::{CallError, Stop};
 use super::engine::Sandbox;
 use super::http::Failures;
 use super::instances::{Instance, Instances};
-use super::limits::CallLimits;
 use super::state::CallState;
 use crate::cpu::Guest;
+use crate::limits::Limits;
 
 /// Why a request's body ends before its end, in the words of a guest's interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -172,7 +172,7 @@ impl Sandbox {
     where
         B: Body<Data = Bytes, Error = BodyFault> + Send + 'static,
     {
-        let limits = call.limits;
+        let limits = call.limits.clone();
         let cpu = call.cpu.clone();
         let is_https = call.context.scheme == "https";
         let mut instance = instances.for_call(call);
@@ -186,7 +186,7 @@ impl Sandbox {
         };
         let failures = instance.state_mut().failures();
         let fate = Fate::default();
-        let run: Pin<Box<HandlerRun>> = Box::pin(run(instance, arguments, limits, fate.clone()));
+        let run: Pin<Box<HandlerRun>> = Box::pin(run(instance, arguments, limits.clone(), fate.clone()));
         let mut guest = cpu.guest(run);
         let reached = tokio::select! {
             biased;
@@ -250,7 +250,7 @@ where
 async fn run(
     mut instance: Instance,
     arguments: Arguments,
-    limits: CallLimits,
+    limits: Arc<Limits>,
     fate: Fate,
 ) -> Result<Instance, CallError> {
     match handle(&mut instance, arguments).await {

@@ -18,9 +18,10 @@ use http::{HeaderMap, Method};
 use tokio_util::sync::CancellationToken;
 
 use crate::cpu::Habit;
+use crate::limits::Limits;
 use crate::observe::{Held, PluginMetrics, TenantMetrics};
 use crate::sandbox::{Abilities, Component, Digest, Instances};
-use crate::tenant::{Gate, Limits, PluginName, Share, TenantName};
+use crate::tenant::{Gate, PluginName, Share, TenantName};
 
 pub use explain::{ExplainedOutcome, Explanation, Misfit, Standing};
 pub use host_pattern::HostPattern;
@@ -74,7 +75,7 @@ pub struct Plugin {
     /// How many of its next calls begin in the background.
     pub habit: Habit,
     /// The limits of its calls.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
     /// What it was granted.
     pub abilities: Arc<Abilities>,
     /// Where its calls in flight are counted, over revisions.

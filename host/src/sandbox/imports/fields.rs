@@ -10,6 +10,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::{
 use wasmtime_wasi_http::p2::types::HostOutgoingRequest;
 
 use super::messages::{Messages, TYPES, View, replace};
+use crate::limits::Limit;
 
 /// What one field costs beside its name and value: the two entries of a map that it takes at most.
 pub const FIELD_BYTES: u64 = 72;
@@ -40,7 +41,9 @@ fn from_list(
     mut messages: Messages<'_>,
     (entries,): (Vec<(String, Vec<u8>)>,),
 ) -> Refused<Resource<FieldMap>> {
-    messages.totals.build_fields(sum(entries.iter().map(|(name, value)| cost(name.len(), value.len()))))?;
+    messages
+        .totals
+        .spend(Limit::Fields, sum(entries.iter().map(|(name, value)| cost(name.len(), value.len()))))?;
     told(messages.http().from_list(entries))
 }
 
@@ -48,7 +51,7 @@ fn set(
     mut messages: Messages<'_>,
     (fields, name, values): (Resource<FieldMap>, String, Vec<Vec<u8>>),
 ) -> Refused<()> {
-    messages.totals.build_fields(sum(values.iter().map(|value| cost(name.len(), value.len()))))?;
+    messages.totals.spend(Limit::Fields, sum(values.iter().map(|value| cost(name.len(), value.len()))))?;
     told(messages.http().set(fields, name, values))
 }
 
@@ -56,7 +59,7 @@ fn append(
     mut messages: Messages<'_>,
     (fields, name, value): (Resource<FieldMap>, String, Vec<u8>),
 ) -> Refused<()> {
-    messages.totals.build_fields(cost(name.len(), value.len()))?;
+    messages.totals.spend(Limit::Fields, cost(name.len(), value.len()))?;
     told(messages.http().append(fields, name, value))
 }
 
@@ -67,7 +70,7 @@ fn copy(
 ) -> wasmtime::Result<(Resource<FieldMap>,)> {
     let original = messages.table.get(&fields)?;
     let bytes = sum(original.iter().map(|(name, value)| cost(name.as_str().len(), value.len())));
-    messages.totals.build_fields(bytes)?;
+    messages.totals.spend(Limit::Fields, bytes)?;
     Ok((HostFields::clone(&mut messages.http(), fields)?,))
 }
 
@@ -75,18 +78,18 @@ type Request = Resource<HostOutgoingRequest>;
 
 fn set_method(mut messages: Messages<'_>, (request, method): (Request, Method)) -> Answered {
     if let Method::Other(name) = &method {
-        messages.totals.build_fields(length(name.len()))?;
+        messages.totals.spend(Limit::Fields, length(name.len()))?;
     }
     Ok((messages.http().set_method(request, method)?,))
 }
 
 fn set_path_with_query(mut messages: Messages<'_>, (request, path): (Request, Option<String>)) -> Answered {
-    messages.totals.build_fields(length(path.as_ref().map_or(0, String::len)))?;
+    messages.totals.spend(Limit::Fields, length(path.as_ref().map_or(0, String::len)))?;
     Ok((messages.http().set_path_with_query(request, path)?,))
 }
 
 fn set_authority(mut messages: Messages<'_>, (request, authority): (Request, Option<String>)) -> Answered {
-    messages.totals.build_fields(length(authority.as_ref().map_or(0, String::len)))?;
+    messages.totals.spend(Limit::Fields, length(authority.as_ref().map_or(0, String::len)))?;
     Ok((messages.http().set_authority(request, authority)?,))
 }
 

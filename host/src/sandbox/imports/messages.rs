@@ -4,7 +4,7 @@ use wasmtime::component::{ComponentNamedList, Lift, Linker, LinkerInstance, Lowe
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 
 use crate::sandbox::http::HttpState;
-use crate::sandbox::limits::Totals;
+use crate::sandbox::totals::Totals;
 
 /// The interface by the name that wasmtime's crate gives it. Were it another, these functions would be beside those
 /// that guests call: the suite notices.

@@ -5,7 +5,8 @@ use wasmtime::component::{HasData, Linker};
 use wasmtime_wasi::WasiCtx;
 use wasmtime_wasi::p2::bindings::random::{insecure, random};
 
-use crate::sandbox::limits::Totals;
+use crate::limits::Limit;
+use crate::sandbox::totals::Totals;
 
 const WORD_BYTES: u64 = 8;
 
@@ -32,24 +33,24 @@ pub(in crate::sandbox) struct PaidRandom<'a> {
 
 impl random::Host for PaidRandom<'_> {
     fn get_random_bytes(&mut self, bytes: u64) -> wasmtime::Result<Vec<u8>> {
-        self.totals.give_random(bytes)?;
+        self.totals.spend(Limit::Random, bytes)?;
         self.wasi.random().get_random_bytes(bytes)
     }
 
     fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
-        self.totals.give_random(WORD_BYTES)?;
+        self.totals.spend(Limit::Random, WORD_BYTES)?;
         self.wasi.random().get_random_u64()
     }
 }
 
 impl insecure::Host for PaidRandom<'_> {
     fn get_insecure_random_bytes(&mut self, bytes: u64) -> wasmtime::Result<Vec<u8>> {
-        self.totals.give_random(bytes)?;
+        self.totals.spend(Limit::Random, bytes)?;
         self.wasi.random().get_insecure_random_bytes(bytes)
     }
 
     fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> {
-        self.totals.give_random(WORD_BYTES)?;
+        self.totals.spend(Limit::Random, WORD_BYTES)?;
         self.wasi.random().get_insecure_random_u64()
     }
 }
