@@ -61,7 +61,9 @@ pub use compiler::{
     CacheError, Compiler, CompilerProgram, CompilerSettings, IntakeLimits, Provenance, Task,
     compile_standard_input,
 };
-pub use component::{Component, ComponentError, CoreModule, Digest, Import, ImportRefused, Interface, Size};
+pub use component::{
+    Component, ComponentError, CoreModule, Digest, DigestError, Import, ImportRefused, Interface, Size,
+};
 pub use compute::{Compute, Habit, Run, stay_ordinary};
 pub use engine::{CodeSettings, Sandbox, SandboxError};
 pub use footprint::Footprint;

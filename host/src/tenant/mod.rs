@@ -12,7 +12,7 @@ mod turns;
 
 pub use gate::{Bounds, Gate, Permit, Refused};
 pub use limits::{Ceilings, Limits, MAX_TABLE_ELEMENTS, Quota, Reuse, Storage};
-pub use name::{NameError, PluginName, TenantName};
+pub use name::{NameError, PluginName, SecretName, TenantName};
 pub use patience::Patience;
 pub use share::Share;
 pub use slots::{Slot, Slots};
