@@ -13,7 +13,8 @@
 //! | [`sandbox`] | the WebAssembly engine: compiles components, calls them under limits |
 //! | [`capability`] | what a plugin may be granted |
 //! | [`store`] | what survives a crash |
-//! | [`tenant`] | names, limits, quotas, and the gates that hold calls to them |
+//! | [`limits`] | the one table of a plugin's limits |
+//! | [`tenant`] | names, quotas, and the gates that hold calls to them and to limits |
 //! | [`observe`] | log, access log, metrics |
 //! | [`stamp`] | what a file looks like from outside |
 //! | [`confine`] | what the process itself gives up of the system |
@@ -48,6 +49,7 @@ pub mod confine;
 pub mod deploy;
 pub mod document;
 pub mod host;
+pub mod limits;
 pub mod listen;
 pub mod observe;
 pub mod reference;

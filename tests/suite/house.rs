@@ -5,9 +5,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each room and those that it may import. A room stands below all that import it, so there is no circle.
-const ARROWS: [(&str, &[&str]); 15] = [
+const ARROWS: [(&str, &[&str]); 17] = [
     ("stamp", &[]),
-    ("tenant", &[]),
+    ("limits", &[]),
+    ("tenant", &["limits"]),
     ("confine", &[]),
     ("observe", &["tenant"]),
     ("store", &["tenant"]),
@@ -16,11 +17,18 @@ const ARROWS: [(&str, &[&str]); 15] = [
     ("snapshot", &["observe", "sandbox", "tenant"]),
     ("request", &["observe", "sandbox", "snapshot", "tenant"]),
     ("listen", &["observe", "request", "stamp"]),
-    ("config", &["capability", "confine", "observe", "snapshot", "tenant"]),
-    ("deploy", &["capability", "config", "observe", "sandbox", "snapshot", "stamp", "store", "tenant"]),
+    ("document", &["capability", "limits", "sandbox", "snapshot", "tenant"]),
+    ("config", &["capability", "confine", "document", "observe", "snapshot", "tenant"]),
+    (
+        "deploy",
+        &["capability", "config", "document", "observe", "sandbox", "snapshot", "stamp", "store", "tenant"],
+    ),
     ("host", &["config", "confine", "deploy", "listen", "observe", "request", "sandbox", "store", "tenant"]),
     ("reference", &["capability", "config", "listen", "request", "sandbox", "store", "tenant"]),
-    ("command", &["config", "confine", "deploy", "host", "listen", "observe", "sandbox", "snapshot"]),
+    (
+        "command",
+        &["config", "confine", "deploy", "document", "host", "listen", "observe", "sandbox", "snapshot"],
+    ),
 ];
 
 #[test]

@@ -10,14 +10,14 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde_json::json;
 
-use super::site::{ForwardedFields, ListenAddress, SecretName, ServerName, SocketMode};
+use super::site::{ForwardedFields, ListenAddress, ServerName, SocketMode};
 use super::source::Span;
 use super::units::{ByteRate, ByteSize, CpuRate, TimeSpan};
 use super::value::Spanned;
 use crate::capability::http::Origin;
 use crate::confine::Confinement;
 use crate::snapshot::{HostPattern, RoutePattern};
-use crate::tenant::{PluginName, TenantName};
+use crate::tenant::{PluginName, SecretName, TenantName};
 
 /// A site of Jackfield: what one host serves, for whom, and within which bounds.
 ///

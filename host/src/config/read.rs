@@ -22,7 +22,6 @@ use super::forms::{
     certificates_path, confinement, header_value, method, network, socket_address, state_path,
 };
 use super::plugin::{ceilings, grants, plugin, secret};
-use super::site::SecretName;
 use super::source::Span;
 use super::units::{ByteSize, CpuRate, TimeSpan};
 use super::value::{
@@ -31,7 +30,7 @@ use super::value::{
 };
 use super::visible::quoted;
 use crate::snapshot::{HostPattern, PatternError, RoutePattern};
-use crate::tenant::{NameError, PluginName, TenantName};
+use crate::tenant::{NameError, PluginName, SecretName, TenantName};
 
 /// Calls in flight of the host, each a slot of address space: 47 bits of it hold about this many.
 const MAX_SLOTS: usize = 20_000;

@@ -10,13 +10,13 @@
 //! | `route.rs` | a route: which requests it takes, and the plugins that they go to |
 //! | `diff.rs` | what is different between two documents |
 //! | `place.rs` | a place in a document, by what stands there |
-//! | `limits.rs` | the JSON form of limits and of `reuse` |
+//! | `reuse.rs` | the JSON form of `reuse` |
 //! | `text.rs` | the JSON form of what is written as a text |
 
 mod diff;
-mod limits;
 mod place;
 mod plugin;
+mod reuse;
 mod route;
 #[cfg(test)]
 mod tests;

@@ -8,11 +8,12 @@ use std::str::FromStr;
 use http::HeaderName;
 use serde::{Deserialize, Serialize};
 
-use super::{canonical, limits, text};
+use super::{canonical, reuse, text};
 use crate::capability::Grants;
 use crate::capability::http::Origin;
+use crate::limits::{Limits, Reuse};
 use crate::sandbox::{Digest, DigestError};
-use crate::tenant::{Limits, Reuse, SecretName};
+use crate::tenant::SecretName;
 
 /// A plugin: a component, and how it is run.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -76,6 +77,19 @@ pub struct CredentialSpec {
 }
 
 impl PluginSpec {
+    /// A plugin of this component, with no grants and every default.
+    pub fn new(component: ComponentRef) -> Self {
+        Self {
+            component,
+            grants: Grants::default(),
+            http: BTreeSet::new(),
+            credentials: Vec::new(),
+            config: BTreeMap::new(),
+            limits: Limits::default(),
+            reuse: None,
+        }
+    }
+
     /// The texts of its configuration.
     pub fn config_texts(&self) -> impl Iterator<Item = (&String, &String)> {
         self.config.iter().filter_map(|(key, value)| match value {
@@ -137,13 +151,13 @@ struct PluginForm {
     config: BTreeMap<String, ConfigValue>,
     #[serde(default)]
     grants: GrantsForm,
-    #[serde(default, with = "limits")]
+    #[serde(default)]
     limits: Limits,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     outbound: Vec<CredentialSpec>,
     #[serde(default, skip_serializing_if = "is_default")]
     instances: InstancesForm,
-    #[serde(default, skip_serializing_if = "is_default", with = "limits::reuse")]
+    #[serde(default, skip_serializing_if = "is_default", with = "reuse")]
     reuse: Reuse,
 }
 

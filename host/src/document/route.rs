@@ -34,6 +34,11 @@ pub struct RouteSpec {
 }
 
 impl RouteSpec {
+    /// A route of every request for these paths to this plugin.
+    pub fn new(pattern: RoutePattern, plugin: PluginName) -> Self {
+        Self { pattern, hosts: Vec::new(), methods: None, headers: Vec::new(), filters: Vec::new(), plugin }
+    }
+
     /// The rule by which requests are matched, with what it leads to.
     pub fn rule<T>(&self, target: T) -> Rule<T> {
         Rule {

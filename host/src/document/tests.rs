@@ -4,7 +4,7 @@ use proptest::prelude::*;
 use serde_json::json;
 
 use super::*;
-use crate::tenant::{Limits, Reuse};
+use crate::limits::{Limits, Reuse};
 
 fn name(text: &str) -> PluginName {
     PluginName::parse(text).unwrap()
@@ -73,7 +73,7 @@ fn what_no_document_can_be_is_refused_with_its_reason() {
         (plugin(json!({ "grants": { "network": true } })), "unknown field `network`"),
         (plugin(json!({ "grants": { "http": ["api.example"] } })), "an origin begins with its scheme"),
         (plugin(json!({ "limits": { "cpu": "20ms" } })), "invalid type: string"),
-        (plugin(json!({ "limits": { "fuel": 1 } })), "unknown field `fuel`"),
+        (plugin(json!({ "limits": { "fuel": 1 } })), "`fuel` is not a limit"),
         (plugin(json!({ "config": { "key": 1 } })), "a value of `config` is a string"),
         (plugin(json!({ "reuse": { "calls": 2 } })), "`reuse` is for instances that are reused"),
         (route("methods", json!([])), "name at least one method"),
@@ -180,8 +180,15 @@ fn any_document() -> impl Strategy<Value = serde_json::Value> {
         any::<[u8; 32]>().prop_map(|sum| json!(Digest::from(sum).to_string())),
     ];
     let limits = prop::collection::btree_map(
-        prop::sample::select(vec!["cpu", "wall", "memory", "queue", "log-bytes", "streamed-response-body"]),
-        1..1_u64 << 53,
+        prop::sample::select(vec![
+            "memory",
+            "queue",
+            "fields",
+            "random",
+            "log-bytes",
+            "streamed-response-body",
+        ]),
+        65_536..1_000_000_u64,
         0..3,
     );
     let origins = prop::collection::btree_set(

@@ -16,7 +16,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
+use super::Quota;
 use super::patience::{GaveUp, Patience};
+use crate::limits::Limits;
 
 /// How many, and how long.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +29,18 @@ pub struct Bounds {
     pub queue: usize,
     /// The longest that one waits, queues before this one included.
     pub wait: Duration,
+}
+
+impl From<&Limits> for Bounds {
+    fn from(limits: &Limits) -> Self {
+        Self { concurrency: limits.concurrency, queue: limits.queue, wait: limits.queue_wait }
+    }
+}
+
+impl From<&Quota> for Bounds {
+    fn from(quota: &Quota) -> Self {
+        Self { concurrency: quota.concurrency, queue: quota.queue, wait: quota.queue_wait }
+    }
 }
 
 /// Why somebody was not let in.
