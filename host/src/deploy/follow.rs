@@ -124,7 +124,9 @@ impl Follower {
     fn take_over(&mut self, deployer: &Arc<Deployer>, site: Site) {
         self.tell_of(deployer, &site);
         let mut changes = deployer.set_tenants(&site.tenants);
-        self.publishing.retain(|name, _| site.tenants.contains_key(name));
+        self.publishing.retain(|name, publishing| {
+            site.tenants.contains_key(name) && !publishing.task.is_finished()
+        });
         let wanted = site.tenants.keys().cloned().collect();
         let site = Arc::new(site);
         let mut reload = JoinSet::new();
@@ -170,10 +172,9 @@ impl Follower {
 }
 
 impl Publishing {
-    /// Whether it is still under way, and what comes of it is what these settings and the files say now.
+    /// Whether what comes of it is what these settings and the files say now.
     fn comes_to(&self, settings: &TenantSettings) -> bool {
-        !self.task.is_finished()
-            && (&self.settings.document, &self.settings.secrets) == (&settings.document, &settings.secrets)
+        (&self.settings.document, &self.settings.secrets) == (&settings.document, &settings.secrets)
             && !self.files.have_changed()
     }
 }

@@ -9,7 +9,7 @@ use std::sync::{Arc, Weak};
 use super::change::Change;
 use super::load::Task;
 use super::outbound::WaysOut;
-use super::publish::Publications;
+use super::publications::Publications;
 use super::secrets::LiveSecrets;
 use crate::config::{SecretSource, TenantSettings};
 use crate::document::TenantDocument;

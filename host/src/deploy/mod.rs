@@ -17,7 +17,8 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `publish.rs` | one tenant's documents, of which the latest wins, and the answer to whoever publishes one |
+//! | `publish.rs` | a document → a revision that is live, and the answer to whoever wanted it |
+//! | `publications.rs` | one tenant's documents, of which the latest wins |
 //! | `load.rs` | a document → compiled plugins, or everything that is wrong with it; whose turn it is |
 //! | `fit.rs` | whether a component suits the plugin and the routes that name it |
 //! | `refusal.rs` | a fault at its place in a document, and in the site file |
@@ -40,6 +41,7 @@ mod follow;
 mod live;
 mod load;
 mod outbound;
+mod publications;
 mod publish;
 mod refusal;
 mod revision;
@@ -52,7 +54,7 @@ pub use deployer::{Deployer, Parts, StartError};
 pub use follow::Follower;
 pub use load::{LEAST_LOADERS, Loader, read_component};
 pub use outbound::http_client;
-pub use publish::Published;
+pub use publications::Published;
 pub use refusal::{Fault, Refusal, diagnostics};
 pub use secrets::Environment;
 pub use watch::{WatchError, Watcher};

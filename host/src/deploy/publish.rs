@@ -1,83 +1,18 @@
 //! Publishing a tenant's document: one call, which answers when its revision is live.
 //!
-//! A tenant that publishes has one task, which loads its documents one after the other. The latest one wins: a document
-//! that waits is replaced by the next, and one that is being loaded is given up when its component is done with.
+//! A tenant that publishes has one task, which loads its documents one after the other, the latest of them; whose turn it
+//! is to load is `load.rs`'s to say.
 
 use std::sync::{Arc, Weak};
 
 use tokio::sync::oneshot;
 
-use super::change::Change;
 use super::deployer::Deployer;
-use super::load::{Loaded, Loader, Task};
+use super::load::{Loaded, Loader};
+use super::publications::{Publication, Published};
 use super::refusal::Refusal;
 use crate::document::TenantDocument;
-use crate::sandbox::Digest;
 use crate::tenant::TenantName;
-
-/// A document that is live.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Published {
-    /// Its revision.
-    pub revision: Digest,
-    /// What has changed by it; nothing if it was live already.
-    pub changes: Vec<Change>,
-}
-
-/// A document that is to be published, and where the answer goes. The drop of the latter says that it was superseded.
-pub(super) struct Publication {
-    task: Task,
-    answer: oneshot::Sender<Result<Published, Refusal>>,
-}
-
-/// The publications of one tenant.
-#[derive(Default)]
-pub(super) enum Publications {
-    /// There is none, and no task.
-    #[default]
-    None,
-    /// One is with the tenant's task; the next is to take its place.
-    UnderWay {
-        /// The latest document behind it.
-        next: Option<Publication>,
-    },
-}
-
-impl Publications {
-    pub(super) fn are_under_way(&self) -> bool {
-        matches!(self, Self::UnderWay { .. })
-    }
-
-    /// Whether what is under way is the latest.
-    fn are_up_to_date(&self) -> bool {
-        matches!(self, Self::UnderWay { next: None })
-    }
-
-    /// Takes a publication, in place of one that waits. Given back is one that is to begin.
-    fn take(&mut self, publication: Publication) -> Option<Publication> {
-        match self {
-            Self::UnderWay { next } => {
-                *next = Some(publication);
-                None
-            }
-            Self::None => {
-                *self = Self::UnderWay { next: None };
-                Some(publication)
-            }
-        }
-    }
-
-    /// The one under way has ended: the one that is to begin, if there is any.
-    fn next(&mut self) -> Option<Publication> {
-        match std::mem::take(self) {
-            Self::UnderWay { next: Some(next) } => {
-                *self = Self::UnderWay { next: None };
-                Some(next)
-            }
-            Self::UnderWay { next: None } | Self::None => None,
-        }
-    }
-}
 
 impl Deployer {
     /// Publishes a document in place of what is live of its tenant. It begins with the call; the answer comes when the
