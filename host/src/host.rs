@@ -13,20 +13,21 @@ use std::time::{Duration, SystemTime};
 
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::config::{self, Diagnostic, HostSettings, IntakeSettings, ListenAddress, Severity, Site};
+use crate::config::{self, Diagnostic, HostSettings, ListenAddress, Severity, Site};
 use crate::confine::{Confinement, Needs};
 use crate::deploy::{
     Deployer, Environment, Follower, LEAST_LOADERS, Origin, Parts, StartError, WatchError, Watcher,
     http_client,
 };
+use crate::limits::Limit;
 use crate::listen::{
-    Address, BindError, Bound, ForwardedFields, Inherited, InheritedError, Pair, PairFiles, Part,
-    Permissions, Probes, Readiness, Server, Settings, Spoken, Tls, TlsError, Trusted,
+    Address, BindError, Bound, Inherited, InheritedError, Pair, PairFiles, Part, Permissions, Probes,
+    Readiness, Server, Settings, Spoken, Tls, TlsError, Trusted,
 };
 use crate::observe::{Log, Metrics};
 use crate::request::{self, Capacity, Ledger, Requests};
 use crate::sandbox::{
-    Compiler, CompilerProgram, CompilerSettings, IntakeLimits, PoolError, PoolSettings, Sandbox, SandboxError,
+    Compiler, CompilerProgram, CompilerSettings, PoolError, PoolSettings, Sandbox, SandboxError,
 };
 use crate::store::{Store, StoreError};
 use crate::tenant::{Slots, Turns};
@@ -189,7 +190,7 @@ impl Host {
             sandbox.clone(),
             CompilerSettings {
                 program: compiler,
-                limits: intake(&settings),
+                limits: settings.intake,
                 is_confined: settings.confinement != Confinement::Off,
                 cache: Some(compiled.unwrap_or_else(|| settings.state.join(COMPILED))),
                 log: log.clone(),
@@ -365,7 +366,7 @@ pub fn pool(settings: &HostSettings) -> PoolSettings {
         slots: u32::try_from(settings.concurrency.saturating_add(beside_streams(settings)))
             .unwrap_or(u32::MAX),
         idle: u32::try_from(settings.concurrency.div_ceil(SLOTS_FOR_ONE_IDLE)).unwrap_or(u32::MAX),
-        memory_bytes: settings.limits.memory.unwrap_or(u64::from(u32::MAX)),
+        memory_bytes: settings.limits.get(&Limit::Memory).copied().unwrap_or(u64::from(u32::MAX)),
     }
 }
 
@@ -373,12 +374,6 @@ pub fn pool(settings: &HostSettings) -> PoolSettings {
 fn concurrency_of(slots: usize) -> usize {
     let beside = slots.div_ceil(SLOTS_FOR_ONE_BESIDE_STREAMS.saturating_add(1)).max(LEAST_BESIDE_STREAMS);
     slots.saturating_sub(beside)
-}
-
-/// What one component may cost before it runs, by these settings.
-pub fn intake(settings: &HostSettings) -> IntakeLimits {
-    let IntakeSettings { artifact_bytes, compile_time, compile_memory_bytes } = settings.intake;
-    IntakeLimits { artifact_bytes, compile_time, compile_memory_bytes }
 }
 
 /// The site's pairs of certificate and key as their files have them now, and everything that is to be said of them.
@@ -468,10 +463,7 @@ fn listening(settings: &HostSettings, room: &Room) -> Settings {
         trusted: Arc::new(Trusted {
             networks: settings.proxy.trusted.clone(),
             unix: settings.proxy.trusted_unix,
-            fields: match settings.proxy.fields {
-                config::ForwardedFields::XForwarded => ForwardedFields::XForwarded,
-                config::ForwardedFields::Forwarded => ForwardedFields::Forwarded,
-            },
+            fields: settings.proxy.fields,
             any_server_name: settings.proxy.server_name == config::ServerName::Any,
         }),
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use jackfield::config::Site;
-use jackfield::sandbox::IntakeLimits;
+use jackfield::limits::IntakeLimits;
 use jackfield_tests::jackfield;
 use tempfile::TempDir;
 
@@ -293,5 +293,5 @@ fn no_name_of_a_component_steers_the_terminal_of_who_inspects_it() {
 #[test]
 fn inspect_refuses_by_the_defaults_of_the_site_file() {
     let site = Site::for_component(Path::new("odd.wasm"));
-    assert_eq!(jackfield::host::intake(&site.host), IntakeLimits::default());
+    assert_eq!(site.host.intake, IntakeLimits::default());
 }

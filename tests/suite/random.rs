@@ -8,11 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jackfield::limits::Limits;
 use jackfield::observe::{Format, Level, Log, Metrics, PluginLog, PluginMetrics};
 use jackfield::sandbox::message::{Request, RequestHead};
 use jackfield::sandbox::{
-    Abilities, Call, CallError, ComponentError, Context, Instances, Interface, Limits, Meter, PoolSettings,
-    Sandbox,
+    Abilities, Call, CallError, ComponentError, Context, Instances, Interface, Meter, PoolSettings, Sandbox,
 };
 use jackfield::tenant::{PluginName, TenantName};
 use jackfield_tests::PATIENCE;
@@ -108,21 +108,17 @@ async fn run(
         return counts.count("compiled, and no plug");
     }
     let call = Call {
-        limits: Limits {
+        limits: Arc::new(Limits {
             cpu: CPU,
-            deadline: tokio::time::Instant::now() + PATIENCE,
-            memory_bytes: 64 << 20,
-            response_body_bytes: 1 << 20,
+            memory: 64 << 20,
+            response_body: 1 << 20,
             stream: PATIENCE,
             outbound: 0,
             outbound_bytes: 0,
-            handles: 4096,
-            table_elements: 100_000,
-            fields_bytes: 64 << 10,
-            random_bytes: 64 << 10,
-            log_lines: 64,
-            log_bytes: 64 << 10,
-        },
+            fields: 64 << 10,
+            ..Limits::default()
+        }),
+        deadline: tokio::time::Instant::now() + PATIENCE,
         context: context.clone(),
         abilities: Arc::new(Abilities {
             plugin: "random".into(),

@@ -8,7 +8,7 @@ use super::serve::end_where_there_is_no_thread;
 use super::{Check, Colours, Exit, compiler, complain, refuse, say, say_json};
 use crate::config::{Diagnostics, Severity, Site};
 use crate::deploy::{Environment, Loader, Origin, http_client};
-use crate::host::{certificates, intake, pool};
+use crate::host::{certificates, pool};
 use crate::observe::Metrics;
 
 pub(super) fn run(check: &Check, environment: &Environment, colours: Colours) -> Exit {
@@ -16,7 +16,7 @@ pub(super) fn run(check: &Check, environment: &Environment, colours: Colours) ->
         Ok(site) => site,
         Err(diagnostics) => return report(check, diagnostics, colours),
     };
-    let compiler = match compiler(pool(&site.host), intake(&site.host)) {
+    let compiler = match compiler(pool(&site.host), site.host.intake) {
         Ok(compiler) => compiler,
         Err(reason) => return refuse(reason),
     };

@@ -4,8 +4,9 @@ use serde_json::json;
 
 use super::{Exit, Inspect, compiler, refuse, say, say_json};
 use crate::deploy::read_component;
+use crate::limits::IntakeLimits;
 use crate::observe::{FEW, Plug, few};
-use crate::sandbox::{Component, IntakeLimits, Interface, Need, PoolSettings};
+use crate::sandbox::{Component, Interface, Need, PoolSettings};
 
 /// Nothing is run, so one slot is enough.
 const POOL: PoolSettings = PoolSettings { slots: 1, idle: 0, memory_bytes: 1 << 30 };

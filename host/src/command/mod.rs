@@ -23,9 +23,10 @@ use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand
 pub use listenfd::ListenFd as HandedOver;
 
 use crate::deploy::Environment;
+use crate::limits::IntakeLimits;
 use crate::observe::{Format, Level, Log, acts_on_a_terminal};
 use crate::sandbox::{
-    CodeSettings, Compiler, CompilerProgram, CompilerSettings, IntakeLimits, PoolSettings, Sandbox, Task,
+    CodeSettings, Compiler, CompilerProgram, CompilerSettings, PoolSettings, Sandbox, Task,
     compile_standard_input,
 };
 

@@ -10,12 +10,15 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde_json::json;
 
-use super::site::{ForwardedFields, ListenAddress, ServerName, SocketMode};
+use super::forms::FORWARDED_FIELDS;
+use super::limits::{CeilingsDocument, LimitsDocument};
+use super::site::{ListenAddress, ServerName, SocketMode};
 use super::source::Span;
 use super::units::{ByteRate, ByteSize, CpuRate, TimeSpan};
 use super::value::Spanned;
 use crate::capability::http::Origin;
 use crate::confine::Confinement;
+use crate::listen::ForwardedFields;
 use crate::snapshot::{HostPattern, RoutePattern};
 use crate::tenant::{PluginName, SecretName, TenantName};
 
@@ -162,7 +165,7 @@ pub(super) struct ProxyDocument {
     /// other is not believed, for a proxy that does not set it lets a client's through.
     #[schemars(
         with = "Option<String>",
-        extend("enum" = ForwardedFields::NAMED.map(|(name, _)| name), "default" = "x-forwarded")
+        extend("enum" = FORWARDED_FIELDS.map(|(name, _)| name), "default" = "x-forwarded")
     )]
     pub(super) fields: Option<Spanned<ForwardedFields>>,
     /// Which hosts a trusted proxy may ask for on a connection of TLS, beside those of the tenant whose name it gave as the
@@ -445,69 +448,6 @@ pub(super) struct SecretDocument {
     #[schemars(extend("examples" = ["API_TOKEN"]))]
     pub(super) env: Option<Spanned<String>>,
 }
-
-/// The ceilings of each call of a plugin, and of its calls together.
-#[derive(Debug, Clone, Default, JsonSchema)]
-#[schemars(rename = "Limits", rename_all = "kebab-case", deny_unknown_fields)]
-pub(super) struct LimitsDocument {
-    /// CPU time of one call, until the head of its answer; a call beyond it is answered 504.
-    #[schemars(extend("default" = "50ms"))]
-    pub(super) cpu: Option<Spanned<TimeSpan>>,
-    /// Time of one call from its admission to the head of its answer, waiting in queues included, waiting for the
-    /// client not; a call beyond it is answered 504.
-    #[schemars(extend("default" = "30s"))]
-    pub(super) wall: Option<Spanned<TimeSpan>>,
-    /// Life of a streamed body after the head; what is not sent by then is cut.
-    #[schemars(extend("default" = "5min"))]
-    pub(super) stream: Option<Spanned<TimeSpan>>,
-    /// Linear memory of one instance, `"64KiB"` to `"4GiB"`. It cannot grow beyond this.
-    #[schemars(extend("default" = "128MiB"))]
-    pub(super) memory: Option<Spanned<ByteSize>>,
-    /// Size of a request's body; a longer one is answered 413. `"0B"` takes none.
-    #[schemars(extend("default" = "1MiB"))]
-    pub(super) request_body: Option<Spanned<ByteSize>>,
-    /// Size of an answer's body. A longer buffered one becomes 502, and has `"16MiB"` if this is left out; a longer
-    /// streamed one is cut, and has no bound if this is left out.
-    pub(super) response_body: Option<Spanned<ByteSize>>,
-    /// Requests that one call may send to granted origins; one more is an error to the plugin.
-    #[schemars(range(max = 1_000_000), extend("default" = 16))]
-    pub(super) outbound: Option<Spanned<u32>>,
-    /// Size of the bodies of those requests and of their answers, all together; more is an error to the plugin.
-    #[schemars(extend("default" = "256MiB"))]
-    pub(super) outbound_bytes: Option<Spanned<ByteSize>>,
-    /// Handles and host resources that one call may hold at once; one more traps.
-    #[schemars(range(min = 16, max = 65_536), extend("default" = 4096))]
-    pub(super) handles: Option<Spanned<usize>>,
-    /// Elements of the tables of one instance, all its tables together. They cannot grow beyond this.
-    #[schemars(range(max = 100_000), extend("default" = 100_000))]
-    pub(super) tables: Option<Spanned<usize>>,
-    /// Size of the header fields that one call has the host build through `wasi:http/types`: names, values and 72 bytes
-    /// for each, of copies too, kept or not. More traps.
-    #[schemars(extend("default" = "256KiB"))]
-    pub(super) fields: Option<Spanned<ByteSize>>,
-    /// Random bytes that one call is given, all of them together; more traps.
-    #[schemars(extend("default" = "64KiB"))]
-    pub(super) random: Option<Spanned<ByteSize>>,
-    /// Calls of the plugin in flight.
-    #[schemars(range(min = 1, max = 1_000_000), extend("default" = 64))]
-    pub(super) concurrency: Option<Spanned<usize>>,
-    /// Calls that wait for one of those to end. One more is answered 503.
-    #[schemars(range(max = 1_000_000), extend("default" = 256))]
-    pub(super) queue: Option<Spanned<usize>>,
-    /// How long each of them may wait before it is answered 503.
-    #[schemars(extend("default" = "1s"))]
-    pub(super) queue_wait: Option<Spanned<TimeSpan>>,
-    /// Lines that one call may print or log. The rest is dropped and counted.
-    #[schemars(range(max = 1_000_000), extend("default" = 64))]
-    pub(super) log_lines: Option<Spanned<u32>>,
-    /// Bytes that one call may print or log. The rest is dropped and counted.
-    #[schemars(extend("default" = "64KiB"))]
-    pub(super) log_bytes: Option<Spanned<ByteSize>>,
-}
-
-/// What limits may not exceed: the same keys as limits have, none of them with a default.
-#[derive(Debug, Default)]
-pub(super) struct CeilingsDocument(pub(super) LimitsDocument);
 
 /// Which requests go where: all that is given must fit.
 #[derive(Debug, Default, JsonSchema)]

@@ -9,10 +9,11 @@ use http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 
 use super::document::TrustedDocument;
-use super::site::{ForwardedFields, ListenAddress, ServerName, SocketMode};
+use super::site::{ListenAddress, ServerName, SocketMode};
 use super::visible::quoted;
 use crate::capability::http::{Origin, OriginError, belongs_to_the_host};
 use crate::confine::Confinement;
+use crate::listen::ForwardedFields;
 
 pub(super) fn listen_address(text: &str) -> Result<ListenAddress, String> {
     match text.strip_prefix("unix:") {
@@ -125,10 +126,14 @@ pub(super) fn trusted(text: &str) -> Result<TrustedDocument, String> {
     network(text).map(TrustedDocument::Network)
 }
 
+/// The fields of proxies, each by its name in the site file.
+pub(super) const FORWARDED_FIELDS: [(&str, ForwardedFields); 2] =
+    [("x-forwarded", ForwardedFields::XForwarded), ("forwarded", ForwardedFields::Forwarded)];
+
 pub(super) fn forwarded_fields(text: &str) -> Result<ForwardedFields, String> {
-    let named = ForwardedFields::NAMED.iter().find(|(name, _)| *name == text);
+    let named = FORWARDED_FIELDS.iter().find(|(name, _)| *name == text);
     named.map(|(_, fields)| *fields).ok_or_else(|| {
-        let names = ForwardedFields::NAMED.map(|(name, _)| format!("\"{name}\"")).join(" or ");
+        let names = FORWARDED_FIELDS.map(|(name, _)| format!("\"{name}\"")).join(" or ");
         format!("{} names no fields of proxies: write {names}", quoted(text))
     })
 }

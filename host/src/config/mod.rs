@@ -44,6 +44,7 @@ mod forms;
 #[cfg(test)]
 mod id_tests;
 mod keys;
+mod limits;
 mod load;
 mod plugin;
 mod read;
@@ -68,9 +69,9 @@ pub use plugin::MAX_CONFIG_BYTES;
 pub use resolve::DEFAULT_CONCURRENCY;
 pub use schema::json_schema;
 pub use site::{
-    ForwardedFields, HostSettings, IntakeSettings, ListenAddress, ListenSite, OutboundSettings,
-    ProxySettings, SecretSource, ServerName, Site, SocketMode, TenantSettings, Timeouts, TlsSite,
+    HostSettings, ListenAddress, ListenSite, OutboundSettings, ProxySettings, SecretSource, ServerName, Site,
+    SocketMode, TenantSettings, Timeouts, TlsSite,
 };
 pub use source::{Source, Span};
 pub use spans::{PairSpans, Spans};
-pub use units::{written_size, written_time};
+pub use units::{written, written_size, written_time};

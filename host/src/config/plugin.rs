@@ -1,45 +1,28 @@
 //! From the text of a site file to the document: `[tenants.NAME.plugins.NAME]` and `[tenants.NAME.secrets.NAME]`.
 //!
-//! Owns the keys of a plugin, and of grants, limits and ceilings, which tenants and host have too. Whether what a plugin
-//! asks for is allowed, and what it names is there, is left to `resolve`.
-
-use std::ops::RangeInclusive;
+//! Owns the keys of a plugin, and of grants, which tenants have too; those of limits are made of their table (`limits`).
+//! Whether what a plugin asks for is allowed, and what it names is there, is left to `resolve`.
 
 use super::document::{
-    CeilingsDocument, ConfigDocument, CredentialDocument, GrantsDocument, LimitsDocument, PluginDocument,
-    SecretDocument, SecretReference,
+    ConfigDocument, CredentialDocument, GrantsDocument, PluginDocument, SecretDocument, SecretReference,
 };
 use super::findings::Findings;
 use super::forms::{component_path, credential_header, origin, secret_path, variable};
-use super::read::{
-    MAX_BYTES, MAX_COUNT, MAX_TIME, NO_BYTES, NO_TIME, SOME_TIME, each_is_there_once, no_help,
-};
+use super::limits::limits;
+use super::read::{each_is_there_once, no_help};
 use super::reuse;
-use super::units::ByteSize;
-use super::value::{
-    Spanned, Table, Value, array, boolean, bytes, duration, integer, named, parsed, string, table,
-};
+use super::value::{Spanned, Table, Value, array, boolean, named, parsed, string, table};
 use super::visible::quoted;
 use crate::capability::http::Origin;
-use crate::tenant::MAX_TABLE_ELEMENTS;
 
 /// Keys and values of one plugin's configuration, in bytes.
 pub const MAX_CONFIG_BYTES: usize = 64 * 1024;
-
-/// The most lines that one call may log, and the most requests that it may send.
-const MAX_OF_A_CALL: u32 = 1_000_000;
 
 /// Origins of one table of grants.
 const MAX_ORIGINS: usize = 1000;
 
 /// Header fields that the host adds to one plugin's requests.
 const MAX_CREDENTIALS: usize = 32;
-
-/// A page of linear memory: less is none. The most is all that 32 bits address.
-const MEMORY: RangeInclusive<ByteSize> = ByteSize(64 * 1024)..=ByteSize(4 * 1024 * 1024 * 1024);
-
-/// What a small guest needs at least; and what may still be refused before it has taken long to hand out.
-const HANDLES: RangeInclusive<usize> = 16..=65_536;
 
 pub(super) fn plugin(
     name: &Spanned<String>,
@@ -192,31 +175,4 @@ pub(super) fn secret(
         }
     }
     Some(secret)
-}
-
-pub(super) fn ceilings(value: &Value<'_>, findings: &mut Findings) -> Option<CeilingsDocument> {
-    limits(value, findings).map(CeilingsDocument)
-}
-
-fn limits(value: &Value<'_>, findings: &mut Findings) -> Option<LimitsDocument> {
-    let read = table(|table: &mut Table<'_>, findings: &mut Findings| LimitsDocument {
-        cpu: table.optional("cpu", findings, duration(SOME_TIME..=MAX_TIME)),
-        wall: table.optional("wall", findings, duration(SOME_TIME..=MAX_TIME)),
-        stream: table.optional("stream", findings, duration(SOME_TIME..=MAX_TIME)),
-        memory: table.optional("memory", findings, bytes(MEMORY)),
-        request_body: table.optional("request-body", findings, bytes(NO_BYTES..=MAX_BYTES)),
-        response_body: table.optional("response-body", findings, bytes(NO_BYTES..=MAX_BYTES)),
-        outbound: table.optional("outbound", findings, integer(0..=MAX_OF_A_CALL)),
-        outbound_bytes: table.optional("outbound-bytes", findings, bytes(NO_BYTES..=MAX_BYTES)),
-        handles: table.optional("handles", findings, integer(HANDLES)),
-        tables: table.optional("tables", findings, integer(0..=MAX_TABLE_ELEMENTS)),
-        fields: table.optional("fields", findings, bytes(NO_BYTES..=MAX_BYTES)),
-        random: table.optional("random", findings, bytes(NO_BYTES..=MAX_BYTES)),
-        concurrency: table.optional("concurrency", findings, integer(1..=MAX_COUNT)),
-        queue: table.optional("queue", findings, integer(0..=MAX_COUNT)),
-        queue_wait: table.optional("queue-wait", findings, duration(NO_TIME..=MAX_TIME)),
-        log_lines: table.optional("log-lines", findings, integer(0..=MAX_OF_A_CALL)),
-        log_bytes: table.optional("log-bytes", findings, bytes(NO_BYTES..=MAX_BYTES)),
-    });
-    read(value, findings)
 }

@@ -21,7 +21,8 @@ use super::findings::Findings;
 use super::forms::{
     certificates_path, confinement, header_value, method, network, socket_address, state_path,
 };
-use super::plugin::{ceilings, grants, plugin, secret};
+use super::limits::ceilings;
+use super::plugin::{grants, plugin, secret};
 use super::source::Span;
 use super::units::{ByteSize, CpuRate, TimeSpan};
 use super::value::{
@@ -36,7 +37,7 @@ use crate::tenant::{NameError, PluginName, SecretName, TenantName};
 const MAX_SLOTS: usize = 20_000;
 
 /// The most of what is counted one by one: connections, calls in flight, calls waiting.
-pub(super) const MAX_COUNT: usize = 1_000_000;
+const MAX_COUNT: usize = 1_000_000;
 
 /// The most that one tenant's share may be above another's.
 const MAX_WEIGHT: u32 = 1000;

@@ -6,25 +6,23 @@
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 
-use super::allowance::{Allowance, ceilings_are_below_the_hosts, grants, limits, origins};
-use super::document::{
-    CeilingsDocument, Entry, HostDocument, LimitsDocument, PluginDocument, QuotaDocument, SiteDocument,
-    TenantDocument,
-};
+use super::allowance::{Allowance, grants, origins};
+use super::document::{Entry, HostDocument, PluginDocument, QuotaDocument, SiteDocument, TenantDocument};
 use super::edge;
 use super::findings::Findings;
+use super::limits::{self, CeilingsDocument, LimitsDocument, ceilings_are_below_the_hosts};
 use super::reuse;
 use super::routes::{routes, unused_plugins_are_told};
 use super::secrets::{Known, config, credentials, secrets, unused_secrets_are_told};
-use super::site::{HostSettings, IntakeSettings, OutboundSettings, TenantSettings};
+use super::site::{HostSettings, OutboundSettings, TenantSettings};
 use super::source::Span;
 use super::spans::{PluginSpans, Spans, TenantSpans};
-use super::units::ByteSize;
 use super::value::Spanned;
 use super::visible::quoted;
 use crate::document::{ComponentRef, PluginSpec, TenantDocument as ResolvedDocument};
+use crate::limits::{IntakeLimits, Limit};
 use crate::snapshot::HostPattern;
-use crate::tenant::{Ceilings, Quota, Storage, TenantName};
+use crate::tenant::{Quota, Storage, TenantName};
 
 /// Calls in flight of all tenants together, unless the file says otherwise.
 pub const DEFAULT_CONCURRENCY: usize = 1000;
@@ -34,7 +32,7 @@ const CONNECTIONS: usize = 10_000;
 const CONNECTIONS_PER_CLIENT: usize = 1000;
 
 /// The ceiling of `memory` of the host, unless the file names another.
-const MEMORY_CEILING: ByteSize = ByteSize(1024 * 1024 * 1024);
+const MEMORY_CEILING_BYTES: u64 = 1 << 30;
 
 /// Resolves the document. What is wrong is left out of the result, and reported.
 pub(super) fn site(
@@ -67,7 +65,6 @@ pub(super) fn site(
 /// Resolves `[host]`, with the spans of it.
 pub(super) fn host_settings(host: &HostDocument, findings: &mut Findings) -> (HostSettings, Spans) {
     let folder = findings.source().folder().to_owned();
-    let limits = host_ceilings(host);
     let connections = value(&host.connections).unwrap_or(CONNECTIONS);
     let (tls, tls_spans) = edge::pairs(host, findings).into_iter().unzip();
     let certificates = host.outbound.as_ref().and_then(|outbound| outbound.certificates.as_ref());
@@ -87,25 +84,7 @@ pub(super) fn host_settings(host: &HostDocument, findings: &mut Findings) -> (Ho
         connections_per_client: value(&host.connections_per_client)
             .unwrap_or_else(|| CONNECTIONS_PER_CLIENT.min(connections.div_euclid(2)).max(1)),
         timeouts: edge::resolved_timeouts(host),
-        limits: Ceilings {
-            cpu: value(&limits.cpu).map(|cpu| cpu.0),
-            wall: value(&limits.wall).map(|wall| wall.0),
-            stream: value(&limits.stream).map(|stream| stream.0),
-            memory: value(&limits.memory).map(|memory| memory.0),
-            request_body: value(&limits.request_body).map(|body| body.0),
-            response_body: value(&limits.response_body).map(|body| body.0),
-            outbound: value(&limits.outbound),
-            outbound_bytes: value(&limits.outbound_bytes).map(|bytes| bytes.0),
-            handles: value(&limits.handles),
-            tables: value(&limits.tables),
-            fields: value(&limits.fields).map(|bytes| bytes.0),
-            random: value(&limits.random).map(|bytes| bytes.0),
-            concurrency: value(&limits.concurrency),
-            queue: value(&limits.queue),
-            queue_wait: value(&limits.queue_wait).map(|wait| wait.0),
-            log_lines: value(&limits.log_lines),
-            log_bytes: value(&limits.log_bytes).map(|bytes| bytes.0),
-        },
+        limits: host_ceilings(host).ceilings(),
         outbound: outbound_settings(host, findings),
         confinement: value(&host.confinement).unwrap_or_default(),
         intake: intake_settings(host),
@@ -113,10 +92,10 @@ pub(super) fn host_settings(host: &HostDocument, findings: &mut Findings) -> (Ho
     (settings, spans)
 }
 
-fn intake_settings(host: &HostDocument) -> IntakeSettings {
-    let default = IntakeSettings::default();
+fn intake_settings(host: &HostDocument) -> IntakeLimits {
+    let default = IntakeLimits::default();
     let Some(intake) = &host.intake else { return default };
-    IntakeSettings {
+    IntakeLimits {
         artifact_bytes: value(&intake.artifact).map_or(default.artifact_bytes, |size| size.0),
         compile_time: value(&intake.compile_time).map_or(default.compile_time, |time| time.0),
         compile_memory_bytes: value(&intake.compile_memory)
@@ -141,7 +120,7 @@ fn value<T: Copy>(given: &Option<Spanned<T>>) -> Option<T> {
 /// The host's ceilings, with the one that is always there. Its span is empty if the file does not name it.
 fn host_ceilings(host: &HostDocument) -> LimitsDocument {
     let mut limits = host.limits.as_ref().map(|CeilingsDocument(limits)| limits.clone()).unwrap_or_default();
-    limits.memory.get_or_insert(Spanned { value: MEMORY_CEILING, span: 0..0 });
+    limits.0.entry(Limit::Memory).or_insert(Spanned { value: MEMORY_CEILING_BYTES, span: 0..0 });
     limits
 }
 
@@ -236,7 +215,7 @@ fn resolve_plugin(
     findings: &mut Findings,
 ) -> Option<(PluginSpec, PluginSpans)> {
     let no_limits = LimitsDocument::default();
-    let limits = limits(plugin.limits.as_ref().unwrap_or(&no_limits), bounds, findings);
+    let limits = limits::resolve(plugin.limits.as_ref().unwrap_or(&no_limits), bounds, findings);
     let grants = grants(plugin.grants.as_ref(), bounds, findings);
     let http = origins(plugin.grants.as_ref(), bounds, findings);
     let credentials = credentials(plugin, &http, secrets, findings);

@@ -7,7 +7,7 @@ use super::findings::Findings;
 use super::read::{MAX_TIME, SOME_TIME, no_help};
 use super::value::{Spanned, Table, Value, duration, integer, parsed, table};
 use super::visible::quoted;
-use crate::tenant::Reuse;
+use crate::limits::Reuse;
 
 /// The most calls that one instance may be given.
 const MAX_CALLS: u32 = 1_000_000_000;

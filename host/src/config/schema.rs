@@ -6,11 +6,11 @@
 use std::borrow::Cow;
 
 use schemars::generate::SchemaSettings;
-use schemars::transform::{Transform, transform_subschemas};
+use schemars::transform::transform_subschemas;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
-use super::document::{CeilingsDocument, LimitsDocument, Named, SiteDocument};
+use super::document::{Named, SiteDocument};
 use super::site::ListenAddress;
 use super::units::{ByteRate, ByteSize, CpuRate, TimeSpan};
 use super::value::Spanned;
@@ -89,32 +89,6 @@ impl<N: JsonSchema, T: JsonSchema> JsonSchema for Named<N, T> {
             "propertyNames": generator.subschema_for::<N>(),
             "additionalProperties": generator.subschema_for::<T>(),
         })
-    }
-}
-
-impl JsonSchema for CeilingsDocument {
-    fn schema_name() -> Cow<'static, str> {
-        "Ceilings".into()
-    }
-
-    fn json_schema(generator: &mut SchemaGenerator) -> Schema {
-        let mut schema = LimitsDocument::json_schema(generator);
-        schema.insert("description".into(), "What limits may not exceed. None of them has a default.".into());
-        let mut without_default = |limit: &mut Schema| {
-            limit.remove("default");
-        };
-        transform_properties(&mut schema, &mut without_default);
-        schema
-    }
-}
-
-fn transform_properties(schema: &mut Schema, transform: &mut impl Transform) {
-    if let Some(Value::Object(properties)) = schema.get_mut("properties") {
-        for property in properties.values_mut() {
-            if let Ok(property) = property.try_into() {
-                transform.transform(property);
-            }
-        }
     }
 }
 

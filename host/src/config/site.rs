@@ -17,8 +17,10 @@ use super::source::Source;
 use super::spans::Spans;
 use crate::confine::Confinement;
 use crate::document::TenantDocument;
+use crate::limits::{Ceilings, IntakeLimits};
+use crate::listen::ForwardedFields;
 use crate::snapshot::HostPattern;
-use crate::tenant::{Ceilings, Quota, SecretName, TenantName};
+use crate::tenant::{Quota, SecretName, TenantName};
 
 /// All that a site file says.
 #[derive(Debug, Clone)]
@@ -63,7 +65,7 @@ pub struct HostSettings {
     /// What the process gives up of the system.
     pub confinement: Confinement,
     /// What one component may cost before it runs.
-    pub intake: IntakeSettings,
+    pub intake: IntakeLimits,
 }
 
 /// Where callers connect, and what is spoken there.
@@ -115,7 +117,7 @@ pub struct ProxySettings {
     pub trusted: Vec<IpNet>,
     /// Whether whoever connects to a Unix socket is one.
     pub trusted_unix: bool,
-    /// How they say for whom they ask.
+    /// The fields that they set.
     pub fields: ForwardedFields,
     /// Which hosts they may ask for on one connection of TLS.
     pub server_name: ServerName,
@@ -134,21 +136,6 @@ pub enum ServerName {
 impl ServerName {
     /// Each by its name in the site file.
     pub const NAMED: [(&str, Self); 2] = [("tenant", Self::Tenant), ("any", Self::Any)];
-}
-
-/// How proxies say for whom they ask.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum ForwardedFields {
-    /// `X-Forwarded-For` and `X-Forwarded-Proto`.
-    #[default]
-    XForwarded,
-    /// `Forwarded`.
-    Forwarded,
-}
-
-impl ForwardedFields {
-    /// Each by its name in the site file.
-    pub const NAMED: [(&str, Self); 2] = [("x-forwarded", Self::XForwarded), ("forwarded", Self::Forwarded)];
 }
 
 /// An address that callers connect to.
@@ -181,27 +168,6 @@ pub struct Timeouts {
     pub linger: Duration,
     /// The least of a body that a client must send, or take, each second on average; zero is no bound.
     pub rate_bytes_per_second: u64,
-}
-
-/// What one component may cost before it runs.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct IntakeSettings {
-    /// Size of its file.
-    pub artifact_bytes: u64,
-    /// CPU time of compiling it: a second at least.
-    pub compile_time: Duration,
-    /// Address space of the process that compiles it.
-    pub compile_memory_bytes: u64,
-}
-
-impl Default for IntakeSettings {
-    fn default() -> Self {
-        Self {
-            artifact_bytes: 64 << 20,
-            compile_time: Duration::from_secs(120),
-            compile_memory_bytes: 2 << 30,
-        }
-    }
 }
 
 /// How granted origins are reached.

@@ -13,7 +13,9 @@ use super::*;
 use crate::capability::Grants;
 use crate::capability::http::Origin;
 use crate::document::{ComponentRef, ConfigValue, CredentialSpec, Place, PluginSpec};
-use crate::tenant::{Limits, PluginName, Quota, Reuse, SecretName, Storage, TenantName};
+use crate::limits::{Ceilings, IntakeLimits, Limit, Limits, Reuse};
+use crate::listen::ForwardedFields;
+use crate::tenant::{PluginName, Quota, SecretName, Storage, TenantName};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/testdata");
 const SCHEMA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/site.schema.json");
@@ -97,18 +99,17 @@ fn a_whole_site_is_read_as_it_is_written() {
             linger: Duration::from_secs(12),
             rate_bytes_per_second: 1024,
         },
-        limits: crate::tenant::Ceilings {
-            cpu: Some(Duration::from_secs(1)),
-            memory: Some(512 << 20),
-            outbound: Some(8),
-            ..Default::default()
-        },
+        limits: Ceilings::from([
+            (Limit::Cpu, 1_000_000_000),
+            (Limit::Memory, 512 << 20),
+            (Limit::Outbound, 8),
+        ]),
         outbound: OutboundSettings {
             allow: ["10.1.0.0/16", "192.168.7.1/32", "fd00:1::/48"].map(|net| net.parse().unwrap()).into(),
             certificates: Some("/srv/ca.pem".into()),
         },
         confinement: crate::confine::Confinement::Required,
-        intake: IntakeSettings {
+        intake: IntakeLimits {
             artifact_bytes: 32 << 20,
             compile_time: Duration::from_secs(60),
             compile_memory_bytes: 4 << 30,
@@ -183,13 +184,13 @@ fn what_is_left_out_has_its_default() {
     assert_eq!(site.host.listen, [ListenSite::plain(address)]);
     assert_eq!(site.host.state, Path::new("/srv/.jackfield"));
     assert_eq!((site.host.concurrency, site.host.connections), (1000, 10_000));
-    assert_eq!(site.host.limits.memory, Some(1 << 30));
+    assert_eq!(site.host.limits.get(&Limit::Memory), Some(&(1 << 30)));
     assert_eq!(tenant(&site, "a").quota, Quota::default());
     assert_eq!(plugin(tenant(&site, "a"), "p").limits, Limits::default());
     assert_eq!(plugin(tenant(&site, "a"), "p").grants, Grants::default());
     assert_eq!(site.host.timeouts.rate_bytes_per_second, 240);
     assert_eq!(site.host.outbound, OutboundSettings::default());
-    assert_eq!(site.host.intake, IntakeSettings::default());
+    assert_eq!(site.host.intake, IntakeLimits::default());
     assert!(plugin(tenant(&site, "a"), "p").http.is_empty());
 }
 

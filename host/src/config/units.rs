@@ -7,6 +7,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::visible::quoted;
+use crate::limits::{Quantity, Unit};
 
 /// Bytes, written `"64MiB"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -182,6 +183,15 @@ pub fn written_size(bytes: u64) -> String {
 /// A time as the site file writes it: `50ms`.
 pub fn written_time(time: Duration) -> String {
     TimeSpan(time).to_string()
+}
+
+/// An amount of the smallest parts of a limit's unit, as the site file writes it.
+pub fn written(unit: Unit, parts: u64) -> String {
+    match unit {
+        Unit::Time => written_time(Quantity::from_parts(parts)),
+        Unit::Bytes => written_size(parts),
+        Unit::Count => parts.to_string(),
+    }
 }
 
 impl TimeSpan {

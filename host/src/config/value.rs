@@ -22,6 +22,13 @@ pub(super) struct Spanned<T> {
     pub(super) span: Span,
 }
 
+impl<T> Spanned<T> {
+    /// Another value at the same place.
+    pub(super) fn map<U>(self, map: impl FnOnce(T) -> U) -> Spanned<U> {
+        Spanned { value: map(self.value), span: self.span }
+    }
+}
+
 /// A value of the document before it is read.
 pub(super) struct Value<'a> {
     node: &'a TomlSpanned<DeValue<'a>>,

@@ -124,9 +124,8 @@ impl Follower {
     fn take_over(&mut self, deployer: &Arc<Deployer>, site: Site) {
         self.tell_of(deployer, &site);
         let mut changes = deployer.set_tenants(&site.tenants);
-        self.publishing.retain(|name, publishing| {
-            site.tenants.contains_key(name) && !publishing.task.is_finished()
-        });
+        self.publishing
+            .retain(|name, publishing| site.tenants.contains_key(name) && !publishing.task.is_finished());
         let wanted = site.tenants.keys().cloned().collect();
         let site = Arc::new(site);
         let mut reload = JoinSet::new();

@@ -9,9 +9,9 @@ use super::deployer::Deployer;
 use super::live::LiveTenant;
 use crate::capability::KeyValue;
 use crate::document::{PluginSpec, TenantDocument};
-use crate::sandbox::{Abilities, Component, Habit, Instances, Reuse};
+use crate::sandbox::{Abilities, Component, Habit, Instances};
 use crate::snapshot::{Chain, Plugin, Revision, Routes};
-use crate::tenant::{self, Bounds, Gate, PluginName, TenantName};
+use crate::tenant::{Bounds, Gate, PluginName, TenantName};
 
 impl Deployer {
     /// Gives a tenant its next revision, if it is another one.
@@ -84,13 +84,12 @@ impl Deployer {
         });
         let secrets = tenant.secrets.of_config(spec);
         let metrics = self.parts.metrics.plugin(tenant_name, name);
-        let reuse = spec.reuse.map(|tenant::Reuse { calls, age, idle }| Reuse { calls, age, idle });
         Plugin {
             tenant: tenant_name.clone(),
             name: name.clone(),
-            instances: Instances::new(self.parts.compiler.sandbox(), component, reuse, metrics.clone()),
+            instances: Instances::new(self.parts.compiler.sandbox(), component, spec.reuse, metrics.clone()),
             habit: Habit::default(),
-            limits: spec.limits.clone(),
+            limits: Arc::new(spec.limits.clone()),
             abilities: Arc::new(Abilities {
                 plugin: name.as_str().into(),
                 config: spec.config_texts().map(|(key, text)| (key.clone(), text.clone())).collect(),

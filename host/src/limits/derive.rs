@@ -1,6 +1,6 @@
-//! The types that follow from the table of limits: one field and one name for each row.
+//! The types that follow from the table of limits: a field, and a name, for each row.
 
-/// `Limits` and `Limit`, from rows of `Name field: type { columns of the row }`.
+/// `Limits`, `PerLimit` and `Limit`, from rows of `Name field: type { columns of the row }`.
 macro_rules! limits {
     ($($name:ident $field:ident: $type:ty {
         name: $text:literal,
@@ -36,6 +36,28 @@ macro_rules! limits {
             pub fn set(&mut self, limit: Limit, parts: u64) {
                 match limit {
                     $(Limit::$name => self.$field = Quantity::from_parts(parts),)*
+                }
+            }
+        }
+
+        /// A value for each limit.
+        #[derive(Debug, Default)]
+        pub struct PerLimit<T> {
+            $($field: T,)*
+        }
+
+        impl<T> PerLimit<T> {
+            /// The value for this limit.
+            pub fn get(&self, limit: Limit) -> &T {
+                match limit {
+                    $(Limit::$name => &self.$field,)*
+                }
+            }
+
+            /// The value for this limit, to be changed.
+            pub fn get_mut(&mut self, limit: Limit) -> &mut T {
+                match limit {
+                    $(Limit::$name => &mut self.$field,)*
                 }
             }
         }

@@ -7,15 +7,17 @@
 
 mod derive;
 mod form;
+mod intake;
 mod reuse;
 mod row;
 mod table;
 
 use std::collections::BTreeMap;
 
+pub use intake::IntakeLimits;
 pub use reuse::Reuse;
 pub use row::{Quantity, Row, Unit};
-pub use table::{Limit, Limits, MAX_TABLE_ELEMENTS};
+pub use table::{Limit, Limits, MAX_TABLE_ELEMENTS, PerLimit};
 
 /// The most that each limit of a plugin may be, of the host or of one tenant. A limit that is not in it is unbounded, but
 /// for `memory` of the host, which sizes the pool's slots. Amounts are in the smallest part of their limit's unit.

@@ -22,7 +22,8 @@ const MAX_CALLS: usize = 1_000_000;
 /// The most lines that one call may log, and the most requests that it may send.
 const MAX_OF_A_CALL: u32 = 1_000_000;
 
-/// The most that `tables` may be: what a slot of the sandbox has room for.
+/// The most that `tables` may be: the elements that a slot of the sandbox has room for. The pool commits what a table
+/// uses, not this.
 pub const MAX_TABLE_ELEMENTS: usize = 100_000;
 
 limits! {

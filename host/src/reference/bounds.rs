@@ -3,14 +3,11 @@
 use super::{Amount, Row, Section};
 use crate::capability::{MAX_LINE_BYTES, http, limiter};
 use crate::config::{MAX_CONFIG_BYTES, written_size};
+use crate::limits::MAX_TABLE_ELEMENTS;
 use crate::listen::bounds as listen;
 use crate::request::bounds as request;
 use crate::sandbox::bounds as sandbox;
 use crate::store;
-use crate::tenant::MAX_TABLE_ELEMENTS;
-
-// A limit that the pool has no room for would be a promise that nobody keeps.
-const _: () = assert!(MAX_TABLE_ELEMENTS == sandbox::TABLE_ELEMENTS);
 
 pub(super) fn sections() -> Vec<Section> {
     vec![
@@ -79,7 +76,7 @@ fn of_a_component() -> Vec<Row> {
         row(
             "table elements",
             "elements that one table begins with; what it grows to is `tables`",
-            Amount::count(sandbox::TABLE_ELEMENTS),
+            Amount::count(MAX_TABLE_ELEMENTS),
         ),
         Row {
             name: "stack",

@@ -4,7 +4,6 @@
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Buf, Bytes};
 use http::HeaderMap;
@@ -12,23 +11,20 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::time::Instant;
 
+use super::Settings;
 use super::account::Exchange;
 use super::error::{AdmissionError, MessageError, RequestError};
 use super::stream::StreamedBody;
-
-/// The whole of a body may take this many times what one of its pieces may: a caller that drips a byte
-/// just before each deadline is cut as well.
-const WHOLE_BODY_FACTOR: u32 = 10;
 
 /// Pieces in which an answer is handed to hyper. What hyper has taken and not yet written is bounded by
 /// its own buffer, so the request's permits are held until all but that is on the wire.
 const PIECE_BYTES: usize = 16 << 10;
 
-/// Reads a body of at most `limit_bytes`, each piece of which may take `patience` to come.
+/// Reads a body of at most `limit_bytes`, which comes within the patience of `settings`.
 pub(super) async fn read<B>(
     mut body: B,
     limit_bytes: u64,
-    patience: Duration,
+    settings: Settings,
 ) -> Result<Vec<u8>, MessageError>
 where
     B: Body<Data = Bytes> + Unpin,
@@ -41,11 +37,10 @@ where
         return Err(too_large);
     }
     let limit = usize::try_from(limit_bytes).unwrap_or(usize::MAX);
-    let whole = patience.saturating_mul(WHOLE_BODY_FACTOR);
-    let last = Instant::now().checked_add(whole);
+    let last = Instant::now().checked_add(settings.whole_body_patience());
     let mut read = Vec::with_capacity(usize::try_from(body.size_hint().lower()).unwrap_or(0));
     loop {
-        let piece = Instant::now().checked_add(patience);
+        let piece = Instant::now().checked_add(settings.body_patience);
         let frame = match [piece, last].into_iter().flatten().min() {
             Some(deadline) => tokio::time::timeout_at(deadline, body.frame()).await,
             None => Ok(body.frame().await),

@@ -14,8 +14,9 @@ use tokio::time::Instant;
 use super::admit::{Place, deadline};
 use super::error::{AdmissionError, PluginError, RequestError};
 use super::{Capacity, Requests};
+use crate::limits::Limit;
 use crate::observe::{self, Outcome, Plug, PluginLog};
-use crate::sandbox::{Call, Called, Context, Limits, Meter, Sandbox};
+use crate::sandbox::{Call, Called, Context, Meter, Sandbox};
 use crate::snapshot::{Plugin, Revision};
 use crate::tenant::{Patience, Permit, Reading, Refused, Slot};
 
@@ -116,27 +117,14 @@ impl Requests {
 
     /// What the sandbox is told of a call that must end at `latest`, or when the plugin's own `wall` does.
     pub(super) fn call(&self, plugin: &Arc<Plugin>, context: &Arc<Context>, latest: Instant) -> Call {
-        let limits = &plugin.limits;
+        let limits = plugin.limits.clone();
         Call {
-            limits: Limits {
-                cpu: limits.cpu,
-                deadline: deadline(limits.wall).min(latest),
-                memory_bytes: limits.memory,
-                response_body_bytes: limits.response_body,
-                stream: limits.stream,
-                outbound: limits.outbound,
-                outbound_bytes: limits.outbound_bytes,
-                handles: limits.handles,
-                table_elements: limits.tables,
-                fields_bytes: limits.fields,
-                random_bytes: limits.random,
-                log_lines: limits.log_lines,
-                log_bytes: limits.log_bytes,
-            },
+            deadline: deadline(limits.wall).min(latest),
+            meter: Meter::new(limits.cpu),
+            limits,
             context: context.clone(),
             abilities: plugin.abilities.clone(),
             log: self.plugin_log(plugin, context),
-            meter: Meter::new(limits.cpu),
         }
     }
 
@@ -214,7 +202,7 @@ impl Running {
             Ok(_) => Outcome::Ok,
             Err(PluginError::Call(error)) => error.outcome(),
             Err(PluginError::Answer(_)) => Outcome::Answer,
-            Err(PluginError::BodyTooLarge { .. }) => Outcome::ResponseBody,
+            Err(PluginError::BodyTooLarge { .. }) => Outcome::Limit(Limit::ResponseBody),
         };
         Ok(accepted?)
     }

@@ -21,11 +21,12 @@ use super::message::Asked;
 use super::stream::{Going, StreamedBody};
 use super::upload::Upload;
 use super::{Requests, body, message, respond};
+use crate::limits::Limits;
 use crate::observe::Plug;
 use crate::sandbox::message::{Forward, HeaderChange, Request, RequestHead, Verdict};
 use crate::sandbox::{Answer, Called, Context, Streamed};
 use crate::snapshot::{Plugin, Revision};
-use crate::tenant::{Limits, Patience};
+use crate::tenant::Patience;
 
 /// A request that has its place in the tenant's quota.
 pub(super) struct Admitted<'a> {
@@ -214,7 +215,7 @@ impl Requests {
         }
         request.place = None;
         let began = Instant::now();
-        let body = body::read(body, plugin.limits.request_body, self.settings.body_patience).await;
+        let body = body::read(body, plugin.limits.request_body, self.settings).await;
         request.deadline = request.deadline.checked_add(began.elapsed()).unwrap_or(request.deadline);
         if body.is_ok() || !request.filters.is_empty() {
             let place = Place::take(request.revision, &mut request.patience, request.deadline).await?;
@@ -238,7 +239,7 @@ impl Requests {
         let asked = Asked::by(&request.head);
         let running = self.begin_inward(request, plugin, Plug::Handler).await?;
         let call = self.call(plugin, &request.context, request.deadline);
-        let (wall, watched) = (call.limits.deadline, watch.clone());
+        let (wall, watched) = (call.deadline, watch.clone());
         let message = message::streamed_request(request.take_head(), &request.context, upload)?;
         let cpu = request.account.cpu();
         let answer = self.in_turns(running, call, cpu, |sandbox, plugin, call| async move {

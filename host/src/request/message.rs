@@ -13,9 +13,9 @@ use http_body::Frame;
 use super::body::Content;
 use super::error::{AnswerError, MessageError, PluginError, RequestError};
 use super::id;
+use crate::limits::Limits;
 use crate::sandbox::message::{HeaderChange, RequestHead, Response as PluginResponse, ResponseHead};
 use crate::sandbox::{Context, has_no_body};
-use crate::tenant::Limits;
 
 /// The most header fields of an answer.
 pub const MAX_FIELDS: usize = 256;

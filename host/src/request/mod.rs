@@ -28,6 +28,7 @@ use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response, Version, header};
 use http_body::Body;
 
+pub use crate::capability::http::Scheme;
 pub use account::Ledger;
 pub use body::AnswerBody;
 pub use error::MessageError;
@@ -68,26 +69,7 @@ pub struct Caller {
     pub server_name: Option<Arc<str>>,
 }
 
-/// What a caller spoke.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Scheme {
-    /// Plain HTTP.
-    Http,
-    /// HTTP over TLS.
-    Https,
-}
-
-impl Scheme {
-    /// Its name in a URL.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Http => "http",
-            Self::Https => "https",
-        }
-    }
-}
-
-/// What the operator decides of this room.
+/// The settings of this room, which the operator decides.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
     /// How long one piece of a request's body may take to come.
@@ -96,7 +78,15 @@ pub struct Settings {
     pub rate_bytes_per_second: u64,
 }
 
-/// What the host has of what calls need, shared by all tenants.
+impl Settings {
+    /// The time that a client may be waited for over the whole of a body: ten times that of one piece, so that one who
+    /// drips a byte just before each deadline is cut as well.
+    fn whole_body_patience(&self) -> Duration {
+        self.body_patience.saturating_mul(10)
+    }
+}
+
+/// The host's share of what calls need, common to all tenants.
 pub struct Capacity {
     /// The CPU.
     pub turns: Turns,

@@ -19,9 +19,8 @@ use super::error::MessageError;
 use super::message;
 use crate::sandbox::BodyFault;
 
-/// What a client may be waited for in all, as a multiple of what it may for one piece; and beyond that, what it
-/// must send for each second more. A body holds its plugin's permit for as long as it comes.
-const WHOLE_BODY_FACTOR: u32 = 10;
+/// The bytes that a client must send for each second more than the whole of a body may take. A body holds its plugin's
+/// permit for as long as it comes.
 const BYTES_FOR_ONE_MORE_SECOND: u64 = 64 << 10;
 
 /// The shortest time after which a `wall` that is put off is looked at again.
@@ -98,10 +97,9 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
 
     fn wait(&mut self, context: &mut Context<'_>) -> Poll<BodyFault> {
         if self.deadline.is_none() {
-            let patience = self.settings.body_patience;
             let more = self.taken_bytes.checked_div(BYTES_FOR_ONE_MORE_SECOND).unwrap_or(0);
-            let in_all = patience.saturating_mul(WHOLE_BODY_FACTOR).saturating_add(Duration::from_secs(more));
-            let left = in_all.saturating_sub(self.watch.waited()).min(patience);
+            let in_all = self.settings.whole_body_patience().saturating_add(Duration::from_secs(more));
+            let left = in_all.saturating_sub(self.watch.waited()).min(self.settings.body_patience);
             self.watch.begin_waiting(left);
             self.deadline = Some(Box::pin(sleep(left)));
         }

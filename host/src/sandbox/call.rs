@@ -16,43 +16,13 @@ use super::message::{HeaderChange, Request, RequestHead, Response, ResponseHead,
 use super::meter::{Meter, Metered, Tick};
 use super::refusal::{advice, of_system};
 use super::state::{Abilities, CallState, Context, PerCall};
-use super::totals::{Beyond, CallLimit};
+use super::totals::Beyond;
+use crate::limits::{Limit, Limits};
 use crate::observe::{Outcome, Plug, PluginLog};
 
 /// Bytes that a guest may pass in one call of the host, or as its answer, beside the body: headers,
 /// keys, log lines, a batch of values.
 pub const MESSAGE_BYTES: u64 = 9 << 20;
-
-/// The limits of one call.
-#[derive(Debug, Clone, Copy)]
-pub struct Limits {
-    /// CPU time by the thread's clock.
-    pub cpu: Duration,
-    /// When the call must have ended.
-    pub deadline: Instant,
-    /// Bytes of linear memory.
-    pub memory_bytes: u64,
-    /// Bytes of the answer's body, if it is buffered.
-    pub response_body_bytes: u64,
-    /// How long the answer's body may take after its head, if it is a stream.
-    pub stream: Duration,
-    /// Requests to other servers.
-    pub outbound: u32,
-    /// Bytes of their bodies, in both directions together.
-    pub outbound_bytes: u64,
-    /// Handles and host resources held at once.
-    pub handles: usize,
-    /// Elements of its tables.
-    pub table_elements: usize,
-    /// Bytes of header fields that the host builds for it.
-    pub fields_bytes: u64,
-    /// Random bytes.
-    pub random_bytes: u64,
-    /// Lines it may print or log.
-    pub log_lines: u32,
-    /// Bytes it may print or log.
-    pub log_bytes: u64,
-}
 
 /// Why a call has no answer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -84,7 +54,7 @@ pub enum CallError {
     #[error("it trapped, beyond its limit `{limit}` of {most}: {reason}")]
     Beyond {
         /// Which.
-        limit: CallLimit,
+        limit: Limit,
         /// What it is.
         most: u64,
         /// The trap.
@@ -133,16 +103,16 @@ impl CallError {
     /// How the call ended, for metrics.
     pub fn outcome(&self) -> Outcome {
         match self {
-            Self::Cpu { .. } => Outcome::Cpu,
-            Self::Wall => Outcome::Wall,
-            Self::Stream { .. } => Outcome::Stream,
-            Self::Memory { .. } => Outcome::Memory,
-            Self::Beyond { limit, .. } => limit.outcome(),
+            Self::Cpu { .. } => Outcome::Limit(Limit::Cpu),
+            Self::Wall => Outcome::Limit(Limit::Wall),
+            Self::Stream { .. } => Outcome::Limit(Limit::Stream),
+            Self::Memory { .. } => Outcome::Limit(Limit::Memory),
+            Self::Beyond { limit, .. } => Outcome::Limit(*limit),
             Self::Trap(_) | Self::Exit(_) => Outcome::Trap,
             Self::Returned(_) | Self::Unset | Self::GaveUp { .. } => Outcome::Error,
             Self::Upstream { .. } => Outcome::Upstream,
             Self::Unfinished => Outcome::Answer,
-            Self::TooLarge(_) => Outcome::ResponseBody,
+            Self::TooLarge(_) => Outcome::Limit(Limit::ResponseBody),
             Self::Host(_) => Outcome::Host,
         }
     }
@@ -159,8 +129,10 @@ pub struct Called<T> {
 
 /// Everything that one call is given besides its message.
 pub struct Call {
-    /// Its limits.
-    pub limits: Limits,
+    /// The limits of its plugin.
+    pub limits: Arc<Limits>,
+    /// The moment by which it must have ended: by `wall`, or what its request has left of that.
+    pub deadline: Instant,
     /// The facts about its request.
     pub context: Arc<Context>,
     /// What its plugin was granted.
@@ -220,7 +192,7 @@ impl Sandbox {
         call: Call,
         guest: impl AsyncFnOnce(&mut Instance) -> Result<T, Stop>,
     ) -> Called<T> {
-        let limits = call.limits;
+        let (limits, deadline) = (call.limits.clone(), call.deadline);
         let meter = call.meter.clone();
         let mut instance = self.instance(instances, call);
         let guest = Box::pin({
@@ -235,7 +207,7 @@ impl Sandbox {
             }
         });
         let guest = Metered::new(meter.clone(), self.activity.clone(), guest);
-        let result = match tokio::time::timeout_at(limits.deadline, guest).await {
+        let result = match tokio::time::timeout_at(deadline, guest).await {
             Ok(result) => result,
             Err(_elapsed) => Err(CallError::Wall),
         };
@@ -243,10 +215,11 @@ impl Sandbox {
     }
 
     /// The store of a new instance. The limits that it has for good are the plugin's own.
-    pub(super) fn store(&self, call: PerCall, limits: &Limits) -> Store<CallState> {
-        let mut store = Store::new(&self.engine, CallState::new(call, limits));
+    pub(super) fn store(&self, call: PerCall) -> Store<CallState> {
+        let limits = call.limits.clone();
+        let mut store = Store::new(&self.engine, CallState::new(call));
         store.limiter(|state| &mut state.memory);
-        let message_bytes = limits.response_body_bytes.saturating_add(MESSAGE_BYTES);
+        let message_bytes = limits.response_body.saturating_add(MESSAGE_BYTES);
         store.set_hostcall_fuel(usize::try_from(message_bytes).unwrap_or(usize::MAX));
         store.set_max_component_handles(limits.handles);
         store.epoch_deadline_callback(|store| {
@@ -296,7 +269,7 @@ impl Stop {
         } else if let Some((limit, most)) = beyond(&error, &reason, limits, state) {
             CallError::Beyond { limit, most, reason }
         } else if state.memory.refused() {
-            CallError::Memory { limit_bytes: limits.memory_bytes, reason }
+            CallError::Memory { limit_bytes: limits.memory, reason }
         // wasmtime 50 keeps the type of this error to itself; the suite notices if its words change.
         } else if reason.contains("fuel allocated for hostcalls") {
             CallError::TooLarge(reason)
@@ -307,21 +280,16 @@ impl Stop {
 }
 
 /// The limit that a trap is due to, and what it is.
-fn beyond(
-    error: &wasmtime::Error,
-    reason: &str,
-    limits: &Limits,
-    state: &CallState,
-) -> Option<(CallLimit, u64)> {
-    let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+fn beyond(error: &wasmtime::Error, reason: &str, limits: &Limits, state: &CallState) -> Option<(Limit, u64)> {
+    let reached = |limit| Some((limit, limits.get(limit)));
     if let Some(Beyond { limit, most, .. }) = error.downcast_ref() {
         return Some((*limit, *most));
     }
     let is_full = matches!(error.downcast_ref(), Some(ResourceTableError::Full));
     // wasmtime 50 has no type for its own count of handles; the suite notices if its words change.
     if is_full || reason.contains("store handle limit exceeded") {
-        return Some((CallLimit::Handles, count(limits.handles)));
+        return reached(Limit::Handles);
     }
     let is_refused = state.memory.tables.refused() && !state.memory.refused();
-    is_refused.then(|| (CallLimit::Tables, count(limits.table_elements)))
+    if is_refused { reached(Limit::Tables) } else { None }
 }

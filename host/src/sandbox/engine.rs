@@ -20,6 +20,7 @@ use super::refusal::{advice, is_of_memory, of_system};
 use super::space::AddressSpace;
 use super::state::CallState;
 use super::ticker::{Activity, Ticked, Ticker};
+use crate::limits::MAX_TABLE_ELEMENTS;
 
 /// The stack of one call. `WASM_STACK_BYTES` of it are the guest's; the rest is for host functions.
 const STACK_BYTES: usize = 2 << 20;
@@ -183,7 +184,7 @@ fn with_pool(mut config: Config, layout: PoolLayout) -> Config {
         .max_memories_per_component(pool::MEMORIES_PER_COMPONENT)
         .total_tables(layout.memories)
         .max_tables_per_component(pool::TABLES_PER_COMPONENT)
-        .table_elements(pool::TABLE_ELEMENTS)
+        .table_elements(MAX_TABLE_ELEMENTS)
         .total_stacks(layout.slots)
         .max_memory_size(layout.max_memory_bytes)
         .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)

@@ -18,18 +18,8 @@ use super::component::{Component, Ready};
 use super::engine::Sandbox;
 use super::idle::{Idle, Ticket};
 use super::state::{CallState, PerCall};
+use crate::limits::Reuse;
 use crate::observe::{Held, LetGo, Plug, PluginMetrics};
-
-/// How long an instance serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Reuse {
-    /// Calls, one after the other.
-    pub calls: u32,
-    /// From its start.
-    pub age: Duration,
-    /// Between two calls.
-    pub idle: Duration,
-}
 
 /// The instances of a component as one plugin of one revision runs it.
 pub struct Instances(Arc<Shelf>);
@@ -115,7 +105,6 @@ impl Sandbox {
     /// The instance for a call: the one that waits for the shortest time, or another.
     pub(super) fn instance(&self, instances: &Instances, call: Call) -> Instance {
         let shelf = instances.0.clone();
-        let limits = call.limits;
         let call = PerCall::new(call);
         let live = match shelf.take() {
             Some(mut live) => {
@@ -126,7 +115,7 @@ impl Sandbox {
             None => {
                 shelf.metrics.instance_started();
                 Live {
-                    store: self.store(call, &limits),
+                    store: self.store(call),
                     started: None,
                     plugs: Plugs::default(),
                     born: Instant::now(),

@@ -25,7 +25,7 @@
 //! | `stream.rs` | a call whose message bodies are streams: until its answer's head, and what it does after it |
 //! | `meter.rs` | CPU time of a call, by the thread's clock |
 //! | `output.rs` | what a call prints and logs, under one budget |
-//! | `totals.rs` | what one call may use up: header bytes, random bytes, table elements |
+//! | `totals.rs` | what one call has used up of the limits that are sums, and its tables |
 //! | `state.rs` | what one instance may touch, and what of it is its call's: memory account, context, capabilities |
 //! | `imports/` | thin bindings from WIT to the capability room |
 
@@ -56,10 +56,9 @@ mod trial;
 mod wit;
 
 pub use bindings::message;
-pub use call::{Call, CallError, Called, Limits};
+pub use call::{Call, CallError, Called};
 pub use compiler::{
-    CacheError, Compiler, CompilerProgram, CompilerSettings, IntakeLimits, Provenance, Task,
-    compile_standard_input,
+    CacheError, Compiler, CompilerProgram, CompilerSettings, Provenance, Task, compile_standard_input,
 };
 pub use component::{
     Component, ComponentError, CoreModule, Digest, DigestError, Import, ImportRefused, Interface, Size,
@@ -68,14 +67,13 @@ pub use compute::{Compute, Habit, Run, stay_ordinary};
 pub use engine::{CodeSettings, Sandbox, SandboxError};
 pub use footprint::Footprint;
 pub use imports::{Need, has_no_body};
-pub use instances::{Instances, Reuse};
+pub use instances::Instances;
 pub use meter::Meter;
 pub use pool::{PoolError, PoolSettings};
 pub use process_limits::{DESCRIPTORS, PROCESSES, ProcessLimits};
 pub use space::AddressSpace;
 pub use state::{Abilities, Context};
 pub use stream::{Answer, BodyFault, GuestBody, Rest, Streamed};
-pub use totals::CallLimit;
 
 /// What is the same for every component and every call.
 pub mod bounds {
@@ -84,7 +82,5 @@ pub mod bounds {
     pub use super::imports::{
         CALLS_AT_EASE, FIELD_BYTES, PIECE_BYTES, PIECE_BYTES_LATER, RANDOM_BYTES_AT_ONCE,
     };
-    pub use super::pool::{
-        CORE_INSTANCES_PER_COMPONENT, MEMORIES_PER_COMPONENT, TABLE_ELEMENTS, TABLES_PER_COMPONENT,
-    };
+    pub use super::pool::{CORE_INSTANCES_PER_COMPONENT, MEMORIES_PER_COMPONENT, TABLES_PER_COMPONENT};
 }

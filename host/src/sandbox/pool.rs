@@ -36,9 +36,6 @@ pub const TABLES_PER_COMPONENT: u32 = MEMORIES_PER_COMPONENT;
 /// Core instances of one component: an interpreter that links its libraries as modules has dozens.
 pub const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 
-/// Elements of one table. The pool commits what a table uses, not this.
-pub const TABLE_ELEMENTS: usize = 100_000;
-
 /// Linear memory of all instances together that wait for their next call.
 pub(super) const IDLE_MEMORY_BYTES: u64 = 1 << 30;
 

@@ -9,7 +9,7 @@ use wasmtime::component::{Resource, ResourceTable};
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView};
 use wasmtime_wasi_http::{RequestOptions, WasiHttpCtxView, WasiHttpView};
 
-use super::call::{Call, Limits};
+use super::call::Call;
 use super::imports::http::{Failures, HttpState, abort_unfinished_bodies};
 use super::imports::wasi;
 use super::meter::Meter;
@@ -18,6 +18,7 @@ use super::refusal::of_system;
 use super::totals::{TableAccount, Totals};
 use crate::capability::http::{Outbound, OutboundBudget, Secret};
 use crate::capability::{KeyValue, Limiter, LogBudget};
+use crate::limits::Limits;
 
 /// Handles of its standard streams, and of pollables of these, that an instance may keep from call to call.
 /// Toolchains keep one of each.
@@ -107,6 +108,7 @@ struct StandardStreams {
 
 /// What is one call's: it comes with the call, and nothing of it is left to the next.
 pub(super) struct PerCall {
+    pub(super) limits: Arc<Limits>,
     pub(super) context: Arc<Context>,
     pub(super) abilities: Arc<Abilities>,
     pub(super) output: Arc<Output>,
@@ -116,30 +118,28 @@ pub(super) struct PerCall {
     pub(super) totals: Totals,
     /// Made when first asked for: lean calls never do.
     http: Option<HttpState>,
-    /// Requests and bytes that it may exchange with other servers.
-    outbound: (u32, u64),
 }
 
 impl PerCall {
     pub(super) fn new(call: Call) -> Self {
-        let Call { limits, context, abilities, log, meter } = call;
+        let Call { limits, context, abilities, log, meter, deadline: _ } = call;
         let output = Output::new(log, LogBudget::new(limits.log_lines, limits.log_bytes));
         Self {
             context,
             abilities,
-            totals: Totals::new(&limits),
+            totals: Totals::new(limits.clone()),
+            limits,
             output: Arc::new(output),
             meter,
             held_bytes: 0,
             http: None,
-            outbound: (limits.outbound, limits.outbound_bytes),
         }
     }
 
     pub(super) fn http_state(&mut self) -> &mut HttpState {
-        let Self { http, abilities, output, outbound: (requests, bytes), .. } = self;
+        let Self { http, abilities, output, limits, .. } = self;
         http.get_or_insert_with(|| {
-            let budget = OutboundBudget::new(*requests, *bytes);
+            let budget = OutboundBudget::new(limits.outbound, limits.outbound_bytes);
             HttpState::new(abilities.http.clone(), Arc::new(budget), output.clone())
         })
     }
@@ -147,10 +147,10 @@ impl PerCall {
 
 impl CallState {
     /// Of a new instance, for its first call.
-    pub(super) fn new(call: PerCall, limits: &Limits) -> Self {
+    pub(super) fn new(call: PerCall) -> Self {
         let mut table = ResourceTable::new();
-        table.set_max_capacity(limits.handles);
-        let memory = MemoryAccount::new(limits.memory_bytes, limits.table_elements);
+        table.set_max_capacity(call.limits.handles);
+        let memory = MemoryAccount::new(call.limits.memory, call.limits.tables);
         Self { call, memory, table, standard: StandardStreams::default(), wasi: None }
     }
 

@@ -21,12 +21,13 @@ use wasmtime_wasi_http::p2::body::HyperOutgoingBody;
 use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 use wasmtime_wasi_http::{Error, WasiHttpView};
 
-use super::call::{Call, CallError, Called, Limits, Stop};
+use super::call::{Call, CallError, Called, Stop};
 use super::engine::Sandbox;
 use super::imports::http::Failures;
 use super::instances::{Instance, Instances};
 use super::meter::{Meter, Metered};
 use super::state::CallState;
+use crate::limits::Limits;
 
 /// Why a request's body ends before its end, in the words of a guest's interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,7 +177,7 @@ impl Sandbox {
     where
         B: Body<Data = Bytes, Error = BodyFault> + Send + 'static,
     {
-        let limits = call.limits;
+        let limits = call.limits.clone();
         let meter = call.meter.clone();
         let is_https = call.context.scheme == "https";
         let mut instance = self.instance(instances, call);
@@ -190,7 +191,8 @@ impl Sandbox {
         };
         let failures = instance.state_mut().failures();
         let fate = Fate::default();
-        let guest: Pin<Box<Guest>> = Box::pin(run(instance, arguments, limits, meter.clone(), fate.clone()));
+        let guest: Pin<Box<Guest>> =
+            Box::pin(run(instance, arguments, limits.clone(), meter.clone(), fate.clone()));
         let mut guest = Metered::new(meter.clone(), self.activity.clone(), guest);
         let reached = tokio::select! {
             biased;
@@ -255,7 +257,7 @@ where
 async fn run(
     mut instance: Instance,
     arguments: Arguments,
-    limits: Limits,
+    limits: Arc<Limits>,
     meter: Arc<Meter>,
     fate: Fate,
 ) -> Result<Instance, CallError> {

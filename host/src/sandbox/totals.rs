@@ -1,105 +1,41 @@
-//! What one call may use up: bytes of header fields that it has the host build, random bytes, elements of tables.
+//! The totals of one call: of what the host makes for it, such as header fields and random bytes, and of its tables.
 //!
-//! Owns their counters, and the error by which a host function ends a call that is beyond one of them. Whatever a call
+//! Owns the counters, and the error by which a host function ends a call that is beyond one of them. Whatever a call
 //! does with what it got, it was the host's work: what it gives back is not given to it again.
 
-use std::fmt;
+use std::sync::Arc;
 
-use super::call::Limits;
-use crate::observe::Outcome;
-
-/// A limit of one call that ends it in a trap: no interface that it is met in has an error for it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum CallLimit {
-    /// `handles`.
-    Handles,
-    /// `tables`.
-    Tables,
-    /// `fields`.
-    Fields,
-    /// `random`.
-    Random,
-}
-
-impl CallLimit {
-    /// Its name in the site file.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Handles => "handles",
-            Self::Tables => "tables",
-            Self::Fields => "fields",
-            Self::Random => "random",
-        }
-    }
-
-    /// How a call ends that is beyond it, for metrics.
-    pub(super) fn outcome(self) -> Outcome {
-        match self {
-            Self::Handles => Outcome::Handles,
-            Self::Tables => Outcome::Tables,
-            Self::Fields => Outcome::Fields,
-            Self::Random => Outcome::Random,
-        }
-    }
-}
-
-impl fmt::Display for CallLimit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+use crate::limits::{Limit, Limits, PerLimit};
 
 /// A call is beyond one of its limits: on its way through the guest, as a trap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it asked for {wanted} bytes in all, and its limit `{limit}` allows {most}")]
 pub(super) struct Beyond {
-    pub(super) limit: CallLimit,
+    pub(super) limit: Limit,
     pub(super) most: u64,
     pub(super) wanted: u64,
 }
 
-/// What one call has used up.
+/// The use that one call has made of the limits that are sums over the call.
 #[derive(Debug)]
 pub(super) struct Totals {
-    fields: Total,
-    random: Total,
-}
-
-#[derive(Debug)]
-struct Total {
-    limit: CallLimit,
-    most: u64,
-    used: u64,
+    limits: Arc<Limits>,
+    used: PerLimit<u64>,
 }
 
 impl Totals {
-    pub(super) fn new(limits: &Limits) -> Self {
-        let total = |limit, most| Total { limit, most, used: 0 };
-        Self {
-            fields: total(CallLimit::Fields, limits.fields_bytes),
-            random: total(CallLimit::Random, limits.random_bytes),
-        }
+    pub(super) fn new(limits: Arc<Limits>) -> Self {
+        Self { limits, used: PerLimit::default() }
     }
 
-    /// The host is to build header fields of so many bytes.
-    pub(super) fn build_fields(&mut self, bytes: u64) -> Result<(), Beyond> {
-        self.fields.spend(bytes)
-    }
-
-    /// The host is to give so many random bytes.
-    pub(super) fn give_random(&mut self, bytes: u64) -> Result<(), Beyond> {
-        self.random.spend(bytes)
-    }
-}
-
-impl Total {
-    fn spend(&mut self, amount: u64) -> Result<(), Beyond> {
-        let Self { limit, most, .. } = *self;
-        let wanted = self.used.saturating_add(amount);
+    /// Counts what the host is to give the call; or refuses it, and then the call is to end.
+    pub(super) fn spend(&mut self, limit: Limit, amount: u64) -> Result<(), Beyond> {
+        let (used, most) = (self.used.get_mut(limit), self.limits.get(limit));
+        let wanted = used.saturating_add(amount);
         if wanted > most {
             return Err(Beyond { limit, most, wanted });
         }
-        self.used = wanted;
+        *used = wanted;
         Ok(())
     }
 }
@@ -145,14 +81,15 @@ mod tests {
 
     #[test]
     fn what_is_used_up_is_counted_over_a_whole_call_and_refused_asking_costs_nothing() {
-        let mut total = Total { limit: CallLimit::Fields, most: 100, used: 0 };
-        assert_eq!(total.spend(60), Ok(()));
-        let beyond = total.spend(41).unwrap_err();
-        assert_eq!(beyond, Beyond { limit: CallLimit::Fields, most: 100, wanted: 101 });
+        let mut totals = Totals::new(Arc::new(Limits { fields: 100, ..Limits::default() }));
+        let mut spend = |amount| totals.spend(Limit::Fields, amount);
+        assert_eq!(spend(60), Ok(()));
+        let beyond = spend(41).unwrap_err();
+        assert_eq!(beyond, Beyond { limit: Limit::Fields, most: 100, wanted: 101 });
         assert_eq!(beyond.to_string(), "it asked for 101 bytes in all, and its limit `fields` allows 100");
-        assert_eq!(total.spend(40), Ok(()));
-        assert_eq!(total.spend(1).unwrap_err().wanted, 101);
-        assert_eq!(total.spend(u64::MAX).unwrap_err().wanted, u64::MAX);
+        assert_eq!(spend(40), Ok(()));
+        assert_eq!(spend(1).unwrap_err().wanted, 101);
+        assert_eq!(spend(u64::MAX).unwrap_err().wanted, u64::MAX);
     }
 
     #[test]

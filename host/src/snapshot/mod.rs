@@ -17,9 +17,10 @@ use std::sync::{Arc, OnceLock};
 use http::{HeaderMap, Method};
 use tokio_util::sync::CancellationToken;
 
+use crate::limits::Limits;
 use crate::observe::{Held, PluginMetrics, TenantMetrics};
 use crate::sandbox::{Abilities, Component, Digest, Habit, Instances};
-use crate::tenant::{Gate, Limits, PluginName, Share, TenantName};
+use crate::tenant::{Gate, PluginName, Share, TenantName};
 
 pub use explain::{ExplainedOutcome, Explanation, Misfit, Standing};
 pub use host_pattern::HostPattern;
@@ -73,7 +74,7 @@ pub struct Plugin {
     /// Whether its last call computed on.
     pub habit: Habit,
     /// The limits of its calls.
-    pub limits: Limits,
+    pub limits: Arc<Limits>,
     /// What it was granted.
     pub abilities: Arc<Abilities>,
     /// Where its calls in flight are counted, over revisions.

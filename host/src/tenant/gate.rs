@@ -9,15 +9,14 @@
 //! other. As nobody else takes the one more, a gate that is full of it has a call beside a stream inside, which waits for
 //! no place: so whoever waits here for one beside a stream gets it.
 
-use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::Quota;
 use super::patience::{GaveUp, Patience};
+use super::waiters::{Admitted, Waiter, Waiters};
 use crate::limits::Limits;
 
 /// How many, and how long.
@@ -96,9 +95,9 @@ pub struct Gate(Arc<Mutex<State>>);
 struct State {
     bounds: Bounds,
     inside: usize,
-    waiting: VecDeque<oneshot::Sender<Permit>>,
+    waiting: Waiters<Permit>,
     /// Calls beside streams. There are no more of them than streams, which their tenants' quotas bound.
-    waiting_beside: VecDeque<oneshot::Sender<Permit>>,
+    waiting_beside: Waiters<Permit>,
 }
 
 /// A place inside; leaving is dropping it.
@@ -111,7 +110,7 @@ pub struct Permit {
 impl Gate {
     /// An empty gate.
     pub fn new(bounds: Bounds) -> Self {
-        let (waiting, waiting_beside) = (VecDeque::new(), VecDeque::new());
+        let (waiting, waiting_beside) = (Waiters::default(), Waiters::default());
         Self(Arc::new(Mutex::new(State { bounds, inside: 0, waiting, waiting_beside })))
     }
 
@@ -122,7 +121,7 @@ impl Gate {
             state.bounds = bounds;
             self.admit_waiting(&mut state)
         };
-        admitted.into_iter().for_each(hand_over);
+        admitted.hand_over();
     }
 
     /// Whether anybody else holds this gate too.
@@ -151,14 +150,12 @@ impl Gate {
             }
             // Who gave up leaves its place in the queue behind; it is cleared before it counts.
             if state.waiting.len() >= state.bounds.queue {
-                state.waiting.retain(|waiter| !waiter.is_closed());
+                state.waiting.clear();
             }
             if state.waiting.len() >= state.bounds.queue {
                 return Err(Refused::QueueFull { queue: state.bounds.queue });
             }
-            let (sender, turn) = oneshot::channel();
-            state.waiting.push_back(sender);
-            (turn, state.bounds)
+            (state.waiting.join(), state.bounds)
         };
         let entered = patience.wait_for(turn, bounds.wait, deadline).await;
         entered.map_err(|gave_up| Refused::after(gave_up, bounds.concurrency))
@@ -176,10 +173,8 @@ impl Gate {
                 state.inside = state.inside.saturating_add(1);
                 return Ok(self.permit());
             }
-            let (sender, turn) = oneshot::channel();
-            state.waiting_beside.retain(|waiter| !waiter.is_closed());
-            state.waiting_beside.push_back(sender);
-            (turn, state.bounds)
+            state.waiting_beside.clear();
+            (state.waiting_beside.join(), state.bounds)
         };
         let entered = patience.wait_for(turn, bounds.wait, deadline).await;
         entered.map_err(|gave_up| Refused::after(gave_up, bounds.concurrency))
@@ -191,19 +186,17 @@ impl Gate {
             state.inside = state.inside.saturating_sub(1);
             self.admit_waiting(&mut state)
         };
-        admitted.into_iter().for_each(hand_over);
+        admitted.hand_over();
     }
 
-    /// Takes from the queue whom there is room for. They are told outside the lock, for telling one that
-    /// has just given up drops its permit, which comes back here.
-    fn admit_waiting(&self, state: &mut State) -> Vec<(oneshot::Sender<Permit>, Permit)> {
-        let mut admitted = Vec::new();
+    /// Takes from the queue whom there is room for.
+    fn admit_waiting(&self, state: &mut State) -> Admitted<Permit> {
+        let mut admitted = Admitted::new();
         while let Some(waiter) = state.next() {
-            if waiter.is_closed() {
-                continue;
-            }
-            state.inside = state.inside.saturating_add(1);
-            admitted.push((waiter, self.permit()));
+            admitted.admit(waiter, || {
+                state.inside = state.inside.saturating_add(1);
+                self.permit()
+            });
         }
         admitted
     }
@@ -226,16 +219,11 @@ impl State {
         self.inside <= self.bounds.concurrency
     }
 
-    /// Whoever waits, may go in, and is next.
-    fn next(&mut self) -> Option<oneshot::Sender<Permit>> {
-        let beside = if self.has_room_beside() { self.waiting_beside.pop_front() } else { None };
-        beside.or_else(|| if self.has_room() { self.waiting.pop_front() } else { None })
+    /// The waiter that may go in, and is next.
+    fn next(&mut self) -> Option<Waiter<Permit>> {
+        let beside = if self.has_room_beside() { self.waiting_beside.pop() } else { None };
+        beside.or_else(|| if self.has_room() { self.waiting.pop() } else { None })
     }
-}
-
-fn hand_over((waiter, permit): (oneshot::Sender<Permit>, Permit)) {
-    // A waiter that gave up meanwhile leaves the permit in the error, which drops it: the next one's turn.
-    let _ = waiter.send(permit);
 }
 
 impl Drop for Permit {

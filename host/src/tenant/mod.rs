@@ -9,12 +9,12 @@ mod quota;
 mod share;
 mod slots;
 mod turns;
+mod waiters;
 
-pub use crate::limits::{Limits, MAX_TABLE_ELEMENTS, Reuse};
 pub use gate::{Bounds, Gate, Permit, Refused};
 pub use name::{NameError, PluginName, SecretName, TenantName};
 pub use patience::Patience;
-pub use quota::{Ceilings, Quota, Storage};
+pub use quota::{Quota, Storage};
 pub use share::Share;
 pub use slots::{Slot, Slots};
 pub use turns::{Reading, Turns};

@@ -8,46 +8,6 @@ use std::time::Duration;
 
 const MIB: u64 = 1 << 20;
 
-/// What no plugin's limits may exceed: of the host, or of one tenant. Unset is unbounded, but for
-/// `memory` of the host, which sizes the pool's slots.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Ceilings {
-    /// Ceiling of `cpu`.
-    pub cpu: Option<Duration>,
-    /// Ceiling of `wall`.
-    pub wall: Option<Duration>,
-    /// Ceiling of `stream`.
-    pub stream: Option<Duration>,
-    /// Ceiling of `memory`.
-    pub memory: Option<u64>,
-    /// Ceiling of `request-body`.
-    pub request_body: Option<u64>,
-    /// Ceiling of `response-body`, buffered or streamed.
-    pub response_body: Option<u64>,
-    /// Ceiling of `outbound`.
-    pub outbound: Option<u32>,
-    /// Ceiling of `outbound-bytes`.
-    pub outbound_bytes: Option<u64>,
-    /// Ceiling of `handles`.
-    pub handles: Option<usize>,
-    /// Ceiling of `tables`.
-    pub tables: Option<usize>,
-    /// Ceiling of `fields`.
-    pub fields: Option<u64>,
-    /// Ceiling of `random`.
-    pub random: Option<u64>,
-    /// Ceiling of `concurrency`.
-    pub concurrency: Option<usize>,
-    /// Ceiling of `queue`.
-    pub queue: Option<usize>,
-    /// Ceiling of `queue-wait`.
-    pub queue_wait: Option<Duration>,
-    /// Ceiling of `log-lines`.
-    pub log_lines: Option<u32>,
-    /// Ceiling of `log-bytes`.
-    pub log_bytes: Option<u64>,
-}
-
 /// The ceilings on one tenant as a whole. They belong to the operator and change in place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quota {

@@ -4,17 +4,17 @@
 //! tenant's calls may wait is bounded by its quota `concurrency`, in whose places they wait. Where no quota says how
 //! many of the slots are a tenant's, it has no more than it leaves free.
 
+use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use tokio::sync::oneshot;
 use tokio::time::Instant;
 
 use super::gate::Refused;
 use super::patience::Patience;
 use super::share::Share;
+use super::waiters::{Admitted, Waiter, Waiters};
 
 /// The slots of one host. Clones are the same slots.
 #[derive(Debug, Clone)]
@@ -36,7 +36,7 @@ struct State {
 #[derive(Debug)]
 struct Lane {
     share: Share,
-    waiting: VecDeque<oneshot::Sender<Slot>>,
+    waiting: Waiters<Slot>,
 }
 
 /// A slot; leaving it is dropping it.
@@ -77,13 +77,10 @@ impl Slots {
             if state.may_take(share) {
                 return Ok(self.take(&mut state, share));
             }
-            let (sender, turn) = oneshot::channel();
             let lane = state.lanes.entry(share.id());
-            let lane = lane.or_insert_with(|| Lane { share: share.clone(), waiting: VecDeque::new() });
-            // Who gave up leaves its place behind.
-            lane.waiting.retain(|waiter| !waiter.is_closed());
-            lane.waiting.push_back(sender);
-            (turn, state.slots, state.wait)
+            let lane = lane.or_insert_with(|| Lane { share: share.clone(), waiting: Waiters::default() });
+            lane.waiting.clear();
+            (lane.waiting.join(), state.slots, state.wait)
         };
         let entered = patience.wait_for(turn, wait, deadline).await;
         entered
@@ -117,17 +114,12 @@ impl Slots {
             }
         }
         share.slot_left();
-        let mut next = Vec::new();
+        let mut admitted = Admitted::new();
         while let Some((waiter, share)) = state.next() {
-            if !waiter.is_closed() {
-                next.push((waiter, self.take(&mut state, &share)));
-            }
+            admitted.admit(waiter, || self.take(&mut state, &share));
         }
         drop(state);
-        // Told outside the lock: telling one that has just given up drops its slot, which comes back here.
-        for (waiter, slot) in next {
-            let _ = waiter.send(slot);
-        }
+        admitted.hand_over();
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -149,8 +141,8 @@ impl State {
         (has > 0 && self.taken < self.slots).then_some(Refused::Part { has, places: self.slots })
     }
 
-    /// Whoever waits, may have a slot, and is next.
-    fn next(&mut self) -> Option<(oneshot::Sender<Slot>, Share)> {
+    /// The waiter that may have a slot, and is next.
+    fn next(&mut self) -> Option<(Waiter<Slot>, Share)> {
         let fewest = |lane: &Lane| {
             // In slots for 2^20 of weight: fractions without fractions.
             let slots = u64::try_from(lane.share.slots()).unwrap_or(u64::MAX).saturating_mul(1 << 20);
@@ -164,7 +156,7 @@ impl State {
         self.served = self.served.saturating_add(1);
         lane.share.serve(self.served);
         let share = lane.share.clone();
-        let waiter = lane.waiting.pop_front();
+        let waiter = lane.waiting.pop();
         if lane.waiting.is_empty() {
             self.lanes.remove(&id);
         }

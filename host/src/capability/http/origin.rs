@@ -15,12 +15,12 @@ pub const MAX_NAME_BYTES: usize = 253;
 /// The longest label of a name, in bytes.
 const MAX_LABEL_BYTES: usize = 63;
 
-/// How the connection to an origin is made.
+/// The scheme of a URI, and so how the connection to its server is made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scheme {
     /// In the clear.
     Http,
-    /// Over TLS, with the certificate checked against the origin's host.
+    /// Over TLS. For an origin, its certificate is checked against the origin's host.
     Https,
 }
 

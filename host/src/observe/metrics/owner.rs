@@ -16,6 +16,7 @@ use super::super::Blame;
 use super::Held;
 use super::histogram::{CPU_BOUNDS, Histogram};
 use super::requests::Requests;
+use crate::limits::{Limit, PerLimit};
 use crate::tenant::{PluginName, Share, TenantName};
 
 /// What a component was called as.
@@ -54,24 +55,8 @@ pub enum Outcome {
     Trap,
     /// The answer was none that can be sent on.
     Answer,
-    /// It was over its limit `cpu`.
-    Cpu,
-    /// It was over its limit `wall`.
-    Wall,
-    /// It was over its limit `stream`.
-    Stream,
-    /// It trapped after a grow over its limit `memory` had been refused.
-    Memory,
-    /// It trapped, beyond its limit `handles`.
-    Handles,
-    /// It trapped after a grow over its limit `tables` had been refused.
-    Tables,
-    /// It trapped, beyond its limit `fields`.
-    Fields,
-    /// It trapped, beyond its limit `random`.
-    Random,
-    /// The answer was over the limit `response-body`.
-    ResponseBody,
+    /// It was over this limit, or trapped after more was refused to it.
+    Limit(Limit),
     /// A server that it asked failed it.
     Upstream,
     /// The caller left before it ended.
@@ -81,25 +66,9 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    /// Every outcome there is.
-    pub const ALL: [Self; 16] = [
-        Self::Ok,
-        Self::Error,
-        Self::Trap,
-        Self::Answer,
-        Self::Cpu,
-        Self::Wall,
-        Self::Stream,
-        Self::Memory,
-        Self::Handles,
-        Self::Tables,
-        Self::Fields,
-        Self::Random,
-        Self::ResponseBody,
-        Self::Upstream,
-        Self::Cancelled,
-        Self::Host,
-    ];
+    /// Every outcome but those for limits.
+    const OTHERS: [Self; 7] =
+        [Self::Ok, Self::Error, Self::Trap, Self::Answer, Self::Upstream, Self::Cancelled, Self::Host];
 
     /// The name in metrics and logs.
     pub fn as_str(self) -> &'static str {
@@ -108,19 +77,38 @@ impl Outcome {
             Self::Error => "error",
             Self::Trap => "trap",
             Self::Answer => "answer",
-            Self::Cpu => "cpu",
-            Self::Wall => "wall",
-            Self::Stream => "stream",
-            Self::Memory => "memory",
-            Self::Handles => "handles",
-            Self::Tables => "tables",
-            Self::Fields => "fields",
-            Self::Random => "random",
-            Self::ResponseBody => "response-body",
+            Self::Limit(limit) => limit.name(),
             Self::Upstream => "upstream",
             Self::Cancelled => "cancelled",
             Self::Host => "host",
         }
+    }
+}
+
+/// The calls of a plugin as one plug, counted by outcome.
+#[derive(Debug, Default)]
+struct Outcomes {
+    limits: PerLimit<AtomicU64>,
+    others: [AtomicU64; Outcome::OTHERS.len()],
+}
+
+impl Outcomes {
+    fn count(&self, outcome: Outcome) {
+        let counter = match outcome {
+            Outcome::Limit(limit) => Some(self.limits.get(limit)),
+            _ => {
+                let place = Outcome::OTHERS.iter().position(|each| *each == outcome);
+                place.and_then(|place| self.others.get(place))
+            }
+        };
+        if let Some(counter) = counter {
+            counter.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (Outcome, &AtomicU64)> {
+        let limits = Limit::ALL.iter().map(|limit| (Outcome::Limit(*limit), self.limits.get(*limit)));
+        Outcome::OTHERS.into_iter().zip(&self.others).chain(limits)
     }
 }
 
@@ -165,7 +153,7 @@ pub struct PluginMetrics {
     pub(super) tenant: TenantName,
     pub(super) plugin: PluginName,
     pub(super) requests: Requests,
-    calls: [[AtomicU64; Outcome::ALL.len()]; Plug::ALL.len()],
+    calls: [Outcomes; Plug::ALL.len()],
     pub(super) call_cpu: Histogram,
     pub(super) in_flight: Gauge,
     pub(super) waiting: Gauge,
@@ -218,10 +206,7 @@ impl PluginMetrics {
             Plug::RequestFilter => &self.calls[1],
             Plug::ResponseFilter => &self.calls[2],
         };
-        let place = Outcome::ALL.iter().position(|each| *each == outcome);
-        if let Some(counter) = place.and_then(|place| of_plug.get(place)) {
-            counter.fetch_add(1, Ordering::Relaxed);
-        }
+        of_plug.count(outcome);
         // What a call has used that was cut off in the middle is known only of streams.
         if outcome != Outcome::Cancelled || !cpu.is_zero() {
             self.call_cpu.observe(cpu);
@@ -290,7 +275,7 @@ impl PluginMetrics {
     /// Writes `calls_total` for this plugin.
     pub(super) fn encode_calls(&self, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
         for (plug, outcomes) in Plug::ALL.into_iter().zip(&self.calls) {
-            for (outcome, counter) in Outcome::ALL.into_iter().zip(outcomes) {
+            for (outcome, counter) in outcomes.iter() {
                 let count = counter.load(Ordering::Relaxed);
                 if count > 0 {
                     let labels = [

@@ -3,6 +3,8 @@
 use super::*;
 use std::thread;
 
+use crate::limits::Limit;
+
 /// The samples of a text that keeps to the grammar: `name{labels}` to value.
 fn scrape(metrics: &Metrics) -> BTreeMap<String, f64> {
     let text = metrics.encode();
@@ -50,8 +52,8 @@ fn requests_calls_and_bytes_add_up() {
     tenant.request(404, Some(Blame::Client), Duration::ZERO, 5);
     metrics.unrouted_request(400, Some(Blame::Client), Duration::ZERO, 7);
     books.call(Plug::Handler, Outcome::Ok, Duration::from_micros(15));
-    books.call(Plug::Handler, Outcome::Cpu, Duration::from_millis(50));
-    books.call(Plug::RequestFilter, Outcome::ResponseBody, Duration::from_secs(2));
+    books.call(Plug::Handler, Outcome::Limit(Limit::Cpu), Duration::from_millis(50));
+    books.call(Plug::RequestFilter, Outcome::Limit(Limit::ResponseBody), Duration::from_secs(2));
     books.queue_rejected();
     books.guest_log_dropped(11);
     tenant.set_live_revision("sha256:0a");

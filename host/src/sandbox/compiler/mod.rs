@@ -36,6 +36,7 @@ use super::component::{Component, ComponentError, Digest, Size, WeakComponent, c
 use super::engine::{CodeSettings, Sandbox};
 use super::intake::Rule;
 use super::refusal::{advice, of_system};
+use crate::limits::IntakeLimits;
 use crate::observe::Log;
 
 /// The longest compiled code. CPython's 19 MB component becomes 62 MB.
@@ -49,27 +50,6 @@ const MOST_THREADS: usize = 4;
 
 /// Refusals that are remembered, so that a bomb costs its time once and not at each change of the site.
 const REMEMBERED_REFUSALS: usize = 256;
-
-/// What one upload may cost: `[host.intake]`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct IntakeLimits {
-    /// Its own size.
-    pub artifact_bytes: u64,
-    /// CPU time of compiling it, on all cores together; whole seconds, rounded up.
-    pub compile_time: Duration,
-    /// Address space of the process that does it.
-    pub compile_memory_bytes: u64,
-}
-
-impl Default for IntakeLimits {
-    fn default() -> Self {
-        Self {
-            artifact_bytes: 64 << 20,
-            compile_time: Duration::from_secs(120),
-            compile_memory_bytes: 2 << 30,
-        }
-    }
-}
 
 /// What a child is to do, and with how much.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -10,6 +10,7 @@ use wasmtime_wasi_http::p2::bindings::http::types::{
 use wasmtime_wasi_http::p2::types::HostOutgoingRequest;
 use wasmtime_wasi_http::{FieldMap, WasiHttpView};
 
+use crate::limits::Limit;
 use crate::sandbox::state::CallState;
 
 /// The interface by the name that wasmtime's crate gives it. Were it another, these functions would be beside those
@@ -41,7 +42,10 @@ type Store<'a> = StoreContextMut<'a, CallState>;
 
 fn from_list(mut store: Store<'_>, (entries,): (Vec<(String, Vec<u8>)>,)) -> Refused<Resource<FieldMap>> {
     let state = store.data_mut();
-    state.call.totals.build_fields(sum(entries.iter().map(|(name, value)| cost(name.len(), value.len()))))?;
+    state
+        .call
+        .totals
+        .spend(Limit::Fields, sum(entries.iter().map(|(name, value)| cost(name.len(), value.len()))))?;
     told(state.http().from_list(entries))
 }
 
@@ -50,13 +54,13 @@ fn set(
     (fields, name, values): (Resource<FieldMap>, String, Vec<Vec<u8>>),
 ) -> Refused<()> {
     let state = store.data_mut();
-    state.call.totals.build_fields(sum(values.iter().map(|value| cost(name.len(), value.len()))))?;
+    state.call.totals.spend(Limit::Fields, sum(values.iter().map(|value| cost(name.len(), value.len()))))?;
     told(state.http().set(fields, name, values))
 }
 
 fn append(mut store: Store<'_>, (fields, name, value): (Resource<FieldMap>, String, Vec<u8>)) -> Refused<()> {
     let state = store.data_mut();
-    state.call.totals.build_fields(cost(name.len(), value.len()))?;
+    state.call.totals.spend(Limit::Fields, cost(name.len(), value.len()))?;
     told(state.http().append(fields, name, value))
 }
 
@@ -65,7 +69,7 @@ fn copy(mut store: Store<'_>, (fields,): (Resource<FieldMap>,)) -> wasmtime::Res
     let state = store.data_mut();
     let original = state.table.get(&fields)?;
     let bytes = sum(original.iter().map(|(name, value)| cost(name.as_str().len(), value.len())));
-    state.call.totals.build_fields(bytes)?;
+    state.call.totals.spend(Limit::Fields, bytes)?;
     Ok((HostFields::clone(&mut state.http(), fields)?,))
 }
 
@@ -74,20 +78,20 @@ type Request = Resource<HostOutgoingRequest>;
 fn set_method(mut store: Store<'_>, (request, method): (Request, Method)) -> Answered {
     let state = store.data_mut();
     if let Method::Other(name) = &method {
-        state.call.totals.build_fields(length(name.len()))?;
+        state.call.totals.spend(Limit::Fields, length(name.len()))?;
     }
     Ok((state.http().set_method(request, method)?,))
 }
 
 fn set_path_with_query(mut store: Store<'_>, (request, path): (Request, Option<String>)) -> Answered {
     let state = store.data_mut();
-    state.call.totals.build_fields(length(path.as_ref().map_or(0, String::len)))?;
+    state.call.totals.spend(Limit::Fields, length(path.as_ref().map_or(0, String::len)))?;
     Ok((state.http().set_path_with_query(request, path)?,))
 }
 
 fn set_authority(mut store: Store<'_>, (request, authority): (Request, Option<String>)) -> Answered {
     let state = store.data_mut();
-    state.call.totals.build_fields(length(authority.as_ref().map_or(0, String::len)))?;
+    state.call.totals.spend(Limit::Fields, length(authority.as_ref().map_or(0, String::len)))?;
     Ok((state.http().set_authority(request, authority)?,))
 }
 

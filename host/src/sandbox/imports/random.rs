@@ -5,6 +5,7 @@ use wasmtime::component::{HasData, Linker};
 use wasmtime_wasi::WasiView;
 use wasmtime_wasi::p2::bindings::random::{insecure, random};
 
+use crate::limits::Limit;
 use crate::sandbox::state::CallState;
 
 /// Random bytes that a guest may ask for at once: they are made without a look at its CPU.
@@ -28,24 +29,24 @@ struct Paid<'a>(&'a mut CallState);
 
 impl random::Host for Paid<'_> {
     fn get_random_bytes(&mut self, bytes: u64) -> wasmtime::Result<Vec<u8>> {
-        self.0.call.totals.give_random(bytes)?;
+        self.0.call.totals.spend(Limit::Random, bytes)?;
         self.0.ctx().ctx.random().get_random_bytes(bytes)
     }
 
     fn get_random_u64(&mut self) -> wasmtime::Result<u64> {
-        self.0.call.totals.give_random(WORD_BYTES)?;
+        self.0.call.totals.spend(Limit::Random, WORD_BYTES)?;
         self.0.ctx().ctx.random().get_random_u64()
     }
 }
 
 impl insecure::Host for Paid<'_> {
     fn get_insecure_random_bytes(&mut self, bytes: u64) -> wasmtime::Result<Vec<u8>> {
-        self.0.call.totals.give_random(bytes)?;
+        self.0.call.totals.spend(Limit::Random, bytes)?;
         self.0.ctx().ctx.random().get_insecure_random_bytes(bytes)
     }
 
     fn get_insecure_random_u64(&mut self) -> wasmtime::Result<u64> {
-        self.0.call.totals.give_random(WORD_BYTES)?;
+        self.0.call.totals.spend(Limit::Random, WORD_BYTES)?;
         self.0.ctx().ctx.random().get_insecure_random_u64()
     }
 }
