@@ -17,7 +17,8 @@ use crate::config::{self, Diagnostic, HostSettings, ListenAddress, Severity, Sit
 use crate::confine::{Confinement, Needs};
 use crate::cpu::{Scheduler, SchedulerError};
 use crate::deploy::{
-    Deployer, Environment, LEAST_LOADERS, Origin, Parts, StartError, WatchError, Watcher, http_client,
+    Deployer, Environment, Follower, LEAST_LOADERS, Origin, Parts, StartError, WatchError, Watcher,
+    http_client,
 };
 use crate::limits::Limit;
 use crate::listen::{
@@ -98,14 +99,6 @@ pub enum HostError {
     /// Guests cannot be scheduled.
     #[error(transparent)]
     Scheduler(#[from] SchedulerError),
-    /// No thread to do it on.
-    #[error(
-        "cannot start the thread that loads the site: {0}; raise `LimitNPROC=` (`ulimit -u`) and `TasksMax=`"
-    )]
-    Thread(std::io::Error),
-    /// The thread that loads the site has panicked, and said why.
-    #[error("the site was not loaded, by a fault of the host itself")]
-    NotLoaded,
     /// The site's components cannot run, or its certificates cannot be used.
     #[error(transparent)]
     Site(#[from] StartError),
@@ -209,6 +202,7 @@ impl Host {
                 log: log.clone(),
             },
         );
+        let follower = Follower::new(origin.clone(), &site);
         let parts = Parts {
             origin,
             compiler: Arc::new(compiler.map_err(HostError::Compiler)?),
@@ -219,8 +213,8 @@ impl Host {
             metrics: metrics.clone(),
         };
         // Compiling takes a while; probes answer meanwhile.
-        let deployer = Arc::new(deployed(parts, site).await?);
-        let watcher = Watcher::start(deployer.clone(), log.clone())?;
+        let deployer = Arc::new(Deployer::start(parts, &site).await?);
+        let watcher = Watcher::start(deployer.clone(), follower, log.clone())?;
         let requests = Requests::new(
             deployer.snapshot(),
             sandbox.clone(),
@@ -323,17 +317,6 @@ fn clock_can_be_used(now: SystemTime) -> Result<(), HostError> {
     }
 }
 
-/// Loads the site on a thread of its own: the runtime would need one more as well, and does not say if it has none.
-async fn deployed(parts: Parts, site: Site) -> Result<Deployer, HostError> {
-    let (tell, told) = tokio::sync::oneshot::channel();
-    let load = move || {
-        // Nobody hears it if the host is told to stop meanwhile.
-        let _ = tell.send(Deployer::start(parts, site));
-    };
-    std::thread::Builder::new().name("start".into()).spawn(load).map_err(HostError::Thread)?;
-    Ok(told.await.map_err(|_| HostError::NotLoaded)??)
-}
-
 async fn bind(settings: &HostSettings, inherited: &mut Inherited) -> Result<Vec<Bound>, BindError> {
     let mut bound = Vec::new();
     for listener in &settings.listen {
@@ -373,8 +356,7 @@ pub fn threads(settings: &HostSettings, workers: usize) -> usize {
     const FOR_WHAT_BLOCKS: usize = 1;
     const STORE: usize = 1;
     const EPOCH: usize = 1;
-    // The one that waits for the site, and those that load it.
-    const LOAD: usize = 1 + LEAST_LOADERS;
+    const LOAD: usize = LEAST_LOADERS;
     // Deploy's, and notify's.
     const WATCH: usize = 2;
     let compute = workers.div_ceil(WORKERS_FOR_ONE_PROCESSOR);
@@ -404,20 +386,20 @@ fn concurrency_of(slots: usize) -> usize {
 pub fn certificates(site: &Site) -> (Vec<Pair>, Vec<Diagnostic>) {
     let mut pairs = Vec::new();
     let mut found = Vec::new();
-    for named in &site.host.tls {
+    for (named, spans) in site.host.tls.iter().zip(&site.spans.tls) {
         let files = PairFiles { certificate: named.certificate.clone(), key: named.key.clone() };
         match Pair::read(files) {
             Ok(pair) => {
-                let doubt = pair.doubt().map(|doubt| {
-                    site.source.diagnostic(&named.certificate_span, doubt, "", None).into_warning()
-                });
+                let doubt = pair
+                    .doubt()
+                    .map(|doubt| site.source.diagnostic(&spans.certificate, doubt, "", None).into_warning());
                 found.extend(doubt);
                 pairs.push(pair);
             }
             Err(error) => {
                 let span = match error.part() {
-                    Part::Certificate => &named.certificate_span,
-                    Part::Key => &named.key_span,
+                    Part::Certificate => &spans.certificate,
+                    Part::Key => &spans.key,
                 };
                 found.push(site.source.diagnostic(span, error.to_string(), "", Some(error.help().into())));
             }
@@ -461,7 +443,7 @@ fn beside_streams(settings: &HostSettings) -> usize {
 /// What there are descriptors for; says what of `[host]` cannot be had for want of them.
 fn room(site: &Site, log: &Log) -> Room {
     let settings = &site.host;
-    let components = site.tenants.values().map(|tenant| tenant.plugins.len()).sum();
+    let components = site.tenants.values().map(|tenant| tenant.document.plugins.len()).sum();
     let room = Room::within(descriptors::raise_limit(), settings, components);
     if room.connections < settings.connections {
         log.warn("fewer connections than `connections` in [host]: this process may not open as many files")

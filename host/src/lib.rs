@@ -5,6 +5,7 @@
 //! | [`command`] | the command line |
 //! | [`host`] | the composition root: the one place that knows every room |
 //! | [`config`] | the site file, and everything that can be said against it |
+//! | [`document`] | one tenant's plugins and routes, as a value |
 //! | [`deploy`] | from a site to a live snapshot, and again at every change |
 //! | [`listen`] | sockets, the protocol gate, the life of a connection, the probes |
 //! | [`request`] | the one path of a request |
@@ -48,6 +49,7 @@ pub mod config;
 pub mod confine;
 pub mod cpu;
 pub mod deploy;
+pub mod document;
 pub mod host;
 pub mod limits;
 pub mod listen;

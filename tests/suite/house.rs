@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Each room and those that it may import. A room stands below all that import it, so there is no circle.
-const ARROWS: [(&str, &[&str]); 17] = [
+const ARROWS: [(&str, &[&str]); 18] = [
     ("stamp", &[]),
     ("cpu", &[]),
     ("limits", &[]),
@@ -18,13 +18,15 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("snapshot", &["cpu", "limits", "observe", "sandbox", "tenant"]),
     ("request", &["capability", "cpu", "limits", "observe", "sandbox", "snapshot", "tenant"]),
     ("listen", &["observe", "request", "stamp"]),
-    ("config", &["capability", "confine", "limits", "listen", "observe", "snapshot", "tenant"]),
+    ("document", &["capability", "limits", "sandbox", "snapshot", "tenant"]),
+    ("config", &["capability", "confine", "document", "limits", "listen", "observe", "snapshot", "tenant"]),
     (
         "deploy",
         &[
             "capability",
             "config",
             "cpu",
+            "document",
             "limits",
             "observe",
             "sandbox",
@@ -44,7 +46,10 @@ const ARROWS: [(&str, &[&str]); 17] = [
     ("reference", &["capability", "config", "limits", "listen", "request", "sandbox", "store", "tenant"]),
     (
         "command",
-        &["config", "confine", "cpu", "deploy", "host", "limits", "listen", "observe", "sandbox", "snapshot"],
+        &[
+            "config", "confine", "cpu", "deploy", "document", "host", "limits", "listen", "observe",
+            "sandbox", "snapshot",
+        ],
     ),
 ];
 

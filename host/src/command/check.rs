@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::serve::end_where_there_is_no_thread;
 use super::{Check, Colours, Exit, compiler, complain, refuse, say, say_json};
 use crate::config::{Diagnostics, Severity, Site};
-use crate::deploy::{Environment, Loader, http_client};
+use crate::deploy::{Environment, Loader, Origin, http_client};
 use crate::host::{certificates, pool};
 use crate::observe::Metrics;
 
@@ -19,10 +20,17 @@ pub(super) fn run(check: &Check, environment: &Environment, colours: Colours) ->
         Ok(compiler) => compiler,
         Err(reason) => return refuse(reason),
     };
-    let loaded = Loader::new(Arc::new(compiler), environment.clone(), Metrics::new()).load(site);
-    let of_host = http_client(&loaded.site, None).err();
-    let (_, of_certificates) = certificates(&loaded.site);
-    let found = loaded.site.warnings.iter().chain(loaded.diagnostics());
+    let origin = Origin::SiteFile(check.file.clone());
+    let loader = Loader::new(origin, Arc::new(compiler), environment.clone(), Metrics::new());
+    end_where_there_is_no_thread();
+    let runtime = match tokio::runtime::Builder::new_current_thread().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return refuse(format_args!("cannot start the runtime: {error}")),
+    };
+    let of_tenants = runtime.block_on(loader.check(&site));
+    let of_host = http_client(&site, None).err();
+    let (_, of_certificates) = certificates(&site);
+    let found = site.warnings.iter().chain(&of_tenants);
     let found: Vec<_> =
         found.chain(of_host.iter().flat_map(Diagnostics::iter)).chain(&of_certificates).cloned().collect();
     let is_refused = found.iter().any(|found| found.severity() == Severity::Error);
@@ -37,9 +45,9 @@ pub(super) fn run(check: &Check, environment: &Environment, colours: Colours) ->
     for warning in found.iter() {
         complain(warning.render(colours.are_shown()));
     }
-    let plugins: usize = loaded.site.tenants.values().map(|tenant| tenant.plugins.len()).sum();
-    let routes: usize = loaded.site.tenants.values().map(|tenant| tenant.routes.len()).sum();
-    let tenants = loaded.site.tenants.len();
+    let plugins: usize = site.tenants.values().map(|tenant| tenant.document.plugins.len()).sum();
+    let routes: usize = site.tenants.values().map(|tenant| tenant.document.routes.len()).sum();
+    let tenants = site.tenants.len();
     say(format_args!(
         "{} can be served: {}, {}, {}",
         check.file.display(),

@@ -4,7 +4,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use serde_json::json;
 
 use super::{Colours, Exit, Explain, complain, say, say_json};
-use crate::config::{RouteSite, Site};
+use crate::config::Site;
+use crate::document::RouteSpec;
 use crate::snapshot::{ExplainedOutcome, HostTable, RequestPath, Routes, Rule};
 
 pub(super) fn run(explain: &Explain, colours: Colours) -> Exit {
@@ -47,7 +48,7 @@ pub(super) fn run(explain: &Explain, colours: Colours) -> Exit {
             return Exit::Refused;
         }
     };
-    let routes = Routes::new(tenant.routes.iter().map(rule).collect());
+    let routes = Routes::new(tenant.document.routes.iter().map(rule).collect());
     let told = (Links::shown, Links::filters);
     let explanation = routes.explain(&asked.host, &path, &asked.method, &asked.headers, told);
     if explain.json {
@@ -96,17 +97,11 @@ impl Links {
     }
 }
 
-fn rule(route: &RouteSite) -> Rule<Links> {
-    Rule {
-        pattern: route.pattern.clone(),
-        hosts: route.hosts.clone(),
-        methods: route.methods.clone(),
-        headers: route.headers.clone(),
-        target: Links {
-            filters: route.filters.iter().map(ToString::to_string).collect(),
-            plugin: route.plugin.to_string(),
-        },
-    }
+fn rule(route: &RouteSpec) -> Rule<Links> {
+    route.rule(Links {
+        filters: route.filters.iter().map(ToString::to_string).collect(),
+        plugin: route.plugin.to_string(),
+    })
 }
 
 struct Asked {

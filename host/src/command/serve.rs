@@ -97,7 +97,7 @@ pub(super) fn run(serve: Serve, environment: Environment, sockets: HandedOver, c
 
 /// Ends the process, until the host has started, where a library panics for want of a thread or of memory for one: tokio
 /// would wait, as it unwinds, for threads that do not end.
-fn end_where_there_is_no_thread() {
+pub(super) fn end_where_there_is_no_thread() {
     const TOLD_BY: [(&str, &str); 2] = [
         ("OS can't spawn worker thread", "raise `LimitNPROC=` (`ulimit -u`) and `TasksMax=`"),
         ("failed to allocate memory for sigaltstack", "raise the limit on memory (`ulimit -v`)"),

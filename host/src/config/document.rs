@@ -12,7 +12,7 @@ use serde_json::json;
 
 use super::forms::FORWARDED_FIELDS;
 use super::limits::{CeilingsDocument, LimitsDocument};
-use super::site::{ListenAddress, SecretName, ServerName, SocketMode};
+use super::site::{ListenAddress, ServerName, SocketMode};
 use super::source::Span;
 use super::units::{ByteRate, ByteSize, CpuRate, TimeSpan};
 use super::value::Spanned;
@@ -20,7 +20,7 @@ use crate::capability::http::Origin;
 use crate::confine::Confinement;
 use crate::listen::ForwardedFields;
 use crate::snapshot::{HostPattern, RoutePattern};
-use crate::tenant::{PluginName, TenantName};
+use crate::tenant::{PluginName, SecretName, TenantName};
 
 /// A site of Jackfield: what one host serves, for whom, and within which bounds.
 ///

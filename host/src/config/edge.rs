@@ -18,6 +18,7 @@ use super::forms::{
 use super::read::{MAX_TIME, NO_TIME, SOME_TIME, networks, no_help};
 use super::site::{ListenAddress, ListenSite, ProxySettings, SocketMode, Timeouts, TlsSite};
 use super::source::Span;
+use super::spans::PairSpans;
 use super::units::{ByteRate, TimeSpan};
 use super::value::{Spanned, Table, Value, boolean, duration, filled_array, parsed, rate, table};
 
@@ -262,16 +263,12 @@ fn unused_certificates_are_told(host: &HostDocument, listeners: &[ListenSite], f
 }
 
 /// Resolves `tls`.
-pub(super) fn pairs(host: &HostDocument, findings: &Findings) -> Vec<TlsSite> {
+pub(super) fn pairs(host: &HostDocument, findings: &Findings) -> Vec<(TlsSite, PairSpans)> {
     let folder = findings.source().folder();
     let pairs = host.tls.iter().flat_map(|tls| &tls.value).filter_map(|pair| {
         let (certificate, key) = (pair.certificate.as_ref()?, pair.key.as_ref()?);
-        Some(TlsSite {
-            certificate: folder.join(&certificate.value),
-            certificate_span: certificate.span.clone(),
-            key: folder.join(&key.value),
-            key_span: key.span.clone(),
-        })
+        let spans = PairSpans { certificate: certificate.span.clone(), key: key.span.clone() };
+        Some((TlsSite { certificate: folder.join(&certificate.value), key: folder.join(&key.value) }, spans))
     });
     pairs.collect()
 }

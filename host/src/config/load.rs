@@ -1,16 +1,16 @@
 //! The ways to get a site: from its file, from a text, or from one component without a file.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::diagnostic::Diagnostics;
 use super::findings::Findings;
-use super::site::{PluginSite, RouteSite, Site, TenantSite};
+use super::site::{Site, TenantSettings};
 use super::source::Source;
 use super::{read, resolve};
 use crate::capability::Grants;
-use crate::limits::Limits;
+use crate::document::{ComponentRef, PluginSpec, RouteSpec, TenantDocument};
 use crate::snapshot::{HostPattern, RoutePattern};
 use crate::tenant::{PluginName, Quota, TenantName};
 
@@ -35,41 +35,22 @@ impl Site {
         let component = source.folder().join(path.file_name().unwrap_or(path.as_os_str()));
         let stem = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let named = read::name_like(&stem).and_then(|name| PluginName::parse(&name).ok());
-        let plugin = PluginSite {
-            component,
-            component_span: 0..0,
-            grants: Grants { keyvalue: true, keyvalue_shared: true, limiter: true },
-            http: BTreeSet::new(),
-            credentials: Vec::new(),
-            config: BTreeMap::new(),
-            config_secrets: BTreeMap::new(),
-            limits: Limits::default(),
-            reuse: None,
-            span: 0..0,
-        };
-        let route = |pattern: RoutePattern, plugin: &PluginName| RouteSite {
-            pattern,
-            hosts: Vec::new(),
-            methods: None,
-            headers: Vec::new(),
-            filters: Vec::new(),
-            filter_spans: Vec::new(),
-            plugin: plugin.clone(),
-            plugin_span: 0..0,
-            span: 0..0,
-        };
+        let mut plugin = PluginSpec::new(ComponentRef::File(component));
+        plugin.grants = Grants { keyvalue: true, keyvalue_shared: true, limiter: true };
         let patterns = ["/", "/{*rest}"].into_iter().filter_map(|path| RoutePattern::parse(path).ok());
         let plugin_name = named.or_else(|| PluginName::parse("plugin").ok());
-        let tenant = plugin_name.map(|name| TenantSite {
+        let tenant = plugin_name.map(|name| TenantSettings {
             hosts: HostPattern::parse("*").into_iter().collect(),
             quota: Quota::default(),
-            routes: patterns.map(|pattern| route(pattern, &name)).collect(),
-            plugins: BTreeMap::from([(name, plugin)]),
             secrets: BTreeMap::new(),
+            document: TenantDocument {
+                routes: patterns.map(|pattern| RouteSpec::new(pattern, name.clone())).collect(),
+                plugins: BTreeMap::from([(name, plugin)]),
+            },
         });
-        let host = resolve::host_settings(&Default::default(), &mut Findings::new(source.clone()));
+        let (host, spans) = resolve::host_settings(&Default::default(), &mut Findings::new(source.clone()));
         let tenants = TenantName::parse("default").ok().zip(tenant).into_iter().collect();
-        Self { source, host, tenants, warnings: Vec::new() }
+        Self { source, host, tenants, spans: Arc::new(spans), warnings: Vec::new() }
     }
 
     fn from_source(source: Arc<Source>) -> Result<Self, Diagnostics> {
@@ -78,9 +59,9 @@ impl Site {
         // Of half a file it cannot be told what fits together.
         let resolved = (!findings.is_broken()).then(|| resolve::site(&document, &mut findings));
         match resolved {
-            Some((host, tenants)) if findings.errors() == 0 => {
+            Some((host, tenants, spans)) if findings.errors() == 0 => {
                 let warnings = Diagnostics::from(findings.into_list()).into_iter().collect();
-                Ok(Self { source, host, tenants, warnings })
+                Ok(Self { source, host, tenants, spans: Arc::new(spans), warnings })
             }
             _ => Err(findings.into_list().into()),
         }

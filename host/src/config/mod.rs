@@ -22,6 +22,7 @@
 //! | `secrets` | what plugins name of their tenant's secrets |
 //! | `keys` | which keys a text has that another leaves out |
 //! | `site` | the result, that other rooms see |
+//! | `spans` | where in the text the parts of the result stand |
 //! | `load` | the ways to get one |
 //! | `findings` | what was found so far, a bounded number |
 //! | `diagnostic`, `visible` | one finding, for people and for programs; what is safe to show |
@@ -32,7 +33,7 @@
 //! only its parts are checked, since what is missing there may only have been lost.
 //!
 //! No file but the site file itself is opened here. What is found later, such as a component that is missing, is
-//! reported at its place in the file by [`Source::diagnostic`].
+//! reported at its place in the file by [`Source::diagnostic`] and [`Spans`].
 
 mod allowance;
 mod diagnostic;
@@ -40,6 +41,8 @@ mod document;
 mod edge;
 mod findings;
 mod forms;
+#[cfg(test)]
+mod id_tests;
 mod keys;
 mod limits;
 mod load;
@@ -53,6 +56,7 @@ mod secrets;
 mod similar;
 mod site;
 mod source;
+mod spans;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -65,9 +69,9 @@ pub use plugin::MAX_CONFIG_BYTES;
 pub use resolve::DEFAULT_CONCURRENCY;
 pub use schema::json_schema;
 pub use site::{
-    CredentialSite, HostSettings, ListenAddress, ListenSite, OutboundSettings, PluginSite, ProxySettings,
-    RouteSite, SecretName, SecretSite, SecretSource, ServerName, Site, SocketMode, TenantSite, Timeouts,
-    TlsSite,
+    HostSettings, ListenAddress, ListenSite, OutboundSettings, ProxySettings, SecretSource, ServerName, Site,
+    SocketMode, TenantSettings, Timeouts, TlsSite,
 };
 pub use source::{Source, Span};
+pub use spans::{PairSpans, Spans};
 pub use units::{written, written_size, written_time};

@@ -23,7 +23,6 @@ use super::forms::{
 };
 use super::limits::ceilings;
 use super::plugin::{grants, plugin, secret};
-use super::site::SecretName;
 use super::source::Span;
 use super::units::{ByteSize, CpuRate, TimeSpan};
 use super::value::{
@@ -32,7 +31,7 @@ use super::value::{
 };
 use super::visible::quoted;
 use crate::snapshot::{HostPattern, PatternError, RoutePattern};
-use crate::tenant::{NameError, PluginName, TenantName};
+use crate::tenant::{NameError, PluginName, SecretName, TenantName};
 
 /// Calls in flight of the host, each a slot of address space: 47 bits of it hold about this many.
 const MAX_SLOTS: usize = 20_000;

@@ -7,19 +7,19 @@ use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 
 use super::allowance::{Allowance, grants, origins};
-use super::document::{
-    ConfigDocument, Entry, HostDocument, PluginDocument, QuotaDocument, SiteDocument, TenantDocument,
-};
+use super::document::{Entry, HostDocument, PluginDocument, QuotaDocument, SiteDocument, TenantDocument};
 use super::edge;
 use super::findings::Findings;
 use super::limits::{self, CeilingsDocument, LimitsDocument, ceilings_are_below_the_hosts};
 use super::reuse;
 use super::routes::{routes, unused_plugins_are_told};
-use super::secrets::{Known, config_secrets, credentials, secrets, unused_secrets_are_told};
-use super::site::{HostSettings, OutboundSettings, PluginSite, TenantSite};
+use super::secrets::{Known, config, credentials, secrets, unused_secrets_are_told};
+use super::site::{HostSettings, OutboundSettings, TenantSettings};
 use super::source::Span;
+use super::spans::{PluginSpans, Spans, TenantSpans};
 use super::value::Spanned;
 use super::visible::quoted;
+use crate::document::{ComponentRef, PluginSpec, TenantDocument as ResolvedDocument};
 use crate::limits::{IntakeLimits, Limit};
 use crate::snapshot::HostPattern;
 use crate::tenant::{Quota, Storage, TenantName};
@@ -38,17 +38,19 @@ const MEMORY_CEILING_BYTES: u64 = 1 << 30;
 pub(super) fn site(
     document: &SiteDocument,
     findings: &mut Findings,
-) -> (HostSettings, BTreeMap<TenantName, TenantSite>) {
+) -> (HostSettings, BTreeMap<TenantName, TenantSettings>, Spans) {
     let no_host = HostDocument::default();
     let host = document.host.as_ref().unwrap_or(&no_host);
-    let settings = host_settings(host, findings);
+    let (settings, mut spans) = host_settings(host, findings);
     hosts_are_of_one_tenant(document, findings);
     let ceilings = host_ceilings(host);
     let entries = document.tenants.0.iter();
     let tenants: BTreeMap<_, _> = entries
         .filter_map(|entry| {
-            let tenant = tenant(entry, &ceilings, findings);
-            Some((entry.name.clone()?, tenant))
+            let (tenant, tenant_spans) = tenant(entry, &ceilings, findings);
+            let name = entry.name.clone()?;
+            spans.tenants.insert(name.clone(), tenant_spans);
+            Some((name, tenant))
         })
         .collect();
     if document.tenants.0.is_empty() && findings.errors() == 0 {
@@ -57,16 +59,23 @@ pub(super) fn site(
             findings.source().diagnostic(&(0..0), "no tenants: every request is answered 404", "", None);
         findings.push(found.with_help(help).into_warning());
     }
-    (settings, tenants)
+    (settings, tenants, spans)
 }
 
-/// Resolves `[host]`.
-pub(super) fn host_settings(host: &HostDocument, findings: &mut Findings) -> HostSettings {
+/// Resolves `[host]`, with the spans of it.
+pub(super) fn host_settings(host: &HostDocument, findings: &mut Findings) -> (HostSettings, Spans) {
     let folder = findings.source().folder().to_owned();
     let connections = value(&host.connections).unwrap_or(CONNECTIONS);
-    HostSettings {
+    let (tls, tls_spans) = edge::pairs(host, findings).into_iter().unzip();
+    let certificates = host.outbound.as_ref().and_then(|outbound| outbound.certificates.as_ref());
+    let spans = Spans {
+        tls: tls_spans,
+        certificates: certificates.map_or(0..0, |path| path.span.clone()),
+        tenants: BTreeMap::new(),
+    };
+    let settings = HostSettings {
         listen: edge::listeners(host, findings),
-        tls: edge::pairs(host, findings),
+        tls,
         proxy: edge::proxies(host),
         probes: edge::probes(host, findings),
         state: folder.join(host.state.as_ref().map_or(".jackfield", |state| &state.value)),
@@ -79,7 +88,8 @@ pub(super) fn host_settings(host: &HostDocument, findings: &mut Findings) -> Hos
         outbound: outbound_settings(host, findings),
         confinement: value(&host.confinement).unwrap_or_default(),
         intake: intake_settings(host),
-    }
+    };
+    (settings, spans)
 }
 
 fn intake_settings(host: &HostDocument) -> IntakeLimits {
@@ -100,7 +110,6 @@ fn outbound_settings(host: &HostDocument, findings: &Findings) -> OutboundSettin
     OutboundSettings {
         allow: networks.map(|network| network.value).collect(),
         certificates: certificates.map(|path| findings.source().folder().join(&path.value)),
-        certificates_span: certificates.map_or(0..0, |path| path.span.clone()),
     }
 }
 
@@ -144,7 +153,7 @@ fn tenant(
     entry: &Entry<TenantName, TenantDocument>,
     host_ceilings: &LimitsDocument,
     findings: &mut Findings,
-) -> TenantSite {
+) -> (TenantSettings, TenantSpans) {
     let document = &entry.value;
     let no_quota = QuotaDocument::default();
     let quota = document.quota.as_ref().unwrap_or(&no_quota);
@@ -161,20 +170,24 @@ fn tenant(
     }
     let known_secrets = Known::of(document);
     let plugins = document.plugins.0.iter().filter_map(|plugin| {
-        let site = plugin_site(&plugin.value, &bounds, &known_secrets, findings);
-        Some((plugin.name.clone()?, site?))
+        let resolved = resolve_plugin(&plugin.value, &bounds, &known_secrets, findings);
+        let (name, (resolved, spans)) = (plugin.name.clone()?, resolved?);
+        Some(((name.clone(), resolved), (name, spans)))
     });
-    let plugins = plugins.collect();
-    let routes = routes(entry, findings);
+    let (plugins, plugin_spans) = plugins.unzip();
+    let (routes, route_spans) = routes(entry, findings).into_iter().unzip();
     unused_plugins_are_told(document, findings);
     unused_secrets_are_told(document, findings);
-    TenantSite {
+    let secrets = secrets(document, findings).into_iter();
+    let (secrets, secret_spans) =
+        secrets.map(|(name, (source, span))| ((name.clone(), source), (name, span))).unzip();
+    let settings = TenantSettings {
         hosts: document.hosts.iter().flat_map(|hosts| &hosts.value).map(|host| host.value.clone()).collect(),
         quota: resolve_quota(quota),
-        plugins,
-        secrets: secrets(document, findings),
-        routes,
-    }
+        secrets,
+        document: ResolvedDocument { plugins, routes },
+    };
+    (settings, TenantSpans { plugins: plugin_spans, secrets: secret_spans, routes: route_spans })
 }
 
 fn resolve_quota(quota: &QuotaDocument) -> Quota {
@@ -195,34 +208,21 @@ fn resolve_quota(quota: &QuotaDocument) -> Quota {
     }
 }
 
-fn plugin_site(
+fn resolve_plugin(
     plugin: &PluginDocument,
     bounds: &Allowance<'_>,
     secrets: &Known<'_>,
     findings: &mut Findings,
-) -> Option<PluginSite> {
+) -> Option<(PluginSpec, PluginSpans)> {
     let no_limits = LimitsDocument::default();
     let limits = limits::resolve(plugin.limits.as_ref().unwrap_or(&no_limits), bounds, findings);
     let grants = grants(plugin.grants.as_ref(), bounds, findings);
     let http = origins(plugin.grants.as_ref(), bounds, findings);
     let credentials = credentials(plugin, &http, secrets, findings);
-    let config_secrets = config_secrets(plugin, secrets, findings);
+    let config = config(plugin, secrets, findings);
     let reuse = reuse::resolve(plugin, findings);
     let component = plugin.component.as_ref()?;
-    let config = plugin.config.iter().filter_map(|(key, value)| match value {
-        ConfigDocument::Text(text) => Some((key.value.clone(), text.value.clone())),
-        ConfigDocument::Secret(_) => None,
-    });
-    Some(PluginSite {
-        component: findings.source().folder().join(&component.value),
-        component_span: component.span.clone(),
-        grants,
-        http,
-        credentials,
-        config: config.collect(),
-        config_secrets,
-        limits,
-        reuse,
-        span: plugin.place.clone(),
-    })
+    let spans = PluginSpans { name: plugin.place.clone(), component: component.span.clone() };
+    let component = ComponentRef::File(findings.source().folder().join(&component.value));
+    Some((PluginSpec { component, grants, http, credentials, config, limits, reuse }, spans))
 }

@@ -8,14 +8,18 @@ use std::collections::{BTreeSet, HashMap};
 use super::document::{Entry, RouteDocument, TenantDocument};
 use super::findings::Findings;
 use super::similar::did_you_mean;
-use super::site::RouteSite;
+use super::spans::RouteSpans;
 use super::value::Spanned;
 use super::visible::quoted;
-use crate::snapshot::{HostPattern, Rule};
+use crate::document::RouteSpec;
+use crate::snapshot::HostPattern;
 use crate::tenant::{PluginName, TenantName};
 
 /// Resolves the routes. What is wrong is left out of the result, and reported.
-pub(super) fn routes(tenant: &Entry<TenantName, TenantDocument>, findings: &mut Findings) -> Vec<RouteSite> {
+pub(super) fn routes(
+    tenant: &Entry<TenantName, TenantDocument>,
+    findings: &mut Findings,
+) -> Vec<(RouteSpec, RouteSpans)> {
     let plugins = &tenant.value.plugins.0;
     let by_key: HashMap<&str, &Option<PluginName>> =
         plugins.iter().map(|plugin| (plugin.key.value.as_str(), &plugin.name)).collect();
@@ -26,19 +30,23 @@ pub(super) fn routes(tenant: &Entry<TenantName, TenantDocument>, findings: &mut 
         let mut refer = |name: &Spanned<String>| plugin_named(name, &by_key, findings);
         let filters: Vec<_> = route.filters.iter().map(&mut refer).collect();
         let plugin = route.plugin.as_ref().and_then(&mut refer);
-        route_site(route, filters.into_iter().collect::<Option<_>>()?, plugin?)
+        resolve(route, filters.into_iter().collect::<Option<_>>()?, plugin?)
     });
-    let resolved: Vec<RouteSite> = resolved.collect();
+    let resolved: Vec<_> = resolved.collect();
     routes_do_not_clash(&resolved, &tenant.key.value, findings);
     resolved
 }
 
-fn route_site(route: &RouteDocument, filters: Vec<PluginName>, plugin: PluginName) -> Option<RouteSite> {
+fn resolve(
+    route: &RouteDocument,
+    filters: Vec<PluginName>,
+    plugin: PluginName,
+) -> Option<(RouteSpec, RouteSpans)> {
     let pattern = route.path.as_ref().filter(|_| route.sound)?;
     let values = |hosts: &Spanned<Vec<Spanned<HostPattern>>>| {
         hosts.value.iter().map(|host| host.value.clone()).collect()
     };
-    Some(RouteSite {
+    let resolved = RouteSpec {
         pattern: pattern.value.clone(),
         hosts: route.hosts.as_ref().map(values).unwrap_or_default(),
         methods: route
@@ -47,11 +55,14 @@ fn route_site(route: &RouteDocument, filters: Vec<PluginName>, plugin: PluginNam
             .map(|methods| methods.value.iter().map(|method| method.value.clone()).collect()),
         headers: route.headers.clone(),
         filters,
-        filter_spans: route.filters.iter().map(|filter| filter.span.clone()).collect(),
         plugin,
-        plugin_span: route.plugin.as_ref().map_or(0..0, |plugin| plugin.span.clone()),
-        span: pattern.span.clone(),
-    })
+    };
+    let spans = RouteSpans {
+        path: pattern.span.clone(),
+        filters: route.filters.iter().map(|filter| filter.span.clone()).collect(),
+        plugin: route.plugin.as_ref().map_or(0..0, |plugin| plugin.span.clone()),
+    };
+    Some((resolved, spans))
 }
 
 fn hosts_are_the_tenants(
@@ -92,15 +103,8 @@ fn plugin_named(
     None
 }
 
-fn routes_do_not_clash(routes: &[RouteSite], tenant: &str, findings: &mut Findings) {
-    let rules = routes.iter().map(|route| Rule {
-        pattern: route.pattern.clone(),
-        hosts: route.hosts.clone(),
-        methods: route.methods.clone(),
-        headers: route.headers.clone(),
-        target: &route.span,
-    });
-    let mut rules: Vec<_> = rules.collect();
+fn routes_do_not_clash(routes: &[(RouteSpec, RouteSpans)], tenant: &str, findings: &mut Findings) {
+    let mut rules: Vec<_> = routes.iter().map(|(route, spans)| route.rule(&spans.path)).collect();
     // Patterns of one shape are neighbours in their order, and only those can clash.
     rules.sort_by(|a, b| a.pattern.cmp(&b.pattern).then(a.target.start.cmp(&b.target.start)));
     for group in rules.chunk_by(|a, b| a.pattern.conflicts_with(&b.pattern)) {

@@ -11,12 +11,12 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde_json::Value;
 
 use super::document::{Named, SiteDocument};
-use super::site::{ListenAddress, SecretName};
+use super::site::ListenAddress;
 use super::units::{ByteRate, ByteSize, CpuRate, TimeSpan};
 use super::value::Spanned;
 use crate::capability::http::Origin;
 use crate::snapshot::{HostPattern, RoutePattern};
-use crate::tenant::{PluginName, TenantName};
+use crate::tenant::{PluginName, SecretName, TenantName};
 
 /// The JSON Schema (2020-12) of the site file, as text that ends in a line break.
 pub fn json_schema() -> String {

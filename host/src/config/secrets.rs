@@ -10,11 +10,13 @@ use http::HeaderName;
 use super::document::{ConfigDocument, CredentialDocument, PluginDocument, TenantDocument};
 use super::findings::Findings;
 use super::similar::did_you_mean;
-use super::site::{CredentialSite, SecretName, SecretSite, SecretSource};
+use super::site::SecretSource;
 use super::source::Span;
 use super::value::Spanned;
 use super::visible::quoted;
 use crate::capability::http::Origin;
+use crate::document::{ConfigValue, CredentialSpec};
+use crate::tenant::SecretName;
 
 /// The secrets that a tenant has, by the name as written.
 pub(super) struct Known<'a>(HashMap<&'a str, &'a Option<SecretName>>);
@@ -41,15 +43,19 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Resolves where the secrets of a tenant are. What is wrong is left out of the result, and was reported.
-pub(super) fn secrets(tenant: &TenantDocument, findings: &Findings) -> BTreeMap<SecretName, SecretSite> {
+/// Resolves where the secrets of a tenant are, and where that is written. What is wrong is left out of the result, and
+/// was reported.
+pub(super) fn secrets(
+    tenant: &TenantDocument,
+    findings: &Findings,
+) -> BTreeMap<SecretName, (SecretSource, Span)> {
     let sites = tenant.secrets.0.iter().filter_map(|secret| {
         let (source, span) = match (&secret.value.file, &secret.value.env) {
             (Some(file), _) => (SecretSource::File(findings.source().folder().join(&file.value)), &file.span),
             (None, Some(variable)) => (SecretSource::Variable(variable.value.clone()), &variable.span),
             (None, None) => return None,
         };
-        Some((secret.name.clone()?, SecretSite { source, span: span.clone() }))
+        Some((secret.name.clone()?, (source, span.clone())))
     });
     sites.collect()
 }
@@ -60,7 +66,7 @@ pub(super) fn credentials(
     origins: &BTreeSet<Origin>,
     secrets: &Known<'_>,
     findings: &mut Findings,
-) -> Vec<CredentialSite> {
+) -> Vec<CredentialSpec> {
     let mut seen: HashMap<(&Origin, &HeaderName), &Span> = HashMap::new();
     let mut resolved = Vec::new();
     for CredentialDocument { origin, header, secret } in &plugin.outbound {
@@ -94,24 +100,27 @@ pub(super) fn credentials(
             findings.push(found.with_secondary(first, "here already"));
         }
         let (origin, header) = (origin.value.clone(), header.value.clone());
-        resolved.extend(secret.map(|secret| CredentialSite { origin, header, secret }));
+        resolved.extend(secret.map(|secret| CredentialSpec { origin, header, secret }));
     }
     resolved
 }
 
-/// Resolves the secrets in a plugin's configuration. What is wrong is left out of the result, and reported.
-pub(super) fn config_secrets(
+/// Resolves a plugin's configuration. What is wrong is left out of the result, and reported.
+pub(super) fn config(
     plugin: &PluginDocument,
     secrets: &Known<'_>,
     findings: &mut Findings,
-) -> BTreeMap<String, SecretName> {
-    let named = plugin.config.iter().filter_map(|(key, value)| match value {
-        ConfigDocument::Secret(reference) => {
-            Some((key.value.clone(), secrets.named(&reference.secret, findings)?))
-        }
-        ConfigDocument::Text(_) => None,
+) -> BTreeMap<String, ConfigValue> {
+    let config = plugin.config.iter().filter_map(|(key, value)| {
+        let value = match value {
+            ConfigDocument::Text(text) => ConfigValue::Text(text.value.clone()),
+            ConfigDocument::Secret(reference) => {
+                ConfigValue::secret(secrets.named(&reference.secret, findings)?)
+            }
+        };
+        Some((key.value.clone(), value))
     });
-    named.collect()
+    config.collect()
 }
 
 /// Warns of secrets that no plugin is given.

@@ -1,9 +1,9 @@
 //! A site as the host runs it: every name, address, path and limit resolved and checked.
 //!
-//! Owns the types that the other rooms see. Components are named by their paths here; that
-//! they exist and what they import is seen when they are deployed.
+//! Owns the types that the other rooms see; a tenant's plugins and routes are a document. Components are named by their
+//! paths here; that they exist and what they import is seen when they are deployed.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -13,14 +13,14 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::diagnostic::Diagnostic;
-use super::source::{Source, Span};
-use crate::capability::Grants;
-use crate::capability::http::Origin;
+use super::source::Source;
+use super::spans::Spans;
 use crate::confine::Confinement;
-use crate::limits::{Ceilings, IntakeLimits, Limits, Reuse};
+use crate::document::TenantDocument;
+use crate::limits::{Ceilings, IntakeLimits};
 use crate::listen::ForwardedFields;
-use crate::snapshot::{HostPattern, RoutePattern};
-use crate::tenant::{NameError, PluginName, Quota, TenantName};
+use crate::snapshot::HostPattern;
+use crate::tenant::{Quota, SecretName, TenantName};
 
 /// All that a site file says.
 #[derive(Debug, Clone)]
@@ -30,7 +30,9 @@ pub struct Site {
     /// `[host]`.
     pub host: HostSettings,
     /// `[tenants]`.
-    pub tenants: BTreeMap<TenantName, TenantSite>,
+    pub tenants: BTreeMap<TenantName, TenantSettings>,
+    /// Where in the text things stand.
+    pub spans: Arc<Spans>,
     /// What is likely not meant, and yet can be run.
     pub warnings: Vec<Diagnostic>,
 }
@@ -99,17 +101,13 @@ impl SocketMode {
     pub const GROUP: Self = Self(0o660);
 }
 
-/// A certificate and its key. Equal whatever its spans are.
-#[derive(Debug, Clone)]
+/// A certificate and its key.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsSite {
     /// The PEM file of the certificate and those above it, absolute; it need not exist.
     pub certificate: PathBuf,
-    /// Where it is named.
-    pub certificate_span: Span,
     /// The PEM file of its key, absolute; it need not exist.
     pub key: PathBuf,
-    /// Where it is named.
-    pub key_span: Span,
 }
 
 /// The proxies in front of the host.
@@ -172,81 +170,27 @@ pub struct Timeouts {
     pub rate_bytes_per_second: u64,
 }
 
-/// How granted origins are reached. Equal whatever its spans are.
-#[derive(Debug, Clone, Default)]
+/// How granted origins are reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OutboundSettings {
     /// The networks inside that they may be in.
     pub allow: Vec<IpNet>,
     /// The PEM file of further certificate authorities, absolute; it need not exist.
     pub certificates: Option<PathBuf>,
-    /// Where that file is named.
-    pub certificates_span: Span,
 }
 
 /// One tenant. Equal if it would run the same way, wherever in the file it is written.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TenantSite {
+pub struct TenantSettings {
     /// Its hosts: at least one, and no other tenant has the same.
     pub hosts: Vec<HostPattern>,
-    /// What it may use as a whole.
+    /// The ceilings on it as a whole.
     pub quota: Quota,
-    /// Its plugins.
-    pub plugins: BTreeMap<PluginName, PluginSite>,
     /// Its secrets.
-    pub secrets: BTreeMap<SecretName, SecretSite>,
-    /// Its routes, in the order of the file. No two of them claim the same request, and all plugins that they name
-    /// exist.
-    pub routes: Vec<RouteSite>,
-}
-
-/// One plugin. Equal whatever its spans are.
-#[derive(Debug, Clone)]
-pub struct PluginSite {
-    /// The file of its component, absolute; it need not exist.
-    pub component: PathBuf,
-    /// Where the component is named.
-    pub component_span: Span,
-    /// What it may use.
-    pub grants: Grants,
-    /// The origins to which it may send requests.
-    pub http: BTreeSet<Origin>,
-    /// What is added to those requests; no two of one origin and header.
-    pub credentials: Vec<CredentialSite>,
-    /// What it reads through `wasi:config/store`.
-    pub config: BTreeMap<String, String>,
-    /// What it reads there as well: keys, none of them in `config`, and the secrets whose values they have. All
-    /// secrets that are named here or in `credentials` are the tenant's.
-    pub config_secrets: BTreeMap<String, SecretName>,
-    /// Its limits, none above a ceiling.
-    pub limits: Limits,
-    /// How long its instances serve; none if each serves one call.
-    pub reuse: Option<Reuse>,
-    /// Where the plugin is named.
-    pub span: Span,
-}
-
-/// A header field with a secret that the host sets on requests to an origin.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct CredentialSite {
-    /// One of the plugin's origins.
-    pub origin: Origin,
-    /// The field's name; none that the host or HTTP itself sets.
-    pub header: http::HeaderName,
-    /// The secret whose value is the field's.
-    pub secret: SecretName,
-}
-
-/// A secret inside its tenant: named as plugins are.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct SecretName(Arc<str>);
-
-/// One secret. Equal whatever its span is.
-#[derive(Debug, Clone)]
-pub struct SecretSite {
-    /// Where its value is.
-    pub source: SecretSource,
-    /// Where that is written.
-    pub span: Span,
+    pub secrets: BTreeMap<SecretName, SecretSource>,
+    /// Its plugins and routes. No two routes claim the same request; all plugins and secrets that are named exist, and
+    /// no limit is above a ceiling.
+    pub document: TenantDocument,
 }
 
 /// Where the value of a secret is.
@@ -256,117 +200,6 @@ pub enum SecretSource {
     File(PathBuf),
     /// In this variable of the environment; it need not be there.
     Variable(String),
-}
-
-/// One route. Equal whatever its spans are.
-#[derive(Debug, Clone)]
-pub struct RouteSite {
-    /// The paths.
-    pub pattern: RoutePattern,
-    /// The hosts; empty is all of the tenant's.
-    pub hosts: Vec<HostPattern>,
-    /// The methods, at least one; `None` is every method.
-    pub methods: Option<Vec<http::Method>>,
-    /// The headers that a request must have; no name is there twice.
-    pub headers: Vec<(http::HeaderName, http::HeaderValue)>,
-    /// The plugins before the plugin, in order.
-    pub filters: Vec<PluginName>,
-    /// Where each of them is named.
-    pub filter_spans: Vec<Span>,
-    /// The plugin that answers.
-    pub plugin: PluginName,
-    /// Where it is named.
-    pub plugin_span: Span,
-    /// Where the route's path is written.
-    pub span: Span,
-}
-
-impl PartialEq for PluginSite {
-    fn eq(&self, other: &Self) -> bool {
-        let Self {
-            component,
-            component_span: _,
-            grants,
-            http,
-            credentials,
-            config,
-            config_secrets,
-            limits,
-            reuse,
-            span: _,
-        } = self;
-        (component, grants, http, limits) == (&other.component, &other.grants, &other.http, &other.limits)
-            && *reuse == other.reuse
-            && (credentials, config, config_secrets)
-                == (&other.credentials, &other.config, &other.config_secrets)
-    }
-}
-
-impl Eq for PluginSite {}
-
-impl PartialEq for RouteSite {
-    fn eq(&self, other: &Self) -> bool {
-        let Self {
-            pattern,
-            hosts,
-            methods,
-            headers,
-            filters,
-            filter_spans: _,
-            plugin,
-            plugin_span: _,
-            span: _,
-        } = self;
-        (pattern, hosts, methods) == (&other.pattern, &other.hosts, &other.methods)
-            && (headers, filters, plugin) == (&other.headers, &other.filters, &other.plugin)
-    }
-}
-
-impl Eq for RouteSite {}
-
-impl PartialEq for TlsSite {
-    fn eq(&self, other: &Self) -> bool {
-        let Self { certificate, certificate_span: _, key, key_span: _ } = self;
-        (certificate, key) == (&other.certificate, &other.key)
-    }
-}
-
-impl Eq for TlsSite {}
-
-impl PartialEq for OutboundSettings {
-    fn eq(&self, other: &Self) -> bool {
-        let Self { allow, certificates, certificates_span: _ } = self;
-        (allow, certificates) == (&other.allow, &other.certificates)
-    }
-}
-
-impl Eq for OutboundSettings {}
-
-impl PartialEq for SecretSite {
-    fn eq(&self, other: &Self) -> bool {
-        let Self { source, span: _ } = self;
-        *source == other.source
-    }
-}
-
-impl Eq for SecretSite {}
-
-impl SecretName {
-    /// Reads a name: 1 to 63 of `a-z`, `0-9` and `-`, with a letter or digit at both ends.
-    pub fn parse(text: &str) -> Result<Self, NameError> {
-        PluginName::parse(text).map(|name| Self(name.as_str().into()))
-    }
-
-    /// The name as text.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Display for SecretName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 impl fmt::Display for ListenAddress {

@@ -12,9 +12,10 @@ use snapbox::IntoData;
 use super::*;
 use crate::capability::Grants;
 use crate::capability::http::Origin;
+use crate::document::{ComponentRef, ConfigValue, CredentialSpec, Place, PluginSpec};
 use crate::limits::{Ceilings, IntakeLimits, Limit, Limits, Reuse};
 use crate::listen::ForwardedFields;
-use crate::tenant::{PluginName, Quota, Storage, TenantName};
+use crate::tenant::{PluginName, Quota, SecretName, Storage, TenantName};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/testdata");
 const SCHEMA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/site.schema.json");
@@ -27,12 +28,12 @@ fn golden(name: &str) -> String {
     std::fs::read_to_string(format!("{FOLDER}/{name}.toml")).unwrap()
 }
 
-fn tenant<'a>(site: &'a Site, name: &str) -> &'a TenantSite {
+fn tenant<'a>(site: &'a Site, name: &str) -> &'a TenantSettings {
     &site.tenants[&TenantName::parse(name).unwrap()]
 }
 
-fn plugin<'a>(tenant: &'a TenantSite, name: &str) -> &'a PluginSite {
-    &tenant.plugins[&PluginName::parse(name).unwrap()]
+fn plugin<'a>(tenant: &'a TenantSettings, name: &str) -> &'a PluginSpec {
+    &tenant.document.plugins[&PluginName::parse(name).unwrap()]
 }
 
 /// Each `NAME.toml` beside what is said of it in `NAME.txt`. `SNAPSHOTS=overwrite cargo test` writes the latter.
@@ -75,12 +76,7 @@ fn a_whole_site_is_read_as_it_is_written() {
                 ..at(ListenAddress::Unix("/srv/run/group.sock".into()))
             },
         ],
-        tls: vec![TlsSite {
-            certificate: "/srv/tls/shop.pem".into(),
-            certificate_span: 0..0,
-            key: "/srv/tls/shop.key".into(),
-            key_span: 0..0,
-        }],
+        tls: vec![TlsSite { certificate: "/srv/tls/shop.pem".into(), key: "/srv/tls/shop.key".into() }],
         proxy: ProxySettings {
             trusted: ["10.0.0.0/8", "fd00::1/128"].map(|net| net.parse().unwrap()).into(),
             trusted_unix: true,
@@ -111,7 +107,6 @@ fn a_whole_site_is_read_as_it_is_written() {
         outbound: OutboundSettings {
             allow: ["10.1.0.0/16", "192.168.7.1/32", "fd00:1::/48"].map(|net| net.parse().unwrap()).into(),
             certificates: Some("/srv/ca.pem".into()),
-            certificates_span: 0..0,
         },
         confinement: crate::confine::Confinement::Required,
         intake: IntakeLimits {
@@ -135,11 +130,14 @@ fn a_whole_site_is_read_as_it_is_written() {
     assert_eq!(format!("{:?}", shop.hosts), "[shop.example.com, *.shop.example.com]");
 
     let books = plugin(shop, "books");
-    assert_eq!(books.component, Path::new("/srv/plugins/bookstore.wasm"));
-    assert_eq!(site.source.text().get(books.component_span.clone()), Some("\"plugins/bookstore.wasm\""));
-    assert_eq!(site.source.text().get(books.span.clone()), Some("books"));
+    assert_eq!(books.component, ComponentRef::File("/srv/plugins/bookstore.wasm".into()));
+    let name = |text: &str| PluginName::parse(text).unwrap();
+    let at = |place: Place| {
+        site.source.text().get(site.spans.of(&TenantName::parse("shop").unwrap(), &place)).unwrap()
+    };
+    assert_eq!(at(Place::Component(name("books"))), "\"plugins/bookstore.wasm\"");
+    assert_eq!(at(Place::Plugin(name("books"))), "books");
     assert_eq!(books.grants, Grants { keyvalue: true, ..Grants::default() });
-    assert_eq!(books.config, BTreeMap::from([("page-size".into(), "20".into())]));
     let given = Limits {
         cpu: Duration::from_millis(20),
         request_body: 0,
@@ -151,7 +149,7 @@ fn a_whole_site_is_read_as_it_is_written() {
     let lowered = Limits { wall: Duration::from_secs(10), log_lines: 10, outbound: 8, ..given };
     assert_eq!(books.limits, lowered, "what is left out is lowered to the ceilings");
     let limit = plugin(shop, "limit");
-    assert_eq!(limit.component, Path::new("/opt/rate_limit.wasm"));
+    assert_eq!(limit.component, ComponentRef::File("/opt/rate_limit.wasm".into()));
     let reuse = Reuse { calls: 50, idle: Duration::from_secs(30), ..Reuse::default() };
     assert_eq!((limit.reuse, books.reuse), (Some(reuse), None));
 
@@ -159,21 +157,24 @@ fn a_whole_site_is_read_as_it_is_written() {
     let api: Origin = "https://api.example.com".parse().unwrap();
     assert_eq!(books.http, BTreeSet::from([api.clone()]));
     let authorization = http::header::AUTHORIZATION;
-    let credential = CredentialSite { origin: api, header: authorization, secret: api_token.clone() };
+    let credential = CredentialSpec { origin: api, header: authorization, secret: api_token.clone() };
     assert_eq!(books.credentials, [credential]);
-    assert_eq!(books.config_secrets, BTreeMap::from([("salt".into(), salt.clone())]));
-    assert_eq!(shop.secrets[&api_token].source, SecretSource::File("/srv/secrets/api-token".into()));
-    assert_eq!(shop.secrets[&salt].source, SecretSource::Variable("SALT".into()));
-    assert_eq!(site.source.text().get(shop.secrets[&salt].span.clone()), Some("\"SALT\""));
+    let page_size = ConfigValue::Text("20".into());
+    let config = [("page-size".into(), page_size), ("salt".into(), ConfigValue::secret(salt.clone()))];
+    assert_eq!(books.config, BTreeMap::from(config));
+    assert_eq!(shop.secrets[&api_token], SecretSource::File("/srv/secrets/api-token".into()));
+    assert_eq!(shop.secrets[&salt], SecretSource::Variable("SALT".into()));
+    assert_eq!(at(Place::Secret(salt)), "\"SALT\"");
 
-    let route = &shop.routes[0];
+    let route = &shop.document.routes[0];
     assert_eq!(route.pattern.to_string(), "/api/books/{id}");
     assert_eq!(format!("{:?}", route.hosts), "[a.shop.example.com]");
     assert_eq!(route.methods, Some(vec![http::Method::GET, http::Method::PATCH, http::Method::DELETE]));
     assert_eq!(route.headers[0].0, "x-beta");
     assert_eq!(route.filters, [PluginName::parse("limit").unwrap()]);
     assert_eq!(route.plugin.as_str(), "books");
-    assert_eq!(site.source.text().get(route.filter_spans[0].clone()), Some("\"limit\""));
+    assert_eq!(at(Place::Filter { route: 0, filter: 0 }), "\"limit\"");
+    assert_eq!(at(Place::RoutePlugin(0)), "\"books\"");
 }
 
 #[test]
@@ -244,14 +245,15 @@ fn one_component_is_a_site() {
     let site = Site::for_component(Path::new("/srv/target/My_first plugin.wasm"));
     let default = tenant(&site, "default");
     let plugin = plugin(default, "my-first-plugin");
-    assert_eq!(plugin.component, Path::new("/srv/target/My_first plugin.wasm"));
+    assert_eq!(plugin.component, ComponentRef::File("/srv/target/My_first plugin.wasm".into()));
     assert_eq!(plugin.grants, Grants { keyvalue: true, keyvalue_shared: true, limiter: true });
     assert_eq!(site.host.state, Path::new("/srv/target/.jackfield"));
     assert_eq!(format!("{:?}", default.hosts), "[*]");
-    let patterns: Vec<_> = default.routes.iter().map(|route| route.pattern.to_string()).collect();
+    let patterns: Vec<_> = default.document.routes.iter().map(|route| route.pattern.to_string()).collect();
     assert_eq!(patterns, ["/", "/{*rest}"]);
     assert!(
         default
+            .document
             .routes
             .iter()
             .all(|route| route.methods.is_none() && route.plugin.as_str() == "my-first-plugin")
@@ -259,9 +261,11 @@ fn one_component_is_a_site() {
 
     for strange in ["", "/", "...", "/srv/✨.wasm", "/srv/__.wasm"] {
         let site = Site::for_component(Path::new(strange));
-        assert_eq!(tenant(&site, "default").plugins.len(), 1, "{strange}");
+        assert_eq!(tenant(&site, "default").document.plugins.len(), 1, "{strange}");
     }
-    let late = site.source.diagnostic(&plugin.component_span, "`x` is no component", "", None);
+    let place = Place::Component(PluginName::parse("my-first-plugin").unwrap());
+    let span = site.spans.of(&TenantName::parse("default").unwrap(), &place);
+    let late = site.source.diagnostic(&span, "`x` is no component", "", None);
     snapbox::assert_data_eq!(
         late.to_string(),
         snapbox::str![[r#"
@@ -274,8 +278,9 @@ error: `x` is no component
 #[test]
 fn a_finding_made_later_points_into_the_file() {
     let site = parse(&golden("whole")).unwrap();
-    let books = plugin(tenant(&site, "shop"), "books");
-    let found = site.source.diagnostic(&books.component_span, "there is no such file", "named here", None);
+    let place = Place::Component(PluginName::parse("books").unwrap());
+    let span = site.spans.of(&TenantName::parse("shop").unwrap(), &place);
+    let found = site.source.diagnostic(&span, "there is no such file", "named here", None);
     assert!(found.to_string().contains("/srv/site.toml:71:13"), "{found}");
 }
 

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::Origin;
-use crate::config::{SecretSource, Site, TenantSite};
+use crate::config::{SecretSource, Site, TenantSettings};
+use crate::document::ComponentRef;
 use crate::stamp::Stamp;
 
 /// Some files and their stamps.
@@ -55,9 +56,12 @@ pub(super) fn paths(origin: &Origin, site: &Site) -> Vec<PathBuf> {
 }
 
 /// Those that a tenant is made from.
-pub(super) fn tenant_paths(tenant: &TenantSite) -> Vec<PathBuf> {
-    let components = tenant.plugins.values().map(|plugin| plugin.component.clone());
-    let secrets = tenant.secrets.values().filter_map(|secret| match &secret.source {
+pub(super) fn tenant_paths(tenant: &TenantSettings) -> Vec<PathBuf> {
+    let components = tenant.document.plugins.values().filter_map(|plugin| match &plugin.component {
+        ComponentRef::File(path) => Some(path.clone()),
+        ComponentRef::Artifact(_) => None,
+    });
+    let secrets = tenant.secrets.values().filter_map(|source| match source {
         SecretSource::File(path) => Some(path.clone()),
         SecretSource::Variable(_) => None,
     });

@@ -6,48 +6,35 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::{Arc, Weak};
 
-use super::files::Files;
+use super::change::Change;
+use super::load::Task;
 use super::outbound::WaysOut;
+use super::publications::Publications;
 use super::secrets::LiveSecrets;
-use super::settling::Settling;
-use crate::config::{HostSettings, TenantSite};
+use crate::config::{SecretSource, TenantSettings};
+use crate::document::TenantDocument;
 use crate::observe::TenantMetrics;
-use crate::snapshot::{HostPattern, Revision};
+use crate::sandbox::Digest;
+use crate::snapshot::{HostPattern, Revision, Snapshot};
 use crate::store::StorageQuota;
-use crate::tenant::{Gate, PluginName, Quota, Share, TenantName};
+use crate::tenant::{Gate, PluginName, Quota, SecretName, Share, TenantName};
 
 /// Revisions of one tenant that may be draining at once; one more ends the oldest's requests.
 const MAX_DRAINING: usize = 16;
 
 /// One owner for all that is live.
+#[derive(Default)]
 pub(super) struct Live {
-    /// `[host]` as it was at start, and as it was read last: what was told once is not told again.
-    pub(super) host: HostSettings,
-    pub(super) seen_host: HostSettings,
-    pub(super) seen_warnings: Vec<String>,
-    /// The tenants of the site as it was read last.
+    /// The tenants that there are to be.
     pub(super) wanted: BTreeSet<TenantName>,
     pub(super) tenants: BTreeMap<TenantName, LiveTenant>,
-    pub(super) loading: BTreeMap<TenantName, Loading>,
-    /// How often anything began to be loaded.
-    pub(super) loads: u64,
-    /// Every file that the last reload read, or should have.
-    pub(super) files: Files,
-    /// The text of the site that was taken last, and an edit of it that is withheld.
-    pub(super) settling: Settling,
-}
-
-/// A tenant that is being loaded: it goes on unless something else is wanted.
-pub(super) struct Loading {
-    pub(super) number: u64,
-    pub(super) site: TenantSite,
-    pub(super) files: Files,
 }
 
 /// What a tenant keeps over its revisions.
 pub(super) struct LiveTenant {
     pub(super) hosts: Vec<HostPattern>,
     pub(super) quota: Quota,
+    pub(super) secret_sources: Arc<BTreeMap<SecretName, SecretSource>>,
     pub(super) gate: Gate,
     pub(super) share: Share,
     pub(super) plugin_gates: BTreeMap<PluginName, Gate>,
@@ -55,15 +42,26 @@ pub(super) struct LiveTenant {
     pub(super) storage: Arc<StorageQuota>,
     pub(super) secrets: LiveSecrets,
     pub(super) metrics: Arc<TenantMetrics>,
+    pub(super) publications: Publications,
     /// None while its first revision has yet to be valid.
     pub(super) revision: Option<Arc<Revision>>,
+    /// The document of that revision, or an empty one.
+    pub(super) document: TenantDocument,
     pub(super) draining: VecDeque<Weak<Revision>>,
 }
 
 impl Live {
-    /// Whether that is what of a tenant is being loaded.
-    pub(super) fn loads_as(&self, name: &TenantName, number: u64) -> bool {
-        self.loading.get(name).is_some_and(|loading| loading.number == number)
+    /// A tenant that there is to be.
+    pub(super) fn wanted(&mut self, name: &TenantName) -> Option<&mut LiveTenant> {
+        if self.wanted.contains(name) { self.tenants.get_mut(name) } else { None }
+    }
+
+    /// The snapshot of what is live.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let revisions = self.tenants.values().filter_map(|tenant| Some((tenant, tenant.revision.clone()?)));
+        Snapshot::new(revisions.flat_map(|(tenant, revision)| {
+            tenant.hosts.iter().cloned().map(move |host| (host, revision.clone()))
+        }))
     }
 
     /// Tenants that the site has no longer. One whose host is to be that of a tenant that is still being loaded for the
@@ -78,45 +76,97 @@ impl Live {
     }
 
     /// Whoever stays although the site has it no longer serves the hosts that are awaited, and no others: those may be
-    /// somebody else's by now.
-    pub(super) fn keep_only_awaited_hosts(&mut self) {
+    /// somebody else's by now. Whether a host was taken away.
+    pub(super) fn keep_only_awaited_hosts(&mut self) -> bool {
         let awaited: BTreeSet<HostPattern> = self.awaited().into_iter().cloned().collect();
-        let staying = self.tenants.iter_mut().filter(|(name, _)| !self.wanted.contains(*name));
-        staying.for_each(|(_, tenant)| tenant.hosts.retain(|host| awaited.contains(host)));
+        let mut is_taken = false;
+        for (_, tenant) in self.tenants.iter_mut().filter(|(name, _)| !self.wanted.contains(*name)) {
+            let before = tenant.hosts.len();
+            tenant.hosts.retain(|host| awaited.contains(host));
+            is_taken |= tenant.hosts.len() < before;
+        }
+        is_taken
     }
 
     /// The hosts of tenants that are being loaded for the first time.
     fn awaited(&self) -> BTreeSet<&HostPattern> {
-        let is_new =
-            |name: &TenantName| self.tenants.get(name).is_none_or(|tenant| tenant.revision.is_none());
-        let coming = self.loading.iter().filter(|(name, _)| is_new(name));
-        coming.flat_map(|(_, loading)| &loading.site.hosts).collect()
+        let wanted = self.tenants.iter().filter(|(name, _)| self.wanted.contains(*name));
+        let coming =
+            wanted.filter(|(_, tenant)| tenant.revision.is_none() && tenant.publications.are_under_way());
+        coming.flat_map(|(_, tenant)| &tenant.hosts).collect()
+    }
+
+    /// Forgets tenants of which nothing is left.
+    pub(super) fn forget_gone(&mut self) {
+        let wanted = &self.wanted;
+        self.tenants.retain(|name, tenant| {
+            wanted.contains(name)
+                || !tenant.draining.is_empty()
+                || tenant.revision.is_some()
+                || tenant.publications.are_under_way()
+        });
     }
 }
 
 impl LiveTenant {
     /// A tenant of which nothing is live yet.
-    pub(super) fn new(site: &TenantSite, metrics: Arc<TenantMetrics>) -> Self {
-        let share = Share::new(site.quota.weight, site.quota.cpu);
+    pub(super) fn new(settings: &TenantSettings, metrics: Arc<TenantMetrics>) -> Self {
+        let TenantSettings { hosts, quota, secrets, document: _ } = settings;
+        let share = Share::new(quota.weight, quota.cpu);
         metrics.set_share(share.clone());
         Self {
-            hosts: site.hosts.clone(),
-            quota: site.quota.clone(),
-            gate: Gate::new((&site.quota).into()),
+            hosts: hosts.clone(),
+            quota: quota.clone(),
+            secret_sources: Arc::new(secrets.clone()),
+            gate: Gate::new(quota.into()),
             share,
             plugin_gates: BTreeMap::new(),
             ways_out: WaysOut::default(),
-            storage: Arc::new(StorageQuota::new(site.quota.storage)),
+            storage: Arc::new(StorageQuota::new(quota.storage)),
             secrets: LiveSecrets::default(),
             metrics,
+            publications: Publications::default(),
             revision: None,
+            document: TenantDocument::default(),
             draining: VecDeque::new(),
         }
+    }
+
+    /// Takes over what is the operator's to say of it. What has changed by it.
+    pub(super) fn set(&mut self, name: &TenantName, settings: &TenantSettings) -> Vec<Change> {
+        let TenantSettings { hosts, quota, secrets, document: _ } = settings;
+        let mut changes = Vec::new();
+        if self.quota != *quota {
+            self.gate.set_bounds(quota.into());
+            self.share.cpu().set(quota.weight, quota.cpu);
+            self.storage.set(quota.storage);
+            let from = std::mem::replace(&mut self.quota, quota.clone());
+            changes.push(Change::QuotaChanged { tenant: name.clone(), from, to: quota.clone() });
+        }
+        if self.hosts != *hosts {
+            let from = std::mem::replace(&mut self.hosts, hosts.clone());
+            changes.push(Change::HostsChanged { tenant: name.clone(), from, to: hosts.clone() });
+        }
+        if *self.secret_sources != *secrets {
+            self.secret_sources = Arc::new(secrets.clone());
+        }
+        changes
+    }
+
+    /// The id of the revision that is live.
+    pub(super) fn live_id(&self) -> Option<Digest> {
+        self.revision.as_ref().map(|revision| revision.id)
+    }
+
+    /// The task of loading this document for it.
+    pub(super) fn task(&self, document: TenantDocument) -> Task {
+        Task { document: Arc::new(document), secrets: self.secret_sources.clone() }
     }
 
     /// The site has it no longer. Whether it was there until now.
     pub(super) fn leave(&mut self) -> bool {
         self.retire();
+        self.document = TenantDocument::default();
         self.ways_out.clear();
         !std::mem::take(&mut self.hosts).is_empty()
     }

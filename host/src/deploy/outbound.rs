@@ -12,7 +12,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::capability::http::{Credential, HttpClient, HttpSettings, Origin, Outbound};
-use crate::config::{CredentialSite, Diagnostics, PluginSite, Site, TenantSite};
+use crate::config::{Diagnostics, Site};
+use crate::document::{CredentialSpec, PluginSpec, TenantDocument};
 use crate::tenant::PluginName;
 
 /// The longest file of certificates, in bytes; all the public authorities take a quarter of a MiB.
@@ -30,7 +31,7 @@ pub fn http_client(site: &Site, connections: Option<usize>) -> Result<HttpClient
         };
         let help =
             path.map(|_| "write the path of a PEM file that begins with `-----BEGIN CERTIFICATE-----`");
-        let found = site.source.diagnostic(&settings.certificates_span, headline, "", help.map(Into::into));
+        let found = site.source.diagnostic(&site.spans.certificates, headline, "", help.map(Into::into));
         Diagnostics::from(found)
     };
     let certificates = path.map(certificates).transpose().map_err(refused)?.unwrap_or_default();
@@ -64,14 +65,14 @@ pub(super) struct WaysOut(BTreeMap<PluginName, WayOut>);
 /// What a plugin's way out was made from, and the way.
 struct WayOut {
     origins: BTreeSet<Origin>,
-    credentials: Vec<CredentialSite>,
+    credentials: Vec<CredentialSpec>,
     outbound: Outbound,
 }
 
 impl WaysOut {
     /// Forgets those of plugins that have none in this document.
-    pub(super) fn keep_only(&mut self, site: &TenantSite) {
-        self.0.retain(|plugin, _| site.plugins.get(plugin).is_some_and(|plugin| !plugin.http.is_empty()));
+    pub(super) fn keep_only(&mut self, document: &TenantDocument) {
+        self.0.retain(|plugin, _| document.plugins.get(plugin).is_some_and(|plugin| !plugin.http.is_empty()));
     }
 
     /// Forgets all.
@@ -83,19 +84,19 @@ impl WaysOut {
     pub(super) fn of(
         &mut self,
         name: &PluginName,
-        site: &PluginSite,
+        spec: &PluginSpec,
         client: &HttpClient,
         credentials: impl FnOnce() -> Vec<Credential>,
     ) -> Outbound {
         if let Some(way) = self.0.get(name)
-            && (&way.origins, &way.credentials) == (&site.http, &site.credentials)
+            && (&way.origins, &way.credentials) == (&spec.http, &spec.credentials)
         {
             return way.outbound.clone();
         }
-        let outbound = Outbound::new(client, site.http.clone(), credentials());
+        let outbound = Outbound::new(client, spec.http.clone(), credentials());
         let way = WayOut {
-            origins: site.http.clone(),
-            credentials: site.credentials.clone(),
+            origins: spec.http.clone(),
+            credentials: spec.credentials.clone(),
             outbound: outbound.clone(),
         };
         self.0.insert(name.clone(), way);

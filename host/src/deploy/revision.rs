@@ -4,66 +4,62 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::change::Change;
 use super::deployer::Deployer;
-use super::document;
 use super::live::LiveTenant;
 use crate::capability::KeyValue;
-use crate::config::{PluginSite, TenantSite};
 use crate::cpu::Habit;
-use crate::observe::Entry;
+use crate::document::{PluginSpec, TenantDocument};
 use crate::sandbox::{Abilities, Component};
-use crate::snapshot::{Chain, Plugin, Revision, Routes, Rule};
+use crate::snapshot::{Chain, Plugin, Revision, Routes};
 use crate::tenant::{Bounds, Gate, PluginName, TenantName};
 
 impl Deployer {
-    /// Gives a tenant its next revision, if it is another one, and what is to be told of it.
+    /// Gives a tenant its next revision, if it is another one.
     pub(super) fn revise(
         &self,
         name: &TenantName,
         tenant: &mut LiveTenant,
-        site: &TenantSite,
+        document: &TenantDocument,
         components: &BTreeMap<PluginName, Component>,
-    ) -> Option<Entry<'_>> {
-        let id = document::id(site, components);
-        if tenant.revision.as_ref().is_some_and(|revision| revision.id == id) {
+    ) -> Option<Change> {
+        let digests = components.iter().map(|(name, component)| (name.clone(), component.digest()));
+        let document = document.with_artifacts(&digests.collect());
+        let id = document.id();
+        if tenant.live_id() == Some(id) {
             return None;
         }
-        tenant.plugin_gates.retain(|plugin, gate| site.plugins.contains_key(plugin) || gate.is_shared());
-        tenant.ways_out.keep_only(site);
-        let plugins: BTreeMap<PluginName, Arc<Plugin>> = site
+        tenant.plugin_gates.retain(|plugin, gate| document.plugins.contains_key(plugin) || gate.is_shared());
+        tenant.ways_out.keep_only(&document);
+        let plugins: BTreeMap<PluginName, Arc<Plugin>> = document
             .plugins
             .iter()
-            .filter_map(|(plugin, plugin_site)| {
+            .filter_map(|(plugin, spec)| {
                 let component = components.get(plugin)?.clone();
-                Some((plugin.clone(), Arc::new(self.plugin(name, tenant, plugin, plugin_site, component))))
+                Some((plugin.clone(), Arc::new(self.plugin(name, tenant, plugin, spec, component))))
             })
             .collect();
-        let rules = site.routes.iter().filter_map(|route| {
+        let rules = document.routes.iter().filter_map(|route| {
             let target = Chain {
                 route: route.pattern.as_str().into(),
                 filters: route.filters.iter().filter_map(|filter| plugins.get(filter).cloned()).collect(),
                 plugin: plugins.get(&route.plugin)?.clone(),
             };
-            Some(Rule {
-                pattern: route.pattern.clone(),
-                hosts: route.hosts.clone(),
-                methods: route.methods.clone(),
-                headers: route.headers.clone(),
-                target,
-            })
+            Some(route.rule(target))
         });
         let routes = Routes::new(rules.collect());
         let drained = {
-            let (log, name) = (self.parts.log.clone(), name.clone());
-            move || log.info("revision drained").field("tenant", &name).display("revision", id).send()
+            let (changes, tenant) = (self.changes.clone(), name.clone());
+            move || changes.tell(&Change::Drained { tenant, revision: id })
         };
         let of_tenant = (tenant.gate.clone(), tenant.share.clone());
         let (metrics, plugins) = (tenant.metrics.clone(), plugins.into_values().collect());
         let revision = Revision::new(name.clone(), id, of_tenant, metrics, routes, plugins, drained);
         tenant.retire();
         tenant.revision = Some(Arc::new(revision));
-        tenant.metrics.set_live_revision(id.to_string());
-        Some(self.parts.log.info("revision live").field("tenant", name).display("revision", id))
+        let diff = Box::new(tenant.document.diff(&document));
+        tenant.document = document;
+        Some(Change::Published { tenant: name.clone(), revision: id, diff })
     }
 
     fn plugin(
@@ -71,33 +67,33 @@ impl Deployer {
         tenant_name: &TenantName,
         tenant: &mut LiveTenant,
         name: &PluginName,
-        site: &PluginSite,
+        spec: &PluginSpec,
         component: Component,
     ) -> Plugin {
-        let bounds = Bounds::from(&site.limits);
+        let bounds = Bounds::from(&spec.limits);
         let gate = tenant.plugin_gates.entry(name.clone()).or_insert_with(|| Gate::new(bounds));
         gate.set_bounds(bounds);
         let gate = gate.clone();
-        let limiter = site.grants.limiter.then(|| self.limiters.get(tenant_name, name));
-        let keyvalue = (site.grants.keyvalue || site.grants.keyvalue_shared).then(|| {
+        let limiter = spec.grants.limiter.then(|| self.limiters.get(tenant_name, name));
+        let keyvalue = (spec.grants.keyvalue || spec.grants.keyvalue_shared).then(|| {
             let (tenant_name, name) = (tenant_name.clone(), name.clone());
-            KeyValue::new(self.parts.store.clone(), tenant_name, name, site.grants, tenant.storage.clone())
+            KeyValue::new(self.parts.store.clone(), tenant_name, name, spec.grants, tenant.storage.clone())
         });
-        let http = (!site.http.is_empty()).then(|| {
-            let credentials = || tenant.secrets.credentials(site);
-            tenant.ways_out.of(name, site, &self.parts.http, credentials)
+        let http = (!spec.http.is_empty()).then(|| {
+            let credentials = || tenant.secrets.credentials(spec);
+            tenant.ways_out.of(name, spec, &self.parts.http, credentials)
         });
-        let secrets = tenant.secrets.of_config(site);
+        let secrets = tenant.secrets.of_config(spec);
         let metrics = self.parts.metrics.plugin(tenant_name, name);
         Plugin {
             tenant: tenant_name.clone(),
             name: name.clone(),
-            instances: self.parts.compiler.sandbox().instances(component, site.reuse, metrics.clone()),
+            instances: self.parts.compiler.sandbox().instances(component, spec.reuse, metrics.clone()),
             habit: Habit::default(),
-            limits: Arc::new(site.limits.clone()),
+            limits: Arc::new(spec.limits.clone()),
             abilities: Arc::new(Abilities {
                 plugin: name.as_str().into(),
-                config: site.config.clone(),
+                config: spec.config_texts().map(|(key, text)| (key.clone(), text.clone())).collect(),
                 secrets,
                 keyvalue,
                 limiter,

@@ -10,13 +10,12 @@ use std::fs::File;
 use std::io::Read;
 use std::os::unix::ffi::OsStringExt;
 use std::path::Path;
-use std::sync::Arc;
 
+use super::refusal::Fault;
 use crate::capability::http::{Credential, Secret};
-use crate::config::{
-    Diagnostic, MAX_CONFIG_BYTES, PluginSite, SecretName, SecretSite, SecretSource, Source, TenantSite,
-};
-use crate::tenant::PluginName;
+use crate::config::{MAX_CONFIG_BYTES, SecretSource};
+use crate::document::{Place, PluginSpec, TenantDocument};
+use crate::tenant::{PluginName, SecretName};
 
 /// The longest value, in bytes: that of a request's whole head.
 const MAX_SECRET_BYTES: usize = 64 * 1024;
@@ -36,31 +35,29 @@ pub(super) type Secrets = BTreeMap<SecretName, Secret>;
 
 /// Reads the secrets of a tenant. What cannot be read, or does not suit a plugin that is given it, is a fault.
 pub(super) fn read_secrets(
-    tenant: &TenantSite,
+    document: &TenantDocument,
+    sources: &BTreeMap<SecretName, SecretSource>,
     environment: &Environment,
-    source: &Arc<Source>,
-    faults: &mut Vec<Diagnostic>,
+    faults: &mut Vec<Fault>,
 ) -> Secrets {
+    let at = |name: &SecretName| Place::Secret(name.clone());
     let mut secrets = Secrets::new();
-    for (name, site) in &tenant.secrets {
-        match read(site, environment) {
+    for (name, source) in sources {
+        match read(source, environment) {
             Ok(value) => {
                 secrets.insert(name.clone(), Secret::new(value));
             }
             Err(Unreadable { why, help }) => {
-                faults.push(source.diagnostic(&site.span, format!("secret `{name}`: {why}"), "", help));
+                faults.push(Fault::new(at(name), format!("secret `{name}`: {why}")).help(help));
             }
         }
     }
-    for (name, plugin) in &tenant.plugins {
+    for (name, plugin) in &document.plugins {
         for (secret, why) in misfits(plugin, &secrets) {
-            let Some(site) = tenant.secrets.get(secret) else { continue };
             let headline = format!("plugin `{name}` cannot be given the secret `{secret}`: {why}");
-            faults.push(source.diagnostic(&site.span, headline, "its value is here", None));
+            faults.push(Fault::new(at(secret), headline).label("its value is here"));
         }
-        if let Some(fault) = oversized_config(name, plugin, &secrets, source) {
-            faults.push(fault);
-        }
+        faults.extend(oversized_config(name, plugin, &secrets));
     }
     secrets
 }
@@ -77,8 +74,8 @@ impl Unreadable {
     }
 }
 
-fn read(site: &SecretSite, environment: &Environment) -> Result<Vec<u8>, Unreadable> {
-    let (value, place) = match &site.source {
+fn read(source: &SecretSource, environment: &Environment) -> Result<Vec<u8>, Unreadable> {
+    let (value, place) = match source {
         SecretSource::File(path) => (read_file(path)?, path.display().to_string()),
         SecretSource::Variable(name) => {
             let value = environment.0.get(&OsString::from(name)).cloned().ok_or_else(|| {
@@ -129,14 +126,14 @@ fn read_file(path: &Path) -> Result<Vec<u8>, Unreadable> {
 }
 
 /// The secrets that are not what the plugin is given them for, and why.
-fn misfits<'a>(plugin: &'a PluginSite, secrets: &Secrets) -> Vec<(&'a SecretName, String)> {
+fn misfits<'a>(plugin: &'a PluginSpec, secrets: &Secrets) -> Vec<(&'a SecretName, String)> {
     let sent = plugin.credentials.iter().filter_map(|site| {
         let secret = secrets.get(&site.secret)?.clone();
         let credential = Credential::new(site.origin.clone(), site.header.clone(), secret);
         let unfit = credential.and_then(|credential| credential.value()).err()?;
         Some((&site.secret, unfit.to_string()))
     });
-    let read = plugin.config_secrets.iter().filter_map(|(key, name)| {
+    let read = plugin.config_secrets().filter_map(|(key, name)| {
         let is_text = std::str::from_utf8(&secrets.get(name)?.bytes()).is_ok();
         (!is_text).then(|| (name, format!("it is not UTF-8, as the value of `{key}` in `config` is")))
     });
@@ -144,14 +141,9 @@ fn misfits<'a>(plugin: &'a PluginSite, secrets: &Secrets) -> Vec<(&'a SecretName
 }
 
 /// What a plugin reads through `wasi:config/store` has one bound, wherever it comes from.
-fn oversized_config(
-    name: &PluginName,
-    plugin: &PluginSite,
-    secrets: &Secrets,
-    source: &Arc<Source>,
-) -> Option<Diagnostic> {
-    let plain = plugin.config.iter().map(|(key, value)| key.len().saturating_add(value.len()));
-    let secret = plugin.config_secrets.iter().map(|(key, name)| {
+fn oversized_config(name: &PluginName, plugin: &PluginSpec, secrets: &Secrets) -> Option<Fault> {
+    let plain = plugin.config_texts().map(|(key, value)| key.len().saturating_add(value.len()));
+    let secret = plugin.config_secrets().map(|(key, name)| {
         let value = secrets.get(name).map_or(0, |secret| secret.bytes().len());
         key.len().saturating_add(value)
     });
@@ -159,7 +151,7 @@ fn oversized_config(
     (size > MAX_CONFIG_BYTES).then(|| {
         let headline =
             format!("plugin `{name}`: `config` has more than 64KiB of keys and values, its secrets included");
-        source.diagnostic(&plugin.span, headline, "", Some("give it shorter secrets, or fewer".into()))
+        Fault::new(Place::Plugin(name.clone()), headline).help("give it shorter secrets, or fewer".to_owned())
     })
 }
 
@@ -188,7 +180,7 @@ impl LiveSecrets {
     }
 
     /// What is added to a plugin's requests.
-    pub(super) fn credentials(&self, plugin: &PluginSite) -> Vec<Credential> {
+    pub(super) fn credentials(&self, plugin: &PluginSpec) -> Vec<Credential> {
         let with_secrets = plugin.credentials.iter().filter_map(|site| {
             let secret = self.0.get(&site.secret)?.clone();
             // The site file's reader has refused headers that cannot carry one.
@@ -198,8 +190,8 @@ impl LiveSecrets {
     }
 
     /// Those that a plugin reads as its configuration, by key.
-    pub(super) fn of_config(&self, plugin: &PluginSite) -> BTreeMap<String, Secret> {
-        let named = plugin.config_secrets.iter();
+    pub(super) fn of_config(&self, plugin: &PluginSpec) -> BTreeMap<String, Secret> {
+        let named = plugin.config_secrets();
         named.filter_map(|(key, name)| Some((key.clone(), self.0.get(name)?.clone()))).collect()
     }
 }
@@ -210,6 +202,7 @@ mod tests {
 
     use super::*;
     use crate::config::Site;
+    use crate::deploy::refusal::diagnostics;
 
     const SITE: &str = r#"
 [tenants.a]
@@ -244,9 +237,10 @@ config = { key = { secret = "token" } }
             let site = Site::parse(&self.path("site.toml"), site.to_owned());
             let site = site.unwrap_or_else(|found| panic!("{found}"));
             let mut faults = Vec::new();
-            let tenant = site.tenants.values().next().unwrap();
-            let secrets = read_secrets(tenant, environment, &site.source, &mut faults);
-            (secrets, faults.iter().map(ToString::to_string).collect())
+            let (name, tenant) = site.tenants.first_key_value().unwrap();
+            let secrets = read_secrets(&tenant.document, &tenant.secrets, environment, &mut faults);
+            let found = diagnostics(faults, name, &site.source, &site.spans);
+            (secrets, found.iter().map(ToString::to_string).collect())
         }
 
         fn value(&self) -> Result<Vec<u8>, String> {
@@ -312,7 +306,7 @@ config = { key = { secret = "token" } }
         let name = |text: &str| SecretName::parse(text).unwrap();
         let read = |value: &str| Secrets::from([(name("token"), Secret::new(value.into()))]);
         let site = Site::parse(Path::new("/srv/site.toml"), SITE.to_owned()).unwrap();
-        let plugin = site.tenants.values().next().unwrap().plugins.values().next().unwrap();
+        let plugin = site.tenants.values().next().unwrap().document.plugins.values().next().unwrap();
         let mut live = LiveSecrets::default();
         assert!(live.renew(read("hunter2")).is_empty(), "the first value is no change");
         let (sent, config) = (live.credentials(plugin), live.of_config(plugin));

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use notify::event::{AccessKind, AccessMode};
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 
-use super::Deployer;
+use super::{Deployer, Follower};
 use crate::observe::Log;
 
 /// How often stamps are looked at when nothing is heard.
@@ -61,12 +61,12 @@ struct Asked {
 
 impl Watcher {
     /// Starts watching.
-    pub fn start(deployer: Arc<Deployer>, log: Log) -> Result<Self, WatchError> {
+    pub fn start(deployer: Arc<Deployer>, follower: Follower, log: Log) -> Result<Self, WatchError> {
         let bell = Arc::new(Bell::default());
         let run = {
             let (bell, deployer) = (bell.clone(), deployer.clone());
             move || {
-                Watch { folders: Folders::new(bell.clone(), &log), deployer }.run(&bell);
+                Watch { folders: Folders::new(bell.clone(), &log), deployer, follower }.run(&bell);
                 bell.ring(|asked| asked.has_ended = true);
             }
         };
@@ -113,20 +113,21 @@ impl Bell {
 
 struct Watch {
     deployer: Arc<Deployer>,
+    follower: Follower,
     folders: Folders,
 }
 
 impl Watch {
     fn run(mut self, bell: &Bell) {
-        self.folders.watch(&self.deployer.files());
+        self.folders.watch(&self.follower.files());
         loop {
-            let due = self.deployer.is_due_in();
+            let due = self.follower.is_due_in();
             let asked = bell.wait(due.unwrap_or(POLL).min(POLL), |asked| {
                 asked.to_look || asked.to_reload || asked.to_stop
             });
             let is_told = asked.to_reload || asked.to_stop || {
-                let is_due = self.deployer.is_due_in().is_some_and(|time| time.is_zero());
-                if !asked.to_read && !is_due && !self.deployer.has_changed() {
+                let is_due = self.follower.is_due_in().is_some_and(|time| time.is_zero());
+                if !asked.to_read && !is_due && !self.follower.has_changed() {
                     continue;
                 }
                 until_quiet(bell)
@@ -135,11 +136,11 @@ impl Watch {
                 return;
             }
             if is_told {
-                self.deployer.reload();
+                self.follower.reload(&self.deployer);
             } else {
-                self.deployer.follow();
+                self.follower.follow(&self.deployer);
             }
-            self.folders.watch(&self.deployer.files());
+            self.folders.watch(&self.follower.files());
         }
     }
 }

@@ -61,7 +61,7 @@ mod trial;
 mod wasi;
 mod wit;
 
-pub use artifact::{Digest, Size};
+pub use artifact::{Digest, DigestError, Size};
 pub use bindings::message;
 pub use call::{Abilities, Call, Context};
 pub use call_error::CallError;

@@ -11,7 +11,7 @@ mod slots;
 mod waiters;
 
 pub use gate::{Bounds, Gate, Permit, Refused};
-pub use name::{NameError, PluginName, TenantName};
+pub use name::{NameError, PluginName, SecretName, TenantName};
 pub use patience::Patience;
 pub use quota::{Quota, Storage};
 pub use share::Share;

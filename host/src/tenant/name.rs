@@ -1,8 +1,11 @@
-//! The names of tenants and plugins: labels safe in a metric, a path, a key and a log line.
+//! The names of tenants, plugins and secrets: labels safe in a metric, a path, a key and a log line.
 
 use std::borrow::Borrow;
 use std::fmt;
 use std::sync::Arc;
+
+use serde::de::{Deserialize, Deserializer, Error};
+use serde::{Serialize, Serializer};
 
 /// The longest name, in bytes: that of a DNS label, so a name can become part of a host name.
 const MAX_NAME_BYTES: usize = 63;
@@ -47,6 +50,18 @@ macro_rules! name {
                 &self.0
             }
         }
+
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.serialize_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Self::parse(&String::deserialize(deserializer)?).map_err(Error::custom)
+            }
+        }
     };
 }
 
@@ -57,6 +72,10 @@ name! {
 name! {
     /// A plugin inside its tenant.
     PluginName
+}
+name! {
+    /// A secret inside its tenant.
+    SecretName
 }
 
 fn is_name(text: &str) -> bool {

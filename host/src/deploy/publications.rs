@@ -1,0 +1,111 @@
+//! The publications of one tenant: one is under way, and the latest of the others waits behind it.
+//!
+//! The latest document wins: one that waits is replaced by the next, and one that is being loaded is given up when its
+//! component is done with. Who is superseded is answered so by the drop of its publication.
+
+use tokio::sync::oneshot;
+
+use super::change::Change;
+use super::load::Task;
+use super::refusal::Refusal;
+use crate::sandbox::Digest;
+
+/// A document that is live.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// Its revision.
+    pub revision: Digest,
+    /// What has changed by it; nothing if it was live already.
+    pub changes: Vec<Change>,
+}
+
+/// A document that is to be published, and where the answer goes. The drop of the latter says that it was superseded.
+pub(super) struct Publication {
+    pub(super) task: Task,
+    pub(super) answer: oneshot::Sender<Result<Published, Refusal>>,
+}
+
+/// The publications of one tenant.
+#[derive(Default)]
+pub(super) enum Publications {
+    /// There is none, and no task.
+    #[default]
+    None,
+    /// One is with the tenant's task; the next is to take its place.
+    UnderWay {
+        /// The latest document behind it.
+        next: Option<Publication>,
+    },
+}
+
+impl Publications {
+    pub(super) fn are_under_way(&self) -> bool {
+        matches!(self, Self::UnderWay { .. })
+    }
+
+    /// Whether what is under way is the latest.
+    pub(super) fn are_up_to_date(&self) -> bool {
+        matches!(self, Self::UnderWay { next: None })
+    }
+
+    /// Takes a publication, in place of one that waits. Given back is one that is to begin.
+    pub(super) fn take(&mut self, publication: Publication) -> Option<Publication> {
+        match self {
+            Self::UnderWay { next } => {
+                *next = Some(publication);
+                None
+            }
+            Self::None => {
+                *self = Self::UnderWay { next: None };
+                Some(publication)
+            }
+        }
+    }
+
+    /// The one under way has ended: the one that is to begin, if there is any.
+    pub(super) fn next(&mut self) -> Option<Publication> {
+        match std::mem::take(self) {
+            Self::UnderWay { next: Some(next) } => {
+                *self = Self::UnderWay { next: None };
+                Some(next)
+            }
+            Self::UnderWay { next: None } | Self::None => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::document::TenantDocument;
+
+    type Answered = oneshot::Receiver<Result<Published, Refusal>>;
+
+    fn publication() -> (Publication, Answered) {
+        let (answer, answered) = oneshot::channel();
+        let task = Task { document: Arc::new(TenantDocument::default()), secrets: Arc::default() };
+        (Publication { task, answer }, answered)
+    }
+
+    fn is_superseded(answered: &mut Answered) -> bool {
+        answered.try_recv() == Err(oneshot::error::TryRecvError::Closed)
+    }
+
+    #[test]
+    fn of_one_tenant_one_document_is_under_way_and_the_latest_replaces_the_one_that_waits() {
+        let mut publications = Publications::default();
+        let [(first, _), (second, mut waits), (third, mut replaces)] = [(); 3].map(|()| publication());
+        assert!(publications.take(first).is_some() && publications.are_up_to_date());
+        assert!(publications.take(second).is_none() && !publications.are_up_to_date());
+        assert!(publications.take(third).is_none());
+        assert!(is_superseded(&mut waits) && !is_superseded(&mut replaces));
+        let begun = publications.next().unwrap();
+        assert!(publications.are_up_to_date() && !is_superseded(&mut replaces));
+        drop(begun);
+        assert!(publications.next().is_none() && !publications.are_under_way());
+        let (again, _) = publication();
+        assert!(publications.take(again).is_some(), "a task that has ended is begun anew");
+    }
+}

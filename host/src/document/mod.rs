@@ -1,0 +1,83 @@
+//! The tenant document: the plugins of one tenant and the routes to them, as a value.
+//!
+//! It is compared, stored, read back and told apart from another one, wherever it came from. Its JSON form has the keys
+//! of the site file, sizes in bytes, durations in nanoseconds, and leaves out what is the default. What it names is not
+//! looked up here: it knows no file, no component and no value of a secret.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `plugin.rs` | a plugin: its component, grants, limits, configuration, credentials |
+//! | `route.rs` | a route: which requests it takes, and the plugins that they go to |
+//! | `diff.rs` | what is different between two documents |
+//! | `place.rs` | a place in a document, by what stands there |
+//! | `reuse.rs` | the JSON form of `reuse` |
+//! | `text.rs` | the JSON form of what is written as a text |
+
+mod diff;
+mod place;
+mod plugin;
+mod reuse;
+mod route;
+#[cfg(test)]
+mod tests;
+mod text;
+
+pub use diff::{Diff, Difference};
+pub use place::Place;
+pub use plugin::{ComponentRef, ConfigValue, CredentialSpec, PluginSpec, SecretRef};
+pub use route::RouteSpec;
+
+use std::collections::BTreeMap;
+
+use canon_json::CanonJsonSerialize;
+use serde::{Deserialize, Serialize};
+
+use crate::sandbox::Digest;
+use crate::tenant::PluginName;
+
+/// The document of one tenant.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantDocument {
+    /// The plugins.
+    #[serde(default)]
+    pub plugins: BTreeMap<PluginName, PluginSpec>,
+    /// The routes. No request depends on their order.
+    #[serde(default)]
+    pub routes: Vec<RouteSpec>,
+}
+
+impl TenantDocument {
+    /// The same document with its components by digest: a plugin that is among `artifacts` runs those bytes.
+    pub fn with_artifacts(&self, artifacts: &BTreeMap<PluginName, Digest>) -> Self {
+        let mut document = self.clone();
+        for (name, plugin) in &mut document.plugins {
+            if let Some(digest) = artifacts.get(name) {
+                plugin.component = ComponentRef::Artifact(*digest);
+            }
+        }
+        document
+    }
+
+    /// The digest of the document's RFC 8785 form, in which nothing depends on the order in which it was written. It
+    /// names a revision once all components are digests, and is the same on every host.
+    pub fn id(&self) -> Digest {
+        Digest::of(&canonical(&self.in_order()))
+    }
+
+    /// The same document, with everything whose order means nothing in the one order that its id is made of.
+    fn in_order(&self) -> Self {
+        let mut document = self.clone();
+        document.plugins.values_mut().for_each(PluginSpec::put_in_order);
+        document.routes.iter_mut().for_each(RouteSpec::put_in_order);
+        document.routes.sort_by_cached_key(canonical);
+        document
+    }
+}
+
+/// The RFC 8785 form: no white space, keys in the order of their UTF-16 units. Integers beyond 2⁵³, which RFC 8785 has no
+/// form for, are written in full.
+fn canonical(value: &impl Serialize) -> Vec<u8> {
+    // Refused are numbers that are none and keys that are no text, and a document has neither.
+    value.to_canon_json_vec().unwrap_or_default()
+}
