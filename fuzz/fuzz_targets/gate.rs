@@ -27,15 +27,19 @@ mod request {
     }
 }
 
-mod connection {
-    pub(crate) const MAX_HEAD_FIELDS: usize = 16;
+mod listen {
+    /// The bounds are low here, so that the fuzzer comes to them.
+    pub(crate) mod bounds {
+        pub(crate) const MAX_HEAD_FIELDS: usize = 16;
+        pub(crate) const MAX_TARGET_BYTES: usize = 128;
+    }
 }
 
-#[path = "../../host/src/listen/gate/agreement.rs"]
+#[path = "../../host/src/listen/http/gate/agreement.rs"]
 mod agreement;
 
 #[allow(dead_code)]
-#[path = "../../host/src/listen/gate.rs"]
+#[path = "../../host/src/listen/http/gate.rs"]
 mod gate;
 
 use gate::{check, join_cookies, settle_host};

@@ -21,24 +21,21 @@ mod request {
 
 mod listen {
     /// The bounds are low here, so that the fuzzer comes to them.
-    pub(crate) mod connection {
+    pub(crate) mod bounds {
         pub(crate) const MAX_HEAD_BYTES: usize = 1024;
         pub(crate) const MAX_HEAD_FIELDS: usize = 16;
-    }
-
-    pub(crate) mod gate {
         pub(crate) const MAX_TARGET_BYTES: usize = 128;
     }
 }
 
 #[allow(dead_code)]
-#[path = "../../host/src/listen/scan/agreement.rs"]
+#[path = "../../host/src/listen/http/scan/agreement.rs"]
 mod agreement;
 
 #[allow(dead_code)]
-#[path = "../../host/src/listen/scan/mod.rs"]
+#[path = "../../host/src/listen/http/scan/mod.rs"]
 mod scan;
 
-use scan::{Place, Scan, Scanned};
+use scan::{Scan, ScanPosition, ScanStep};
 
 fuzz_target!(|bytes: &[u8]| agreement::check(bytes));

@@ -7,7 +7,7 @@ use libfuzzer_sys::fuzz_target;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 #[allow(dead_code)]
-#[path = "../../host/src/listen/proxy_protocol.rs"]
+#[path = "../../host/src/listen/socket/proxy_protocol.rs"]
 mod proxy_protocol;
 
 use proxy_protocol::{HeaderError, parse, read};

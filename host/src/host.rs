@@ -22,8 +22,8 @@ use crate::deploy::{
 };
 use crate::limits::Limit;
 use crate::listen::{
-    Address, BindError, Bound, Inherited, InheritedError, Pair, PairFiles, Part, Permissions, Probes,
-    Readiness, Server, Settings, Spoken, Tls, TlsError, Trusted,
+    Address, BindError, Inherited, InheritedError, Listener, Pair, PairFiles, Part, Permissions, Preamble,
+    Probes, Readiness, Server, Settings, Tls, TlsError, TrustedProxies,
 };
 use crate::observe::{Log, Metrics};
 use crate::request::{self, Capacity, Ledger, Requests};
@@ -317,16 +317,16 @@ fn clock_can_be_used(now: SystemTime) -> Result<(), HostError> {
     }
 }
 
-async fn bind(settings: &HostSettings, inherited: &mut Inherited) -> Result<Vec<Bound>, BindError> {
+async fn bind(settings: &HostSettings, inherited: &mut Inherited) -> Result<Vec<Listener>, BindError> {
     let mut bound = Vec::new();
     for listener in &settings.listen {
         let address = match &listener.address {
             ListenAddress::Tcp(address) => Address::Tcp(*address),
             ListenAddress::Unix(path) => Address::Unix(path.clone()),
         };
-        let spoken = Spoken { tls: listener.tls, proxy_protocol: listener.proxy_protocol };
+        let preamble = Preamble { tls: listener.tls, proxy_protocol: listener.proxy_protocol };
         let permissions = Permissions { mode: listener.mode.0, group: listener.group.clone() };
-        let next = Bound::bind(address, spoken, &permissions, inherited, &bound).await?;
+        let next = Listener::bind(address, preamble, &permissions, inherited, &bound).await?;
         bound.push(next);
     }
     Ok(bound)
@@ -469,7 +469,7 @@ fn listening(settings: &HostSettings, room: &Room) -> Settings {
         age: timeouts.age,
         rate_bytes_per_second: timeouts.rate_bytes_per_second,
         grace: timeouts.grace,
-        trusted: Arc::new(Trusted {
+        trusted: Arc::new(TrustedProxies {
             networks: settings.proxy.trusted.clone(),
             unix: settings.proxy.trusted_unix,
             fields: settings.proxy.fields,

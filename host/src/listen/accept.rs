@@ -1,111 +1,93 @@
-//! Accepting: from a bound address to connections, as many as there are places for.
+//! Accepting: from a listener to connections, as many as there are slots for.
 
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout};
 use tokio_util::task::TaskTracker;
 
-use super::address::{Bound, Stream};
-use super::arrival::Arrival;
-use super::places::Places;
-use super::tls::Tls;
-use super::{Settings, Stage};
+use super::arrival::{Arrival, Reception};
+use super::bounds::PAUSE_AFTER_FAILED_ACCEPT;
+use super::socket::{Listener, Stream};
 use crate::observe::Closed;
-use crate::request::{Ledger, Requests};
 
-/// How long accepting rests after it failed for want of descriptors or memory.
-pub(super) const REST_AFTER_FAILURE: Duration = Duration::from_millis(50);
-
-/// How often it is told that accepting fails, for as long as it does.
+/// The interval at which the log says that accepting fails, for as long as it does.
 const TELL_EACH: Duration = Duration::from_secs(10);
 
-/// Once the host stops, nothing more is accepted when nobody has come for so long, or after so long in any case.
+/// Once the host stops, nothing more is accepted when no connection has come for so long, or after so long in any case.
 const QUIET: Duration = Duration::from_millis(10);
 const LAST_MOMENT: Duration = Duration::from_millis(250);
 
-#[derive(Clone)]
-pub(super) struct Accepting {
-    pub(super) requests: Arc<Requests>,
-    pub(super) settings: Arc<Settings>,
-    pub(super) ledger: Ledger,
-    pub(super) stage: watch::Receiver<Stage>,
+/// The loop that accepts the connections of one listener.
+pub(super) struct Acceptor {
+    pub(super) reception: Arc<Reception>,
     pub(super) connections: TaskTracker,
-    pub(super) places: Places,
-    pub(super) tls: Arc<Tls>,
 }
 
-impl Accepting {
+impl Acceptor {
     /// Accepts until the host stops.
-    pub(super) async fn run(self, bound: Bound) {
-        let mut stage = self.stage.clone();
+    pub(super) async fn run(self, listener: Listener) {
+        let mut shutdown = self.reception.shutdown.clone();
         tokio::select! {
-            () = self.accept_all(&bound) => {}
-            _ = stage.wait_for(|stage| *stage != Stage::Serving) => {}
+            () = self.accept_all(&listener) => {}
+            () = shutdown.begun() => {}
         }
-        if bound.is_ours() {
-            let _ = timeout(LAST_MOMENT, self.accept_the_rest(&bound)).await;
+        if listener.is_ours() {
+            let _ = timeout(LAST_MOMENT, self.accept_the_rest(&listener)).await;
         }
     }
 
-    /// What is in the queue when the listener is closed is reset by the system, though its clients were told that they are
-    /// connected.
-    async fn accept_the_rest(&self, bound: &Bound) {
-        while let Ok(place) = timeout(QUIET, self.places.any()).await
-            && let Ok(Ok((stream, peer))) = timeout(QUIET, bound.accept()).await
+    /// Connections that are in the queue when the listener is closed are reset by the system, though their clients were
+    /// told that they are connected.
+    async fn accept_the_rest(&self, listener: &Listener) {
+        while let Ok(slot) = timeout(QUIET, self.reception.slots.any()).await
+            && let Ok(Ok((stream, peer))) = timeout(QUIET, listener.accept()).await
         {
-            self.take(stream, peer, bound, place);
+            self.take(stream, peer, listener, slot);
         }
     }
 
-    async fn accept_all(&self, bound: &Bound) {
+    async fn accept_all(&self, listener: &Listener) {
         let mut told_at: Option<Instant> = None;
         loop {
             // At the limit nothing more is accepted: newcomers wait in the system's own queue.
-            let place = self.places.any().await;
-            match bound.accept().await {
-                Ok((stream, peer)) => self.take(stream, peer, bound, place),
+            let slot = self.reception.slots.any().await;
+            match listener.accept().await {
+                Ok((stream, peer)) => self.take(stream, peer, listener, slot),
                 Err(error) if is_the_clients(&error) => {}
                 Err(error) => {
                     if told_at.is_none_or(|told_at| told_at.elapsed() >= TELL_EACH) {
                         told_at = Some(Instant::now());
-                        self.ledger
+                        self.reception
+                            .ledger
                             .log
                             .error("cannot accept connections; trying again")
-                            .display("address", bound.address())
+                            .display("address", listener.address())
                             .field("error", format_args!("{error}"))
                             .send();
                     }
-                    tokio::time::sleep(REST_AFTER_FAILURE).await;
+                    tokio::time::sleep(PAUSE_AFTER_FAILED_ACCEPT).await;
                 }
             }
         }
     }
 
-    fn take(&self, stream: Stream, peer: Option<IpAddr>, bound: &Bound, place: OwnedSemaphorePermit) {
-        // Behind a proxy are many clients, and whose connection this is is known when the proxy has said so.
-        let counted = peer.filter(|_| !self.settings.trusted.has(peer));
-        let of_client = counted.map(|client| self.places.of(client));
-        if matches!(of_client, Some(None)) {
-            self.ledger.metrics.connection_closed(Closed::TooMany);
+    fn take(&self, stream: Stream, peer: Option<IpAddr>, listener: &Listener, slot: OwnedSemaphorePermit) {
+        let Reception { settings, slots, ledger, .. } = &*self.reception;
+        // A trusted proxy has many clients behind it: its connections are counted when it has said whose they are.
+        let counted = peer.filter(|_| !settings.trusted.has(peer));
+        let client_slot = counted.map(|client| slots.of(client));
+        if matches!(client_slot, Some(None)) {
+            ledger.metrics.connection_closed(Closed::TooMany);
             return;
         }
-        let arrival = Arrival {
-            requests: self.requests.clone(),
-            settings: self.settings.clone(),
-            ledger: self.ledger.clone(),
-            stage: self.stage.clone(),
-            places: self.places.clone(),
-            tls: self.tls.clone(),
-            spoken: bound.spoken(),
-            peer,
-        };
-        let metrics = self.ledger.metrics.clone();
+        let metrics = ledger.metrics.clone();
         let open = metrics.connection_guard();
-        let mut stage = self.stage.clone();
+        let mut shutdown = self.reception.shutdown.clone();
+        let arrival = Arrival { reception: self.reception.clone(), preamble: listener.preamble(), peer };
         self.connections.spawn(async move {
             let serve = async move {
                 match stream {
@@ -115,10 +97,10 @@ impl Accepting {
             };
             let closed = tokio::select! {
                 closed = serve => closed,
-                _ = stage.wait_for(|stage| *stage == Stage::Ending) => Closed::Cut,
+                () = shutdown.grace_is_over() => Closed::Cut,
             };
             metrics.connection_closed(closed);
-            drop((open, of_client, place));
+            drop((open, client_slot, slot));
         });
     }
 }

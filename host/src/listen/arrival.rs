@@ -1,4 +1,4 @@
-//! What comes before HTTP on a connection: who is asking, and over what.
+//! The arrival of a connection: its client and TLS, which come before HTTP.
 
 use std::fmt::Display;
 use std::net::IpAddr;
@@ -6,28 +6,32 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::connection::{Connection, LAST_CALL, Protocol, told_to_stop};
-use super::places::Places;
-use super::proxy_protocol::{self, Origin};
-use super::socket::{Orders, Socket};
-use super::tls::{HandshakeError, Inside, Tls};
-use super::{Settings, Spoken, Stage};
+use super::bounds::LAST_CALL;
+use super::http::Connection;
+use super::settings::Settings;
+use super::shutdown::Shutdown;
+use super::socket::{ConnectionOwner, ConnectionSlots, Preamble, Wire, WireHandle, read_proxy_header};
+use super::tls::{HandshakeError, Tls, TlsConnection};
 use crate::observe::Closed;
 use crate::request::{Caller, Ledger, Requests, Scheme};
 
-/// A connection that was accepted.
-pub(super) struct Arrival {
+/// The parts of the server that each new connection needs.
+pub(super) struct Reception {
     pub(super) requests: Arc<Requests>,
     pub(super) settings: Arc<Settings>,
     pub(super) ledger: Ledger,
-    pub(super) stage: watch::Receiver<Stage>,
-    pub(super) places: Places,
+    pub(super) shutdown: Shutdown,
+    pub(super) slots: ConnectionSlots,
     pub(super) tls: Arc<Tls>,
-    pub(super) spoken: Spoken,
-    /// Who is at its other end, if that has an address.
+}
+
+/// A connection that was accepted.
+pub(super) struct Arrival {
+    pub(super) reception: Arc<Reception>,
+    pub(super) preamble: Preamble,
+    /// The address at its other end, if that has one.
     pub(super) peer: Option<IpAddr>,
 }
 
@@ -41,71 +45,80 @@ impl Arrival {
             Ok(client) => client,
             Err(closed) => return closed,
         };
-        let _place = match client.passed_on() {
-            Some(address) => match self.places.of(address) {
-                Some(place) => Some(place),
+        let _slot = match client.uncounted() {
+            Some(address) => match self.reception.slots.of(address) {
+                Some(slot) => Some(slot),
                 None => return Closed::TooMany,
             },
             None => None,
         };
-        let orders = Arc::new(Orders::default());
-        let stream = Socket::new(stream, orders.clone());
-        if self.spoken.tls {
+        let Settings { write, rate_bytes_per_second, .. } = *self.reception.settings;
+        let (wire, handle) = Wire::new(stream, write, rate_bytes_per_second);
+        if self.preamble.tls {
             // Boxed: a connection without TLS is not to have the size of one with it.
-            return Box::pin(self.serve_tls(stream, orders, client)).await;
+            return Box::pin(self.serve_tls(wire, handle, client)).await;
         }
-        self.connection(client, Scheme::Http, None).run(stream, orders, Protocol::AsItBegins).await
+        self.connection(client, Scheme::Http, None).run(wire, handle, None).await
     }
 
     async fn serve_tls(
-        mut self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
-        orders: Arc<Orders>,
-        client: Client,
+        self,
+        wire: Wire<impl AsyncRead + AsyncWrite + AsFd + Unpin + Send + 'static>,
+        handle: Arc<WireHandle>,
+        client: ClientAddress,
     ) -> Closed {
+        let Reception { tls, settings, shutdown, .. } = &*self.reception;
+        let mut shutdown = shutdown.clone();
         // Boxed, and gone with its handshake.
-        let handshake = Box::pin(self.tls.accept(stream, self.settings.handshake));
-        let inside = tokio::select! {
-            inside = handshake => inside,
-            () = told_to_stop(&mut self.stage, LAST_CALL) => return Closed::Drained,
+        let handshake = Box::pin(tls.accept(wire, &handle, settings.handshake));
+        let connection = tokio::select! {
+            connection = handshake => connection,
+            () = shutdown.begun_since(LAST_CALL) => return Closed::Drained,
         };
-        match inside {
-            Ok(Inside { stream, protocol, server_name }) => {
-                self.connection(client, Scheme::Https, server_name).run(stream, orders, protocol).await
+        match connection {
+            Ok(TlsConnection { stream, protocol, server_name }) => {
+                self.connection(client, Scheme::Https, server_name).run(stream, handle, Some(protocol)).await
             }
             Err(error) => {
-                self.tell(client.address(), &error);
+                self.log_failed_handshake(client.address(), &error);
                 Closed::Handshake
             }
         }
     }
 
-    /// Anybody can have any number of handshakes fail.
-    fn tell(&self, client: Option<IpAddr>, error: &HandshakeError) {
-        let line = self.ledger.log.debug("a TLS handshake failed");
+    /// At the level of debugging: any client can have any number of handshakes fail.
+    fn log_failed_handshake(&self, client: Option<IpAddr>, error: &HandshakeError) {
+        let line = self.reception.ledger.log.debug("a TLS handshake failed");
         line.field("client", client).display("error", error).send();
     }
 
-    fn connection(self, client: Client, scheme: Scheme, server_name: Option<Arc<str>>) -> Connection {
+    fn connection(self, client: ClientAddress, scheme: Scheme, server_name: Option<Arc<str>>) -> Connection {
+        let Reception { requests, settings, shutdown, .. } = &*self.reception;
+        let trusted = &settings.trusted;
         let is_trusted = match client {
-            Client::Peer(peer) => self.settings.trusted.has(peer),
-            // Who has no address is not who connects to a Unix socket here.
-            Client::PassedOn(client) => client.is_some() && self.settings.trusted.has(client),
+            ClientAddress::Direct(peer) => trusted.has(peer),
+            // A PROXY header without an address does not count as the trusted Unix peer.
+            ClientAddress::Forwarded(client) => client.is_some() && trusted.has(client),
         };
-        // What a trusted proxy named is that proxy's setting, and no caller's wish.
-        let server_name = server_name.filter(|_| !(is_trusted && self.settings.trusted.any_server_name));
-        let caller = Caller { client: client.address(), scheme, server_name };
-        let Self { requests, settings, stage, .. } = self;
-        Connection { requests, settings, stage, caller, is_trusted }
+        // The name that a trusted proxy asks for is that proxy's setting, and no caller's wish.
+        let server_name = server_name.filter(|_| !(is_trusted && trusted.any_server_name));
+        Connection {
+            caller: Caller { client: client.address(), scheme, server_name },
+            is_trusted,
+            requests: requests.clone(),
+            settings: settings.clone(),
+            shutdown: shutdown.clone(),
+        }
     }
 
-    /// Whose connection it is.
-    async fn client(&self, stream: &mut (impl AsyncRead + Unpin)) -> Result<Client, Closed> {
-        if !self.spoken.proxy_protocol {
-            return Ok(Client::Peer(self.peer));
+    /// The client whose connection it is.
+    async fn client(&self, stream: &mut (impl AsyncRead + Unpin)) -> Result<ClientAddress, Closed> {
+        if !self.preamble.proxy_protocol {
+            return Ok(ClientAddress::Direct(self.peer));
         }
+        let Reception { ledger, settings, .. } = &*self.reception;
         let refused = |why: &dyn Display| {
-            self.ledger
+            ledger
                 .log
                 .debug("a connection was closed that says not whose it is as it should")
                 .field("peer", self.peer)
@@ -113,39 +126,39 @@ impl Arrival {
                 .send();
             Closed::Handshake
         };
-        if !self.settings.trusted.has(self.peer) {
+        if !settings.trusted.has(self.peer) {
             return Err(refused(&"who connects is not in `[host.proxy] trusted`"));
         }
-        let header = timeout(self.settings.handshake, proxy_protocol::read(stream));
+        let header = timeout(settings.handshake, read_proxy_header(stream));
         match header.await.map_err(|_| refused(&"its header did not come in time"))? {
-            Ok(Origin::Proxy) => Ok(Client::Peer(self.peer)),
-            Ok(Origin::Client(client)) => Ok(Client::PassedOn(client)),
+            Ok(ConnectionOwner::Proxy) => Ok(ClientAddress::Direct(self.peer)),
+            Ok(ConnectionOwner::Client(client)) => Ok(ClientAddress::Forwarded(client)),
             Err(why) => Err(refused(&why)),
         }
     }
 }
 
-/// Whose connection it is.
+/// The address of a connection's client.
 #[derive(Clone, Copy)]
-enum Client {
-    /// Of who connected.
-    Peer(Option<IpAddr>),
-    /// Of who is behind a proxy that says so.
-    PassedOn(Option<IpAddr>),
+enum ClientAddress {
+    /// That of the peer.
+    Direct(Option<IpAddr>),
+    /// One behind the peer, which is a trusted proxy that said so.
+    Forwarded(Option<IpAddr>),
 }
 
-impl Client {
+impl ClientAddress {
     fn address(self) -> Option<IpAddr> {
         match self {
-            Self::Peer(address) | Self::PassedOn(address) => address,
+            Self::Direct(address) | Self::Forwarded(address) => address,
         }
     }
 
-    /// Who has not been counted yet: the proxy was not, since it is trusted.
-    fn passed_on(self) -> Option<IpAddr> {
+    /// The address, if its connections have not been counted yet: those of a trusted proxy are not.
+    fn uncounted(self) -> Option<IpAddr> {
         match self {
-            Self::Peer(_) => None,
-            Self::PassedOn(address) => address,
+            Self::Direct(_) => None,
+            Self::Forwarded(address) => address,
         }
     }
 }

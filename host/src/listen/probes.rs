@@ -17,24 +17,24 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, oneshot};
 
-use super::accept::REST_AFTER_FAILURE;
-use super::{Address, BindError, bind};
+use super::bounds::PAUSE_AFTER_FAILED_ACCEPT;
+use super::socket::{Address, BindError, bind};
 use crate::observe::Metrics;
 
-/// How long a prober may take to ask, and one connection of it may last.
+/// The longest time for a prober's request; a connection of it may last six times as long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Whether callers should be sent here.
+/// The readiness of the host: whether callers should be sent to it.
 #[derive(Debug, Clone, Default)]
 pub struct Readiness(Arc<AtomicBool>);
 
 impl Readiness {
-    /// From now on.
+    /// The host is ready from now on.
     pub fn set_ready(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// No longer: the host drains.
+    /// The host is ready no longer: it drains.
     pub fn set_draining(&self) {
         self.0.store(false, Ordering::Relaxed);
     }
@@ -44,7 +44,7 @@ impl Readiness {
     }
 }
 
-/// The probes' thread; it ends when this is dropped.
+/// The thread of the probes; it ends when this is dropped.
 pub struct Probes {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
@@ -55,7 +55,7 @@ impl Probes {
     /// Probes answered at once.
     pub const MAX_CONNECTIONS: usize = 64;
 
-    /// Binds `address` and answers there. `others` are those that this host is bound to already.
+    /// Binds `address` and answers there. `others` are the addresses that this host is bound to already.
     pub fn start(
         address: SocketAddr,
         others: &[Address],
@@ -87,7 +87,7 @@ impl Probes {
         Ok(Self { address, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Where they are.
+    /// Their address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -106,7 +106,7 @@ async fn serve(listener: TcpListener, metrics: Metrics, readiness: Readiness) {
     let places = Arc::new(Semaphore::new(Probes::MAX_CONNECTIONS));
     loop {
         let Ok((stream, _)) = listener.accept().await else {
-            tokio::time::sleep(REST_AFTER_FAILURE).await;
+            tokio::time::sleep(PAUSE_AFTER_FAILED_ACCEPT).await;
             continue;
         };
         let Ok(place) = places.clone().try_acquire_owned() else { continue };
@@ -119,7 +119,7 @@ async fn serve(listener: TcpListener, metrics: Metrics, readiness: Readiness) {
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(PATIENCE)
-                // Else who only asks, and says that it is all, would be taken for gone.
+                // Else a prober that closes its sending side behind its request would be taken for gone.
                 .half_close(true)
                 .serve_connection(TokioIo::new(stream), service);
             // A prober that fails or stays too long is its own loss.

@@ -157,7 +157,7 @@ fn of_messages() -> Vec<Row> {
             most: Amount::bytes(listen::MAX_HEAD_BYTES),
             over: "refused",
             answer: "431 `headers`",
-            held_in: "listen/connection.rs",
+            held_in: "listen/http/connection.rs",
             broken_by: &["gate::what_cannot_be_read_at_all_is_refused_like_the_rest_and_ends_its_connection"],
         },
         Row {
@@ -166,7 +166,7 @@ fn of_messages() -> Vec<Row> {
             most: Amount::count(listen::MAX_HEAD_FIELDS),
             over: "refused",
             answer: "431 `headers`",
-            held_in: "listen/connection.rs",
+            held_in: "listen/http/connection.rs",
             broken_by: &["gate::what_cannot_be_read_at_all_is_refused_like_the_rest_and_ends_its_connection"],
         },
         Row {
@@ -175,7 +175,7 @@ fn of_messages() -> Vec<Row> {
             most: Amount::bytes(listen::MAX_TARGET_BYTES),
             over: "refused",
             answer: "414 `target-length`",
-            held_in: "listen/gate.rs",
+            held_in: "listen/http/gate.rs",
             broken_by: &["gate::what_is_not_clear_http_is_refused_with_a_problem_and_a_log_line"],
         },
         Row {
@@ -184,7 +184,7 @@ fn of_messages() -> Vec<Row> {
             most: Amount::Text(format!("{} KiB", listen::MAX_DRAINED_BYTES >> 10)),
             over: "the answer says `connection: close`, and the connection is closed in two steps",
             answer: "",
-            held_in: "listen/unread.rs",
+            held_in: "listen/http/request_body.rs",
             broken_by: &["early::a_client_that_keeps_its_connection_loses_no_request_behind_an_early_answer"],
         },
         Row {
@@ -197,7 +197,7 @@ fn of_messages() -> Vec<Row> {
             )),
             over: "the connection is closed, for `flood`",
             answer: "",
-            held_in: "listen/frames.rs",
+            held_in: "listen/http/http2.rs",
             broken_by: &[
                 "conformance::floods::a_flood_of_frames_ends_its_connection_and_nobody_else_notices",
             ],

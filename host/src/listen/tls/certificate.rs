@@ -1,7 +1,8 @@
-//! What the host itself reads of a certificate (RFC 5280 §4.1): for whom it is, and from when until when.
+//! The parts of a certificate that the host itself reads (RFC 5280 §4.1): its names and its dates.
 //!
-//! All else is for clients to judge. Whether it is a certificate at all is seen by rustls as well, when it holds it
-//! against its key.
+//! All else is for clients to judge, and rustls checks the certificate as well when it compares it with its key. Read with
+//! `der`, one crate: x509-parser would bring a dozen (asn1-rs and its macros, der-parser, nom, oid-registry, …), and parse
+//! every extension of a certificate for the sake of one.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -10,18 +11,18 @@ use der::{Decode, ErrorKind, Reader, SliceReader, Tag, TagNumber, Tagged};
 use rustls::pki_types::DnsName;
 use time::OffsetDateTime;
 
-/// What is read of it.
+/// A certificate's names and dates.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Certificate {
-    /// For whom it is, by its subject alternative names alone.
+    /// Its names, which are its subject alternative names alone.
     pub(super) names: Vec<Name>,
     /// The first moment at which it is valid.
     pub(super) not_before: OffsetDateTime,
-    /// The last.
+    /// The last moment at which it is valid.
     pub(super) not_after: OffsetDateTime,
 }
 
-/// For whom a certificate is.
+/// A name that a certificate is for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Name {
     /// One name, in lower case.
@@ -76,7 +77,7 @@ impl std::fmt::Display for Name {
 }
 
 impl Name {
-    /// None of a name that no client can mean, such as `w*.example.com`, or an e-mail address.
+    /// Reads a name; none if no client can mean it, such as `w*.example.com`, or an e-mail address.
     fn read(name: &AnyRef<'_>) -> Option<Self> {
         match name.tag() {
             DNS_NAME => {
@@ -121,7 +122,7 @@ fn moment(time: AnyRef<'_>) -> der::Result<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| unlike())
 }
 
-/// What stands in something that is made of parts.
+/// The parts of a value that is made of parts.
 fn parts(whole: AnyRef<'_>) -> der::Result<Vec<AnyRef<'_>>> {
     let mut reader = SliceReader::new(whole.value())?;
     let mut parts = Vec::new();
@@ -143,7 +144,7 @@ fn expect(value: AnyRef<'_>, tag: Tag) -> der::Result<AnyRef<'_>> {
     if value.tag() == tag { Ok(value) } else { Err(unlike()) }
 }
 
-/// It is DER, and not that of a certificate.
+/// The error of DER that is no certificate.
 fn unlike() -> der::Error {
     ErrorKind::Failed.into()
 }

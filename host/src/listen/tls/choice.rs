@@ -1,8 +1,8 @@
-//! Which certificate a client is shown.
+//! The choice of the certificate that a client is shown.
 //!
-//! That which has the name asked for; else one of a wildcard for it, whose `*` is one label (RFC 9525 §6.3); else, and if
-//! no name was asked for, the first of all. A client that wanted another then says so itself, which tells its user more
-//! than a connection that is refused. Of several for one name it is the first whose key the client can check.
+//! It is one that has the name asked for; else one of a wildcard for it, whose `*` is one label (RFC 9525 §6.3); else, and if
+//! no name was asked for, the first of all: a client that wanted another says so itself, which tells its user more than a
+//! connection that is refused. Of several for one name it is the first whose key the client can check.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use super::pair::Pair;
 
 /// The certificates in use. Those of connections that have begun stay as they were.
 #[derive(Debug)]
-pub(super) struct Choice(ArcSwap<Table>);
+pub(super) struct CertificateChoice(ArcSwap<Table>);
 
 #[derive(Debug, Default)]
 struct Table {
@@ -26,7 +26,7 @@ struct Table {
     below: HashMap<Box<str>, Vec<Arc<CertifiedKey>>>,
 }
 
-impl Choice {
+impl CertificateChoice {
     pub(super) fn new<'a>(pairs: impl Iterator<Item = &'a Pair>) -> Self {
         Self(ArcSwap::from_pointee(Table::new(pairs)))
     }
@@ -37,7 +37,7 @@ impl Choice {
     }
 }
 
-impl ResolvesServerCert for Choice {
+impl ResolvesServerCert for CertificateChoice {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
         self.0.load().find(hello.server_name(), hello.signature_schemes())
     }

@@ -1,14 +1,14 @@
 //! TLS: from a connection's first bytes to the stream inside, and the name that its client asked for.
 //!
 //! TLS 1.2 and 1.3 by rustls. All its cipher suites are ECDHE with AEAD, none of those that HTTP/2 forbids (RFC 9113
-//! appendix A). Which HTTP is spoken is decided here, by ALPN, and never guessed afterwards: `h2`, else HTTP/1; a client
+//! appendix A). ALPN decides here which HTTP is spoken, and nothing guesses it afterwards: `h2`, else HTTP/1; a client
 //! that wants neither gets no connection (RFC 7301 §3.2).
 //!
 //! | file | owns |
 //! |---|---|
-//! | `pair`, `certificate` | a certificate and its key, from two files, and what can be wrong with them |
-//! | `choice` | which certificate a client is shown |
-//! | `renewal` | files that change |
+//! | `pair`, `certificate` | a certificate and its key, from two files, and the faults that they can have |
+//! | `choice` | the certificate that a client is shown |
+//! | `renewal` | certificates whose files change |
 
 mod certificate;
 mod choice;
@@ -17,9 +17,9 @@ mod renewal;
 
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::AsFd;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -32,9 +32,8 @@ use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 use tokio_util::task::AbortOnDropHandle;
 
-use super::connection::{LINGER, Protocol};
-use super::linger::Linger;
-use super::prefixed::{Prefixed, read_piece};
+use super::http::Protocol;
+use super::socket::{Wire, WireCommand, WireHandle};
 use crate::observe::{Handshake, Metrics};
 use crate::request::Ledger;
 use renewal::Renewal;
@@ -48,8 +47,8 @@ const HTTP_1: &[u8] = b"http/1.1";
 /// tickets that last 12 hours at most and outlive a change of certificate.
 const MAX_SESSIONS: usize = 1024;
 
-/// What a client is told that speaks HTTP where TLS is spoken. Nothing of its request has been read, so there is none that
-/// could have an id, a line in the log, or a place in its count.
+/// The response to a client that speaks HTTP where TLS is spoken. Nothing of its request has been read, so there is no
+/// request that could have an id, a line in the log, or a share in a count.
 const PLAIN_REFUSED: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
 content-type: application/problem+json\r\n\
 content-length: 153\r\n\
@@ -63,26 +62,26 @@ pub struct Tls {
     config: Arc<ServerConfig>,
     turns: Semaphore,
     metrics: Metrics,
-    /// Rung, the certificates' files are looked at.
+    /// Notified when the certificates' files are to be looked at.
     look_now: Arc<Notify>,
     _renewing: AbortOnDropHandle<()>,
 }
 
-/// Why no TLS can be spoken: there are no random numbers.
+/// The reason why no TLS can be spoken: there are no random numbers.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot set up TLS")]
 pub struct TlsError(#[source] rustls::Error);
 
 /// A connection whose handshake is over.
-pub(super) struct Inside<S> {
-    /// Apart, for the futures above have room for it several times: for each step that hands it on.
-    pub(super) stream: Box<TlsStream<Prefixed<S>>>,
+pub(super) struct TlsConnection<S: AsFd> {
+    /// Boxed, for the futures above have room for it several times: for each step that hands it on.
+    pub(super) stream: Box<TlsStream<Wire<S>>>,
     pub(super) protocol: Protocol,
     /// The name that the client asked for, in lower case.
     pub(super) server_name: Option<Arc<str>>,
 }
 
-/// Why there is no connection.
+/// The reason why a handshake failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum HandshakeError {
     #[error("it took too long")]
@@ -96,7 +95,7 @@ pub(super) enum HandshakeError {
 }
 
 impl Tls {
-    /// Speaks it with these certificates, whose files it follows from now on. So many handshakes may be worked on at once.
+    /// TLS with these certificates, whose files it follows from now on. So many handshakes may be worked on at once.
     /// Without a certificate every handshake fails.
     pub fn start(pairs: Vec<Pair>, at_once: usize, ledger: &Ledger) -> Result<Self, TlsError> {
         let renewal = Renewal::new(pairs, ledger.clone());
@@ -124,15 +123,18 @@ impl Tls {
     }
 
     /// The handshake of a connection of which nothing has been read, within `patience`.
-    pub(super) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+    pub(super) async fn accept<S: AsFd + AsyncRead + AsyncWrite + Unpin>(
         &self,
-        stream: S,
+        wire: Wire<S>,
+        handle: &WireHandle,
         patience: Duration,
-    ) -> Result<Inside<S>, HandshakeError> {
-        let shaken = tokio::time::timeout(patience, self.shake_hands(stream)).await;
+    ) -> Result<TlsConnection<S>, HandshakeError> {
+        let shaken = tokio::time::timeout(patience, self.shake_hands(wire, handle)).await;
         let shaken = shaken.unwrap_or(Err(HandshakeError::Late));
         self.metrics.handshake(match &shaken {
-            Ok(inside) if inside.stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) => {
+            Ok(connection)
+                if connection.stream.get_ref().1.handshake_kind() == Some(HandshakeKind::Resumed) =>
+            {
                 Handshake::Resumed
             }
             Ok(_) => Handshake::Full,
@@ -141,32 +143,34 @@ impl Tls {
         shaken
     }
 
-    async fn shake_hands<S: AsyncRead + AsyncWrite + Unpin>(
+    async fn shake_hands<S: AsFd + AsyncRead + AsyncWrite + Unpin>(
         &self,
-        mut stream: S,
-    ) -> Result<Inside<S>, HandshakeError> {
+        mut wire: Wire<S>,
+        handle: &WireHandle,
+    ) -> Result<TlsConnection<S>, HandshakeError> {
         // Until something comes there is next to nothing of the connection.
-        let mut came = Vec::new();
-        if read_piece(&mut stream, &mut came).await? == 0 {
-            return Err(HandshakeError::Left);
+        match wire.first_bytes().await? {
+            [] => return Err(HandshakeError::Left),
+            // A method of HTTP begins so, and no record of TLS.
+            [b'A'..=b'Z', ..] => {
+                handle.command(WireCommand::CloseLingering);
+                refuse_plain(wire).await;
+                return Err(HandshakeError::Plain);
+            }
+            _ => {}
         }
-        // A method does, and no record of TLS.
-        if came.first().is_some_and(u8::is_ascii_uppercase) {
-            refuse_plain(stream).await;
-            return Err(HandshakeError::Plain);
-        }
-        let handshake = TlsAcceptor::from(self.config.clone()).accept(Prefixed::new(stream, came));
+        let handshake = TlsAcceptor::from(self.config.clone()).accept(wire);
         let stream = Box::new(self.by_turns(handshake).await?);
         let session = stream.get_ref().1;
         let protocol =
             if session.alpn_protocol() == Some(HTTP_2) { Protocol::Http2 } else { Protocol::Http1 };
         let server_name = session.server_name().map(|name| name.to_ascii_lowercase().into());
-        Ok(Inside { stream, protocol, server_name })
+        Ok(TlsConnection { stream, protocol, server_name })
     }
 
-    /// Works on a handshake, with a turn for each step and without one while it is the client that is waited for. A
-    /// signature takes up to a millisecond, in which its thread does nothing else: however many shake hands, the other
-    /// threads serve those who are connected. And no client that stops in the middle keeps a turn from another.
+    /// Works on a handshake, with a turn for each step and without one while the client is waited for. A signature takes up
+    /// to a millisecond, in which its thread does nothing else: however many handshakes there are, the other threads serve
+    /// the connections that are open. And no client that stops in the middle keeps a turn from another.
     async fn by_turns<F: Future + Unpin>(&self, mut handshake: F) -> F::Output {
         loop {
             let turn = self.turns.acquire().await;
@@ -175,7 +179,7 @@ impl Tls {
             if let Poll::Ready(output) = step {
                 return output;
             }
-            // The step has left word with the socket to wake this task.
+            // The step has registered this task to be woken by the socket.
             let mut is_woken = false;
             poll_fn(|_| if std::mem::replace(&mut is_woken, true) { Poll::Ready(()) } else { Poll::Pending })
                 .await;
@@ -183,11 +187,10 @@ impl Tls {
     }
 }
 
-/// Tells a client of its mistake. If it is gone, there is nobody to tell.
-async fn refuse_plain(stream: impl AsyncRead + AsyncWrite + Unpin) {
-    let mut stream = Linger::new(stream, LINGER, Arc::new(AtomicBool::new(true)));
-    if stream.write_all(PLAIN_REFUSED).await.is_ok() {
-        let _ = stream.shutdown().await;
+/// Tells a client that TLS is spoken here. If it is gone, nobody is left to tell.
+async fn refuse_plain(mut wire: impl AsyncWrite + Unpin) {
+    if wire.write_all(PLAIN_REFUSED).await.is_ok() {
+        let _ = wire.shutdown().await;
     }
 }
 

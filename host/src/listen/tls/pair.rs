@@ -1,7 +1,7 @@
 //! A certificate and its key, from two files.
 //!
-//! Owns what can be wrong with them, and says of which file. Which pair is shown to whom is `choice`'s, and what happens
-//! when a file changes `renewal`'s.
+//! Owns the faults that they can have, and says of which file. `choice` decides which pair a client is shown, and `renewal`
+//! follows files that change.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -20,27 +20,27 @@ use crate::stamp::Stamp;
 /// The longest file of a pair. A chain has some 5 KiB, a key 2.
 const MAX_FILE_BYTES: u64 = 1 << 20;
 
-/// Where a pair is.
+/// The files of a pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PairFiles {
-    /// The PEM file of the certificate, and behind it of those above.
+    /// The PEM file of the certificate, and behind it of its issuers'.
     pub certificate: PathBuf,
     /// The PEM file of its key.
     pub key: PathBuf,
 }
 
 impl PairFiles {
-    /// What both look like now.
+    /// The stamps of both as they are now.
     pub(super) fn stamps(&self) -> [Stamp; 2] {
         [&self.certificate, &self.key].map(|file| Stamp::of(file))
     }
 }
 
-/// A certificate, those above it, and its key.
+/// A certificate, its issuers' certificates, and its key.
 #[derive(Debug, Clone)]
 pub struct Pair {
     files: PairFiles,
-    /// What the files looked like just before they were read.
+    /// The stamps of the files just before they were read.
     stamps: [Stamp; 2],
     names: Vec<Name>,
     not_before: OffsetDateTime,
@@ -48,7 +48,7 @@ pub struct Pair {
     certified: Arc<CertifiedKey>,
 }
 
-/// Which file of a pair.
+/// A file of a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
     /// That of the certificate.
@@ -57,7 +57,7 @@ pub enum Part {
     Key,
 }
 
-/// Why a pair cannot be used.
+/// The reason why a pair cannot be used.
 #[derive(Debug, thiserror::Error)]
 #[error("the {} in {} cannot be used: {fault}", .part.as_str(), .file.display())]
 pub struct PairError {
@@ -106,12 +106,12 @@ impl Part {
 }
 
 impl PairError {
-    /// Of which file it is told.
+    /// The file that is at fault.
     pub fn part(&self) -> Part {
         self.part
     }
 
-    /// What would be right.
+    /// The help for it: what would be right.
     pub fn help(&self) -> &'static str {
         match (&self.fault, self.part) {
             (Fault::Unreadable(_) | Fault::TooLong, _) => {
@@ -169,7 +169,7 @@ impl Pair {
         Ok(Self { stamps, names, not_before, not_after, certified, files })
     }
 
-    /// What is likely not meant: it is not valid yet, or no longer.
+    /// A warning if it is not valid yet, or no longer, which is likely not meant.
     pub fn doubt(&self) -> Option<String> {
         let now = OffsetDateTime::now_utc();
         let file = self.files.certificate.display();
@@ -188,7 +188,7 @@ impl Pair {
         }
     }
 
-    /// Where it was read.
+    /// The files from which it was read.
     pub(super) fn files(&self) -> &PairFiles {
         &self.files
     }
@@ -197,7 +197,7 @@ impl Pair {
         &self.stamps
     }
 
-    /// For whom it is: one name at least.
+    /// Its names, one at least.
     pub(super) fn names(&self) -> &[Name] {
         &self.names
     }
@@ -222,7 +222,7 @@ impl Pair {
     }
 }
 
-/// rustls's with AWS-LC, as for requests to other servers.
+/// The cryptography: AWS-LC, as for requests to other servers.
 pub(super) fn provider() -> CryptoProvider {
     rustls::crypto::aws_lc_rs::default_provider()
 }
@@ -261,7 +261,7 @@ fn key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Fault> {
     })
 }
 
-/// In words of our own: the crate's print what stands there, byte by byte.
+/// A fault in words of our own: the crate's errors print the section, byte by byte.
 fn not_pem(error: pem::Error) -> Fault {
     Fault::NotPem(match error {
         pem::Error::MissingSectionEnd { .. } => "a section of it does not end",

@@ -1,62 +1,63 @@
 //! Certificates that are renewed while the host serves.
 //!
-//! Files are looked at, not watched: whoever renews certificates writes two files, or turns a link, in whatever order.
-//! What cannot be used is told when it is found a second time unchanged, so that a change that is half done is not
-//! told; the pair from before stays in use.
+//! Files are looked at, not watched: programs that renew certificates write two files, or turn a link, in whatever order.
+//! A pair that cannot be used is logged when it is found a second time unchanged, so that a change that is half done is
+//! not; the pair from before stays in use.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::choice::Choice;
+use super::choice::CertificateChoice;
 use super::pair::{Pair, PairError};
 use crate::request::Ledger;
 use crate::stamp::Stamp;
 
-/// How often files are looked at. Of ten thousand pairs that takes some 20 ms.
+/// The interval at which files are looked at. For ten thousand pairs a look takes some 20 ms.
 const LOOK_INTERVAL: Duration = Duration::from_secs(2);
 
-/// The pairs in use, and what became of their files since.
+/// The renewal of the pairs in use.
 pub(super) struct Renewal {
-    followed: Vec<Followed>,
-    choice: Arc<Choice>,
+    pairs: Vec<FollowedPair>,
+    choice: Arc<CertificateChoice>,
     ledger: Ledger,
 }
 
-struct Followed {
+/// A pair in use, whose files are looked at.
+struct FollowedPair {
     pair: Pair,
-    /// What its files looked like when they were read last.
+    /// The stamps of its files when they were read last.
     seen: [Stamp; 2],
     fault: Fault,
 }
 
-/// What is wrong with the files as they are now.
+/// The fault of the files as they are now, and whether it was logged.
 enum Fault {
     Nothing,
-    Untold,
-    Told,
+    NotLogged,
+    Logged,
 }
 
 impl Renewal {
     pub(super) fn new(pairs: Vec<Pair>, ledger: Ledger) -> Self {
-        let follow = |pair: Pair| Followed { seen: pair.stamps().clone(), pair, fault: Fault::Nothing };
-        let choice = Arc::new(Choice::new(pairs.iter()));
-        let renewal = Self { followed: pairs.into_iter().map(follow).collect(), choice, ledger };
-        for followed in &renewal.followed {
-            renewal.tell_doubt(&followed.pair);
+        let follow = |pair: Pair| FollowedPair { seen: pair.stamps().clone(), pair, fault: Fault::Nothing };
+        let choice = Arc::new(CertificateChoice::new(pairs.iter()));
+        let renewal = Self { pairs: pairs.into_iter().map(follow).collect(), choice, ledger };
+        for followed in &renewal.pairs {
+            renewal.log_doubt(&followed.pair);
         }
-        renewal.tell_ends();
+        renewal.publish_ends();
         renewal
     }
 
-    pub(super) fn choice(&self) -> Arc<Choice> {
+    pub(super) fn choice(&self) -> Arc<CertificateChoice> {
         self.choice.clone()
     }
 
     /// Looks at the files for ever, at intervals and whenever it is told to.
     pub(super) async fn run(mut self, now: Arc<Notify>) {
-        while !self.followed.is_empty() {
+        while !self.pairs.is_empty() {
             tokio::select! {
                 () = tokio::time::sleep(LOOK_INTERVAL) => {}
                 () = now.notified() => {}
@@ -77,10 +78,10 @@ impl Renewal {
     fn look(&mut self) {
         let mut has_changed = false;
         let mut changed = Vec::new();
-        for followed in &mut self.followed {
+        for followed in &mut self.pairs {
             match followed.look() {
-                Looked::Same => {}
-                Looked::Fault(error) => self
+                LookResult::Same => {}
+                LookResult::Fault(error) => self
                     .ledger
                     .log
                     .error("a changed certificate cannot be used; the one before stays in use")
@@ -88,7 +89,7 @@ impl Renewal {
                     .display("key", followed.pair.files().key.display())
                     .display("error", error)
                     .send(),
-                Looked::Changed { is_news } => {
+                LookResult::Changed { is_news } => {
                     has_changed = true;
                     if is_news {
                         changed.push(followed.pair.clone());
@@ -97,8 +98,8 @@ impl Renewal {
             }
         }
         if has_changed {
-            self.choice.set(self.followed.iter().map(|followed| &followed.pair));
-            self.tell_ends();
+            self.choice.set(self.pairs.iter().map(|followed| &followed.pair));
+            self.publish_ends();
         }
         for pair in changed {
             self.ledger
@@ -108,56 +109,57 @@ impl Renewal {
                 .display("valid-until", pair.not_after().date())
                 .display("certificate", pair.files().certificate.display())
                 .send();
-            self.tell_doubt(&pair);
+            self.log_doubt(&pair);
         }
     }
 
-    fn tell_doubt(&self, pair: &Pair) {
+    fn log_doubt(&self, pair: &Pair) {
         if let Some(doubt) = pair.doubt() {
             self.ledger.log.warn(&doubt).send();
         }
     }
 
-    fn tell_ends(&self) {
+    fn publish_ends(&self) {
         let ends = self
-            .followed
+            .pairs
             .iter()
-            .map(|Followed { pair, .. }| (pair.first_name(), pair.not_after().unix_timestamp()));
+            .map(|FollowedPair { pair, .. }| (pair.first_name(), pair.not_after().unix_timestamp()));
         self.ledger.metrics.certificates_end(ends);
     }
 }
 
-enum Looked {
+/// The result of a look at a pair's files.
+enum LookResult {
     /// There is nothing to be done.
     Same,
-    /// Another pair is in use now, and whether somebody wants to know.
+    /// Another pair is in use now, and whether that is to be logged.
     Changed { is_news: bool },
-    /// What is there cannot be used, and was not told of yet.
+    /// The pair cannot be used, and that was not logged yet.
     Fault(PairError),
 }
 
-impl Followed {
-    fn look(&mut self) -> Looked {
+impl FollowedPair {
+    fn look(&mut self) -> LookResult {
         let stamps = self.pair.files().stamps();
         let is_seen = stamps == self.seen;
         if is_seen && matches!(self.fault, Fault::Nothing) {
-            return Looked::Same;
+            return LookResult::Same;
         }
         // While there is a fault the files are read at each look: it may have been the system's, and not theirs.
         match Pair::read(self.pair.files().clone()) {
             Ok(pair) => {
-                let was_told = matches!(std::mem::replace(&mut self.fault, Fault::Nothing), Fault::Told);
-                let is_news = was_told || !pair.is_the_same_as(&self.pair);
+                let was_logged = matches!(std::mem::replace(&mut self.fault, Fault::Nothing), Fault::Logged);
+                let is_news = was_logged || !pair.is_the_same_as(&self.pair);
                 self.seen = pair.stamps().clone();
                 self.pair = pair;
-                Looked::Changed { is_news }
+                LookResult::Changed { is_news }
             }
             Err(error) => {
                 self.seen = stamps;
                 let (fault, looked) = match self.fault {
-                    Fault::Told if is_seen => (Fault::Told, Looked::Same),
-                    Fault::Untold if is_seen => (Fault::Told, Looked::Fault(error)),
-                    Fault::Nothing | Fault::Untold | Fault::Told => (Fault::Untold, Looked::Same),
+                    Fault::Logged if is_seen => (Fault::Logged, LookResult::Same),
+                    Fault::NotLogged if is_seen => (Fault::Logged, LookResult::Fault(error)),
+                    Fault::Nothing | Fault::NotLogged | Fault::Logged => (Fault::NotLogged, LookResult::Same),
                 };
                 self.fault = fault;
                 looked

@@ -1,0 +1,30 @@
+//! HTTP on one connection. Nothing here knows sockets beyond the wire's handle.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `connection` | a connection from its first bytes to its end |
+//! | `phase`, `activity` | its phases and deadlines, and the signs of life by which they go |
+//! | `protocol` | which HTTP a connection speaks |
+//! | `http1`, `scan/` | HTTP/1 read strictly, before hyper reads it |
+//! | `http2` | the frames of an HTTP/2 client that ask for nothing |
+//! | `service` | a request between hyper and the room `request` |
+//! | `gate` | the requests that hyper lets through, and HTTP does not |
+//! | `forwarded` | the caller of a request, as trusted proxies tell |
+//! | `request_body`, `response_body` | a body that nobody reads, or that the client does not take |
+
+mod activity;
+mod connection;
+mod forwarded;
+mod gate;
+mod http1;
+mod http2;
+mod phase;
+mod protocol;
+mod request_body;
+mod response_body;
+mod scan;
+mod service;
+
+pub(super) use connection::Connection;
+pub use forwarded::{ForwardedFields, TrustedProxies};
+pub(super) use protocol::Protocol;

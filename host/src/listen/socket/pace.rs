@@ -1,0 +1,52 @@
+//! The pace of a client: how fast it takes what it is sent, while it is the client that is waited for.
+
+use std::time::Duration;
+
+/// The time for which a client was waited for, all together, when its rate is looked at.
+const PERIOD: Duration = Duration::from_secs(10);
+
+/// The pace of a client, and the least that it must have.
+pub(in crate::listen) struct Pace {
+    due_bytes: u64,
+    /// The time for which it was waited for in this period.
+    waited: Duration,
+    /// The bytes that it had taken before this period.
+    from_bytes: u64,
+}
+
+impl Pace {
+    /// The pace of a client that has taken so many bytes until now.
+    pub(in crate::listen) fn new(rate_bytes_per_second: u64, taken_bytes: u64) -> Self {
+        let due_bytes = rate_bytes_per_second.saturating_mul(PERIOD.as_secs());
+        Self { due_bytes, waited: Duration::ZERO, from_bytes: taken_bytes }
+    }
+
+    /// Notes for how long it was waited for once more, and how many bytes it has taken by now. Whether a period is over in
+    /// which that was too little.
+    pub(in crate::listen) fn is_too_slow(&mut self, waited: Duration, taken_bytes: u64) -> bool {
+        self.waited = self.waited.saturating_add(waited);
+        if self.waited < PERIOD {
+            return false;
+        }
+        self.waited = Duration::ZERO;
+        let from_bytes = std::mem::replace(&mut self.from_bytes, taken_bytes);
+        taken_bytes.saturating_sub(from_bytes) < self.due_bytes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reader_that_takes_too_little_for_a_period_is_too_slow() {
+        let (mut pace, mut taken) = (Pace::new(100, 0), 0);
+        for (taken_bytes, waited_s, expected) in
+            [(10, 9, false), (980, 2, true), (500, 5, false), (500, 5, false), (999, 10, true), (0, 3, false)]
+        {
+            taken += taken_bytes;
+            let is_too_slow = pace.is_too_slow(Duration::from_secs(waited_s), taken);
+            assert_eq!(is_too_slow, expected, "{taken_bytes} bytes, {waited_s} s");
+        }
+    }
+}
