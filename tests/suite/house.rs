@@ -11,11 +11,11 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ("limits", &[]),
     ("cpu", &[]),
     ("tenant", &["cpu", "limits"]),
-    ("observe", &["limits", "tenant"]),
+    ("observe", &["tenant"]),
     ("store", &["tenant"]),
     ("capability", &["store", "tenant"]),
-    ("sandbox", &["capability", "confine", "limits", "observe"]),
-    ("snapshot", &["limits", "observe", "sandbox", "tenant"]),
+    ("sandbox", &["capability", "confine", "cpu", "limits", "observe"]),
+    ("snapshot", &["cpu", "limits", "observe", "sandbox", "tenant"]),
     ("document", &["capability", "limits", "sandbox", "snapshot", "tenant"]),
     ("request", &["cpu", "limits", "observe", "sandbox", "snapshot", "tenant"]),
     ("listen", &["observe", "request", "stamp"]),
@@ -25,6 +25,7 @@ const ARROWS: [(&str, &[&str]); 18] = [
         &[
             "capability",
             "config",
+            "cpu",
             "document",
             "limits",
             "observe",
@@ -37,10 +38,13 @@ const ARROWS: [(&str, &[&str]); 18] = [
     ),
     (
         "host",
-        &["config", "confine", "cpu", "deploy", "listen", "observe", "request", "sandbox", "store", "tenant"],
+        &[
+            "config", "confine", "cpu", "deploy", "limits", "listen", "observe", "request", "sandbox",
+            "store", "tenant",
+        ],
     ),
     ("reference", &["capability", "config", "limits", "listen", "request", "sandbox", "store", "tenant"]),
-    ("command", &["config", "confine", "deploy", "host", "listen", "observe", "sandbox", "snapshot"]),
+    ("command", &["config", "confine", "cpu", "deploy", "host", "listen", "observe", "sandbox", "snapshot"]),
 ];
 
 #[test]
