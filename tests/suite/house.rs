@@ -3,7 +3,7 @@
 
 mod circles;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Each room and those that it may import. A room stands below all that import it, so there is no circle.
@@ -105,6 +105,26 @@ fn no_files_of_a_room_are_in_a_circle() {
 }
 
 #[test]
+fn the_arrows_of_the_map_are_those_that_hold() {
+    let (_, map) = documents().into_iter().find(|(name, _)| name == "docs/ARCHITECTURE.md").expect("a map");
+    let (_, table) = map.split_once("| room | may import |").expect("the map has the table of arrows");
+    let drawn: BTreeMap<String, BTreeSet<String>> = table
+        .lines()
+        .skip(1)
+        .take_while(|line| line.starts_with('|'))
+        .filter_map(|line| {
+            let mut rooms = code_spans(line).map(str::to_owned);
+            Some((rooms.next()?, rooms.collect()))
+        })
+        .collect();
+    let held: BTreeMap<String, BTreeSet<String>> = ARROWS
+        .iter()
+        .map(|(room, allowed)| ((*room).to_owned(), allowed.iter().map(|&room| room.to_owned()).collect()))
+        .collect();
+    assert_eq!(drawn, held, "docs/ARCHITECTURE.md is on the left");
+}
+
+#[test]
 fn wasmtime_is_named_in_the_sandbox_alone() {
     let named: Vec<_> = sources()
         .into_iter()
@@ -156,10 +176,32 @@ fn every_source_that_a_document_names_is_there() {
     assert!(missing.is_empty(), "no such file:\n{}", missing.join("\n"));
 }
 
+#[test]
+fn every_link_of_a_document_leads_somewhere() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let mut broken = Vec::new();
+    let mut followed = 0;
+    for (document, text) in documents() {
+        for link in links(&text).filter(|link| !link.contains("://")) {
+            followed += 1;
+            let (path, heading) = link.split_once('#').unwrap_or((link, ""));
+            let own = root.join(&document);
+            let target = if path.is_empty() { own } else { own.with_file_name("").join(path) };
+            let is_there = heading.is_empty()
+                || std::fs::read_to_string(&target).is_ok_and(|text| headings(&text).contains(heading));
+            if !target.exists() || !is_there {
+                broken.push(format!("{document}: {link}"));
+            }
+        }
+    }
+    assert!(followed > 50, "only {followed} links were found");
+    assert!(broken.is_empty(), "these lead nowhere:\n{}", broken.join("\n"));
+}
+
 /// Shorter words in code's letters are metrics and functions.
 const LEAST_WORDS_BESIDE_CODE: usize = 6;
 
-/// The README and what is in `docs`, by name, with their text.
+/// The README and the documents in `docs`, named from the root of the repository, with their text.
 fn documents() -> Vec<(String, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let docs = std::fs::read_dir(root.join("docs")).expect("the documents are beside the tests");
@@ -167,16 +209,36 @@ fn documents() -> Vec<(String, String)> {
     files.retain(|file| file.extension().is_some_and(|extension| extension == "md"));
     files.push(root.join("README.md"));
     let read = |file: PathBuf| {
-        let name = file.file_name().expect("a file has a name").to_string_lossy().into_owned();
+        let name = file.strip_prefix(&root).expect("it is below").to_string_lossy().into_owned();
         (name, std::fs::read_to_string(file).expect("a document is text"))
     };
     files.into_iter().map(read).collect()
 }
 
-/// What stands between backticks; not in blocks of code.
+/// The text between backticks; not in blocks of code.
 fn code_spans(markdown: &str) -> impl Iterator<Item = &str> {
-    let outside_blocks = markdown.split("```").step_by(2);
-    outside_blocks.flat_map(|text| text.split('`').skip(1).step_by(2))
+    outside_blocks(markdown).flat_map(|text| text.split('`').skip(1).step_by(2))
+}
+
+/// The targets of `[text](target)`; not in blocks of code.
+fn links(markdown: &str) -> impl Iterator<Item = &str> {
+    outside_blocks(markdown)
+        .flat_map(|text| text.split("](").skip(1))
+        .filter_map(|rest| rest.split(')').next())
+}
+
+/// The names by which links lead to headings: small letters, with `-` for each space.
+fn headings(markdown: &str) -> BTreeSet<String> {
+    let lines = outside_blocks(markdown).flat_map(str::lines).filter(|line| line.starts_with('#'));
+    let name = |line: &str| -> String {
+        let title = line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+        title.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect()
+    };
+    lines.map(name).collect()
+}
+
+fn outside_blocks(markdown: &str) -> impl Iterator<Item = &str> {
+    markdown.split("```").step_by(2)
 }
 
 fn is_path_of_names(span: &str) -> bool {

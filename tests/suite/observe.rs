@@ -423,3 +423,16 @@ async fn a_host_that_drains_is_alive_and_not_ready() {
     tokio::join!(host.stop(), draining);
     assert_eq!(host.access_line("last").await["status"], 200);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_page_of_metrics_names_every_series() {
+    let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md")).unwrap();
+    let metrics = Host::start(SITE).await.metrics();
+    let families = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    for family in families {
+        let name = family.strip_prefix("jackfield_").unwrap_or(family);
+        let is_there = ["", "_total", "_info"].iter().any(|end| page.contains(&format!("`{name}{end}`")));
+        assert!(is_there, "docs/metrics.md lacks {family}");
+    }
+    assert!(metrics.contains("# TYPE jackfield_requests counter"), "{metrics}");
+}

@@ -1,4 +1,4 @@
-//! docs/limits.md: made of the code, whole, and about tests that are there.
+//! docs/limits.md: made of the code, whole, and about tests that are there. docs/site-file.md: whole.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,6 +10,8 @@ use serde_json::Value;
 use crate::house::{room_of, rust_files, sources};
 
 const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/limits.md");
+
+const SITE_FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/site-file.md");
 
 #[test]
 fn the_committed_page_is_current() {
@@ -35,6 +37,29 @@ fn every_limit_that_the_site_file_takes_has_a_row() {
     assert!(quota.remove("`grants`") && quota.remove("`limits`") && quota.remove("`storage`"));
     quota.extend(["bytes", "keys"].map(|key| format!("`storage.{key}`")));
     assert_eq!(rows("Of a tenant"), quota);
+}
+
+/// Limits are on a page of their own.
+#[test]
+fn the_page_of_the_site_file_names_every_key() {
+    let page = std::fs::read_to_string(SITE_FILE).unwrap();
+    let schema: Value = serde_json::from_str(&json_schema()).unwrap();
+    let mut keys = 0;
+    for (table, definition) in schema["$defs"].as_object().unwrap() {
+        if ["Limits", "Ceilings"].contains(&table.as_str()) {
+            continue;
+        }
+        let Some(properties) = definition["properties"].as_object() else { continue };
+        for key in properties.keys() {
+            keys += 1;
+            let forms = [format!("{key} ="), format!(".{key}]"), format!(".{key}."), format!("[{key}")];
+            assert!(
+                forms.iter().any(|form| page.contains(form)),
+                "docs/site-file.md lacks `{key}` of {table}"
+            );
+        }
+    }
+    assert!(keys > 50, "only {keys} keys were found");
 }
 
 #[test]

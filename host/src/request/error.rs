@@ -1,6 +1,6 @@
 //! Everything that can keep a request from its plugin's answer, sorted by whose fault it is.
 //!
-//! The statuses and problem types of §"Errors" in the README are here and nowhere else; `respond.rs`
+//! The statuses and problem types of `docs/errors.md` are here and nowhere else; `respond.rs`
 //! alone turns one into an answer.
 
 use std::time::Duration;

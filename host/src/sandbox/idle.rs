@@ -1,6 +1,9 @@
 //! The book of instances that wait for a call: how many of a host may, what memory they may hold together, in which
 //! order they go, and when.
 //!
+//! Waiting instances have slots of their own. Were they evicted when slots become short, a call would wait until somebody
+//! else's instance is gone.
+//!
 //! Owns no instance: each is kept by its plugin (`instances.rs`), which is told whom to let go. The pool has slots
 //! for as many as the book has places, beside those of calls. So one that waits is never in the way of a call: every
 //! instance is counted by the permit of a call, by its place here, or as going.

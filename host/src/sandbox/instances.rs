@@ -1,5 +1,10 @@
 //! The instances of one plugin of one revision, each for one call, or kept for the next where the plugin asks for it.
 //!
+//! An instance is kept only if its table of resources is empty but for standard streams and their pollables. No other
+//! handle is safe to keep: a body, a future or a pollable leads to the caller, the connection or the budget of the call
+//! that made it. Handles that are dropped leave nothing, for their tasks end with them. Standard streams lead to an outlet,
+//! which is turned to the output of the call that runs.
+//!
 //! [`Instances`] owns those that wait: it cannot be cloned, what it keeps cannot be named outside this room, and no
 //! function takes an instance from one and gives it to another. So none can serve two plugins, two revisions or two
 //! tenants. How many wait on the whole host, and who goes first, is for `idle.rs`.

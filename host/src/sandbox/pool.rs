@@ -1,8 +1,12 @@
-//! How many slots the pool has, and how large each is.
+//! The layout of the pool: how many slots it has, and how large each is.
 //!
 //! Slots are address space, reserved once at start: pure arithmetic, so that a setting which does not
 //! fit the machine is refused with figures instead of failing inside an `mmap`. How much space there is, is for
 //! `space.rs`.
+//!
+//! A component may have 4 memories, so `slots × 4 × (reservation + guard)` must fit 2⁴⁵ bytes, a quarter of the
+//! addresses of a process, or three quarters of what `RLIMIT_AS` leaves. 1000 slots with full reservations take
+//! 4000 × 4.03 GiB, about 15.7 TiB.
 
 use super::artifact::Size;
 use super::space::AddressSpace;

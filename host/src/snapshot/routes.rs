@@ -1,5 +1,8 @@
 //! From a request to the route that takes it, within one tenant.
 //!
+//! A trie over segments, checked against a plain list. The crates for this give one match only, refuse `{id}` beside
+//! `{*rest}`, and cannot explain themselves.
+//!
 //! Owns the order of routes: which pattern is the most specific, which of its routes wins, and what is
 //! answered when none takes the method. The order in which routes are given never matters. Which tenant is
 //! asked is `hosts`'; why a request goes where it goes is told by `explain`, over this same code.

@@ -1,4 +1,8 @@
-//! seccomp: which system calls there are for this process.
+//! seccomp: the system calls that there are for this process.
+//!
+//! A system call costs some 40 ns more, an `ioctl` 70 (least of 200 runs of a loop of each, with and without two filters of
+//! this size). Before Linux 5.16 a filter also switches speculative store bypass off, which costs more. `clone3` is "not
+//! there", so that `clone`, whose flags a filter sees, is used.
 //!
 //! A host has all but a list: what its libraries may call some day is not known, what no server ever needs is. A
 //! compiler has a list and nothing else. The kernel works out once, when a filter is set, which calls it permits

@@ -1,5 +1,6 @@
-//! Compiled code on disk, by what it was compiled from and for which engine.
+//! The cache of compiled code on disk, by what it was compiled from and for which engine.
 //!
+//! A file is read and its code copied, never mapped: a mapped file that changes later would change code that was checked.
 //! Whoever can write here can have the host run any machine code. So the folder must be the host's own and closed to
 //! everybody else; it is held open, and files in it are reached through it alone, without following links. A file is
 //! written under another name first and never again once it has its own, which says the sum of its bytes: the sum is

@@ -1,4 +1,10 @@
-//! Bytes of strangers → a component that can run, at nobody's cost but their owner's.
+//! The compiler: bytes of strangers → a component that can run, at nobody's cost but their owner's.
+//!
+//! The host's own process never compiles: a compiler is a parser of strangers' bytes with superlinear algorithms behind it.
+//! 118 KiB of nested components take 2 GiB, 155 KB with 20,000 live values 15 s, 16 KB of loops within loops more than a
+//! minute. The child runs this same program (`/proc/self/exe`, so that a replaced file is no other compiler) with an empty
+//! environment and three pipes. Its process bounds costs and crashes. It is no boundary of trust: whoever takes it over
+//! writes machine code that the host runs.
 //!
 //! What compiles is a child process of this same program with limits of its own (`child.rs`, started and watched by
 //! `process.rs`); what it made is kept for the next start (`cache.rs`). What is live already, or was refused already, is
