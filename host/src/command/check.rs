@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::answer::{Colours, Exit, complain, refuse, say, say_json};
+use super::arguments::Check;
+use super::compiler::compiler;
 use super::serve::end_where_there_is_no_thread;
-use super::{Check, Colours, Exit, compiler, complain, refuse, say, say_json};
 use crate::config::{Diagnostics, Severity, Site};
 use crate::deploy::{Environment, Loader, Origin, http_client};
 use crate::host::{certificates, pool};

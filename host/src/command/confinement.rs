@@ -3,7 +3,7 @@
 //! The process is confined before it has a second thread, and so before it has a log: what is to be said is kept until
 //! the host serves.
 
-use super::{Exit, refuse, with_causes};
+use super::answer::{Exit, refuse, with_causes};
 use crate::config::HostSettings;
 use crate::confine::{self, Confined, Confinement, Means};
 use crate::host::{self, Host};

@@ -3,7 +3,8 @@
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use serde_json::json;
 
-use super::{Colours, Exit, Explain, complain, say, say_json};
+use super::answer::{Colours, Exit, complain, say, say_json};
+use super::arguments::Explain;
 use crate::config::Site;
 use crate::document::RouteSpec;
 use crate::snapshot::{ExplainedOutcome, HostTable, RequestPath, Routes, Rule};

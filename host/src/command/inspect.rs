@@ -2,7 +2,9 @@
 
 use serde_json::json;
 
-use super::{Exit, Inspect, compiler, refuse, say, say_json};
+use super::answer::{Exit, refuse, say, say_json};
+use super::arguments::Inspect;
+use super::compiler::compiler;
 use crate::deploy::read_component;
 use crate::limits::IntakeLimits;
 use crate::observe::{FEW, Plug, few};

@@ -9,8 +9,12 @@ use std::time::Duration;
 use tokio::runtime::Runtime;
 use tokio::signal::unix::{SignalKind, signal};
 
+use listenfd::ListenFd as HandedOver;
+
+use super::answer::{Colours, Exit, complain, refuse, with_causes};
+use super::arguments::{LogFormat, LogLevel, Serve};
 use super::confinement::{self, Outcome};
-use super::{Colours, Exit, HandedOver, LogFormat, LogLevel, Serve, complain, refuse, threads, with_causes};
+use super::threads;
 use crate::config::{ListenAddress, ListenSite};
 use crate::cpu::stay_ordinary;
 use crate::deploy::{Environment, Origin};

@@ -1,6 +1,6 @@
 //! Bounds that nobody can change: of components, of one host call, of messages, of what capabilities take.
 
-use super::{Amount, Row, Section};
+use super::row::{Amount, Row, Section};
 use crate::capability::{MAX_LINE_BYTES, http, limiter};
 use crate::config::{MAX_CONFIG_BYTES, written_size};
 use crate::limits::MAX_TABLE_ELEMENTS;

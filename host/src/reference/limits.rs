@@ -1,6 +1,6 @@
 //! Limits that somebody may change: of a plugin, of a tenant, of the host.
 
-use super::{Amount, Row, Section};
+use super::row::{Amount, Row, Section};
 use crate::config::{DEFAULT_CONCURRENCY, written};
 use crate::limits::{Limit, Limits};
 use crate::tenant::{Quota, Storage};

@@ -12,7 +12,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::time::Instant;
 
-use super::Settings;
+use super::service::Settings;
 use super::account::Exchange;
 use super::error::{AdmissionError, MessageError, RequestError};
 use super::place::Place;

@@ -15,7 +15,7 @@ use tokio::time::Instant;
 use super::admit::{Admitted, deadline};
 use super::error::{AdmissionError, PluginError, RequestError};
 use super::place::Place;
-use super::{Capacity, Requests};
+use super::service::{Capacity, Requests};
 use crate::cpu::CpuTask;
 use crate::limits::Limit;
 use crate::observe::{self, Outcome, Plug, PluginLog};

@@ -19,14 +19,12 @@ mod link;
 mod message;
 mod place;
 mod respond;
+mod service;
 mod stream;
 mod upload;
 
-use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
-use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::request::Parts;
 use http::{HeaderValue, Method, Request, Response};
@@ -36,6 +34,7 @@ pub use crate::capability::http::Scheme;
 pub use account::Ledger;
 pub use body::AnswerBody;
 pub use error::MessageError;
+pub use service::{Authority, Caller, Capacity, Requests, Settings};
 
 /// What is the same for every message.
 pub mod bounds {
@@ -48,83 +47,12 @@ use body::Answered;
 use chain::LastLink;
 use error::{AdmissionError, RequestError, RoutingError};
 use head::Head;
-use id::RequestIds;
 
-use crate::cpu::Scheduler;
-use crate::sandbox::{Context, Sandbox};
-use crate::snapshot::{Captures, Chain, HostAnswer, Outcome, Plugin, RequestPath, Revision, Snapshot};
-use crate::tenant::{Patience, Slots};
-
-/// Whom the caller asked for, as the protocol gate read it.
-#[derive(Debug, Clone)]
-pub struct Authority {
-    /// Host name and port as given, in lower case.
-    pub authority: Arc<str>,
-    /// The host name alone.
-    pub host: Arc<str>,
-}
-
-/// Who sends requests, and over what: true of all requests of a connection, and of what a trusted proxy says.
-#[derive(Debug, Clone)]
-pub struct Caller {
-    /// Its address, if it has one.
-    pub client: Option<IpAddr>,
-    /// What it spoke.
-    pub scheme: Scheme,
-    /// The name that it asked for when TLS began, in lower case.
-    pub server_name: Option<Arc<str>>,
-}
-
-/// The settings of this room, which the operator decides.
-#[derive(Debug, Clone, Copy)]
-pub struct Settings {
-    /// How long one piece of a request's body may take to come.
-    pub body_patience: Duration,
-    /// What a client must send of a body that is taken as it comes, on average, while it is waited for.
-    pub rate_bytes_per_second: u64,
-}
-
-impl Settings {
-    /// The time that a client may be waited for over the whole of a body: ten times that of one piece, so that one who
-    /// drips a byte just before each deadline is cut as well.
-    fn whole_body_patience(&self) -> Duration {
-        self.body_patience.saturating_mul(10)
-    }
-}
-
-/// The host's share of what calls need, common to all tenants.
-pub struct Capacity {
-    /// The CPU.
-    pub cpu: Scheduler,
-    /// The pool's slots, for calls.
-    pub slots: Slots,
-    /// Those for calls of filters on an answer that is a stream, which holds one of the others meanwhile. They are
-    /// divided: there are fewer than a tenant's quota may allow it calls.
-    pub slots_beside_streams: Slots,
-}
-
-/// Serves requests on whatever snapshot is live when each is routed.
-pub struct Requests {
-    snapshot: Arc<ArcSwap<Snapshot>>,
-    sandbox: Arc<Sandbox>,
-    capacity: Capacity,
-    ledger: Ledger,
-    ids: RequestIds,
-    settings: Settings,
-}
+use crate::sandbox::Context;
+use crate::snapshot::{Captures, Chain, HostAnswer, Outcome, Plugin, RequestPath, Revision};
+use crate::tenant::Patience;
 
 impl Requests {
-    /// Serves from `snapshot`, in whatever state it is when a request comes.
-    pub fn new(
-        snapshot: Arc<ArcSwap<Snapshot>>,
-        sandbox: Arc<Sandbox>,
-        capacity: Capacity,
-        ledger: Ledger,
-        settings: Settings,
-    ) -> Self {
-        Self { snapshot, sandbox, capacity, ledger, ids: RequestIds::new(), settings }
-    }
-
     /// Answers one request. `gate` is what the protocol gate said of its head.
     pub async fn serve<B>(
         &self,

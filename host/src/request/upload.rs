@@ -14,7 +14,7 @@ use http_body::{Body, Frame};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::Settings;
+use super::service::Settings;
 use super::error::MessageError;
 use super::fields;
 use crate::sandbox::BodyFault;

@@ -5,11 +5,15 @@
 //! order, and validates them as it goes; each part is counted before it is looked into. What passes may still be
 //! expensive: time and memory of compiling are bounded by whoever compiles.
 
+mod error;
 mod proposals;
+mod rule;
 
+pub use error::IntakeError;
+pub use rule::Rule;
+
+pub(super) use error::WASI_0_2;
 pub(super) use proposals::is_wasi_0_3;
-
-use std::fmt;
 
 use wasmparser::{
     ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind, ComponentType,
@@ -32,177 +36,6 @@ pub(super) const PROPOSALS: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::MULTI_MEMORY)
     .union(WasmFeatures::EXTENDED_CONST)
     .union(WasmFeatures::COMPONENT_MODEL);
-
-/// What of a component is bounded. Each is of the whole file, unless it says otherwise.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Rule {
-    /// Components and modules inside one another.
-    Nesting,
-    /// Components, nested ones.
-    Components,
-    /// Core modules.
-    Modules,
-    /// Everything in a component, and again for each time that it is instantiated.
-    Expansion,
-    /// Instances of components and of modules.
-    Instances,
-    /// What instances are given and made from.
-    Arguments,
-    /// Aliases.
-    Aliases,
-    /// Functions lifted or lowered, and the component model's own.
-    Canonicals,
-    /// Types of components, their fields, cases and declarations.
-    Types,
-    /// Types of core modules.
-    CoreTypes,
-    /// Parameters and results of one core function or block.
-    Signature,
-    /// Imports of components.
-    Imports,
-    /// Exports of components.
-    Exports,
-    /// Bytes of one of their names.
-    Name,
-    /// Imports of core modules.
-    CoreImports,
-    /// Exports of core modules.
-    CoreExports,
-    /// Functions of core modules.
-    Functions,
-    /// Globals of core modules.
-    Globals,
-    /// Memories and tables of core modules.
-    Memories,
-    /// Data and element segments of core modules.
-    Segments,
-    /// Elements of element segments.
-    Elements,
-    /// Bytes of one function.
-    Body,
-    /// Locals of one function, its parameters among them.
-    Locals,
-    /// Values that one function has on its stack at once.
-    Operands,
-    /// Blocks of one function inside one another.
-    Blocks,
-}
-
-impl Rule {
-    /// Every rule there is.
-    pub const ALL: [Self; 25] = [
-        Self::Nesting,
-        Self::Components,
-        Self::Modules,
-        Self::Expansion,
-        Self::Instances,
-        Self::Arguments,
-        Self::Aliases,
-        Self::Canonicals,
-        Self::Types,
-        Self::CoreTypes,
-        Self::Signature,
-        Self::Imports,
-        Self::Exports,
-        Self::Name,
-        Self::CoreImports,
-        Self::CoreExports,
-        Self::Functions,
-        Self::Globals,
-        Self::Memories,
-        Self::Segments,
-        Self::Elements,
-        Self::Body,
-        Self::Locals,
-        Self::Operands,
-        Self::Blocks,
-    ];
-
-    /// Its name.
-    pub fn name(self) -> &'static str {
-        self.row().0
-    }
-
-    /// The most that is let through. Behind each: what CPython (componentize-py), StarlingMonkey (componentize-js),
-    /// QuickJS, TinyGo and Rust make of it, whichever has most.
-    pub fn most(self) -> u64 {
-        self.row().1
-    }
-
-    fn row(self) -> (&'static str, u64) {
-        match self {
-            Self::Nesting => ("nesting", 16),              // 3
-            Self::Components => ("components", 256),       // 4; one costs the compiler 200 KiB
-            Self::Modules => ("modules", 256),             // 14
-            Self::Expansion => ("expansion", 100_000),     // 4,000
-            Self::Instances => ("instances", 1000),        // 72
-            Self::Arguments => ("arguments", 50_000),      // 1,541
-            Self::Aliases => ("aliases", 50_000),          // 1,468
-            Self::Canonicals => ("canonicals", 10_000),    // 203
-            Self::Types => ("types", 50_000),              // 1,630
-            Self::CoreTypes => ("core-types", 50_000),     // 1,121
-            Self::Signature => ("signature", 100),         // 31
-            Self::Imports => ("imports", 1000),            // 49
-            Self::Exports => ("exports", 1000),            // 22
-            Self::Name => ("name", 500),                   // 45
-            Self::CoreImports => ("core-imports", 50_000), // 2,372
-            Self::CoreExports => ("core-exports", 50_000), // 4,227
-            Self::Functions => ("functions", 150_000),     // 13,457; one costs the compiler 60 µs and 7 KiB
-            Self::Globals => ("globals", 50_000),          // 874
-            Self::Memories => ("memories", 100),           // 4
-            Self::Segments => ("segments", 200_000),       // 67,575
-            Self::Elements => ("elements", 100_000), // 7,844; one that is passive costs each instance 60 to 95 ns
-            Self::Body => ("body", 2 << 20),         // 426,843
-            Self::Locals => ("locals", 10_000),      // 271; 20,000 that live at once cost 13 s
-            Self::Operands => ("operands", 1000),    // 64; 20,000 cost 15 s
-            Self::Blocks => ("blocks", 10_000),      // 782; 60,000 cost 5 s
-        }
-    }
-}
-
-impl fmt::Display for Rule {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-/// What an author of a component for WASI 0.3 can do.
-pub(super) const WASI_0_2: &str = "This host runs WASI 0.2: export `wasi:http/incoming-handler@0.2.x` or \
-    `jackfield:plugin/handler@0.1.0`, with a toolchain that makes it: Rust's target wasm32-wasip2 without `async` \
-    in the WIT, the Rust SDK of Spin up to 5, componentize-js, componentize-py";
-
-/// Why bytes are not compiled.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum IntakeError {
-    /// More of something than any honest component has.
-    #[error("it has {found} of `{rule}`, and {} are the most that is compiled", rule.most())]
-    TooMuch {
-        /// Of what.
-        rule: Rule,
-        /// How much; of what is counted part by part, what was counted when it became too much.
-        found: u64,
-    },
-    /// Broken.
-    #[error("its bytes are not valid WebAssembly: {0}")]
-    Invalid(String),
-    /// Made for another WASI than this host's.
-    #[error("it is made for WASI 0.3: {sign}. {WASI_0_2}")]
-    Wasi03 {
-        /// By what that is known.
-        sign: String,
-    },
-    /// Of a proposal that is turned off.
-    #[error("it uses {uses}, which no component can here: build it without that. {message}")]
-    Proposal {
-        /// What it uses, in its author's words.
-        uses: String,
-        /// The validator's words, which say where.
-        message: String,
-    },
-    /// A component that is not known before it is instantiated can be anything, and any number of times.
-    #[error("it takes a component or module as an import or from an instance, which no host provides")]
-    ComponentAsValue,
-}
 
 /// Looks at the bytes of a component from its first to its last.
 pub fn check(bytes: &[u8]) -> Result<(), IntakeError> {

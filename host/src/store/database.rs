@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use redb::{Durability, ReadTransaction, ReadableDatabase, StorageBackend, WriteTransaction};
 
-use super::{Effect, StoreError};
+use super::error::{Effect, StoreError};
 
 /// The least time between two openings, and between a failed write and the next.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use redb::backends::FileBackend;
 
-use super::StoreError;
+use super::error::StoreError;
 
 /// The database's file in the state folder.
 pub(super) const FILE_NAME: &str = "store.redb";

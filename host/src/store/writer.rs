@@ -13,14 +13,10 @@ use redb::WriteTransaction;
 use tokio::sync::oneshot;
 
 use super::database::Database;
-use super::{Effect, StoreError};
+use super::error::{Effect, MAX_WAITING, MAX_WAITING_BYTES, StoreError};
 use crate::tenant::TenantName;
 
-/// How many writes of one tenant may wait.
-pub(super) const MAX_WAITING: usize = 1024;
 
-/// How large the waiting writes of one tenant may be together.
-pub(super) const MAX_WAITING_BYTES: usize = 64 << 20;
 
 /// A transaction ends with the write that reaches one of these, so that nobody waits long for a turn.
 const BATCH_WRITES: usize = 256;

@@ -9,6 +9,7 @@ mod owner;
 mod process;
 mod requests;
 mod results;
+mod series;
 mod tls;
 
 use std::collections::BTreeMap;
@@ -33,27 +34,11 @@ pub use owner::{LetGo, Outcome, Plug, PluginMetrics, TenantMetrics};
 use process::{Confinement, Process};
 use requests::Requests;
 use results::Results;
+pub use series::Held;
+use series::{encode_counter, encode_gauge};
 pub use results::{Closed, Compile, Reload};
 use tls::Certificates;
 pub use tls::Handshake;
-
-/// Counts itself in a gauge until it is dropped.
-#[derive(Debug)]
-#[must_use = "it counts for as long as it is held"]
-pub struct Held(Gauge);
-
-impl Held {
-    fn new(gauge: &Gauge) -> Self {
-        gauge.inc();
-        Self(gauge.clone())
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        self.0.dec();
-    }
-}
 
 /// The metrics of one host; clones share them.
 #[derive(Debug, Clone)]
@@ -443,16 +428,6 @@ fn encode_tenants(encoder: &mut DescriptorEncoder<'_>, tenants: &[Arc<TenantMetr
         }
     }
     Ok(())
-}
-
-const NO_EXEMPLAR: Option<&Exemplar<NoLabelSet, f64>> = None;
-
-fn encode_counter(family: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, value: u64) -> fmt::Result {
-    family.encode_family(labels)?.encode_counter(&value, NO_EXEMPLAR)
-}
-
-fn encode_gauge(family: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, gauge: &Gauge) -> fmt::Result {
-    family.encode_family(labels)?.encode_gauge(&gauge.get())
 }
 
 #[cfg(test)]

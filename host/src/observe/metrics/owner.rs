@@ -13,9 +13,10 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
 
 use super::super::Blame;
-use super::Held;
+
 use super::histogram::{CPU_BOUNDS, Histogram};
 use super::requests::Requests;
+use super::series::{Held, encode_counter};
 use crate::limits::{Limit, PerLimit};
 use crate::tenant::{PluginName, Share, TenantName};
 
@@ -266,7 +267,7 @@ impl PluginMetrics {
                     ("plugin", self.plugin.as_str()),
                     ("reason", why.as_str()),
                 ];
-                super::encode_counter(encoder, &labels, count)?;
+                encode_counter(encoder, &labels, count)?;
             }
         }
         Ok(())
@@ -284,7 +285,7 @@ impl PluginMetrics {
                         ("plug", plug.as_str()),
                         ("outcome", outcome.as_str()),
                     ];
-                    super::encode_counter(encoder, &labels, count)?;
+                    encode_counter(encoder, &labels, count)?;
                 }
             }
         }

@@ -10,6 +10,7 @@ use prometheus_client::metrics::counter::Counter;
 
 use super::super::Blame;
 use super::histogram::{Histogram, REQUEST_BOUNDS};
+use super::series::encode_counter;
 
 /// A count for no blame, then one for each blame.
 type ByBlame = [AtomicU64; Blame::ALL.len() + 1];
@@ -99,7 +100,7 @@ fn encode_status(
         if count > 0 {
             let blame = blame.map_or("none", Blame::as_str);
             let labels = [("tenant", tenant), ("plugin", plugin), ("status", status), ("blame", blame)];
-            super::encode_counter(encoder, &labels, count)?;
+            encode_counter(encoder, &labels, count)?;
         }
     }
     Ok(())

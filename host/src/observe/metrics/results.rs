@@ -7,7 +7,7 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
 
-use super::encode_counter;
+use super::series::encode_counter;
 
 /// How a reload of the site file ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

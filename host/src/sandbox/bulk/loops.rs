@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use super::Pieces;
 use super::encode::{Bulk, Code, write_u32};
+use super::pieces::Pieces;
 
 /// Parameters of every one of them: `(i32, i32, i32)`, as its instruction has its operands. The second is a byte's value
 /// where memory is filled, and a place in the source where something is copied.

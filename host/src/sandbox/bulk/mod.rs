@@ -17,6 +17,7 @@ mod encode;
 mod function;
 mod loops;
 mod module;
+mod pieces;
 mod segments;
 
 use std::borrow::Cow;
@@ -24,18 +25,9 @@ use std::borrow::Cow;
 use wasmparser::Result;
 
 use self::encode::{sections, write_section};
+use self::pieces::Pieces;
 
-/// The most that one instruction does.
-#[derive(Debug, Clone, Copy, Hash)]
-pub(super) struct Pieces {
-    /// Of memory. 64 KiB that are touched for the first time take some 25 µs.
-    bytes: u32,
-    /// Of a table. 4,096 whose references are made take some 0.4 ms.
-    elements: u32,
-}
-
-/// Those of every component.
-pub(super) const PIECES: Pieces = Pieces { bytes: 64 << 10, elements: 4096 };
+pub(super) use self::pieces::PIECES;
 
 /// Changes whenever what is made of a component does, beside [`PIECES`]: code that was compiled before is of no use then.
 pub(super) const REVISION: u32 = 1;

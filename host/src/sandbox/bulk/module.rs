@@ -7,7 +7,6 @@ use wasmparser::{
     TypeSectionReader,
 };
 
-use super::Pieces;
 use super::encode::{
     BULK_PREFIX, CODE, CUSTOM, DATA, DATA_COUNT, FUNCTIONS, IMPORTS, MEMORIES, START, Section, TYPES,
     content, reader, sections, write_section, write_sized, write_u32,
@@ -15,6 +14,7 @@ use super::encode::{
 use super::function;
 use super::loops::Loops;
 use super::segments::Segments;
+use super::pieces::Pieces;
 
 /// All sections but custom ones, in the order in which they stand.
 const ORDER: [u8; 13] = [TYPES, IMPORTS, FUNCTIONS, 4, MEMORIES, 13, 6, 7, START, 9, DATA_COUNT, CODE, DATA];

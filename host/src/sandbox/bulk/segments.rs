@@ -7,9 +7,9 @@
 
 use wasmparser::{DataKind, DataSectionReader, MemorySectionReader, Operator, Result};
 
-use super::Pieces;
 use super::encode::{Bulk, Code, DATA, MEMORIES, Section, content, reader, write_sized, write_u32};
 use super::loops::Loops;
+use super::pieces::Pieces;
 
 /// What is copied in so many pieces is not much: half a millisecond.
 const FEW: u64 = 16;

@@ -2,7 +2,7 @@
 
 use wasmparser::{BinaryReaderError, Parser, Payload, WasmFeatures};
 
-use super::IntakeError;
+use super::error::IntakeError;
 
 /// What its user calls a proposal.
 const WORDS: [(WasmFeatures, &str); 23] = [

@@ -1,0 +1,54 @@
+//! The name of a new project.
+
+use std::str::FromStr;
+
+use thiserror::Error;
+
+/// Words that Rust or WIT keep for themselves, or that are crates already: as a name they break a build.
+#[rustfmt::skip]
+const RESERVED: [&str; 92] = [
+    "abstract", "alloc", "as", "async", "await", "become", "bool", "borrow", "box", "break", "char", "const",
+    "constructor", "continue", "core", "crate", "do", "dyn", "else", "enum", "export", "extern", "f32", "f64",
+    "false", "final", "flags", "float32", "float64", "fn", "for", "from", "func", "future", "gen", "if", "impl",
+    "import", "in", "include", "interface", "let", "list", "loop", "macro", "map", "match", "mod", "move", "mut",
+    "option", "override", "own", "package", "priv", "pub", "record", "ref", "resource", "result", "return", "s16",
+    "s32", "s64", "s8", "self", "static", "std", "stream", "string", "struct", "super", "test", "trait", "true",
+    "try", "tuple", "type", "typeof", "u16", "u32", "u64", "u8", "unsafe", "unsized", "use", "variant", "virtual",
+    "where", "while", "with", "world",
+];
+
+/// The name of a new project: what packages of every language, WIT worlds and the site file's plugins can be called.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct ProjectName(pub(super) String);
+
+/// A text that is no such name.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub(super) enum NameError {
+    #[error("it has {0} characters; it may have 63")]
+    Length(usize),
+    #[error("a name is words of a-z and 0-9 that begin with a letter, with `-` between them: `my-plugin`")]
+    Form,
+    #[error("a language keeps this word for itself; `my-{0}` can be had")]
+    Reserved(String),
+}
+
+impl FromStr for ProjectName {
+    type Err = NameError;
+
+    fn from_str(text: &str) -> Result<Self, NameError> {
+        let is_word = |word: &str| {
+            word.starts_with(|first: char| first.is_ascii_lowercase())
+                && word.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit())
+        };
+        if !text.split('-').all(is_word) {
+            return Err(NameError::Form);
+        }
+        if text.len() > 63 {
+            return Err(NameError::Length(text.len()));
+        }
+        if RESERVED.contains(&text) {
+            return Err(NameError::Reserved(text.into()));
+        }
+        Ok(Self(text.into()))
+    }
+}

@@ -1,0 +1,35 @@
+//! Series: a gauge that counts what is held, and counters and gauges as a scraper reads them.
+
+use std::fmt;
+
+use prometheus_client::encoding::{EncodeLabelSet, MetricEncoder, NoLabelSet};
+use prometheus_client::metrics::exemplar::Exemplar;
+use prometheus_client::metrics::gauge::Gauge;
+
+/// A share of a gauge, which counts it until it is dropped.
+#[derive(Debug)]
+#[must_use = "it counts for as long as it is held"]
+pub struct Held(Gauge);
+
+impl Held {
+    pub(super) fn new(gauge: &Gauge) -> Self {
+        gauge.inc();
+        Self(gauge.clone())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.0.dec();
+    }
+}
+
+const NO_EXEMPLAR: Option<&Exemplar<NoLabelSet, f64>> = None;
+
+pub(super) fn encode_counter(family: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, value: u64) -> fmt::Result {
+    family.encode_family(labels)?.encode_counter(&value, NO_EXEMPLAR)
+}
+
+pub(super) fn encode_gauge(family: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, gauge: &Gauge) -> fmt::Result {
+    family.encode_family(labels)?.encode_gauge(&gauge.get())
+}
