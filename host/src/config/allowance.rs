@@ -1,7 +1,7 @@
 //! The allowance of one tenant: the grants and origins that its plugins may have, and the ceilings of their limits.
 //!
-//! Owns the comparison of the grants that a plugin asks for with those that its operator allows; `limits` has that of
-//! limits.
+//! Owns the comparison of the grants that a plugin asks for with those that its operator allows; `ceilings` has that
+//! of limits.
 
 use std::collections::BTreeSet;
 

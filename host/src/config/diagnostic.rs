@@ -269,6 +269,29 @@ impl Diagnostics {
     }
 }
 
+impl Source {
+    /// An error found at `span` after the file was read: a component that is missing, an import that is not granted.
+    ///
+    /// `headline` says what is wrong, `label` what stands at the caret, `help` what would be right. A source without
+    /// text (one made for a component without a site file) has no carets: the label follows the headline.
+    pub fn diagnostic(
+        self: &Arc<Self>,
+        span: &Span,
+        headline: impl Into<String>,
+        label: impl Into<String>,
+        help: Option<String>,
+    ) -> Diagnostic {
+        if self.text().is_empty() {
+            let (mut headline, label) = (headline.into(), label.into());
+            if !label.is_empty() {
+                headline = format!("{headline}: {label}");
+            }
+            return Diagnostic::without_place(self.clone(), headline, help);
+        }
+        Diagnostic::error(self.clone(), span.clone(), headline.into(), label.into(), help)
+    }
+}
+
 impl From<Vec<Diagnostic>> for Diagnostics {
     fn from(mut list: Vec<Diagnostic>) -> Self {
         list.sort_by_key(Diagnostic::start);

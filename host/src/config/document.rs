@@ -10,9 +10,8 @@ use ipnet::IpNet;
 use schemars::JsonSchema;
 use serde_json::json;
 
-use super::forms::FORWARDED_FIELDS;
 use super::limits::{CeilingsDocument, LimitsDocument};
-use super::site::{ListenAddress, ServerName, SocketMode};
+use super::site::{FORWARDED_FIELDS, ListenAddress, ServerName, SocketMode};
 use super::source::Span;
 use super::units::{ByteRate, ByteSize, CpuRate, TimeSpan};
 use super::value::Spanned;

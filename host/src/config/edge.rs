@@ -15,12 +15,12 @@ use super::forms::{
     certificates_path, forwarded_fields, group, key_path, listen_address, server_name, socket_mode,
     trusted as trusted_network,
 };
-use super::read::{MAX_TIME, NO_TIME, SOME_TIME, networks, no_help};
+use super::lists::networks;
 use super::site::{ListenAddress, ListenSite, ProxySettings, SocketMode, Timeouts, TlsSite};
 use super::source::Span;
 use super::spans::PairSpans;
-use super::units::{ByteRate, TimeSpan};
-use super::value::{Spanned, Table, Value, boolean, duration, filled_array, parsed, rate, table};
+use super::units::{ByteRate, MAX_TIME, NO_TIME, SOME_TIME, TimeSpan};
+use super::value::{Spanned, Table, Value, boolean, duration, filled_array, no_help, parsed, rate, table};
 
 /// The longest path of a Unix socket that every system takes, in bytes (108 with the final NUL on Linux, 104 on macOS).
 const MAX_SOCKET_PATH_BYTES: usize = 103;

@@ -9,7 +9,7 @@ use http::{HeaderName, HeaderValue, Method};
 use ipnet::IpNet;
 
 use super::document::TrustedDocument;
-use super::site::{ListenAddress, ServerName, SocketMode};
+use super::site::{FORWARDED_FIELDS, ListenAddress, ServerName, SocketMode};
 use super::visible::quoted;
 use crate::capability::http::{Origin, OriginError, belongs_to_the_host};
 use crate::confine::Confinement;
@@ -125,10 +125,6 @@ pub(super) fn trusted(text: &str) -> Result<TrustedDocument, String> {
     }
     network(text).map(TrustedDocument::Network)
 }
-
-/// The fields of proxies, each by its name in the site file.
-pub(super) const FORWARDED_FIELDS: [(&str, ForwardedFields); 2] =
-    [("x-forwarded", ForwardedFields::XForwarded), ("forwarded", ForwardedFields::Forwarded)];
 
 pub(super) fn forwarded_fields(text: &str) -> Result<ForwardedFields, String> {
     let named = FORWARDED_FIELDS.iter().find(|(name, _)| *name == text);

@@ -1,23 +1,29 @@
 //! The ways to get a site: from its file, from a text, or from one component without a file.
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::diagnostic::Diagnostics;
+use super::diagnostic::{Diagnostic, Diagnostics};
 use super::findings::Findings;
 use super::site::{Site, TenantSettings};
 use super::source::Source;
+use super::visible::quoted;
 use super::{read, resolve};
 use crate::capability::Grants;
 use crate::document::{ComponentRef, PluginSpec, RouteSpec, TenantDocument};
 use crate::snapshot::{HostPattern, RoutePattern};
 use crate::tenant::{PluginName, Quota, TenantName};
 
+/// The longest site file, in bytes.
+const MAX_SOURCE_BYTES: usize = 4 * 1024 * 1024;
+
 impl Site {
     /// Reads the site file at `path`: all that is wrong with it, or a site.
     pub fn load(path: &Path) -> Result<Self, Diagnostics> {
-        Self::from_source(Source::read(path)?)
+        Self::from_source(read_source(path)?)
     }
 
     /// Takes `text` as that of a site file at `path`, which need not exist.
@@ -65,5 +71,78 @@ impl Site {
             }
             _ => Err(findings.into_list().into()),
         }
+    }
+}
+
+/// Reads the file at `path`: at most 4 MiB of UTF-8.
+fn read_source(path: &Path) -> Result<Arc<Source>, Diagnostics> {
+    let nowhere = |headline: String, help: &str| {
+        let found = Diagnostic::without_place(Source::new(path, String::new()), headline, Some(help.into()));
+        Diagnostics::from(found)
+    };
+    let name = quoted(&path.to_string_lossy());
+    let bytes = read_bounded(path).map_err(|error| match error.kind() {
+        io::ErrorKind::NotFound => {
+            nowhere(format!("there is no site file {name}"), "`serve` takes another one by `--config FILE`")
+        }
+        io::ErrorKind::IsADirectory => nowhere(format!("{name} is a folder"), "name the site file inside it"),
+        io::ErrorKind::PermissionDenied => nowhere(
+            format!("this process may not read the site file {name}"),
+            "let the user that runs the host read it",
+        ),
+        _ => nowhere(
+            format!("the site file {name} cannot be read: {error}"),
+            "see that it is a plain file on a disk that works",
+        ),
+    })?;
+    if bytes.len() > MAX_SOURCE_BYTES {
+        return Err(nowhere(
+            format!("the site file {name} is longer than 4 MiB"),
+            "divide its tenants among several hosts; see also that it is the file that you mean",
+        ));
+    }
+    String::from_utf8(bytes).map(|text| Source::new(path, text)).map_err(|error| {
+        let at = error.utf8_error().valid_up_to();
+        let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
+        let found = Source::new(path, text).diagnostic(
+            &(at..at.saturating_add(char::REPLACEMENT_CHARACTER.len_utf8())),
+            "the site file is not UTF-8",
+            "these bytes are not a character",
+            Some("save the file in the encoding UTF-8".into()),
+        );
+        found.into()
+    })
+}
+
+/// At most one byte more than a site file may have, so that the caller sees that it has more.
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let bound = u64::try_from(MAX_SOURCE_BYTES).unwrap_or(u64::MAX).saturating_add(1);
+    let mut bytes = Vec::new();
+    File::open(path)?.take(bound).read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_cannot_be_a_site_file_is_one_clear_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = |name: &str, bytes: &[u8]| {
+            let path = folder.path().join(name);
+            std::fs::write(&path, bytes).unwrap();
+            path
+        };
+        for (path, expected) in [
+            (folder.path().join("none.toml"), "there is no site file"),
+            (folder.path().to_owned(), "is a folder"),
+            (file("long.toml", &vec![b'#'; MAX_SOURCE_BYTES + 1]), "is longer than 4 MiB"),
+            (file("latin1.toml", b"# fine\n# caf\xe9\n"), "latin1.toml:2:6"),
+        ] {
+            let text = read_source(&path).unwrap_err().to_string();
+            assert!(text.contains(expected), "{text}");
+        }
+        assert!(read_source(&file("whole.toml", &vec![b'#'; MAX_SOURCE_BYTES])).is_ok());
     }
 }

@@ -8,7 +8,7 @@
 //!
 //! | file | owns |
 //! |---|---|
-//! | `source` | the text, its bound, lines and columns |
+//! | `source` | the text, its lines and columns |
 //! | `document` | the file as written, one type a table; the words of the JSON Schema |
 //! | `read`, `plugin` | which keys there are |
 //! | `value` | one TOML value: type, bounds; unknown and missing keys |
@@ -16,14 +16,16 @@
 //! | `similar` | "did you mean" |
 //! | `resolve` | what parts of the file say of one another; defaults |
 //! | `edge` | the HTTP edge: listeners, certificates, proxies, timeouts |
-//! | `allowance` | grants and limits against what the operator allows |
+//! | `allowance`, `ceilings` | grants and limits against what the operator allows |
+//! | `limits` | the keys of limits and of their ceilings |
+//! | `lists` | lists: each thing once, and at most so many |
 //! | `routes` | what routes name, and which of them clash |
 //! | `reuse` | whether a plugin's instances serve one call or several, and how long |
 //! | `secrets` | what plugins name of their tenant's secrets |
 //! | `keys` | which keys a text has that another leaves out |
 //! | `site` | the result, that other rooms see |
 //! | `spans` | where in the text the parts of the result stand |
-//! | `load` | the ways to get one |
+//! | `load` | the ways to get one; the bound on the file |
 //! | `findings` | what was found so far, a bounded number |
 //! | `diagnostic`, `visible` | one finding, for people and for programs; what is safe to show |
 //! | `schema` | the JSON Schema of the file |
@@ -36,6 +38,7 @@
 //! reported at its place in the file by [`Source::diagnostic`] and [`Spans`].
 
 mod allowance;
+mod ceilings;
 mod diagnostic;
 mod document;
 mod edge;
@@ -45,6 +48,7 @@ mod forms;
 mod id_tests;
 mod keys;
 mod limits;
+mod lists;
 mod load;
 mod plugin;
 mod read;

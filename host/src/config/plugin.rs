@@ -9,9 +9,9 @@ use super::document::{
 use super::findings::Findings;
 use super::forms::{component_path, credential_header, origin, secret_path, variable};
 use super::limits::limits;
-use super::read::{each_is_there_once, no_help};
+use super::lists::each_is_there_once;
 use super::reuse;
-use super::value::{Spanned, Table, Value, array, boolean, named, parsed, string, table};
+use super::value::{Spanned, Table, Value, array, boolean, named, no_help, parsed, string, table};
 use super::visible::quoted;
 use crate::capability::http::Origin;
 

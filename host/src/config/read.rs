@@ -4,8 +4,6 @@
 //! ceilings, conflicts) is left to `resolve`.
 
 use std::collections::HashMap;
-use std::fmt::Display;
-use std::hash::Hash;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -22,12 +20,13 @@ use super::forms::{
     certificates_path, confinement, header_value, method, network, socket_address, state_path,
 };
 use super::limits::ceilings;
+use super::lists::{each_is_there_once, networks};
 use super::plugin::{grants, plugin, secret};
 use super::source::Span;
-use super::units::{ByteSize, CpuRate, TimeSpan};
+use super::units::{ByteSize, CpuRate, MAX_BYTES, MAX_TIME, NO_BYTES, NO_TIME, TimeSpan};
 use super::value::{
-    Spanned, Table, Value, array, bytes, cpu_rate, duration, filled_array, integer, named, parsed, root,
-    string, table,
+    Spanned, Table, Value, array, bytes, cpu_rate, duration, filled_array, integer, named, no_help, parsed,
+    root, string, table,
 };
 use super::visible::quoted;
 use crate::snapshot::{HostPattern, PatternError, RoutePattern};
@@ -55,20 +54,12 @@ const LEAST_COMPILE_MEMORY: ByteSize = ByteSize(512 << 20);
 /// Host patterns of one tenant or route.
 const MAX_HOSTS: usize = 1000;
 
-/// Networks in one list: those that granted origins may be in, those of proxies.
-const MAX_NETWORKS: usize = 1000;
-
 /// Routes of one tenant.
 const MAX_ROUTES: usize = 10_000;
 
 /// Methods, filters or headers of one route, each.
 const MAX_PARTS: usize = 32;
 
-pub(super) const NO_BYTES: ByteSize = ByteSize(0);
-pub(super) const MAX_BYTES: ByteSize = ByteSize(u64::MAX);
-pub(super) const NO_TIME: TimeSpan = TimeSpan(Duration::ZERO);
-pub(super) const SOME_TIME: TimeSpan = TimeSpan(Duration::from_micros(1));
-pub(super) const MAX_TIME: TimeSpan = TimeSpan(Duration::MAX);
 const SOME_CPU: RangeInclusive<CpuRate> =
     CpuRate(Duration::from_millis(1))..=CpuRate(Duration::from_secs(100_000));
 
@@ -184,22 +175,6 @@ fn outbound(value: &Value<'_>, findings: &mut Findings) -> Option<OutboundDocume
         ),
     });
     read(value, findings)
-}
-
-/// A bounded list of networks.
-pub(super) fn networks<T>(
-    item: impl Fn(&Value<'_>, &mut Findings) -> Option<Spanned<T>>,
-) -> impl Fn(&Value<'_>, &mut Findings) -> Option<Vec<Spanned<T>>> {
-    let read = array("an array of networks", item);
-    move |value, findings| {
-        let networks = read(value, findings)?;
-        if networks.value.len() > MAX_NETWORKS {
-            let headline = format!("{} has more than {MAX_NETWORKS} networks", value.what());
-            findings.error(&networks.span, headline, "", "a shorter prefix holds more addresses".to_owned());
-            return None;
-        }
-        Some(networks.value)
-    }
 }
 
 fn tenant(value: &Value<'_>, findings: &mut Findings) -> Option<TenantDocument> {
@@ -405,27 +380,6 @@ fn headers(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<(HeaderName
         headers.push((name, value));
     }
     at_most(MAX_PARTS, "headers", headers.len(), &value_span, findings).then_some(headers)
-}
-
-/// Says of each thing that is there again where it was before.
-pub(super) fn each_is_there_once<T: Hash + Eq + Display>(
-    what: &str,
-    all: &[Spanned<T>],
-    findings: &mut Findings,
-) {
-    let mut seen = HashMap::new();
-    for one in all {
-        if let Some(before) = seen.insert(&one.value, &one.span) {
-            let headline = format!("the {what} {} is there twice", quoted(&one.value.to_string()));
-            let found =
-                findings.source().diagnostic(&one.span, headline, "again", Some("take one away".into()));
-            findings.push(found.with_secondary(before, "here already"));
-        }
-    }
-}
-
-pub(super) fn no_help<E>(_: &str, _: &E) -> (Option<Span>, Option<String>) {
-    (None, None)
 }
 
 fn pattern_help(_: &str, error: &PatternError) -> (Option<Span>, Option<String>) {

@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
 
 use super::allowance::{Allowance, grants, origins};
+use super::ceilings;
 use super::document::{Entry, HostDocument, PluginDocument, QuotaDocument, SiteDocument, TenantDocument};
 use super::edge;
 use super::findings::Findings;
-use super::limits::{self, CeilingsDocument, LimitsDocument, ceilings_are_below_the_hosts};
+use super::limits::{CeilingsDocument, LimitsDocument};
 use super::reuse;
 use super::routes::{routes, unused_plugins_are_told};
 use super::secrets::{Known, config, credentials, secrets, unused_secrets_are_told};
@@ -43,11 +44,11 @@ pub(super) fn site(
     let host = document.host.as_ref().unwrap_or(&no_host);
     let (settings, mut spans) = host_settings(host, findings);
     hosts_are_of_one_tenant(document, findings);
-    let ceilings = host_ceilings(host);
+    let of_host = host_ceilings(host);
     let entries = document.tenants.0.iter();
     let tenants: BTreeMap<_, _> = entries
         .filter_map(|entry| {
-            let (tenant, tenant_spans) = tenant(entry, &ceilings, findings);
+            let (tenant, tenant_spans) = tenant(entry, &of_host, findings);
             let name = entry.name.clone()?;
             spans.tenants.insert(name.clone(), tenant_spans);
             Some((name, tenant))
@@ -166,7 +167,7 @@ fn tenant(
         origins: allowed_origins.flat_map(|origins| &origins.value).map(|origin| &origin.value).collect(),
     };
     if let Some(limits) = bounds.tenant_ceilings {
-        ceilings_are_below_the_hosts(limits, host_ceilings, findings);
+        ceilings::are_below_the_hosts(limits, host_ceilings, findings);
     }
     let known_secrets = Known::of(document);
     let plugins = document.plugins.0.iter().filter_map(|plugin| {
@@ -215,7 +216,7 @@ fn resolve_plugin(
     findings: &mut Findings,
 ) -> Option<(PluginSpec, PluginSpans)> {
     let no_limits = LimitsDocument::default();
-    let limits = limits::resolve(plugin.limits.as_ref().unwrap_or(&no_limits), bounds, findings);
+    let limits = ceilings::limits(plugin.limits.as_ref().unwrap_or(&no_limits), bounds, findings);
     let grants = grants(plugin.grants.as_ref(), bounds, findings);
     let http = origins(plugin.grants.as_ref(), bounds, findings);
     let credentials = credentials(plugin, &http, secrets, findings);

@@ -4,8 +4,8 @@
 
 use super::document::{InstancesDocument, PluginDocument, ReuseDocument};
 use super::findings::Findings;
-use super::read::{MAX_TIME, SOME_TIME, no_help};
-use super::value::{Spanned, Table, Value, duration, integer, parsed, table};
+use super::units::{MAX_TIME, SOME_TIME};
+use super::value::{Spanned, Table, Value, duration, integer, no_help, parsed, table};
 use super::visible::quoted;
 use crate::limits::Reuse;
 

@@ -138,6 +138,10 @@ impl ServerName {
     pub const NAMED: [(&str, Self); 2] = [("tenant", Self::Tenant), ("any", Self::Any)];
 }
 
+/// The fields of proxies, each by its name in the site file.
+pub(super) const FORWARDED_FIELDS: [(&str, ForwardedFields); 2] =
+    [("x-forwarded", ForwardedFields::XForwarded), ("forwarded", ForwardedFields::Forwarded)];
+
 /// An address that callers connect to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum ListenAddress {

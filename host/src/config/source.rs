@@ -1,22 +1,14 @@
 //! The text of a site file, and where in it a thing stands.
 //!
-//! Owns reading the file within its bound, lines and columns. What the text means is read elsewhere.
+//! Owns lines and columns. The file is read by `load`, and what the text means elsewhere.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use super::diagnostic::{Diagnostic, Diagnostics};
-use super::visible::quoted;
-
 /// Bytes of a file's text, from the first up to but not including the last.
 pub type Span = Range<usize>;
-
-/// The longest site file, in bytes.
-const MAX_SOURCE_BYTES: usize = 4 * 1024 * 1024;
 
 /// A site file's text and path.
 pub struct Source {
@@ -45,50 +37,6 @@ impl Source {
         Arc::new(Self { path: path.to_owned(), folder, text, lines })
     }
 
-    /// Reads the file at `path`: at most 4 MiB of UTF-8.
-    pub(super) fn read(path: &Path) -> Result<Arc<Self>, Diagnostics> {
-        let nowhere = |headline: String, help: &str| {
-            let found =
-                Diagnostic::without_place(Self::new(path, String::new()), headline, Some(help.into()));
-            Diagnostics::from(found)
-        };
-        let name = quoted(&path.to_string_lossy());
-        let bytes = read_bounded(path).map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => nowhere(
-                format!("there is no site file {name}"),
-                "`serve` takes another one by `--config FILE`",
-            ),
-            io::ErrorKind::IsADirectory => {
-                nowhere(format!("{name} is a folder"), "name the site file inside it")
-            }
-            io::ErrorKind::PermissionDenied => nowhere(
-                format!("this process may not read the site file {name}"),
-                "let the user that runs the host read it",
-            ),
-            _ => nowhere(
-                format!("the site file {name} cannot be read: {error}"),
-                "see that it is a plain file on a disk that works",
-            ),
-        })?;
-        if bytes.len() > MAX_SOURCE_BYTES {
-            return Err(nowhere(
-                format!("the site file {name} is longer than 4 MiB"),
-                "divide its tenants among several hosts; see also that it is the file that you mean",
-            ));
-        }
-        String::from_utf8(bytes).map(|text| Self::new(path, text)).map_err(|error| {
-            let at = error.utf8_error().valid_up_to();
-            let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-            let found = Self::new(path, text).diagnostic(
-                &(at..at.saturating_add(char::REPLACEMENT_CHARACTER.len_utf8())),
-                "the site file is not UTF-8",
-                "these bytes are not a character",
-                Some("save the file in the encoding UTF-8".into()),
-            );
-            found.into()
-        })
-    }
-
     /// The path as it was given.
     pub fn path(&self) -> &Path {
         &self.path
@@ -102,27 +50,6 @@ impl Source {
     /// The text as read.
     pub fn text(&self) -> &str {
         &self.text
-    }
-
-    /// An error found at `span` after the file was read: a component that is missing, an import that is not granted.
-    ///
-    /// `headline` says what is wrong, `label` what stands at the caret, `help` what would be right. A source without
-    /// text (one made for a component without a site file) has no carets: the label follows the headline.
-    pub fn diagnostic(
-        self: &Arc<Self>,
-        span: &Span,
-        headline: impl Into<String>,
-        label: impl Into<String>,
-        help: Option<String>,
-    ) -> Diagnostic {
-        if self.text.is_empty() {
-            let (mut headline, label) = (headline.into(), label.into());
-            if !label.is_empty() {
-                headline = format!("{headline}: {label}");
-            }
-            return Diagnostic::without_place(self.clone(), headline, help);
-        }
-        Diagnostic::error(self.clone(), span.clone(), headline.into(), label.into(), help)
     }
 
     /// The same span inside the text, between characters and on one line: of a span of several lines, the first.
@@ -167,14 +94,6 @@ impl fmt::Debug for Source {
     }
 }
 
-/// At most one byte more than a site file may have, so that the caller sees that it has more.
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let bound = u64::try_from(MAX_SOURCE_BYTES).unwrap_or(u64::MAX).saturating_add(1);
-    let mut bytes = Vec::new();
-    File::open(path)?.take(bound).read_to_end(&mut bytes)?;
-    Ok(bytes)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,25 +116,5 @@ mod tests {
         assert_eq!(source.on_one_line(&(8..14)), 8..9);
         assert_eq!(source.on_one_line(&(12..12)), 11..13);
         assert_eq!(source.on_one_line(&(70..90)), 15..15);
-    }
-
-    #[test]
-    fn a_file_that_cannot_be_a_site_file_is_one_clear_error() {
-        let folder = tempfile::tempdir().unwrap();
-        let file = |name: &str, bytes: &[u8]| {
-            let path = folder.path().join(name);
-            std::fs::write(&path, bytes).unwrap();
-            path
-        };
-        for (path, expected) in [
-            (folder.path().join("none.toml"), "there is no site file"),
-            (folder.path().to_owned(), "is a folder"),
-            (file("long.toml", &vec![b'#'; MAX_SOURCE_BYTES + 1]), "is longer than 4 MiB"),
-            (file("latin1.toml", b"# fine\n# caf\xe9\n"), "latin1.toml:2:6"),
-        ] {
-            let text = Source::read(&path).unwrap_err().to_string();
-            assert!(text.contains(expected), "{text}");
-        }
-        assert!(Source::read(&file("whole.toml", &vec![b'#'; MAX_SOURCE_BYTES])).is_ok());
     }
 }

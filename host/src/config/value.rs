@@ -122,6 +122,11 @@ pub(super) fn string(value: &Value<'_>, findings: &mut Findings) -> Option<Spann
     value.text("a string", "", findings).map(|text| value.spanned(text.to_owned()))
 }
 
+/// The help below a text that is not taken, where what is said of it is enough.
+pub(super) fn no_help<E>(_: &str, _: &E) -> (Option<Span>, Option<String>) {
+    (None, None)
+}
+
 /// A string that `parse` takes; what it says of others is the headline, and `help` goes below it.
 pub(super) fn parsed<T, E: Display>(
     expected: &'static str,
