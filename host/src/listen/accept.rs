@@ -17,7 +17,8 @@ use crate::observe::Closed;
 /// The interval at which the log says that accepting fails, for as long as it does.
 const TELL_EACH: Duration = Duration::from_secs(10);
 
-/// Once the host stops, nothing more is accepted when no connection has come for so long, or after so long in any case.
+/// The bounds of accepting once the host stops: it ends when no connection has come for so long, or after so long in
+/// any case.
 const QUIET: Duration = Duration::from_millis(10);
 const LAST_MOMENT: Duration = Duration::from_millis(250);
 
@@ -105,7 +106,7 @@ impl Acceptor {
     }
 }
 
-/// Whether one client's connection failed, and not accepting as such.
+/// Returns whether one client's connection failed, and not accepting as such.
 fn is_the_clients(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected};
     matches!(

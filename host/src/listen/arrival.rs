@@ -141,7 +141,7 @@ impl Arrival {
 /// The address of a connection's client.
 #[derive(Clone, Copy)]
 enum ClientAddress {
-    /// That of the peer.
+    /// The peer's.
     Direct(Option<IpAddr>),
     /// One behind the peer, which is a trusted proxy that said so.
     Forwarded(Option<IpAddr>),

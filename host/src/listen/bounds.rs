@@ -24,8 +24,8 @@ pub const CONTROL_FRAMES_PER_SECOND: u32 = 100;
 /// The longest time for which bytes that nobody wants are read from a client. A response is read well within it.
 pub(super) const LINGER: Duration = Duration::from_secs(2);
 
-/// The time for which an HTTP/1 connection that is idle when the host stops is kept: the next request may be on its way,
-/// and is then answered with `connection: close`.
+/// The time for which an HTTP/1 connection that is idle when the host stops is kept: the next request may be on its
+/// way, and is then answered with `connection: close`.
 pub(super) const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// The pause before connections are accepted again, after the system had no descriptors or memory for one.

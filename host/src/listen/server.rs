@@ -23,7 +23,7 @@ pub struct Server {
 }
 
 impl Server {
-    /// Begins to accept.
+    /// Starts to accept connections.
     pub fn start(
         listeners: Vec<Listener>,
         tls: Tls,

@@ -224,3 +224,31 @@ fn without_comments(text: &str) -> String {
     let lines = text.lines().map(|line| line.find("//").map_or(line, |begin| &line[..begin]));
     lines.collect::<Vec<_>>().join("\n").replace("pub(in crate::", "pub(in ")
 }
+
+#[test]
+fn a_circle_is_found_however_its_files_name_each_other() {
+    let in_circle = |sources: &[(&str, &str)]| -> Vec<String> {
+        let sources: Vec<_> =
+            sources.iter().map(|(file, text)| (PathBuf::from(file), (*text).to_owned())).collect();
+        let files = circles(&sources).into_values().flatten();
+        files.map(|(file, _)| file.to_string_lossy().into_owned()).collect()
+    };
+    let door = ("r/mod.rs", "mod a;\nmod b;\npub use a::A;\npub(crate) use b::{B, C as D};");
+    let both = ["r/a.rs", "r/b.rs"];
+    for (a, b) in [
+        ("use super::b::B;", "use super::a::A;"),
+        ("use crate::r::{x, b::{self, C}};", "fn f() { super::a::f() }"),
+        ("use super::{\n    D,\n};", "use super::A as Other;"),
+        ("pub mod inner {\n    use super::super::B;\n}", "use super::a::inner::X;"),
+    ] {
+        assert_eq!(in_circle(&[door, ("r/a.rs", a), ("r/b.rs", b)]), both, "{a} {b}");
+    }
+    for (a, b) in [
+        ("use super::b::B;", "// use super::a::A;\nuse std::a::A;\npub(in crate::r) fn f() {}"),
+        ("use super::D;", "#[cfg(test)]\nmod tests {\n    use super::super::A;\n}"),
+    ] {
+        assert_eq!(in_circle(&[door, ("r/a.rs", a), ("r/b.rs", b)]), [""; 0], "{a} {b}");
+    }
+    let uses_its_own = "mod a;\nuse a::A;\npub struct B(A);";
+    assert_eq!(in_circle(&[("r/mod.rs", uses_its_own), ("r/a.rs", "use super::B;")]), ["r/a.rs", "r/mod.rs"]);
+}

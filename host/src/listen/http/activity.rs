@@ -21,7 +21,7 @@ struct State {
     signs: Signs,
     /// The number of the request whose head was refused, counted from 0, and why.
     refused: Option<(u64, MessageError)>,
-    /// Whether responses say that they are the last.
+    /// True if responses say that they are the last.
     is_last: bool,
 }
 
@@ -32,9 +32,9 @@ pub(super) enum Reading {
     Between,
     /// A head has begun to come.
     Head {
-        /// When its first bytes came.
+        /// The moment at which its first bytes came.
         since: Instant,
-        /// Whether it is to be refused, for it takes too long.
+        /// True if it is to be refused, for it takes too long.
         is_late: bool,
     },
     /// A request is handed on, or its body comes, or nothing more is read.
@@ -75,7 +75,8 @@ pub(super) struct Signs {
     pub(super) begun: u64,
     /// Of them, those whose response's last piece was taken, or that were given up.
     ended: u64,
-    /// When the last of them ended, or something of a response was taken: the end of a response outlives its request.
+    /// The moment at which the last of them ended, or something of a response was taken: the end of a response outlives
+    /// its request.
     active_at: Instant,
     pub(super) reading: Reading,
     /// Responses over HTTP/2 of which the next piece may be taken, and since when: a client that opens no window stalls
@@ -133,12 +134,12 @@ impl Activity {
         self.state().signs.clone()
     }
 
-    /// Whether responses are to say that they are the last.
+    /// Returns whether responses are to say that they are the last.
     pub(super) fn is_last(&self) -> bool {
         self.state().is_last
     }
 
-    /// Whether the head that is not yet whole is to be refused.
+    /// Returns whether the head that is not yet whole is to be refused.
     pub(super) fn is_head_late(&self) -> bool {
         matches!(self.state().signs.reading, Reading::Head { is_late: true, .. })
     }
@@ -163,7 +164,7 @@ impl Activity {
         self.state().signs.offered.insert(number, Instant::now());
     }
 
-    /// It is waited for no longer. Since when it was.
+    /// The client is waited for no longer. Returns since when it was.
     pub(super) fn withdraw(&self, number: u64) -> Option<Instant> {
         self.state().signs.offered.remove(&number)
     }
@@ -178,17 +179,17 @@ impl Signs {
         self.begun != self.ended
     }
 
-    /// Since when there is no request; none if there is one, or a body that its response did not wait for.
+    /// The moment since which there is no request; none if there is one, or a body that its response did not wait for.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         (!self.is_under_way() && self.reading == Reading::Between).then_some(self.active_at)
     }
 
-    /// Since when the response has been offered that has been offered for longest.
+    /// The moment since which the response has been offered that has been offered for longest.
     pub(super) fn offered_since(&self) -> Option<Instant> {
         self.offered.values().min().copied()
     }
 
-    /// Since when a head has been coming; none if none is.
+    /// The moment since which a head has been coming; none if none is.
     pub(super) fn head_since(&self) -> Option<Instant> {
         match self.reading {
             Reading::Head { since, .. } => Some(since),
@@ -197,7 +198,8 @@ impl Signs {
     }
 }
 
-/// A request on a connection, from its head until it is dropped: with the last piece of its response, or given up before.
+/// A request on a connection, from its head until it is dropped: with the last piece of its response, or given up
+/// before.
 pub(super) struct RequestInFlight {
     activity: Arc<Activity>,
     number: u64,

@@ -1,7 +1,7 @@
 //! One connection: HTTP/1.1 or HTTP/2, until it is idle too long, too old, fails, or the host shuts down.
 //!
-//! Does as `phase` says. hyper's own deadlines are off: it has none for a first byte, half an HTTP/2 preface, a connection
-//! without requests, or a client that opens no window.
+//! Does as `phase` says. hyper's own deadlines are off: it has none for a first byte, half an HTTP/2 preface, a
+//! connection without requests, or a client that opens no window.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -38,7 +38,8 @@ const MAX_STREAMS: u32 = 100;
 /// The most that HTTP/2 buffers of one response that nobody reads.
 const MAX_SEND_BUFFER_BYTES: usize = 64 << 10;
 
-/// The interval at which a silent HTTP/2 client is asked whether it is still there, and the longest time for its answer.
+/// The interval at which a silent HTTP/2 client is asked whether it is still there, and the longest time for its
+/// answer.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -48,7 +49,7 @@ pub(in crate::listen) struct Connection {
     pub(in crate::listen) settings: Arc<Settings>,
     pub(in crate::listen) shutdown: Shutdown,
     pub(in crate::listen) caller: Caller,
-    /// Whether its peer is a proxy that is believed about its clients.
+    /// True if its peer is a proxy that is believed about its clients.
     pub(in crate::listen) is_trusted: bool,
 }
 

@@ -1,7 +1,7 @@
 //! The caller of a request: the connection's client, or one that a trusted proxy in front names.
 //!
-//! Owns the fields by which proxies name it (RFC 7239, and the older `X-Forwarded-*`). A plugin sees them only as they are
-//! true: fields that were set by others than trusted proxies are replaced.
+//! Owns the fields by which proxies name it (RFC 7239, and the older `X-Forwarded-*`). A plugin sees them only as they
+//! are true: fields that were set by others than trusted proxies are replaced.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,11 +19,11 @@ const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto
 pub struct TrustedProxies {
     /// Their networks.
     pub networks: Vec<IpNet>,
-    /// Whether every peer of a Unix socket is one.
+    /// True if every peer of a Unix socket is one.
     pub unix: bool,
     /// The fields that they set.
     pub fields: ForwardedFields,
-    /// Whether the name that they ask for in TLS says nothing of the hosts of their requests.
+    /// True if the name that they ask for in TLS says nothing of the hosts of their requests.
     pub any_server_name: bool,
 }
 
@@ -38,7 +38,7 @@ pub enum ForwardedFields {
 }
 
 impl TrustedProxies {
-    /// Whether a connection's peer is trusted; one of a Unix socket has no address.
+    /// Returns whether a connection's peer is trusted; one of a Unix socket has no address.
     pub(in crate::listen) fn has(&self, peer: Option<IpAddr>) -> bool {
         peer.map_or(self.unix, |peer| self.networks.iter().any(|network| network.contains(&peer)))
     }
@@ -90,8 +90,8 @@ struct Forwarding {
 }
 
 impl Forwarding {
-    /// Each proxy adds its client at the end. So the last that is not a trusted proxy is the client: entries before it are
-    /// the client's own word.
+    /// Each proxy adds its client at the end. So the last that is not a trusted proxy is the client: entries before it
+    /// are the client's own word.
     fn by_x_forwarded(headers: &HeaderMap, trusted: &TrustedProxies) -> Self {
         let mut client = None;
         for hop in listed(headers, &X_FORWARDED_FOR).into_iter().rev() {

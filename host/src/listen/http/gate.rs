@@ -88,8 +88,8 @@ fn check_framing<B>(request: &Request<B>) -> Result<(), MessageError> {
     }
 }
 
-/// An absolute target's authority counts, and `Host` does not (RFC 9112 §3.2.2). In HTTP/2 the two are of one host, or the
-/// request is malformed (RFC 9113 §8.3.1).
+/// An absolute target's authority counts, and `Host` does not (RFC 9112 §3.2.2). In HTTP/2 the two are of one host, or
+/// the request is malformed (RFC 9113 §8.3.1).
 fn authority<B>(request: &Request<B>) -> Result<Authority, MessageError> {
     let mut hosts = request.headers().get_all(HOST).into_iter();
     let host = hosts.next();
@@ -127,7 +127,7 @@ fn authority<B>(request: &Request<B>) -> Result<Authority, MessageError> {
     Ok(Authority { authority, host })
 }
 
-/// Whether this is a port: digits, or none (RFC 3986 §3.2.3).
+/// Returns whether this is a port: digits, or none (RFC 3986 §3.2.3).
 fn is_port(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit()) && (text.is_empty() || text.parse::<u16>().is_ok())
 }

@@ -69,12 +69,13 @@ impl<S> Http1Stream<S> {
         }
     }
 
-    /// Whether hyper has no part of a message that is still to come: a body is for the one hyper that has its head.
+    /// Returns whether hyper has no part of a message that is still to come: a body is for the one hyper that has its
+    /// head.
     pub(super) fn is_between(&self) -> bool {
         matches!(self.state, State::Wanting) && self.scan.position() == ScanPosition::Between
     }
 
-    /// Whether a request that came whole is not answered yet.
+    /// Returns whether a request that came whole is not answered yet.
     fn is_awaited(&self) -> bool {
         self.scan.position() != ScanPosition::Body && self.heads > self.activity.ended()
     }

@@ -1,10 +1,10 @@
 //! The HTTP/2 of a client, as h2 is given it: the frames that ask for nothing are counted.
 //!
-//! h2 (0.4.20) bounds whatever costs memory: requests given up before they began, CONTINUATION, DATA without data, errors.
-//! PING, SETTINGS, PRIORITY, WINDOW_UPDATE and frames of no known kind it takes as fast as they come, and requests that
-//! are given up soon after they began, too. Each is cheap, and any number is work for nothing. So a client has an
-//! [`Allowance`] of such control frames. It grows with time, and with what the client is sent, for which it has to open
-//! windows.
+//! h2 (0.4.20) bounds whatever costs memory: requests given up before they began, CONTINUATION, DATA without data,
+//! errors. PING, SETTINGS, PRIORITY, WINDOW_UPDATE and frames of no known kind it takes as fast as they come, and
+//! requests that are given up soon after they began, too. Each is cheap, and any number is work for nothing. So a
+//! client has an [`Allowance`] of such control frames. It grows with time, and with what the client is sent, for which
+//! it has to open windows.
 
 use std::io;
 use std::pin::Pin;
@@ -20,7 +20,8 @@ use super::protocol::PREFACE;
 use crate::listen::bounds::{CONTROL_FRAMES_PER_SECOND, MAX_CONTROL_FRAMES};
 use crate::listen::socket::FirstBytes;
 
-/// The control frames for each frame of DATA that a client is sent: it may open two windows, and measure the way by PING.
+/// The control frames for each frame of DATA that a client is sent: it may open two windows, and measure the way by
+/// PING.
 const FOR_DATA: u32 = 4;
 
 /// The control frames for each response's head: it may set a priority, or give the response up.
@@ -99,7 +100,7 @@ struct FrameHead {
 }
 
 impl FrameHead {
-    /// Whether it has no part of a request. A request ends with DATA that may be empty.
+    /// Returns whether it has no part of a request. A request ends with DATA that may be empty.
     fn asks_for_nothing(self) -> bool {
         match self.kind {
             HEADERS => false,

@@ -1,7 +1,7 @@
 //! The phases of a connection, and its deadlines: at each look it is told what to do, and when to look again.
 //!
-//! Owns every deadline of a connection that no request's own limits cover. Does nothing itself: a look is a function of the
-//! signs of life, the settings and the time.
+//! Owns every deadline of a connection that no request's own limits cover. Does nothing itself: a look is a function of
+//! the signs of life, the settings and the time.
 
 use std::time::Duration;
 
@@ -17,15 +17,15 @@ use crate::observe::Closed;
 /// The longest time in which a client learns that a connection takes no further request.
 const TIME_TO_KNOW: Duration = Duration::from_secs(3);
 
-/// The longest time that a request goes on whose client has closed its sending side, while nothing can be sent to it. Whether
-/// it has closed the other side too shows only when something is sent: then it resets the connection.
+/// The longest time that a request goes on whose client has closed its sending side, while nothing can be sent to it.
+/// Whether it has closed the other side too shows only when something is sent: then it resets the connection.
 const AFTER_CLIENTS_END: Duration = Duration::from_secs(5);
 
 /// The interval at which such a connection is looked at, for that reset.
 const LOOK_FOR_RESET: Duration = Duration::from_millis(500);
 
-/// The time after which an HTTP/1 connection without a request rests, without hyper: most connections are idle for most of
-/// their time, and hyper's buffers are most of what they weigh.
+/// The time after which an HTTP/1 connection without a request rests, without hyper: most connections are idle for most
+/// of their time, and hyper's buffers are most of what they weigh.
 const REST_AFTER: Duration = Duration::from_secs(5);
 
 /// The phase of a connection.
@@ -79,7 +79,7 @@ pub(super) enum Step {
 }
 
 impl ConnectionPhase {
-    /// Why the connection is to end, if it is.
+    /// The reason why the connection is to end, if it is.
     pub(super) fn why(&self) -> Option<Closed> {
         match self {
             Self::Open => None,
@@ -87,8 +87,9 @@ impl ConnectionPhase {
         }
     }
 
-    /// From now on each response over HTTP/1 says that it is the last. hyper is not told while there is a request: where the
-    /// head of its response has been sent, the client takes the connection for one that is kept, and may send another.
+    /// From now on each response over HTTP/1 says that it is the last. hyper is not told while there is a request:
+    /// where the head of its response has been sent, the client takes the connection for one that is kept, and may send
+    /// another.
     pub(super) fn call_last(&mut self, why: Closed, now: Instant) {
         if let Self::Open = self {
             *self = Self::LastCall { why, until: after(now, LAST_CALL) };
@@ -188,7 +189,7 @@ struct Look {
 }
 
 impl Look {
-    /// Whether the deadline that `patience` makes of `since` is over; if not, there is a look when it is.
+    /// Returns whether the deadline that `patience` makes of `since` is over; if not, there is a look when it is.
     fn is_over(&mut self, since: Instant, patience: Duration) -> bool {
         let end = after(since, patience);
         if end > self.now {

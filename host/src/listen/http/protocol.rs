@@ -18,8 +18,8 @@ pub(in crate::listen) enum Protocol {
     Http2,
 }
 
-/// Waits for a connection's first bytes, and tells by them which HTTP it speaks, if that is not agreed: HTTP/2 begins with
-/// its preface. Until then there is next to nothing of the connection.
+/// Waits for a connection's first bytes, and tells by them which HTTP it speaks, if that is not agreed: HTTP/2 begins
+/// with its preface. Until then there is next to nothing of the connection.
 pub(super) async fn begin(
     stream: &mut (impl AsyncRead + Unpin),
     agreed: Option<Protocol>,

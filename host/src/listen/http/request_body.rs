@@ -1,10 +1,10 @@
 //! The body of a request, and the rest of it that nobody reads when its request is answered early.
 //!
-//! Owns how much of such a rest is read all the same, and whether the connection is kept behind it. Over HTTP/1 the next
-//! request begins behind it. So a short rest is read and the connection kept; before a longer one, or one of unknown
-//! length, the response says that the connection is closed (RFC 9112 §9.6), and the wire reads on while it closes. Over
-//! HTTP/2 a stream whose body is dropped is reset, which RFC 9113 §8.1 allows and clients that still send take for the
-//! response: so it is read on for a while.
+//! Owns how much of such a rest is read all the same, and whether the connection is kept behind it. Over HTTP/1 the
+//! next request begins behind it. So a short rest is read and the connection kept; before a longer one, or one of
+//! unknown length, the response says that the connection is closed (RFC 9112 §9.6), and the wire reads on while it
+//! closes. Over HTTP/2 a stream whose body is dropped is reset, which RFC 9113 §8.1 allows and clients that still send
+//! take for the response: so it is read on for a while.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -34,7 +34,7 @@ pub(super) struct RequestBody {
 pub(super) struct UnreadBody {
     wire: Arc<WireHandle>,
     version: Version,
-    /// Whether its client sends it only when told to go on (RFC 9110 §10.1.1).
+    /// True if its client sends it only when told to go on (RFC 9110 §10.1.1).
     asks_first: bool,
     /// The longest time in which a short rest comes.
     patience: Duration,
@@ -45,7 +45,7 @@ pub(super) struct UnreadBody {
 
 struct State {
     rest: Rest,
-    /// Whether some of it was asked for, which tells its client to go on.
+    /// True if some of it was asked for, which tells its client to go on.
     is_begun: bool,
     holder: Holder,
 }
@@ -66,7 +66,8 @@ enum Holder {
     Reader,
     /// Nobody, before there was a response.
     Nobody(Incoming),
-    /// There is a response, which says that the connection is closed unless it is kept. A plugin may still have the body.
+    /// There is a response, which says that the connection is closed unless it is kept. A plugin may still have the
+    /// body.
     Answered { is_kept: bool },
 }
 
@@ -110,7 +111,8 @@ impl Rest {
 }
 
 impl UnreadBody {
-    /// Notes that there is a response. Whether the connection can be kept behind it; if not, the response has to say so.
+    /// Notes that there is a response. Whether the connection can be kept behind it; if not, the response has to say
+    /// so.
     /// `is_last` is whether it is closed in any case. A plugin that still has the body may read on or not: that is not
     /// waited for.
     pub(super) fn answered(self: &Arc<Self>, is_last: bool) -> bool {

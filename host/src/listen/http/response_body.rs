@@ -11,8 +11,8 @@ use super::activity::{Event, RequestInFlight};
 use crate::listen::socket::{Pace, WireCommand};
 use crate::request::AnswerBody;
 
-/// Of the last piece of a response over HTTP/2 that is larger, a byte is kept back: h2 takes a piece whole as soon as the
-/// client has room for one byte of it, and by its end the response's deadlines and permits would be gone.
+/// The largest last piece of a response over HTTP/2 of which no byte is kept back: h2 takes a piece whole as soon as
+/// the client has room for one byte of it, and by its end the response's deadlines and permits would be gone.
 const LAST_PIECE_BYTES: usize = 1 << 10;
 
 type BrokenOff = <AnswerBody as Body>::Error;

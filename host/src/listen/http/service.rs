@@ -57,7 +57,7 @@ impl Service {
     }
 }
 
-/// Whether a client says that its request is the last of its connection.
+/// Returns whether a client says that its request is the last of its connection.
 fn closes(headers: &HeaderMap) -> bool {
     let options = headers.get_all(header::CONNECTION).into_iter();
     options

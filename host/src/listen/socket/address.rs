@@ -32,7 +32,7 @@ impl fmt::Display for Address {
 }
 
 impl Address {
-    /// Whether there cannot be a socket here and one at `address`.
+    /// Returns whether there cannot be a socket here and one at `address`.
     pub(super) fn overlaps(&self, address: SocketAddr) -> bool {
         let Self::Tcp(own) = self else { return false };
         let is_same_family = own.is_ipv4() == address.is_ipv4();

@@ -1,4 +1,5 @@
-//! The first bytes of a connection, by which its protocol is known: they are read before the reader that needs them is there.
+//! The first bytes of a connection, by which its protocol is known: they are read before the reader that needs them is
+//! there.
 
 use std::future::poll_fn;
 use std::io;
@@ -15,8 +16,8 @@ const PIECE_BYTES: usize = 4 << 10;
 pub(in crate::listen) struct FirstBytes(Vec<u8>);
 
 impl FirstBytes {
-    /// Waits for more bytes, and adds them to those that came already: how many, 0 at the stream's end. While it waits there
-    /// is next to nothing of the connection.
+    /// Waits for more bytes, and adds them to those that came already: how many, 0 at the stream's end. While it waits
+    /// there is next to nothing of the connection.
     pub(in crate::listen) async fn read(
         &mut self,
         stream: &mut (impl AsyncRead + Unpin),

@@ -111,7 +111,7 @@ impl WireHandle {
         self.ended.notified().await;
     }
 
-    /// Whether to look for the client; the command is carried out with that.
+    /// Takes the command to look for the client: true if there is one.
     pub(super) fn take_look(&self) -> bool {
         std::mem::take(&mut self.state().must_look)
     }

@@ -1,5 +1,5 @@
-//! Listening sockets that were handed over when the process started (`LISTEN_FDS`, as systemd and others do it): while one
-//! host ends and the next begins, new connections wait in the socket's queue.
+//! Listening sockets that were handed over when the process started (`LISTEN_FDS`, as systemd and others do it): while
+//! one host ends and the next begins, new connections wait in the socket's queue.
 
 use std::io;
 use std::net::TcpListener;
@@ -24,7 +24,7 @@ pub(super) enum InheritedSocket {
 /// The reason why a socket that was handed over cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum InheritedError {
-    /// It is something else.
+    /// The socket is something else.
     #[error("socket {0} of LISTEN_FDS is not a listening socket of TCP, nor a Unix socket with a path: {1}")]
     NotListening(usize, #[source] io::Error),
     /// No listener of the site is for it.

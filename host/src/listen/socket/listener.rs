@@ -14,7 +14,7 @@ pub struct Listener {
     address: Address,
     preamble: Preamble,
     socket: Socket,
-    /// Whether it was made here, and ends here.
+    /// True if it was made here, and ends here.
     is_ours: bool,
 }
 
@@ -67,7 +67,7 @@ impl Listener {
         self.preamble
     }
 
-    /// Whether it was made here: nobody else takes the connections that wait in its queue.
+    /// Returns whether it was made here: nobody else takes the connections that wait in its queue.
     pub(in crate::listen) fn is_ours(&self) -> bool {
         self.is_ours
     }

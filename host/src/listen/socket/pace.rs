@@ -21,8 +21,8 @@ impl Pace {
         Self { due_bytes, waited: Duration::ZERO, from_bytes: taken_bytes }
     }
 
-    /// Notes for how long it was waited for once more, and how many bytes it has taken by now. Whether a period is over in
-    /// which that was too little.
+    /// Notes for how long it was waited for once more, and how many bytes it has taken by now. Whether a period is over
+    /// in which that was too little.
     pub(in crate::listen) fn is_too_slow(&mut self, waited: Duration, taken_bytes: u64) -> bool {
         self.waited = self.waited.saturating_add(waited);
         if self.waited < PERIOD {

@@ -1,6 +1,7 @@
 //! The parts of a certificate that the host itself reads (RFC 5280 §4.1): its names and its dates.
 //!
-//! All else is for clients to judge, and rustls checks the certificate as well when it compares it with its key. Read with
+//! All else is for clients to judge, and rustls checks the certificate as well when it compares it with its key. Read
+//! with
 //! `der`, one crate: x509-parser would bring a dozen (asn1-rs and its macros, der-parser, nom, oid-registry, …), and parse
 //! every extension of a certificate for the sake of one.
 

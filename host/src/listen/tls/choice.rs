@@ -1,8 +1,8 @@
 //! The choice of the certificate that a client is shown.
 //!
-//! It is one that has the name asked for; else one of a wildcard for it, whose `*` is one label (RFC 9525 §6.3); else, and if
-//! no name was asked for, the first of all: a client that wanted another says so itself, which tells its user more than a
-//! connection that is refused. Of several for one name it is the first whose key the client can check.
+//! It is one that has the name asked for; else one of a wildcard for it, whose `*` is one label (RFC 9525 §6.3); else,
+//! and if no name was asked for, the first of all: a client that wanted another says so itself, which tells its user
+//! more than a connection that is refused. Of several for one name it is the first whose key the client can check.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -31,7 +31,7 @@ impl CertificateChoice {
         Self(ArcSwap::from_pointee(Table::new(pairs)))
     }
 
-    /// From the next handshake on these are in use, the first first.
+    /// Takes these into use from the next handshake on, the first first.
     pub(super) fn set<'a>(&self, pairs: impl Iterator<Item = &'a Pair>) {
         self.0.store(Arc::new(Table::new(pairs)));
     }

@@ -43,8 +43,8 @@ pub use pair::{Pair, PairError, PairFiles, Part};
 const HTTP_2: &[u8] = b"h2";
 const HTTP_1: &[u8] = b"http/1.1";
 
-/// Sessions that are kept for clients of TLS 1.2 that take no ticket, which are few. All others keep theirs themselves, in
-/// tickets that last 12 hours at most and outlive a change of certificate.
+/// Sessions that are kept for clients of TLS 1.2 that take no ticket, which are few. All others keep theirs themselves,
+/// in tickets that last 12 hours at most and outlive a change of certificate.
 const MAX_SESSIONS: usize = 1024;
 
 /// The response to a client that speaks HTTP where TLS is spoken. Nothing of its request has been read, so there is no
@@ -168,9 +168,9 @@ impl Tls {
         Ok(TlsConnection { stream, protocol, server_name })
     }
 
-    /// Works on a handshake, with a turn for each step and without one while the client is waited for. A signature takes up
-    /// to a millisecond, in which its thread does nothing else: however many handshakes there are, the other threads serve
-    /// the connections that are open. And no client that stops in the middle keeps a turn from another.
+    /// Works on a handshake, with a turn for each step and without one while the client is waited for. A signature
+    /// takes up to a millisecond, in which its thread does nothing else: however many handshakes there are, the other
+    /// threads serve the connections that are open. And no client that stops in the middle keeps a turn from another.
     async fn by_turns<F: Future + Unpin>(&self, mut handshake: F) -> F::Output {
         loop {
             let turn = self.turns.acquire().await;

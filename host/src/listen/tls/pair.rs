@@ -1,7 +1,7 @@
 //! A certificate and its key, from two files.
 //!
-//! Owns the faults that they can have, and says of which file. `choice` decides which pair a client is shown, and `renewal`
-//! follows files that change.
+//! Owns the faults that they can have, and says of which file. `choice` decides which pair a client is shown, and
+//! `renewal` follows files that change.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -51,9 +51,9 @@ pub struct Pair {
 /// A file of a pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Part {
-    /// That of the certificate.
+    /// The certificate's.
     Certificate,
-    /// That of the key.
+    /// The key's.
     Key,
 }
 
@@ -216,7 +216,7 @@ impl Pair {
         &self.certified
     }
 
-    /// Whether it is the same certificate as another, whichever files it was read from.
+    /// Returns whether it is the same certificate as another, whichever files it was read from.
     pub(super) fn is_the_same_as(&self, other: &Self) -> bool {
         self.certified.cert == other.certified.cert
     }

@@ -1,8 +1,8 @@
 //! Certificates that are renewed while the host serves.
 //!
-//! Files are looked at, not watched: programs that renew certificates write two files, or turn a link, in whatever order.
-//! A pair that cannot be used is logged when it is found a second time unchanged, so that a change that is half done is
-//! not; the pair from before stays in use.
+//! Files are looked at, not watched: programs that renew certificates write two files, or turn a link, in whatever
+//! order. A pair that cannot be used is logged when it is found a second time unchanged, so that a change that is half
+//! done is not; the pair from before stays in use.
 
 use std::sync::Arc;
 use std::time::Duration;

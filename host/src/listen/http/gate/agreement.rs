@@ -1,5 +1,5 @@
-//! The gate's reading of a head that a lenient parser takes. For tests and for the fuzzer, which ask it about any bytes at
-//! all.
+//! The gate's reading of a head that a lenient parser takes. For tests and for the fuzzer, which ask it about any bytes
+//! at all.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! The bytes that a [`Scan`] lets through, read by two others as well: httparse, by whose reading hyper acts, and one so
-//! plain that it can be seen to be right. For tests and for the fuzzer, which ask it about any bytes at all.
+//! The bytes that a [`Scan`] lets through, read by two others as well: httparse, by whose reading hyper acts, and one
+//! so plain that it can be seen to be right. For tests and for the fuzzer, which ask it about any bytes at all.
 
 use std::ops::Range;
 
@@ -21,7 +21,8 @@ struct Reading {
     is_refused: bool,
 }
 
-/// Panics if it matters how `bytes` are cut into pieces, or if another reader sees other requests in the bytes that were passed.
+/// Panics if it matters how `bytes` are cut into pieces, or if another reader sees other requests in the bytes that
+/// were passed.
 pub(super) fn check(bytes: &[u8]) {
     let whole = read(bytes, bytes.len());
     for piece_bytes in [1, 2, 3, 7, 61] {
@@ -38,7 +39,7 @@ pub(super) fn check(bytes: &[u8]) {
     }
 }
 
-/// How many messages were passed whole, and whether the rest was refused.
+/// The number of messages that were passed whole, and true if the rest was refused.
 pub(super) fn outcome(bytes: &[u8]) -> (usize, bool) {
     let reading = read(bytes, bytes.len());
     (reading.messages.len(), reading.is_refused)

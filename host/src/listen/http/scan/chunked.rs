@@ -28,7 +28,7 @@ const MAX_SIZE_DIGITS: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Chunked {
     part: Part,
-    /// Of the line that is read; each begins at the first byte that was not passed.
+    /// The search for the line that is read; each begins at the first byte that was not passed.
     lines: Lines,
     extension_bytes: u32,
     trailer_bytes: u32,
@@ -69,8 +69,8 @@ impl Chunked {
         }
     }
 
-    /// Reads one part, or some of a chunk's data: how many bytes those were, and the part that follows, none at the body's
-    /// end. After an error nothing has changed.
+    /// Reads one part, or some of a chunk's data: how many bytes those were, and the part that follows, none at the
+    /// body's end. After an error nothing has changed.
     fn read_part(&mut self, unread: &[u8]) -> Result<Option<(usize, Option<Part>)>, MessageError> {
         match self.part {
             Part::Data { left_bytes } if !unread.is_empty() => {

@@ -31,7 +31,7 @@ impl<'a> Field<'a> {
     }
 }
 
-/// Whether these are the bytes of a token (RFC 9110 §5.6.2).
+/// Returns whether these are the bytes of a token (RFC 9110 §5.6.2).
 pub(super) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|byte| is_token_byte(*byte))
 }
@@ -70,12 +70,12 @@ static TOKEN_BYTES: [bool; 256] = {
     table
 };
 
-/// Whether these bytes may stand in a value. All are looked at, which the compiler does many at a time.
+/// Returns whether these bytes may stand in a value. All are looked at, which the compiler does many at a time.
 fn is_value(bytes: &[u8]) -> bool {
     bytes.iter().fold(true, |is_value, byte| is_value & is_value_byte(*byte))
 }
 
-/// Whether a value may have this byte: HTAB, SP, visible characters, and bytes beyond ASCII (RFC 9110 §5.5).
+/// Returns whether a value may have this byte: HTAB, SP, visible characters, and bytes beyond ASCII (RFC 9110 §5.5).
 pub(super) fn is_value_byte(byte: u8) -> bool {
     ((byte >= b' ') & (byte != 0x7f)) | (byte == b'\t')
 }

@@ -23,9 +23,9 @@ pub(super) enum Framing {
     /// There is no body.
     #[default]
     None,
-    /// By its length in bytes.
+    /// The end is known by the body's length in bytes.
     Length(u64),
-    /// By its last chunk.
+    /// The end is known by the body's last chunk.
     Chunked,
 }
 
@@ -36,13 +36,13 @@ pub(super) struct Head {
     fields: u16,
     has_begun: bool,
     has_host: bool,
-    /// Once the request line was read.
+    /// The version, once the request line was read.
     version: Option<Version>,
     framing: Framing,
 }
 
 impl Head {
-    /// Whether a byte came of it. The empty line that may stand before it is not a part of it.
+    /// Returns whether a byte came of it. The empty line that may stand before it is not a part of it.
     pub(super) fn has_begun(&self) -> bool {
         self.has_begun
     }
@@ -171,8 +171,8 @@ fn parse_length(value: &[u8]) -> Result<u64, MessageError> {
     parsed.ok_or(MessageError::Malformed("the Content-Length is not a number of bytes"))
 }
 
-/// Refuses a `Connection` that names the framing. A proxy drops the fields that `Connection` names (RFC 9110 §7.6.1), and
-/// the next reader would find another end of the message.
+/// Refuses a `Connection` that names the framing. A proxy drops the fields that `Connection` names (RFC 9110 §7.6.1),
+/// and the next reader would find another end of the message.
 fn check_connection(value: &[u8]) -> Result<(), MessageError> {
     for option in value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii) {
         if !option.is_empty() && !is_token(option) {

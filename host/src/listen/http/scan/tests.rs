@@ -7,7 +7,7 @@ use super::request_line::MAX_METHOD_BYTES;
 use super::*;
 use crate::listen::bounds::{MAX_HEAD_BYTES, MAX_HEAD_FIELDS, MAX_TARGET_BYTES};
 
-/// What the first `Scan::scan` says: "pass", "more", or the name of the refusal's variant.
+/// The first answer of `Scan::scan`: "pass", "more", or the name of the refusal's variant.
 fn first(bytes: impl AsRef<[u8]>) -> String {
     match Scan::default().scan(bytes.as_ref()) {
         ScanStep::Pass(passed_bytes) if passed_bytes == bytes.as_ref().len() => "pass".into(),
@@ -21,7 +21,7 @@ fn variant(error: &MessageError) -> String {
     format!("{error:?}").split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned()
 }
 
-/// What becomes of a chunked body: how many bytes of it may be handed on, and then "end", "more" or a refusal.
+/// The scan of a chunked body: how many bytes of it may be handed on, and then "end", "more" or a refusal.
 fn chunks(body: impl AsRef<[u8]>) -> (usize, String) {
     let head = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
     agreement::check(&[head, body.as_ref()].concat());

@@ -21,7 +21,7 @@ use crate::listen::bounds::{MAX_HEAD_BYTES, MAX_HEAD_FIELDS, MAX_TARGET_BYTES};
 /// A request as hyper understood it: its target, and its body if that came whole.
 type Seen = (String, Option<Vec<u8>>);
 
-/// What a service behind hyper, set up as connections are, is given of these bytes.
+/// The requests that a service behind hyper, set up as connections are, is given of these bytes.
 fn seen_by_hyper(bytes: &[u8]) -> Vec<Seen> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let seen = Arc::new(Mutex::new(Vec::new()));
