@@ -163,7 +163,10 @@ pub(super) enum LogLevel {
 }
 
 /// Reads the arguments; what cannot be read, or asks for help, is the answer to print.
-pub(super) fn parse(arguments: impl IntoIterator<Item = OsString>, colours: Colours) -> Result<Arguments, clap::Error> {
+pub(super) fn parse(
+    arguments: impl IntoIterator<Item = OsString>,
+    colours: Colours,
+) -> Result<Arguments, clap::Error> {
     let choice = match colours {
         Colours::Auto => ColorChoice::Auto,
         Colours::Never => ColorChoice::Never,

@@ -6,7 +6,7 @@ use thiserror::Error;
 
 /// Words that Rust or WIT keep for themselves, or that are crates already: as a name they break a build.
 #[rustfmt::skip]
-const RESERVED: [&str; 92] = [
+pub(super) const RESERVED: [&str; 92] = [
     "abstract", "alloc", "as", "async", "await", "become", "bool", "borrow", "box", "break", "char", "const",
     "constructor", "continue", "core", "crate", "do", "dyn", "else", "enum", "export", "extern", "f32", "f64",
     "false", "final", "flags", "float32", "float64", "fn", "for", "from", "func", "future", "gen", "if", "impl",
@@ -50,5 +50,22 @@ impl FromStr for ProjectName {
             return Err(NameError::Reserved(text.into()));
         }
         Ok(Self(text.into()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_words_that_every_language_takes() {
+        for name in ["a", "my-plugin", "b2b-shop", "x".repeat(63).as_str()] {
+            assert!(ProjectName::from_str(name).is_ok(), "{name}");
+        }
+        for name in ["", "-", "a-", "-a", "a--b", "2b", "a-2", "A", "a_b", "a b", "a/b", "..", "é", "a.b"] {
+            assert_eq!(ProjectName::from_str(name), Err(NameError::Form), "{name}");
+        }
+        assert_eq!(ProjectName::from_str(&"x".repeat(64)), Err(NameError::Length(64)));
+        assert_eq!(ProjectName::from_str("list"), Err(NameError::Reserved("list".into())));
     }
 }

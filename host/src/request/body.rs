@@ -12,10 +12,10 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
 use tokio::time::Instant;
 
-use super::service::Settings;
 use super::account::Exchange;
 use super::error::{AdmissionError, MessageError, RequestError};
 use super::place::Place;
+use super::service::Settings;
 use super::stream::StreamedBody;
 
 /// Pieces in which an answer is handed to hyper. What hyper has taken and not yet written is bounded by

@@ -14,9 +14,9 @@ use http_body::{Body, Frame};
 use tokio::sync::Notify;
 use tokio::time::{Instant, Sleep, sleep, sleep_until};
 
-use super::service::Settings;
 use super::error::MessageError;
 use super::fields;
+use super::service::Settings;
 use crate::sandbox::BodyFault;
 
 /// The bytes that a client must send for each second more than the whole of a body may take. A body holds its plugin's

@@ -16,8 +16,6 @@ use super::database::Database;
 use super::error::{Effect, MAX_WAITING, MAX_WAITING_BYTES, StoreError};
 use crate::tenant::TenantName;
 
-
-
 /// A transaction ends with the write that reaches one of these, so that nobody waits long for a turn.
 const BATCH_WRITES: usize = 256;
 const BATCH_BYTES: usize = 8 << 20;

@@ -20,10 +20,9 @@ use std::time::Duration;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::text;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, MetricEncoder, NoLabelSet};
+use prometheus_client::encoding::{DescriptorEncoder, NoLabelSet};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::Counter;
-use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::info::Info;
 use prometheus_client::registry::{Registry, Unit};
@@ -34,9 +33,9 @@ pub use owner::{LetGo, Outcome, Plug, PluginMetrics, TenantMetrics};
 use process::{Confinement, Process};
 use requests::Requests;
 use results::Results;
-pub use series::Held;
-use series::{encode_counter, encode_gauge};
 pub use results::{Closed, Compile, Reload};
+pub use series::Held;
+use series::{NO_EXEMPLAR, encode_counter, encode_gauge};
 use tls::Certificates;
 pub use tls::Handshake;
 

@@ -24,12 +24,20 @@ impl Drop for Held {
     }
 }
 
-const NO_EXEMPLAR: Option<&Exemplar<NoLabelSet, f64>> = None;
+pub(super) const NO_EXEMPLAR: Option<&Exemplar<NoLabelSet, f64>> = None;
 
-pub(super) fn encode_counter(family: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, value: u64) -> fmt::Result {
+pub(super) fn encode_counter(
+    family: &mut MetricEncoder<'_>,
+    labels: &impl EncodeLabelSet,
+    value: u64,
+) -> fmt::Result {
     family.encode_family(labels)?.encode_counter(&value, NO_EXEMPLAR)
 }
 
-pub(super) fn encode_gauge(family: &mut MetricEncoder<'_>, labels: &impl EncodeLabelSet, gauge: &Gauge) -> fmt::Result {
+pub(super) fn encode_gauge(
+    family: &mut MetricEncoder<'_>,
+    labels: &impl EncodeLabelSet,
+    gauge: &Gauge,
+) -> fmt::Result {
     family.encode_family(labels)?.encode_gauge(&gauge.get())
 }

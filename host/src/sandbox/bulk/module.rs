@@ -13,8 +13,8 @@ use super::encode::{
 };
 use super::function;
 use super::loops::Loops;
-use super::segments::Segments;
 use super::pieces::Pieces;
+use super::segments::Segments;
 
 /// All sections but custom ones, in the order in which they stand.
 const ORDER: [u8; 13] = [TYPES, IMPORTS, FUNCTIONS, 4, MEMORIES, 13, 6, 7, START, 9, DATA_COUNT, CODE, DATA];
