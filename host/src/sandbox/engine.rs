@@ -26,13 +26,13 @@ const STACK_BYTES: usize = 2 << 20;
 /// The stack of a guest's own functions.
 pub const WASM_STACK_BYTES: usize = 512 << 10;
 
-/// What a freed slot keeps resident for the next instance, so that small guests cost no page faults.
+/// Bytes that a freed slot keeps resident for the next instance, so that small guests cost no page faults.
 const KEEP_RESIDENT_BYTES: usize = 256 << 10;
 
 /// Frames of a trap's backtrace that are kept for the log. Unwinding costs the host, not the guest.
 const BACKTRACE_FRAMES: usize = 16;
 
-/// Why there is no sandbox.
+/// A reason why there is no sandbox.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxError {
     /// The settings do not fit the machine.
@@ -55,7 +55,7 @@ pub struct CodeSettings {
     pub reservation_bytes: u64,
     /// Unmapped bytes behind it.
     pub guard_bytes: u64,
-    /// Whether what memories begin with is mapped into each instance, and not copied.
+    /// Memories' first contents are mapped into each instance, and not copied.
     pub maps_images: bool,
 }
 
@@ -102,7 +102,7 @@ impl Sandbox {
         }
     }
 
-    /// Why what memories begin with is copied into each instance, if it is: `memfd_create` is refused.
+    /// The reason why memories' first contents are copied into each instance, if they are: `memfd_create` is refused.
     pub fn why_no_images(&self) -> Option<std::io::Error> {
         self.no_images.map(Into::into)
     }
@@ -130,7 +130,7 @@ fn refused(settings: PoolSettings, error: &wasmtime::Error) -> SandboxError {
     SandboxError::Engine { slots: settings.slots, reason }
 }
 
-/// What keeps this process from having memory as a file, which instances map, for good. Other failures pass, or are found
+/// The refusal that keeps this process from having memory as a file, which instances map, for good. Other failures pass, or are found
 /// out when a component is tried out.
 #[cfg(target_os = "linux")]
 fn why_no_images() -> Option<Errno> {
