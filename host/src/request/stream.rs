@@ -39,12 +39,12 @@ pub(super) struct StreamedBody {
     announced: Option<Vec<HeaderName>>,
     faulted: Pin<Box<dyn Future<Output = BodyFault> + Send>>,
     revision_ended: Pin<Box<dyn Future<Output = ()> + Send>>,
-    /// What came of it before its head was sent.
+    /// Pieces that came before its head was sent.
     ahead: VecDeque<Option<Piece>>,
-    /// What the head stated.
+    /// The length that the head stated.
     stated_bytes: Option<u64>,
     sent_bytes: u64,
-    /// How the body failed, until that is told. hyper writes what it has when a body makes it wait, and drops it
+    /// The failure of the body, until that is told. hyper writes what it has when a body makes it wait, and drops it
     /// when a body fails: so a failure waits once.
     failed: Option<RequestError>,
 }
@@ -52,15 +52,15 @@ pub(super) struct StreamedBody {
 /// A piece of a body, or how it failed.
 type Piece = Result<Frame<Bytes>, RequestError>;
 
-/// How long a head waits for its plugin to ask for the body that its caller sends only when told to go on: once it is
+/// The longest that a head waits for its plugin to ask for the body that its caller sends only when told to go on: once it is
 /// sent, nothing can tell the caller so (RFC 9110 §15.2). It is the patience of most callers, who then send it unasked.
 const HEAD_WAITS: Duration = Duration::from_secs(1);
 
-/// How much of an answer is taken from its plugin meanwhile.
+/// The most of an answer that is taken from its plugin meanwhile.
 const MAX_PIECES_AHEAD: usize = 16;
 const MAX_BYTES_AHEAD: u64 = 64 << 10;
 
-/// What became of a body.
+/// The end of a body, as its guest is told.
 enum Verdict {
     /// All of it was taken.
     Whole,
@@ -134,12 +134,12 @@ impl StreamedBody {
         &self.plugin
     }
 
-    /// Whether there is nothing in it.
+    /// True if there is nothing in it.
     pub(super) fn is_empty(&self) -> bool {
         self.ahead.is_empty() && (self.body.is_end_stream() || self.stated_bytes == Some(0))
     }
 
-    /// Whether all that the head stated was given.
+    /// True once all that the head stated was given.
     pub(super) fn has_its_length(&self) -> bool {
         self.ahead.is_empty() && self.stated_bytes == Some(self.sent_bytes)
     }

@@ -60,7 +60,7 @@ pub enum Answer {
     Whole {
         /// Head and body.
         response: Response<Bytes>,
-        /// What follows the body.
+        /// Fields behind the body.
         trailers: Option<HeaderMap>,
     },
     /// The guest goes on.
@@ -71,11 +71,11 @@ pub enum Answer {
 pub struct Streamed {
     /// Its head, and its body, which comes only while `rest` runs.
     pub response: Response<GuestBody>,
-    /// What the guest still does.
+    /// The guest, which goes on.
     pub rest: Rest,
 }
 
-/// How a call failed after its answer's head: told by whoever ends it, before its body ends.
+/// The failure of a call after its answer's head: told by whoever ends it, before its body ends.
 #[derive(Clone, Default)]
 struct Fate(Arc<Mutex<Option<CallError>>>);
 
@@ -110,7 +110,7 @@ impl Body for GuestBody {
         frame.map_err(|_broken_off| self.fate.error().unwrap_or_else(|| self.unfinished()))
     }
 
-    /// Whether the guest has given its answer no body at all.
+    /// True if the guest has given its answer no body at all.
     fn is_end_stream(&self) -> bool {
         self.body.is_end_stream()
     }
@@ -134,12 +134,12 @@ impl GuestBody {
 /// A guest that has returned gives its instance.
 type HandlerRun = dyn Future<Output = Result<Instance, CallError>> + Send;
 
-/// What a guest still does beside its answer's body. Dropping it ends the guest.
+/// A guest that goes on beside its answer's body. Dropping it ends the guest.
 pub struct Rest {
     guest: Guest<HandlerRun>,
     fate: Fate,
     limit: Duration,
-    /// When `stream` is over; a limit beyond what the clock can say is none.
+    /// The end of `stream`; a limit beyond what the clock can say is none.
     until: Option<Instant>,
 }
 
@@ -220,7 +220,7 @@ impl Sandbox {
     }
 }
 
-/// What came first.
+/// The event of a call that came first.
 enum Reached {
     End(Result<Instance, CallError>),
     Head(Result<Set, oneshot::error::RecvError>),
@@ -269,7 +269,7 @@ async fn handle(instance: &mut Instance, (request, response): Arguments) -> Resu
     proxy.wasi_http_incoming_handler().call_handle(&mut *store, request, response).await.map_err(Stop::Run)
 }
 
-/// What the guest has set as its answer.
+/// The answer that the guest has set.
 fn answered(set: Set, fate: &Fate, failures: &Failures) -> Result<Response<GuestBody>, CallError> {
     match set {
         Ok(response) => {
