@@ -32,6 +32,7 @@ mod observe;
 mod outbound;
 #[cfg(target_os = "linux")]
 mod paged_out;
+mod publish;
 mod random;
 mod rate_limit;
 mod redirect;
