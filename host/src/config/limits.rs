@@ -133,7 +133,7 @@ pub(super) fn ceilings_are_below_the_hosts(
 }
 
 impl LimitsDocument {
-    /// The same, where it no longer matters where each is written.
+    /// The values, without where each is written.
     pub(super) fn ceilings(&self) -> Ceilings {
         self.0.iter().map(|(limit, amount)| (*limit, amount.value)).collect()
     }

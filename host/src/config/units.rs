@@ -25,12 +25,12 @@ pub(super) struct ByteRate(pub(super) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct CpuRate(pub(super) Duration);
 
-/// Why a text is no quantity, and what would be right.
+/// The reason why a text is no quantity, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}")]
 pub(super) struct UnitError {
     problem: String,
-    /// What would be right.
+    /// The correction.
     pub(super) help: String,
 }
 
@@ -46,7 +46,7 @@ const MOST_CPU_MICROSECONDS: u64 = 100_000 * 1_000_000;
 struct Scale {
     /// Unit and what it is worth in the smallest one, smallest first.
     units: &'static [(&'static str, u64)],
-    /// What people write instead, in lower case: the number's factor, and the unit meant.
+    /// The units that people write instead, in lower case: the number's factor, and the unit meant.
     aliases: &'static [(&'static str, u64, &'static str)],
     most: u64,
     /// The most, in words.
