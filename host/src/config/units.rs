@@ -25,17 +25,13 @@ pub(super) struct ByteRate(pub(super) u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct CpuRate(pub(super) Duration);
 
-<<<<<<< HEAD
 pub(super) const NO_BYTES: ByteSize = ByteSize(0);
 pub(super) const MAX_BYTES: ByteSize = ByteSize(u64::MAX);
 pub(super) const NO_TIME: TimeSpan = TimeSpan(Duration::ZERO);
 pub(super) const SOME_TIME: TimeSpan = TimeSpan(Duration::from_micros(1));
 pub(super) const MAX_TIME: TimeSpan = TimeSpan(Duration::MAX);
 
-/// Why a text is no quantity, and what would be right.
-=======
 /// The reason why a text is no quantity, and what would be right.
->>>>>>> limits
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}")]
 pub(super) struct UnitError {
