@@ -160,9 +160,14 @@ fn every_source_that_a_document_names_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let mut missing = Vec::new();
     for (document, text) in documents() {
-        let named = code_spans(&text).filter(|span| span.starts_with("host/src/"));
-        missing
-            .extend(named.filter(|span| !root.join(span).exists()).map(|span| format!("{document}: {span}")));
+        let is_path = |span: &&str| {
+            let is_plain = span.chars().all(|c| c.is_ascii_alphanumeric() || "_-/.".contains(c));
+            is_plain && (span.starts_with("host/src/") || (span.contains('/') && span.ends_with(".rs")))
+        };
+        let is_there =
+            |span: &&str| ["", "host/src", "tests"].iter().any(|base| root.join(base).join(span).exists());
+        let named = code_spans(&text).filter(is_path);
+        missing.extend(named.filter(|span| !is_there(span)).map(|span| format!("{document}: {span}")));
     }
     assert!(missing.is_empty(), "no such file:\n{}", missing.join("\n"));
 }

@@ -19,13 +19,14 @@ const MAX_TIME: Duration = Duration::from_hours(365 * 24);
 /// The most calls in flight, and calls waiting.
 const MAX_CALLS: usize = 1_000_000;
 
-/// The most lines that one call may log, and the most requests that it may send.
+/// The most of what a call may have that is counted one by one: lines that it logs, requests that it sends.
 const MAX_OF_A_CALL: u32 = 1_000_000;
 
 /// The most that `tables` may be: the elements that a slot of the sandbox has room for. The pool commits what a table
 /// uses, not this.
 pub const MAX_TABLE_ELEMENTS: usize = 100_000;
 
+// The type says the unit: `Duration` is time, `u64` bytes, `u32` and `usize` a count (`Quantity` in `row.rs`).
 limits! {
     Cpu cpu: Duration {
         name: "cpu",
@@ -38,7 +39,7 @@ limits! {
              waits for nothing",
         over: "the call is stopped; a stream that is ahead waits, and is cut if it does not wait itself",
         answer: "504 `cpu`",
-        held_in: "sandbox/meter.rs",
+        held_in: "cpu/task.rs",
         broken_by: &[
             "limits::a_call_that_computes_past_its_cpu_is_stopped",
             "limits::a_loop_before_or_after_the_call_itself_is_stopped_too",
@@ -56,7 +57,7 @@ limits! {
         of: "time from admission to the answer's head, waiting in queues included, waiting for the client not",
         over: "the instance is dropped; who waits in a queue is turned away",
         answer: "504 `wall`; in a queue 503 `queue`, `retry-after`",
-        held_in: "sandbox/call.rs",
+        held_in: "sandbox/run.rs",
         broken_by: &[
             "limits::a_call_that_sleeps_past_its_wall_is_stopped",
             "limits::waiting_in_a_queue_counts_into_wall",
@@ -72,7 +73,7 @@ limits! {
         of: "life of a streamed body after the head, and of its guest",
         over: "the body is cut",
         answer: "a body that breaks off",
-        held_in: "sandbox/stream.rs",
+        held_in: "sandbox/streaming.rs",
         broken_by: &["streaming::a_stream_ends_when_its_time_is_over"],
     }
 
@@ -86,7 +87,7 @@ limits! {
         of: "linear memory of one instance, all its memories together; 64KiB to 4GiB",
         over: "a component that begins above it is not published; a growth is refused to the guest, which may go on",
         answer: "500 `plugin-failed` if it traps",
-        held_in: "sandbox/state.rs",
+        held_in: "sandbox/memory.rs",
         broken_by: &[
             "limits::memory_beyond_the_limit_is_refused_to_the_guest_which_may_go_on",
             "limits::several_memories_share_one_limit",
@@ -157,7 +158,6 @@ limits! {
     Handles handles: usize {
         name: "handles",
         default: 4096,
-        // A small guest needs as many; the most may still be refused before they have taken long to hand out.
         // A small guest needs 16; 65536 may still be refused before they have taken long to hand out.
         least: 16,
         most: 65_536,
@@ -166,7 +166,7 @@ limits! {
              a list of handles that is passed counts while it is looked at. 16 to 65536",
         over: "the call is ended by a trap",
         answer: "500 `plugin-failed`",
-        held_in: "sandbox/call.rs",
+        held_in: "sandbox/state.rs",
         broken_by: &[
             "bounds::a_call_holds_so_many_handles_at_once_and_no_more",
             "bounds::a_call_sleeps_on_no_more_than_it_may_hold_and_a_list_of_handles_counts_as_it_is_long",
@@ -182,7 +182,7 @@ limits! {
         of: "elements of the tables of one instance, all its tables together",
         over: "a component that begins above it is not published; a growth is refused to the guest, which may go on",
         answer: "500 `plugin-failed` if it traps",
-        held_in: "sandbox/totals.rs",
+        held_in: "sandbox/memory.rs",
         broken_by: &[
             "bounds::several_tables_share_one_limit_and_a_growth_beyond_it_is_refused_to_the_guest",
             "bounds::a_plugin_that_traps_for_want_of_table_elements_is_told_so_in_the_log",

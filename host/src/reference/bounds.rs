@@ -84,7 +84,7 @@ fn of_a_component() -> Vec<Row> {
             most: Amount::bytes(sandbox::WASM_STACK_BYTES),
             over: "the call is ended by a trap",
             answer: "500 `plugin-failed`",
-            held_in: "sandbox/engine.rs",
+            held_in: "sandbox/configuration.rs",
             broken_by: &["sandbox::a_plugin_that_fails_is_answered_500_and_its_reason_is_in_the_log_alone"],
         },
     ]
@@ -104,7 +104,7 @@ fn of_a_host_call() -> Vec<Row> {
             most: Amount::Text(format!("`response-body` + {}", written_size(sandbox::MESSAGE_BYTES))),
             over: "the call is ended by a trap",
             answer: "502 `response-body`",
-            held_in: "sandbox/call.rs",
+            held_in: "sandbox/state.rs",
             broken_by: &[
                 "sandbox::a_small_guest_cannot_have_the_host_build_something_large",
                 "limits::an_answer_over_its_limit_is_answered_502",
@@ -116,7 +116,7 @@ fn of_a_host_call() -> Vec<Row> {
             most: Amount::Bytes(sandbox::RANDOM_BYTES_AT_ONCE),
             over: "the call is ended by a trap",
             answer: "500 `plugin-failed`",
-            held_in: "sandbox/imports/random.rs",
+            held_in: "sandbox/wasi.rs",
             broken_by: &["bounds::no_call_of_random_gives_more_than_64_kib_whatever_a_call_may_have_in_all"],
         },
         Row {
@@ -134,7 +134,7 @@ fn of_a_host_call() -> Vec<Row> {
             most: Amount::Text(pieces),
             over: "the guest waits",
             answer: "",
-            held_in: "sandbox/imports/http.rs",
+            held_in: "sandbox/http.rs",
             broken_by: &["streaming::a_slow_reader_holds_the_plugin_back"],
         },
         Row {
@@ -208,7 +208,7 @@ fn of_messages() -> Vec<Row> {
             most: Amount::count(request::MAX_FIELDS),
             over: "refused",
             answer: "502 `plugin-answer`",
-            held_in: "request/message.rs",
+            held_in: "request/fields.rs",
             broken_by: &[
                 "sandbox::an_answer_that_is_none_is_answered_502",
                 "wasi_http::an_answers_fields_are_bounded",
@@ -220,7 +220,7 @@ fn of_messages() -> Vec<Row> {
             most: Amount::bytes(request::MAX_FIELD_BYTES),
             over: "refused",
             answer: "502 `plugin-answer`",
-            held_in: "request/message.rs",
+            held_in: "request/fields.rs",
             broken_by: &["wasi_http::an_answers_fields_are_bounded"],
         },
         Row {
@@ -229,7 +229,7 @@ fn of_messages() -> Vec<Row> {
             most: Amount::count(request::MAX_CHANGES),
             over: "refused",
             answer: "502 `plugin-answer`",
-            held_in: "request/message.rs",
+            held_in: "request/fields.rs",
             broken_by: &["limits::a_filters_changes_are_bounded_like_a_messages_fields"],
         },
     ]

@@ -95,7 +95,7 @@ fn of_a_tenant() -> Vec<Row> {
             most: cpu.map_or(Amount::Text("none".into()), Amount::Time),
             over: "turned away until it is paid back; streams wait",
             answer: "503 `quota-cpu`, `retry-after`",
-            held_in: "tenant/share.rs",
+            held_in: "cpu/account.rs",
             broken_by: &[
                 "fairness::a_tenant_over_its_quota_of_cpu_is_told_when_to_come_back_and_its_neighbour_is_served",
                 "fairness::a_stream_cannot_go_round_its_tenants_quota_of_cpu",
@@ -107,7 +107,7 @@ fn of_a_tenant() -> Vec<Row> {
             most: Amount::count(weight.get()),
             over: "waits its turn",
             answer: "",
-            held_in: "tenant/turns.rs",
+            held_in: "cpu/queue.rs",
             broken_by: &[
                 "fairness::weights_share_the_cpu_and_change_in_place",
                 "fairness::when_slots_are_short_the_tenant_with_the_fewest_goes_next",

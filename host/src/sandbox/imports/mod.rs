@@ -1,7 +1,7 @@
 //! Thin bindings from WIT interfaces to the capability room: one file an interface, no behaviour.
 //!
 //! What one call may use up is in `totals.rs`; what it may hold is counted where it is held. What one host call passes is
-//! bounded by hostcall fuel (`call.rs`), and needs no total: what is not kept is gone with the host call, and copying it is
+//! bounded by hostcall fuel (`state.rs`), and needs no total: what is not kept is gone with the host call, and copying it is
 //! the guest's `cpu`.
 
 pub(super) mod config;

@@ -1,4 +1,4 @@
-//! WASI 0.2 as ordinary toolchains import it. Clocks and random are real; stdout and stderr go to the
+//! WASI 0.2 as ordinary toolchains import it. Clocks are real, in steps (`sandbox/wasi.rs`), and random bytes too; stdout and stderr go to the
 //! plugin's log; there is no environment, no argument, no file, no network: every such operation answers
 //! with the WIT's own error.
 

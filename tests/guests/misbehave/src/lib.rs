@@ -207,7 +207,6 @@ fn forever() -> ! {
     }
 }
 
-/// Compute for `time` by the clock, which is asked rarely: the work is to be the guest's, not the host's.
 /// Fills so much memory so often, each time with one instruction.
 fn fill(mib: usize, times: u32) -> usize {
     let mut memory = vec![0_u8; mib << 20];
@@ -217,6 +216,7 @@ fn fill(mib: usize, times: u32) -> usize {
     memory.len()
 }
 
+/// Computes for `time` by the clock, which is asked rarely: the work is to be the guest's, not the host's.
 fn spin(time: Duration) {
     let start = Instant::now();
     let mut turns = 0u64;
