@@ -1,11 +1,13 @@
 //! From a document to a live snapshot, and again at every change.
 //!
 //! ```text
-//! a file changes ─▶ watch ─▶ follow: read ─▶ settling ─┐                     ┌─▶ Change ─▶ log, metrics
-//!                                                      ▼                     │
-//!                               a document ─▶ Deployer::publish ─▶ load ─▶ settle ─▶ Snapshot
-//!                                                      ▲          fit      revision
-//!                                    Published │ Refusal ◀─────────┴─────────┘
+//! a file changes ─▶ watch ─▶ follow: read it, settling? ─▶ a document for each tenant
+//!                                                                     │
+//!             Published or Refusal ◀─────────────────────── Deployer::publish ◀─ whoever else has a document
+//!                                                                     │
+//!                        load: a component a turn, fit? ◀─ publications: the latest
+//!                          │
+//!                          └─▶ revision ─▶ settle: swap the Snapshot ─▶ Change ─▶ log lines, metrics
 //! ```
 //!
 //! [`Deployer::publish`] takes a tenant's document and answers when its revision is live, or with all that is wrong.

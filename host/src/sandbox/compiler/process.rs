@@ -2,6 +2,10 @@
 //!
 //! One thread does all of it, by `poll`. Knows nothing of components. A child that is to end early is killed; whatever
 //! way it ends, it is waited for before `run` returns, so that none is left behind.
+//!
+//! It is not tokio's process: `Compiler::load` blocks its thread on more than the child, so there is a thread to wait in;
+//! a future that is dropped cannot wait until its child is reaped; and a child dies with the thread that started it
+//! (`PR_SET_PDEATHSIG`), which has to be the one that waits.
 
 use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
