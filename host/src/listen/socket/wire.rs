@@ -12,9 +12,9 @@
 //! - **It looks for its client.** While a request is under way hyper reads nothing more than it needs, so it sees no end
 //!   behind bytes that nobody reads. The socket is asked when the connection commands it.
 //! - **It closes in two steps** (RFC 9112 §9.6) where bytes may be unread: first nothing more is sent, then what still
-//! comes is thrown away for a while. A socket that is closed with bytes unread resets the connection, and the reset
-//! overtakes the response that says why the client need not send the rest. And it resets a connection whose response is
-//! broken off: in HTTP/1.0 a response without a length ends with its connection (RFC 9112 §6.3), and would look whole.
+//!   comes is thrown away for a while. A socket that is closed with bytes unread resets the connection, and the reset
+//!   overtakes the response that says why the client need not send the rest. And it resets a connection whose response is
+//!   broken off: in HTTP/1.0 a response without a length ends with its connection (RFC 9112 §6.3), and would look whole.
 
 use std::io;
 use std::os::fd::AsFd;
