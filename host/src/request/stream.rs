@@ -126,7 +126,7 @@ impl StreamedBody {
         };
         // After the timeout, the head is sent all the same.
         let _ = timeout(HEAD_WAITS, asked_for).await;
-        // hyper looks for a body that is asked for before it looks for a head that is there, each time that it is polled.
+        // Each time that hyper is polled, it looks for a body that is asked for before it looks for a head that is there.
         yield_now().await;
     }
 
