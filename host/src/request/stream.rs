@@ -126,7 +126,8 @@ impl StreamedBody {
         };
         // After the timeout, the head is sent all the same.
         let _ = timeout(HEAD_WAITS, asked_for).await;
-        // Each time that hyper is polled, it looks for a body that is asked for before it looks for a head that is there.
+        // Each time that hyper is polled, it looks first for a body that is asked for, and then for a head that is
+        // there.
         yield_now().await;
     }
 

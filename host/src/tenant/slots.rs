@@ -2,7 +2,7 @@
 //!
 //! The next slot goes to the tenant that has the fewest slots for its weight; within a tenant, to the call that came
 //! first. The number of a tenant's calls that wait is bounded by its quota `concurrency`, in whose places they wait.
-//! Where no quota bounds a tenant's slots, it has no more slots than it leaves free.
+//! If no quota bounds a tenant's slots, the tenant has no more slots than it leaves free.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
