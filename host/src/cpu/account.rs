@@ -1,7 +1,7 @@
-//! A tenant's account of the CPU: its weight, what it has used, and its quota `cpu`.
+//! A tenant's account of the CPU: its weight, the CPU that it has used, and its quota `cpu`.
 //!
-//! An account outlives revisions. Its weight and its quota change in place: calls under way keep their place, and
-//! what was used stays used. Who is next when the CPU is short is `queue.rs`'s.
+//! An account outlives revisions. Its weight and its quota change in place: calls under way keep their place in the
+//! queue, and used CPU stays used. The order of tenants when the CPU is short is `queue.rs`'s.
 
 use std::num::NonZeroU32;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
@@ -22,41 +22,41 @@ struct Inner {
     standing: Mutex<Standing>,
 }
 
-/// A tenant's position in the queue: its virtual time, which is the CPU that it used by its weight, and its account's
-/// number.
+/// A tenant's position in the queue: its virtual time, which is the CPU that it used divided by its weight, and its
+/// account's number.
 pub(super) type Position = (u64, usize);
 
-/// A tenant as the queue knows it. Looked at under the queue's lock alone.
+/// A tenant's standing in the queue. It is read and written under the queue's lock alone.
 #[derive(Debug, Default)]
 pub(super) struct Standing {
-    /// The spell of shortage in which the rest was so.
+    /// The spell of shortage to which the other fields belong.
     pub(super) spell: u64,
-    /// CPU that the tenant had used by then.
+    /// The CPU that the tenant had used when it was last settled.
     pub(super) seen_ns: u64,
     pub(super) virtual_time: u64,
-    /// CPU that was used and is less than one of virtual time.
+    /// The CPU that was charged and is less than one unit of virtual time.
     pub(super) rest_ns: u64,
-    /// Its position in the queue, if it waits.
+    /// The tenant's position in the queue, if any of its calls waits.
     pub(super) position: Option<Position>,
-    /// Extra turns that it has now.
+    /// The extra turns that the tenant's calls have now.
     pub(super) extra: usize,
 }
 
-/// The quota `cpu`: CPU that may be used a second, and what of it is left.
+/// The quota `cpu` as a token bucket: the CPU that may be used each second, and the part of it that is left.
 #[derive(Debug)]
 struct Bucket {
     rate_ns: u64,
-    /// One second's worth at most; a call may overdraw it.
+    /// The CPU that is left: one second's worth at most. A call may overdraw it.
     left_ns: i64,
     filled: Instant,
-    /// Parts of a nanosecond that were earned by then, in billionths of one.
+    /// The part of a nanosecond that was earned until `filled`, in billionths of a nanosecond.
     rest: u64,
-    /// CPU that the tenant had used by then.
+    /// The CPU that the tenant had used at `filled`.
     seen_ns: u64,
 }
 
 impl CpuAccount {
-    /// An account of this weight; `cpu` is CPU time a second, none is as much as there is.
+    /// An account of this weight. `cpu` is CPU time a second; none is no quota.
     pub fn new(weight: NonZeroU32, cpu: Option<Duration>) -> Self {
         let account = Self(Arc::new(Inner {
             weight: AtomicU32::new(weight.get()),
@@ -68,7 +68,7 @@ impl CpuAccount {
         account
     }
 
-    /// Changes weight and quota. What was overdrawn stays overdrawn.
+    /// Changes weight and quota. An overdrawn account stays overdrawn.
     pub fn set(&self, weight: NonZeroU32, cpu: Option<Duration>) {
         self.0.weight.store(weight.get(), Ordering::Relaxed);
         let now = Instant::now();
@@ -82,12 +82,12 @@ impl CpuAccount {
         });
     }
 
-    /// Its weight.
+    /// The tenant's weight.
     pub fn weight(&self) -> u32 {
         self.0.weight.load(Ordering::Relaxed)
     }
 
-    /// CPU that its calls have used in all.
+    /// The CPU that the tenant's calls have used in all.
     pub fn used(&self) -> Duration {
         Duration::from_nanos(self.used_ns())
     }
@@ -121,7 +121,8 @@ impl CpuAccount {
 }
 
 impl Bucket {
-    /// Settles what was used, and then fills up: what is used evenly and below the rate never empties it.
+    /// Settles the CPU that was used, and then fills the bucket up: in this order, so that a tenant that uses CPU
+    /// evenly and below the rate never empties it.
     fn fill(&mut self, now: Instant, used_ns: u64) -> i64 {
         let spent_ns = used_ns.saturating_sub(self.seen_ns);
         let elapsed_ns = u64::try_from(now.saturating_duration_since(self.filled).as_nanos());

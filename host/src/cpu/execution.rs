@@ -1,4 +1,5 @@
-//! The thread on which a call runs: the one that polls it, or, once its guest computes on, one in the background.
+//! The thread on which a call runs: the thread that polls it, or a thread of the background once its guest computes
+//! on.
 
 use std::mem;
 use std::panic::resume_unwind;
@@ -12,8 +13,9 @@ use super::task::CpuTask;
 use super::ticker::MovedCall;
 
 impl CpuTask {
-    /// Runs the call where it is polled, and in the background once its guest computes on; there from the start if that is
-    /// its plugin's habit. What it holds is kept until the call is gone, also when nobody waits for it any more.
+    /// Runs the call where it is polled, and in the background once its guest computes on. If its plugin's habit says
+    /// so, the call begins in the background. `holds` is kept until the call is gone, also when nobody waits for it
+    /// any more.
     pub fn run<F, H>(&self, call: F, holds: H) -> Execution<F, H>
     where
         F: Future<Output: Send> + Send + 'static,
@@ -28,18 +30,18 @@ impl CpuTask {
     }
 }
 
-/// A call that runs: gives what comes of it, and what it held. Dropped, it is ended: at once, or in the background, when
-/// its guest next yields.
+/// A call that runs. Its output is the call's, together with what the call held. If it is dropped, the call is ended:
+/// at once, or in the background when its guest next yields.
 pub struct Execution<F: Future, H>(Location<F, H>);
 
 enum Location<F: Future, H> {
     Home(Call<F, H>),
     Background(AbortOnDropHandle<(F::Output, H)>),
-    /// It is over.
+    /// The call is over.
     Nowhere,
 }
 
-/// The call goes before what it holds does.
+/// A call and what it holds. The future is dropped before `holds`.
 struct Call<F, H> {
     future: Pin<Box<F>>,
     holds: H,
@@ -48,11 +50,11 @@ struct Call<F, H> {
 }
 
 impl<F: Future, H> Execution<F, H> {
-    /// Ends it, and waits until it has ended.
+    /// Ends the call, and waits until it has ended.
     pub async fn stop(&mut self) {
         if let Location::Background(task) = mem::replace(&mut self.0, Location::Nowhere) {
             task.abort();
-            // How it ended is of no interest any more.
+            // The call's result is of no interest any more.
             let _ = task.await;
         }
     }
@@ -85,7 +87,7 @@ where
         match ended.map_err(tokio::task::JoinError::try_into_panic) {
             Ok(output) => Poll::Ready(output),
             Err(Ok(panic)) => resume_unwind(panic),
-            // The threads are no more, and the process is about to end.
+            // The background has been shut down, and the process is about to end.
             Err(Err(_)) => Poll::Pending,
         }
     }
@@ -121,10 +123,10 @@ where
     }
 }
 
-/// A call in the background, polled and dropped as if in the runtime that it comes from: it has timers, sockets and tasks
-/// there.
+/// A call in the background. It is polled and dropped inside the runtime that it comes from, so it has timers,
+/// sockets and tasks there.
 struct Moved<F, H> {
-    /// None once it is over.
+    /// None once the call is over.
     call: Option<Call<F, H>>,
     home: Option<Handle>,
     _counted: MovedCall,

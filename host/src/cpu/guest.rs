@@ -1,8 +1,8 @@
 //! A call's guest: polled in turns, billed, paused where it can wait.
 //!
-//! A call has one budget until its answer's head. Once it streams it has as much again for each second: one that is ahead of
-//! it is paced, since how fast a body moves is its client's choice as well. But a stretch of computing without any waiting
-//! may never be longer than one budget, paced or not.
+//! A call has one budget until its answer's head. Once it streams it has as much again for each second: a stream that
+//! is ahead of its budget is paced, since the client as well decides how fast a body moves. But a stretch of
+//! computing without any waiting may never be longer than one budget, paced or not.
 
 use std::mem;
 use std::pin::Pin;
@@ -15,31 +15,32 @@ use tokio::time::{Sleep, sleep};
 use super::queue::{CpuTurn, RunQueue, TurnRequest, Waiter};
 use super::task::CpuTask;
 
-/// A stream that waits for its tenant's quota looks at it again so soon: it may be raised.
+/// The longest pause of a stream that waits for its tenant's quota: the quota may be raised meanwhile.
 const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
-/// A guest that computes in turns. Polled out of turn it computes nothing, and its waker is with whatever it waits for: the
-/// queue, its pause, or what it waits for itself. What is around it, such as its deadline, waits for no turn.
+/// A guest that computes in turns. If it is polled out of turn, it computes nothing, and its waker is with the thing
+/// that it waits for: the queue, the pause, or the guest's own future. The futures around it, such as its deadline,
+/// wait for no turn.
 pub struct Guest<F: ?Sized> {
     task: CpuTask,
     state: State,
-    /// None until it streams.
+    /// None until the call streams.
     streaming: Option<Streaming>,
-    /// CPU that the call had used when its present budget began: none until it streams, then as much as when it last
+    /// The CPU that the call had used when its present budget began: zero until it streams, then its use when it last
     /// waited.
     budget_from_ns: u64,
-    /// None once it is done.
+    /// None once the guest is done.
     future: Option<Pin<Box<F>>>,
 }
 
 enum State {
-    /// It waits for something else than the CPU. Polled, it asks for a turn.
+    /// The guest waits for something else than the CPU. When it is polled, it asks for a turn.
     Waiting,
-    /// It waits for its turn.
+    /// The guest waits for its turn.
     Queued(Arc<Waiter>),
-    /// It streams, and waits for its budget or its tenant's quota.
+    /// The guest streams, and waits for its budget or its tenant's quota.
     Paused(Pin<Box<Sleep>>),
-    /// It is polled. One that is done has its last turn until its end is billed.
+    /// The guest is polled. A guest that is done has its last turn until its end is billed.
     InTurn(CpuTurn),
     Ended,
 }
@@ -47,12 +48,12 @@ enum State {
 /// The moment at which an answer's head was set.
 struct Streaming {
     since: Instant,
-    /// CPU that the call had used by then.
+    /// The CPU that the call had used at `since`.
     used_ns: u64,
 }
 
 impl CpuTask {
-    /// The call's guest, of which there is one.
+    /// The call's guest. A call has one guest.
     pub fn guest<F: ?Sized>(&self, guest: Pin<Box<F>>) -> Guest<F> {
         let (state, streaming) = (State::Waiting, None);
         Guest { task: self.clone(), state, streaming, budget_from_ns: 0, future: Some(guest) }
@@ -60,14 +61,14 @@ impl CpuTask {
 }
 
 impl<F: ?Sized> Guest<F> {
-    /// From now on the call streams. An answer has one head: it is called once.
+    /// Notes that the call streams from now on. Called once, for an answer has one head.
     pub fn begin_streaming(&mut self) {
         let used_ns = self.task.used_ns();
         self.budget_from_ns = used_ns;
         self.streaming = Some(Streaming { since: Instant::now(), used_ns });
     }
 
-    /// Does what ends the call, and bills it: in the last turn of a guest that is done.
+    /// Does the work that ends the call, and bills it: in the last turn of a guest that is done.
     pub fn finish<T>(&mut self, work: impl FnOnce() -> T) -> T {
         let stopwatch = self.task.stopwatch();
         let done = work();
@@ -76,14 +77,15 @@ impl<F: ?Sized> Guest<F> {
         done
     }
 
-    /// The time that a stream has to wait which is ahead of its budget, or whose tenant is of its quota.
+    /// The wait of a stream that is ahead of its budget, or whose tenant has used up its quota.
     fn pause(&self) -> Option<Duration> {
         let streaming = self.streaming.as_ref()?;
         let ahead = streaming.ahead(self.task.used_ns(), self.task.budget_ns());
         ahead.or_else(|| Some(self.task.account().overdrawn()?.min(LONGEST_PAUSE)))
     }
 
-    /// Leads it to a turn, by its pause and the queue. A turn that was waited for is taken, paused or not.
+    /// Leads the guest to a turn, by its pause and the queue. A turn that was waited for is taken even if a pause is
+    /// due.
     fn poll_turn(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
             self.state = match &mut self.state {
@@ -117,7 +119,8 @@ impl<F: ?Sized> Guest<F> {
         }
     }
 
-    /// Gives its turn back. One that was made to yield in a usual turn waits for its next one before that.
+    /// Gives the guest's turn back. A guest that was made to yield in a usual turn first joins the queue for its next
+    /// turn.
     fn end_turn(&mut self, context: &Context<'_>) {
         let mut next = State::Waiting;
         if !self.task.computes_on() {
@@ -131,7 +134,7 @@ impl<F: ?Sized> Guest<F> {
         self.go_to(next);
     }
 
-    /// Leaves the state that it is in, and gives back what it has there.
+    /// Leaves the present state, and gives back the turn or the place in the queue that belongs to it.
     fn go_to(&mut self, next: State) {
         match mem::replace(&mut self.state, next) {
             State::InTurn(turn) => self.queue().give_back(self.task.account(), turn),
@@ -150,7 +153,7 @@ impl<F: ?Sized> Guest<F> {
 }
 
 impl Streaming {
-    /// The time that a call has to wait for its next budget, if it has used more than was its so far.
+    /// The wait of a call for its next budget, if it has used more than its budgets so far.
     fn ahead(&self, used_ns: u64, budget_ns: u64) -> Option<Duration> {
         // Each second begun brings one budget.
         let seconds = used_ns.saturating_sub(self.used_ns).checked_div(budget_ns)?;

@@ -1,8 +1,10 @@
-//! The queue for turns on the CPU: so many guests compute at once, and when more want to, tenants go by weight.
+//! The queue for turns on the CPU: a fixed number of guests compute at once, and when more want to, tenants go by
+//! weight.
 //!
-//! While there is room a turn is two atomic operations. When there is none, the tenant goes next that has used the least
-//! CPU for its weight since the CPU became short, however many calls it has; within a tenant, whoever came first.
-//! (Start-time fair queueing, with the CPU that was measured in place of lengths known beforehand.)
+//! While a turn is free, it costs two atomic operations. When none is free, the next turn goes to the tenant that has
+//! used the least CPU for its weight since the CPU became short, however many calls it has. Within a tenant, the call
+//! that came first goes first. (Start-time fair queueing, with the CPU that was measured in place of lengths known
+//! beforehand.)
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -12,17 +14,19 @@ use std::time::{Duration, Instant};
 
 use super::account::{CpuAccount, Position, Standing};
 
-/// The CPU counts as short for so long after somebody last waited. What is used while it is not is held against
-/// nobody.
+/// The time for which the CPU counts as short after a call last began to wait. CPU that is used while it is not short
+/// is held against nobody.
 const SHORT_FOR: Duration = Duration::from_millis(20);
 
-/// A call that has used no more than this is as likely as not done with its next turn.
+/// The most CPU of a short call: one that is as likely as not done with its next turn.
 const SHORT_NS: u64 = 500_000;
 
-/// No tenant is further behind than this, however long it was idle: so much it may use without waiting for its turn.
+/// The most CPU, by weight, that a tenant is behind, however long it was idle: it may use as much without waiting for
+/// its turn.
 const MOST_BEHIND_NS: u64 = 10_000_000;
 
-/// The most that is charged at once: who ran on alone in one long instruction is not shut out for as long.
+/// The most that is charged at once: a tenant whose call ran on alone in one long instruction is not shut out for as
+/// long.
 const MAX_CHARGE_NS: u64 = 250_000_000;
 
 /// One waiting call, in the packed word.
@@ -30,10 +34,10 @@ const ONE_WAITS: u64 = 1;
 /// One free turn, in the packed word.
 const ONE_FREE: u64 = 1 << 32;
 
-/// The turns of one host, and who waits for one.
+/// The turns of one host, and the calls that wait for a turn.
 #[derive(Debug)]
 pub(super) struct RunQueue {
-    /// Free turns above, waiting calls below: who leaves sees without a lock whether anybody waits.
+    /// Free turns above, waiting calls below: a call that gives its turn back sees without a lock if another waits.
     word: AtomicU64,
     lanes: Mutex<Lanes>,
 }
@@ -42,40 +46,40 @@ pub(super) struct RunQueue {
 struct Lanes {
     /// Tenants with calls that wait; the first goes next.
     by_position: BTreeMap<Position, Lane>,
-    /// The virtual time of whoever was last given a turn. Nobody begins to wait before it, so that who was
-    /// idle has saved up nothing.
+    /// The virtual time of the tenant that was last given a turn. No tenant begins to wait before it, so that a
+    /// tenant that was idle has saved up nothing.
     clock: u64,
     /// The number of times that the CPU has become short.
     spell: u64,
-    /// The time at which somebody last began to wait.
+    /// The time at which a call last began to wait.
     short_at: Instant,
-    /// Turns beyond the usual ones that may be taken, by those whom it is not worth while to have wait.
+    /// The free extra turns: turns beyond the usual ones, for calls that need not wait ([`Lanes::take_extra`]).
     extra: usize,
 }
 
-/// The calls of one tenant that wait.
+/// The calls of one tenant that wait, first come first.
 #[derive(Debug)]
 struct Lane {
     account: CpuAccount,
     waiters: VecDeque<Arc<Waiter>>,
 }
 
-/// A turn on the CPU. Whoever has one gives it back ([`RunQueue::give_back`]).
+/// A turn on the CPU. It must be given back ([`RunQueue::give_back`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[must_use = "a turn that is not given back is lost"]
 pub(super) enum CpuTurn {
-    /// One of those that are waited for.
+    /// One of the turns that calls wait for.
     Usual,
-    /// One beyond, for those whom it is not worth while to have wait.
+    /// A turn beyond the usual ones, for a call that need not wait.
     Extra,
 }
 
-/// A call that asks for a turn.
+/// A call's request for a turn.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct TurnRequest {
-    /// CPU that it has used so far.
+    /// The CPU that the call has used so far.
     pub(super) used_ns: u64,
-    /// It runs in the background, where it has no extra turns: it would wait for a thread instead.
+    /// The call runs in the background, where it has no extra turns: it would wait for a thread instead.
     pub(super) has_moved: bool,
 }
 
@@ -86,33 +90,33 @@ pub(super) struct Waiter(Mutex<WaiterState>);
 #[derive(Debug)]
 enum WaiterState {
     Waiting(Waker),
-    /// It has its turn.
+    /// The call has its turn.
     Granted,
 }
 
 impl RunQueue {
-    /// A queue for so many turns at once.
+    /// A queue for `at_once` turns.
     pub(super) fn new(at_once: usize) -> Self {
         let free = u64::try_from(at_once).unwrap_or(u64::MAX).clamp(1, u64::from(u32::MAX >> 1));
-        // They are had on the runtime's workers alone, of which there are two for each usual turn.
+        // Extra turns are taken on the runtime's workers alone, of which there are two for each usual turn.
         let extra = at_once.saturating_mul(2).saturating_sub(1).max(1);
         let lanes =
             Lanes { by_position: BTreeMap::new(), clock: 0, spell: 1, short_at: Instant::now(), extra };
         Self { word: AtomicU64::new(free.saturating_mul(ONE_FREE)), lanes: Mutex::new(lanes) }
     }
 
-    /// Calls that wait for a turn.
+    /// The number of calls that wait for a turn.
     pub(super) fn waiting(&self) -> u64 {
         waiting(self.word.load(Ordering::Relaxed))
     }
 
-    /// Takes a turn if one is free, which is a usual one: it is the caller's then.
+    /// Takes a usual turn, and returns true, if one is free.
     pub(super) fn take_free(&self) -> bool {
         let take = |word: u64| word.checked_sub(ONE_FREE);
         self.word.fetch_update(Ordering::Acquire, Ordering::Relaxed, take).is_ok()
     }
 
-    /// A turn, or else a place in the queue: `context` is woken when it has come.
+    /// A turn, or else a place in the queue: `context` is woken when the turn has come.
     pub(super) fn take_or_wait(
         &self,
         account: &CpuAccount,
@@ -123,7 +127,8 @@ impl RunQueue {
         if !request.has_moved && lanes.take_extra(account, request.used_ns <= SHORT_NS) {
             return Ok(CpuTurn::Extra);
         }
-        // Either a turn is free, or whoever gives one back sees that somebody waits, and then waits for the lock.
+        // Either a turn is free, or a call that gives its turn back sees that another waits, and then waits for the
+        // lock.
         let take_or_wait =
             |word: u64| Some(word.checked_sub(ONE_FREE).unwrap_or_else(|| word.saturating_add(ONE_WAITS)));
         let before = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, take_or_wait);
@@ -133,9 +138,9 @@ impl RunQueue {
         Err(lanes.wait(account, context))
     }
 
-    /// A place in the queue, for whoever gives its turn back next: it may be the one to go on. None if nobody else
-    /// waits; but one that has moved waits all the same, for others may need its thread to be polled, and only then join
-    /// the queue.
+    /// A place in the queue for a call that gives its turn back next: the call may be the one to go on. None if
+    /// nobody else waits. A call that has moved waits all the same, for others may need its thread to be polled, and
+    /// only then join the queue.
     pub(super) fn wait_again(
         &self,
         account: &CpuAccount,
@@ -150,7 +155,7 @@ impl RunQueue {
         Some(lanes.wait(account, context))
     }
 
-    /// Takes a turn back, and gives a usual one on to whoever is next.
+    /// Takes a turn back, and gives a usual turn on to the next call.
     pub(super) fn give_back(&self, account: &CpuAccount, turn: CpuTurn) {
         match turn {
             CpuTurn::Usual => self.give_on(account),
@@ -166,12 +171,12 @@ impl RunQueue {
         let mut lanes = self.lanes();
         lanes.settle(account);
         let next = lanes.pop();
-        // Who waited may have given up since.
+        // A call that waited may have given up since.
         let given = |word: u64| match next {
             Some(_) => word.checked_sub(ONE_WAITS),
             None => word.checked_add(ONE_FREE),
         };
-        // Neither can fail: only who waits is in the queue, and no turn is given back twice.
+        // Neither can fail: only waiting calls are in the queue, and no turn is given back twice.
         let _ = self.word.fetch_update(Ordering::AcqRel, Ordering::Acquire, given);
         drop(lanes);
         if let Some(next) = next {
@@ -200,10 +205,11 @@ fn waiting(word: u64) -> u64 {
 }
 
 impl Lanes {
-    /// Takes an extra turn for a call that gets one: one that is short so far, while nobody waits, for queues of short calls
-    /// cost more than they; and one whose tenant has had no more than those that are served, so that who asks for
-    /// little is served at once, by the kernel's leave, however busy the others are. The last one is for a tenant that
-    /// has none: what is used in a turn is charged when it is over, and meanwhile one tenant could take them all.
+    /// Takes an extra turn, if the call gets one. Two kinds of calls do. First, a call that is short so far, while
+    /// nobody waits, for a queue of short calls costs more than the calls do. Second, a call whose tenant has had no
+    /// more than those that are served, so that a tenant that asks for little is served at once, by the kernel's
+    /// leave, however busy the others are. The last extra turn is for a tenant that has none: CPU is charged when a
+    /// turn is over, and meanwhile one tenant could take all extra turns.
     fn take_extra(&mut self, account: &CpuAccount, is_short: bool) -> bool {
         let kept_back = usize::from(account.standing().extra > 0);
         if self.extra <= kept_back {
@@ -228,7 +234,7 @@ impl Lanes {
         standing.extra = standing.extra.saturating_sub(1);
     }
 
-    /// True of a tenant that waits for nothing and has had no more than those that are served.
+    /// True if no call of the tenant waits and the tenant has had no more than those that are served.
     fn is_behind(&mut self, account: &CpuAccount) -> bool {
         self.settle(account);
         let mut standing = account.standing();
@@ -265,14 +271,14 @@ impl Lanes {
             .push_back(waiter);
     }
 
-    /// Charges a tenant what it has used since it was last looked at.
+    /// Charges a tenant the CPU that it has used since it was last settled.
     fn settle(&mut self, account: &CpuAccount) {
         let mut standing = account.standing();
         let used_ns = account.used_ns();
         let Standing { spell, seen_ns, virtual_time, rest_ns, position, .. } = &mut *standing;
         let charge = used_ns.saturating_sub(std::mem::replace(seen_ns, used_ns)).min(MAX_CHARGE_NS);
         if std::mem::replace(spell, self.spell) != self.spell {
-            // While the CPU was not short, what anybody used was taken from nobody.
+            // While the CPU was not short, a tenant's use took nothing from any other.
             *virtual_time = self.clock;
             *rest_ns = 0;
             return;
@@ -288,7 +294,7 @@ impl Lanes {
         }
     }
 
-    /// Whoever is next. The queue is not empty if anybody waits.
+    /// Takes the next call out of the queue. The queue is not empty if any call waits.
     fn pop(&mut self) -> Option<Arc<Waiter>> {
         let mut first = self.by_position.first_entry()?;
         self.clock = self.clock.max(first.key().0);
@@ -299,7 +305,7 @@ impl Lanes {
         next
     }
 
-    /// Takes a call out of the queue, if it is there.
+    /// Takes a call out of the queue, and returns true, if it is there.
     fn remove(&mut self, account: &CpuAccount, waiter: &Arc<Waiter>) -> bool {
         let mut standing = account.standing();
         let Some(position) = standing.position else { return false };
@@ -316,7 +322,7 @@ impl Lanes {
 }
 
 impl Waiter {
-    /// Tells it that its turn has come.
+    /// Tells the waiting call that its turn has come.
     fn grant(&self) {
         let waited = std::mem::replace(&mut *self.state(), WaiterState::Granted);
         if let WaiterState::Waiting(waker) = waited {
@@ -324,7 +330,7 @@ impl Waiter {
         }
     }
 
-    /// True once its turn has come; until then `context` is told when it has.
+    /// True once the call's turn has come. Until then `context` is woken when it comes.
     pub(super) fn is_granted(&self, context: &Context<'_>) -> bool {
         match &mut *self.state() {
             WaiterState::Waiting(waker) => {

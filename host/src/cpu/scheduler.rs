@@ -12,7 +12,7 @@ use super::ticker::{Activity, Ticker};
 /// A reason why there is no scheduler.
 #[derive(Debug, thiserror::Error)]
 pub enum SchedulerError {
-    /// The CPU that guests use cannot be told.
+    /// The system does not tell the CPU that guests use.
     #[error(
         "cannot read the clock of a thread's CPU time (clock_gettime): {0}; without it no guest has a limit: permit it"
     )]
@@ -24,7 +24,7 @@ pub enum SchedulerError {
     Threads(#[source] io::Error),
 }
 
-/// The scheduler of one host. Clones are the same one.
+/// The scheduler of one host. Clones are the same scheduler.
 #[derive(Clone)]
 pub struct Scheduler(Arc<Parts>);
 
@@ -36,8 +36,9 @@ struct Parts {
 }
 
 impl Scheduler {
-    /// A scheduler of so many turns at once. `on_thread_start` is run by each thread on which guests compute, `on_tick` by
-    /// the one that ticks, until it breaks: it has each guest that runs call [`CpuTask::tick`] soon.
+    /// A scheduler of this many turns at once. Each thread on which guests compute runs `on_thread_start`. The
+    /// ticker's thread runs `on_tick` at each tick, until it breaks: `on_tick` makes each guest that runs call
+    /// [`CpuTask::tick`] soon.
     pub fn start(
         turns: usize,
         on_thread_start: fn(),
@@ -69,8 +70,8 @@ impl Scheduler {
         self.0.background.can_come_back()
     }
 
-    /// Ends all calls in the background and waits for it, but not for long: before the runtime ends that they come from,
-    /// and whose timers they use. For a thread that may block.
+    /// Ends all calls in the background, and waits a short time for their end. It is called before the end of the
+    /// runtime that these calls come from, whose timers they use, and on a thread that may block.
     pub fn shut_down(&self) {
         self.0.background.shut_down();
     }

@@ -1,7 +1,7 @@
-//! The bill of one call: what it has used, and what its guest is to do at a tick.
+//! The bill of one call: the CPU that it has used, and its guest's orders at a tick.
 //!
-//! The cells are written by the thread that polls the guest, where a poll begins, at a tick, and where it ends; `used_ns` is
-//! read by whoever reports.
+//! The cells are written by the thread that polls the guest: when a poll begins, at a tick, and when the poll ends.
+//! `used_ns` is read by reports on other threads.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -12,22 +12,22 @@ use super::habit::Habit;
 use super::scheduler::Scheduler;
 use super::{background, clock};
 
-/// A guest that is made to yield has run for so long: a tick that comes sooner leaves it alone, for most are done by the
-/// next one, and a turn that was given back has to be waited for.
+/// The least time that a guest has run before it is made to yield. A tick that comes sooner leaves the guest alone,
+/// for most are done by the next tick, and a turn that was given back has to be waited for.
 const LEAST_RUN_NS: u64 = 200_000;
 
 /// A guest's orders at a tick.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tick {
-    /// It goes on.
+    /// The guest goes on.
     Continue,
-    /// Others are to have their turns.
+    /// The guest gives way to others.
     Yield,
-    /// It has used up its budget, and is to be stopped.
+    /// The guest has used up its budget, and is to be stopped.
     Exceeded,
 }
 
-/// A call as the CPU sees it, from its first poll to its last. Clones are the same call.
+/// The CPU's view of a call, from its first poll to its last. Clones are the same call.
 #[derive(Clone)]
 pub struct CpuTask(Arc<Bill>);
 
@@ -37,17 +37,18 @@ struct Bill {
     habit: Habit,
     budget_ns: u64,
     used_ns: AtomicU64,
-    /// By the thread's clock: when this poll of the guest began.
+    /// The start of the guest's present poll, by the thread's clock.
     entered_ns: AtomicU64,
-    /// By the thread's clock: when the guest has used up its budget, if it computes on.
+    /// The moment at which the guest has used up its budget if it computes on, by the thread's clock.
     exceeds_ns: AtomicU64,
     has_exceeded: AtomicBool,
-    /// The guest was made to yield in this very poll: it waits for nothing.
+    /// The guest was made to yield in the present poll: it waits for nothing.
     has_yielded: AtomicBool,
 }
 
 impl Scheduler {
-    /// The task of a call that `account` pays for. It may use `budget` until it streams, and then as much each second.
+    /// The task of a call that `account` pays for. The call may use `budget` until it streams, and then as much each
+    /// second.
     pub fn task(&self, account: &CpuAccount, habit: &Habit, budget: Duration) -> CpuTask {
         CpuTask(Arc::new(Bill {
             scheduler: self.clone(),
@@ -64,15 +65,15 @@ impl Scheduler {
 }
 
 impl CpuTask {
-    /// A tick, on the thread on which the guest runs.
+    /// A tick, on the thread on which the guest runs: bills nothing, and gives the guest's orders.
     pub fn tick(&self) -> Tick {
         if self.is_in_background() {
-            // By itself the kernel looks only every few milliseconds who else wants this processor.
+            // Without this yield the kernel looks only every few milliseconds for others that want this processor.
             std::thread::yield_now();
         }
         let bill = &*self.0;
         let Some(now_ns) = clock::now_ns() else {
-            // Its deadline by the clock on the wall is all that is left, and is looked at when it yields.
+            // The guest's deadline by the wall clock is all that is left, and it is checked when the guest yields.
             bill.has_yielded.store(true, Ordering::Relaxed);
             return Tick::Yield;
         };
@@ -87,12 +88,12 @@ impl CpuTask {
         Tick::Yield
     }
 
-    /// True of a call that was stopped at a tick.
+    /// True if the call was stopped at a tick.
     pub fn has_exceeded(&self) -> bool {
         self.0.has_exceeded.load(Ordering::Relaxed)
     }
 
-    /// CPU that the call has used, up to the last time that its guest was left.
+    /// The CPU that the call has used, up to the last time that its guest was left.
     pub fn used(&self) -> Duration {
         Duration::from_nanos(self.used_ns())
     }
@@ -117,22 +118,23 @@ impl CpuTask {
         &self.0.scheduler
     }
 
-    /// True where the call is polled in the background.
+    /// True if the call is polled in the background.
     pub(super) fn is_in_background(&self) -> bool {
         background::is_this_thread()
     }
 
-    /// The guest may be polled now: so far it was not made to yield.
+    /// Notes that a poll begins, in which the guest was not yet made to yield.
     pub(super) fn begin_poll(&self) {
         self.0.has_yielded.store(false, Ordering::Relaxed);
     }
 
-    /// True of a guest that was made to yield when it was last polled: it wants another turn.
+    /// True if the guest was made to yield when it was last polled: it wants another turn.
     pub(super) fn computes_on(&self) -> bool {
         self.0.has_yielded.load(Ordering::Relaxed)
     }
 
-    /// The guest is polled, until the stopwatch is dropped. Its present budget began when it had used `from_ns`.
+    /// Enters the guest, which is polled until the stopwatch is dropped. Its present budget began when the call had
+    /// used `from_ns`.
     pub(super) fn enter(&self, from_ns: u64) -> Stopwatch<'_> {
         let stopwatch = self.stopwatch();
         let left_ns = self.0.budget_ns.saturating_sub(self.used_ns().saturating_sub(from_ns));
@@ -142,7 +144,7 @@ impl CpuTask {
         stopwatch
     }
 
-    /// Bills what is done from now on, until the stopwatch is dropped: also if it panics.
+    /// Bills the CPU from now on until the stopwatch is dropped, also if the work panics.
     pub(super) fn stopwatch(&self) -> Stopwatch<'_> {
         Stopwatch { task: self, began_ns: clock::now_ns() }
     }
@@ -153,20 +155,20 @@ impl CpuTask {
         self.0.account.charge(ns);
     }
 
-    /// As a guest that computes for so long.
+    /// Charges the call like a guest that computes for `ns`.
     #[cfg(test)]
     pub(super) fn spend(&self, ns: u64) {
         self.charge(ns);
     }
 
-    /// As a tick does it.
+    /// Makes the guest yield like a tick.
     #[cfg(test)]
     pub(super) fn make_yield(&self) {
         self.0.has_yielded.store(true, Ordering::Relaxed);
     }
 }
 
-/// CPU that is billed when this is dropped.
+/// A guard that bills the CPU of its lifetime when it is dropped.
 pub(super) struct Stopwatch<'a> {
     task: &'a CpuTask,
     began_ns: Option<u64>,

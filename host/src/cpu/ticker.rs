@@ -1,7 +1,8 @@
 //! The thread that ticks, and its rest while no guest runs.
 //!
-//! A thread of its own, for a busy runtime would starve a task. It looks after the threads that guests compute on as well
-//! (`background/`). Where no guest runs there is nothing to tick for: it sleeps until one does.
+//! The ticker has a thread of its own, for a busy runtime would starve a task. It looks after the threads that guests
+//! compute on as well (`background/`). While no guest runs there is nothing to tick for: the ticker sleeps until one
+//! does.
 
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,53 +10,55 @@ use std::sync::{Arc, OnceLock};
 use std::thread::{self, JoinHandle, Thread};
 use std::time::{Duration, Instant};
 
-/// The time between two looks at a guest that computes: its CPU is read, and it gives way to others if it has had a turn.
+/// The time between two looks at a guest that computes. At each look its CPU is read, and it gives way to others if
+/// it has had a turn.
 const TICK: Duration = Duration::from_millis(1);
 
-/// The same while any thread of `background/` has work, for then others wait for their turns.
+/// The time between two looks while any thread of `background/` has work, for then others wait for their turns.
 const FINE_TICK: Duration = Duration::from_micros(250);
 
-/// Ticks without a guest after which the ticker rests. A call that comes soon after another need not wake it: that is a
-/// system call of some microseconds.
+/// The number of ticks without a guest after which the ticker rests. A call that comes soon after another need not
+/// wake the ticker: that is a system call of some microseconds.
 const QUIET_TICKS: u32 = 50;
 
-/// The time between two looks of a ticker that rests after calls that have moved to `background/`: their guests wait for something, but
-/// one that has it may be kept from running.
+/// The time between two looks of a resting ticker while calls have moved to `background/`. Their guests wait for
+/// something, but a guest whose wait is over may be kept from running.
 const LOOK: Duration = Duration::from_millis(30);
 
-/// The guests that run: what the ticker ticks for.
+/// The guests that run, for which the ticker ticks.
 ///
-/// A guest that begins to run says so in `running`, and then looks at `is_resting`. The ticker that is about to rest says
-/// so in `is_resting`, and then looks at `running`. All four are sequentially consistent, so they happen in one order that
-/// both agree on. Either the guest's first step comes before the ticker's second, which finds it and does not rest; or the
-/// ticker's steps both come before the guest's, which finds that it rests and wakes it. The wake-up is a token
-/// (`Thread::unpark`): one that comes before the ticker has gone to sleep keeps it from that. So no guest runs without
-/// ticks for longer than a thread takes to wake. It costs a poll of a guest two atomic additions and a load, 18 ns.
+/// A guest that begins to run says so in `running`, and then looks at `is_resting`. The ticker that is about to rest
+/// says so in `is_resting`, and then looks at `running`. All four steps are sequentially consistent, so they happen
+/// in one order that both agree on. Either the guest's first step comes before the ticker's second, which finds the
+/// guest, and the ticker does not rest; or the ticker's steps both come before the guest's second, which finds that
+/// the ticker rests and wakes it. The wake-up is a token (`Thread::unpark`): if it comes before the ticker has gone
+/// to sleep, the ticker does not sleep. So no guest runs without ticks for longer than a thread takes to wake. This
+/// costs a poll of a guest two atomic additions and a load, 18 ns.
 #[derive(Debug, Default)]
 pub(super) struct Activity {
-    /// Guests that are polled at this moment.
+    /// The guests that are polled at this moment.
     running: AtomicUsize,
-    /// Calls that have moved to `background/`, and are not over.
+    /// The calls that have moved to `background/`, and are not over.
     moved: AtomicUsize,
     is_resting: AtomicBool,
     ticker: OnceLock<Thread>,
 }
 
-/// A guest that is polled, until this is dropped.
+/// A guard that counts a guest as running until it is dropped.
 pub(super) struct Running<'a>(&'a Activity);
 
-/// A call that has moved to `background/`, until this is dropped.
+/// A guard that counts a call as moved to `background/` until it is dropped.
 pub(super) struct MovedCall(Arc<Activity>);
 
 impl Activity {
-    /// A guest begins to run.
+    /// Notes that a guest begins to run, and wakes the ticker if it rests.
     pub(super) fn run(&self) -> Running<'_> {
         self.running.fetch_add(1, Ordering::SeqCst);
         self.wake();
         Running(self)
     }
 
-    /// A call moves.
+    /// Notes that a call moves, and wakes the ticker if it rests.
     pub(super) fn move_call(self: &Arc<Self>) -> MovedCall {
         self.moved.fetch_add(1, Ordering::SeqCst);
         self.wake();
@@ -63,7 +66,7 @@ impl Activity {
     }
 
     fn wake(&self) {
-        // Read first: most guests find that it ticks, and write nothing that other processors read.
+        // Read first: most guests find that the ticker ticks, and write nothing that other processors read.
         if self.is_resting.load(Ordering::SeqCst)
             && self.is_resting.swap(false, Ordering::SeqCst)
             && let Some(ticker) = self.ticker.get()
@@ -76,7 +79,8 @@ impl Activity {
         self.running.load(Ordering::SeqCst) > 0
     }
 
-    /// Sleeps until a guest runs, or a moved call is to be looked after. For the ticker alone. Whether somebody woke it.
+    /// Sleeps until a guest runs, or a moved call is to be looked after. True if a guest or a call woke the ticker.
+    /// For the ticker's thread alone.
     fn rest(&self) -> bool {
         self.is_resting.store(true, Ordering::SeqCst);
         if !self.is_running() {
@@ -101,15 +105,15 @@ impl Drop for MovedCall {
     }
 }
 
-/// The thread; it ends when this is dropped.
+/// The ticker's thread. It ends when this is dropped.
 pub(super) struct Ticker {
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Ticker {
-    /// Calls `tick` while a guest of `activity` runs, until it breaks. `look` is asked before each sleep whether guests want to run that
-    /// are not counted as running, and then ticks are finer.
+    /// Calls `tick` while a guest of `activity` runs, until `tick` breaks. `look` is called before each sleep. It
+    /// returns true if guests want to run that are not counted as running; then ticks are finer.
     pub(super) fn start(
         activity: Arc<Activity>,
         mut look: impl FnMut(Instant) -> bool + Send + 'static,
@@ -118,7 +122,7 @@ impl Ticker {
         let stop = Arc::new(AtomicBool::new(false));
         let stopped = stop.clone();
         let thread = thread::Builder::new().name("epoch".into()).spawn(move || {
-            // There is one ticker for an activity.
+            // An activity has one ticker.
             let _ = activity.ticker.set(thread::current());
             let mut quiet = 0_u32;
             while !stopped.load(Ordering::SeqCst) {
@@ -204,7 +208,7 @@ mod tests {
         }
     }
 
-    /// Guests come at every moment about that at which it goes to rest.
+    /// Guests come at every moment about the one at which the ticker goes to rest.
     #[test]
     fn no_guest_is_missed_that_comes_while_the_ticker_goes_to_rest() {
         let counted = Counted::start();
@@ -242,7 +246,7 @@ mod tests {
         drop(moved);
     }
 
-    /// A step of the guest or of the ticker, in the order in which each takes its own.
+    /// A step of the guest or of the ticker. Each takes its own in this order.
     #[derive(Clone, Copy)]
     enum Step {
         GuestSaysThatItRuns,

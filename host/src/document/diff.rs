@@ -1,5 +1,5 @@
-//! The difference between two tenant documents: plugins, routes, limits and grants that were added, removed or changed,
-//! each with what it was and what it is.
+//! The difference between two tenant documents: plugins, routes, limits and grants that were added, removed or
+//! changed, each with its value before and after.
 
 use std::collections::BTreeMap;
 
@@ -14,27 +14,27 @@ use crate::tenant::PluginName;
 pub struct Diff {
     /// The plugins that differ.
     pub plugins: BTreeMap<PluginName, Difference<PluginSpec>>,
-    /// The limits that differ, by plugin and name. A limit that is left out is not there.
+    /// The limits that differ, by plugin and name. A limit that a document leaves out is absent there.
     pub limits: BTreeMap<PluginName, BTreeMap<String, Difference<Value>>>,
     /// The grants that differ, by plugin and name.
     pub grants: BTreeMap<PluginName, BTreeMap<String, Difference<Value>>>,
-    /// The routes that differ. Two that take the same requests are one route, whatever they lead to.
+    /// The routes that differ. Two routes that take the same requests are one route, whatever they lead to.
     pub routes: Vec<Difference<RouteSpec>>,
 }
 
-/// The difference between two values.
+/// The difference between a value before and after.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Difference<T> {
-    /// It is there now.
+    /// The value is there only after.
     Added(T),
-    /// It was there.
+    /// The value was there only before.
     Removed(T),
-    /// It is another one now.
+    /// The value is another one after.
     Changed {
-        /// What it was.
+        /// The value before.
         from: T,
-        /// What it is.
+        /// The value after.
         to: T,
     },
 }
@@ -52,7 +52,8 @@ impl TenantDocument {
         }
     }
 
-    /// The differences in this table of each plugin, by its keys. A plugin that is not there has none of them.
+    /// The differences in one table of each plugin, by the table's keys. A plugin that is absent has none of the
+    /// keys.
     fn differences_in(
         &self,
         table: &str,
@@ -71,7 +72,7 @@ impl TenantDocument {
         different.collect()
     }
 
-    /// The routes by the requests that they take.
+    /// The routes, by the requests that they take.
     fn routes_by_match(&self) -> BTreeMap<String, RouteSpec> {
         let routes = self.routes.iter().map(|route| {
             let mut taken = serde_json::to_value(route).unwrap_or_default();
@@ -85,7 +86,7 @@ impl TenantDocument {
 }
 
 impl Diff {
-    /// Whether the documents are one revision.
+    /// True if the documents are one revision.
     pub fn is_empty(&self) -> bool {
         // Limits and grants are parts of plugins.
         self.plugins.is_empty() && self.routes.is_empty()

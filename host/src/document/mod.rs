@@ -1,17 +1,17 @@
 //! The tenant document: the plugins of one tenant and the routes to them, as a value.
 //!
-//! It is compared, stored, read back and told apart from another one, wherever it came from. Its JSON form has the keys
-//! of the site file, sizes in bytes, durations in nanoseconds, and leaves out what is the default. What it names is not
-//! looked up here: it knows no file, no component and no value of a secret.
+//! A document is compared, stored, read back and diffed, wherever it came from. Its JSON form has the keys of the
+//! site file, sizes in bytes, durations in nanoseconds, and leaves defaults out. The things that a document names are
+//! not looked up here: it knows no file, no component and no value of a secret.
 //!
 //! | file | owns |
 //! |---|---|
 //! | `plugin.rs` | a plugin: its component, grants, limits, configuration, credentials |
-//! | `route.rs` | a route: which requests it takes, and the plugins that they go to |
-//! | `diff.rs` | what is different between two documents |
-//! | `place.rs` | a place in a document, by what stands there |
+//! | `route.rs` | a route: the requests that it takes, and the plugins that they go to |
+//! | `diff.rs` | the difference between two documents |
+//! | `place.rs` | a place in a document, by the item that stands there |
 //! | `reuse.rs` | the JSON form of `reuse` |
-//! | `text.rs` | the JSON form of what is written as a text |
+//! | `text.rs` | the JSON form of values that are written as texts |
 
 mod diff;
 mod place;
@@ -48,7 +48,8 @@ pub struct TenantDocument {
 }
 
 impl TenantDocument {
-    /// The same document with its components by digest: a plugin that is among `artifacts` runs those bytes.
+    /// The same document with its components by digest: a plugin that is among `artifacts` runs the artifact of that
+    /// digest.
     pub fn with_artifacts(&self, artifacts: &BTreeMap<PluginName, Digest>) -> Self {
         let mut document = self.clone();
         for (name, plugin) in &mut document.plugins {
@@ -59,13 +60,13 @@ impl TenantDocument {
         document
     }
 
-    /// The digest of the document's RFC 8785 form, in which nothing depends on the order in which it was written. It
-    /// names a revision once all components are digests, and is the same on every host.
+    /// The digest of the document's RFC 8785 form, in which the order of writing does not matter. The digest names a
+    /// revision once all components are digests, and is the same on every host.
     pub fn id(&self) -> Digest {
         Digest::of(&canonical(&self.in_order()))
     }
 
-    /// The same document, with everything whose order means nothing in the one order that its id is made of.
+    /// The same document in the one order that its id is made of: every list whose order means nothing is sorted.
     fn in_order(&self) -> Self {
         let mut document = self.clone();
         document.plugins.values_mut().for_each(PluginSpec::put_in_order);
@@ -75,9 +76,9 @@ impl TenantDocument {
     }
 }
 
-/// The RFC 8785 form: no white space, keys in the order of their UTF-16 units. Integers beyond 2⁵³, which RFC 8785 has no
-/// form for, are written in full.
+/// The RFC 8785 form: no white space, keys in the order of their UTF-16 units. Integers beyond 2⁵³, for which RFC
+/// 8785 has no form, are written in full.
 fn canonical(value: &impl Serialize) -> Vec<u8> {
-    // Refused are numbers that are none and keys that are no text, and a document has neither.
+    // The serializer refuses only NaN, infinities and keys that are no text, and a document has none of these.
     value.to_canon_json_vec().unwrap_or_default()
 }

@@ -1,8 +1,9 @@
-//! A place in a tenant document, by what stands there: whoever wrote the document knows where that is.
+//! A place in a tenant document, by the item that stands there. The writer of the document knows the item's position
+//! in the source.
 
 use crate::tenant::{PluginName, SecretName};
 
-/// A place in a document, or in what is given with it.
+/// A place in a document, or in the values that are given with it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Place {
     /// The document as a whole.

@@ -15,7 +15,7 @@ use crate::limits::{Limits, Reuse};
 use crate::sandbox::{Digest, DigestError};
 use crate::tenant::SecretName;
 
-/// A plugin: a component, and how it is run.
+/// A plugin: a component, and the settings that it runs with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "PluginForm", into = "PluginForm")]
 pub struct PluginSpec {
@@ -25,20 +25,20 @@ pub struct PluginSpec {
     pub grants: Grants,
     /// The origins to which it may send requests.
     pub http: BTreeSet<Origin>,
-    /// The header fields that are added to those requests; no two of one origin and header.
+    /// The header fields that are added to the plugin's requests; no two of one origin and header.
     pub credentials: Vec<CredentialSpec>,
-    /// The pairs that it reads through `wasi:config/store`.
+    /// The pairs that the plugin reads through `wasi:config/store`.
     pub config: BTreeMap<String, ConfigValue>,
-    /// Its limits.
+    /// The plugin's limits.
     pub limits: Limits,
-    /// How long its instances serve; none if each serves one call.
+    /// The time that the plugin's instances serve. None if each serves one call.
     pub reuse: Option<Reuse>,
 }
 
 /// The reference to a component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ComponentRef {
-    /// The file at this path, absolute; it need not exist.
+    /// The file at this path. The path is absolute; the file need not exist.
     File(PathBuf),
     /// The artifact of this digest.
     Artifact(Digest),
@@ -58,7 +58,7 @@ pub enum ConfigValue {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SecretRef {
-    /// Its name.
+    /// The secret's name.
     pub secret: SecretName,
 }
 
@@ -69,7 +69,7 @@ pub struct CredentialSpec {
     /// One of the plugin's origins.
     #[serde(with = "text")]
     pub origin: Origin,
-    /// The field's name; none that the host or HTTP itself sets.
+    /// The field's name, which is none that the host or HTTP itself sets.
     #[serde(with = "text")]
     pub header: HeaderName,
     /// The secret whose value is the field's.
@@ -90,7 +90,7 @@ impl PluginSpec {
         }
     }
 
-    /// The texts of its configuration.
+    /// The texts of the plugin's configuration.
     pub fn config_texts(&self) -> impl Iterator<Item = (&String, &String)> {
         self.config.iter().filter_map(|(key, value)| match value {
             ConfigValue::Text(text) => Some((key, text)),
@@ -98,7 +98,7 @@ impl PluginSpec {
         })
     }
 
-    /// The secrets of its configuration.
+    /// The secrets of the plugin's configuration.
     pub fn config_secrets(&self) -> impl Iterator<Item = (&String, &SecretName)> {
         self.config.iter().filter_map(|(key, value)| match value {
             ConfigValue::Text(_) => None,
@@ -106,7 +106,7 @@ impl PluginSpec {
         })
     }
 
-    /// Sorts what may be written in any order.
+    /// Sorts the lists whose order means nothing.
     pub(super) fn put_in_order(&mut self) {
         self.credentials.sort_by_cached_key(canonical);
     }
@@ -119,7 +119,7 @@ impl ConfigValue {
     }
 }
 
-/// A path that is not UTF-8 has no form in JSON: what cannot be written of it is replaced.
+/// A path that is not UTF-8 has no form in JSON: the bytes that cannot be written are replaced.
 impl fmt::Display for ComponentRef {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -141,7 +141,7 @@ impl FromStr for ComponentRef {
     }
 }
 
-/// A plugin as its JSON has it: the same keys as in the site file.
+/// The JSON form of a plugin: the same keys as in the site file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PluginForm {
@@ -161,7 +161,7 @@ struct PluginForm {
     reuse: Reuse,
 }
 
-/// The grants of a plugin.
+/// The JSON form of a plugin's grants.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
 struct GrantsForm {
@@ -175,7 +175,7 @@ struct GrantsForm {
     http: BTreeSet<Origin>,
 }
 
-/// `instances`.
+/// The JSON form of `instances`.
 #[derive(Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum InstancesForm {

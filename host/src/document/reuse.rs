@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::limits::Reuse;
 
-/// Each that is none is the default.
+/// The JSON form of [`Reuse`]. A field that is none is the default.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ReuseForm {

@@ -14,10 +14,10 @@ use crate::tenant::PluginName;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RouteSpec {
-    /// The paths.
+    /// The pattern that the path must fit.
     #[serde(rename = "path", with = "text")]
     pub pattern: RoutePattern,
-    /// The hosts; empty is all of the tenant's.
+    /// The hosts that the route answers for; empty is all of the tenant's.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "text::list")]
     pub hosts: Vec<HostPattern>,
     /// The methods, at least one; `None` is every method.
@@ -26,7 +26,7 @@ pub struct RouteSpec {
     /// The headers that a request must have; no name is there twice.
     #[serde(default, skip_serializing_if = "Vec::is_empty", with = "headers")]
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// The plugins before the plugin, in order.
+    /// The filters before the plugin, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub filters: Vec<PluginName>,
     /// The plugin that answers.
@@ -34,12 +34,12 @@ pub struct RouteSpec {
 }
 
 impl RouteSpec {
-    /// A route of every request for these paths to this plugin.
+    /// A route that takes every request for these paths to this plugin.
     pub fn new(pattern: RoutePattern, plugin: PluginName) -> Self {
         Self { pattern, hosts: Vec::new(), methods: None, headers: Vec::new(), filters: Vec::new(), plugin }
     }
 
-    /// The rule by which requests are matched, with what it leads to.
+    /// The rule by which requests are matched, with its target.
     pub fn rule<T>(&self, target: T) -> Rule<T> {
         Rule {
             pattern: self.pattern.clone(),
@@ -50,7 +50,7 @@ impl RouteSpec {
         }
     }
 
-    /// Sorts what may be written in any order.
+    /// Sorts the lists whose order means nothing.
     pub(super) fn put_in_order(&mut self) {
         self.hosts.sort_by_cached_key(ToString::to_string);
         if let Some(methods) = &mut self.methods {
@@ -83,7 +83,7 @@ mod methods {
     }
 }
 
-/// An object of names and values. Values are ASCII wherever a document comes from.
+/// The JSON form of headers: an object of names and values. Values are ASCII wherever a document comes from.
 mod headers {
     use super::*;
 

@@ -168,7 +168,7 @@ fn a_diff_has_what_was_added_removed_and_changed_with_both_values() {
     assert_eq!(routes, ["/api/{*rest}: [limit] [other]", "-/", "+/new"]);
 }
 
-/// A document of anything that there can be, no two routes of one match.
+/// A document with any of the allowed values, and no two routes of one match.
 fn any_document() -> impl Strategy<Value = serde_json::Value> {
     let config = prop::collection::btree_map(
         ".{0,3}",

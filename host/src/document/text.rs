@@ -1,6 +1,6 @@
-//! The JSON form of what is written as a text: patterns, methods, origins, digests.
+//! The JSON form of values that are written as texts: patterns, methods, origins, digests.
 //!
-//! Used by `#[serde(with = "text")]`, and `text::list` for several.
+//! It is used by `#[serde(with = "text")]`, and `text::list` for several values.
 
 use std::fmt::Display;
 use std::str::FromStr;
@@ -24,7 +24,7 @@ fn parse<T: FromStr<Err: Display>, E: Error>(text: &str) -> Result<T, E> {
     text.parse().map_err(|error| E::custom(format_args!("`{}`: {error}", text.escape_debug())))
 }
 
-/// Several of them, in any collection.
+/// The JSON form of several such values, in any collection.
 pub(super) mod list {
     use super::*;
 

@@ -1,6 +1,6 @@
 //! The types that follow from the table of limits: a field, and a name, for each row.
 
-/// `Limits`, `PerLimit` and `Limit`, from rows of `Name field: type { columns of the row }`.
+/// The types `Limits`, `PerLimit` and `Limit`, from rows of `Name field: type { columns of the row }`.
 macro_rules! limits {
     ($($name:ident $field:ident: $type:ty {
         name: $text:literal,
@@ -14,7 +14,7 @@ macro_rules! limits {
         #[derive(Debug, Clone, PartialEq, Eq)]
         pub struct Limits {
             $(#[doc = $key] pub $field: $type,)*
-            /// `response-body` of a streamed answer; none unless it, or a ceiling of it, was set.
+            /// The limit `response-body` of a streamed answer. None unless the limit, or a ceiling of it, was set.
             pub streamed_response_body: Option<u64>,
         }
 

@@ -1,4 +1,5 @@
-//! The form of limits in a document: those that are not the default, by name, as numbers of their unit's smallest part.
+//! The form of limits in a document: the limits that are not the default, by name, as numbers of their unit's
+//! smallest part.
 //!
 //! Two plugins with the same limits have the same form, however their site file writes them.
 

@@ -1,9 +1,9 @@
 //! The limits of one plugin: one table, one row a limit.
 //!
-//! Owns each limit's name, unit, default, bounds and words. All that knows the limits by name follows from `table.rs`:
-//! [`Limits`] with its fields, the keys of the site file and their schema, the [`Ceilings`], the form in a document, the
-//! rows of `docs/limits.md`, and the outcomes of calls in metrics. Knows nobody whom a limit holds: that is for the code
-//! that a row's `held_in` names.
+//! Owns each limit's name, unit, default, bounds and words. All code that knows the limits by name follows from
+//! `table.rs`: [`Limits`] with its fields, the keys of the site file and their schema, the [`Ceilings`], the form in
+//! a document, the rows of `docs/limits.md`, and the outcomes of calls in metrics. It does not hold anybody to a
+//! limit: that is for the code that a row's `held_in` names.
 
 mod derive;
 mod form;
@@ -19,6 +19,7 @@ pub use reuse::Reuse;
 pub use row::{Quantity, Row, Unit};
 pub use table::{Limit, Limits, MAX_TABLE_ELEMENTS, PerLimit};
 
-/// The most that each limit of a plugin may be, of the host or of one tenant. A limit that is not in it is unbounded, but
-/// for `memory` of the host, which sizes the pool's slots. Amounts are in the smallest part of their limit's unit.
+/// The most that each limit of a plugin may be, of the host or of one tenant. A limit without a ceiling is unbounded,
+/// except for the host's `memory`, which sizes the pool's slots. Amounts are in the smallest part of their limit's
+/// unit.
 pub type Ceilings = BTreeMap<Limit, u64>;

@@ -1,15 +1,15 @@
-//! `reuse`: how long an instance serves more than one call.
+//! The settings of `reuse`: the time and the calls for which an instance serves more than one call.
 
 use std::time::Duration;
 
-/// `reuse`: how long an instance of a plugin serves that has `instances = "reused"`.
+/// The settings of `reuse`, for an instance of a plugin that has `instances = "reused"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Reuse {
-    /// `calls`: so many calls, one after the other.
+    /// `calls`: the most calls of an instance, one after the other.
     pub calls: u32,
-    /// `age`: from its start.
+    /// `age`: the longest time from the instance's start.
     pub age: Duration,
-    /// `idle`: between two calls.
+    /// `idle`: the longest time between two calls.
     pub idle: Duration,
 }
 

@@ -9,27 +9,27 @@ pub struct Row {
     pub name: &'static str,
     /// The name as a page of Markdown writes it.
     pub name_as_code: &'static str,
-    /// The unit that it is counted in.
+    /// The unit that the limit is counted in.
     pub unit: Unit,
-    /// The least that it may be set to, in the smallest part of its unit.
+    /// The least value, in the smallest part of the unit.
     pub least: u64,
-    /// The most that it may be set to, likewise.
+    /// The greatest value, in the smallest part of the unit.
     pub most: u64,
     /// The key's explanation to an author of a site file.
     pub key: &'static str,
-    /// Its subject, as `docs/limits.md` has it: so many bytes, or so much time, of this.
+    /// The subject of the limit, as `docs/limits.md` has it: so many bytes, or so much time, of this.
     pub of: &'static str,
-    /// The consequence for whoever wants more.
+    /// The consequence for a plugin that wants more.
     pub over: &'static str,
-    /// Status and problem type that the caller gets then; empty if that is for the plugin to decide.
+    /// The status and problem type that the caller gets over the limit; empty if the plugin decides on the answer.
     pub answer: &'static str,
-    /// The file below `host/src` in which it is held.
+    /// The file below `host/src` in which the limit is held.
     pub held_in: &'static str,
-    /// Tests that break it: `module::name` of the suite, or `room::name` of one beside the code.
+    /// The tests that break the limit: `module::name` of the suite, or `room::name` of a test beside the code.
     pub broken_by: &'static [&'static str],
 }
 
-/// The unit of a limit. Its smallest part is that in which a document has the limit as a number.
+/// The unit of a limit. A document has the limit as a number of the unit's smallest parts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unit {
     /// Time, in nanoseconds.
@@ -45,7 +45,7 @@ pub trait Quantity: Copy {
     /// The unit of values of this type.
     const UNIT: Unit;
 
-    /// The value of so many of the unit's smallest parts, or the nearest that there is.
+    /// The value of this many smallest parts of the unit, or the nearest value that there is.
     fn from_parts(parts: u64) -> Self;
 
     /// The number of the unit's smallest parts, or the nearest that there is.

@@ -9,10 +9,10 @@ use super::{Quantity, Row};
 const KIB: u64 = 1024;
 const MIB: u64 = 1024 * KIB;
 
-/// The most bytes: what a TOML integer can count.
+/// The most bytes: the largest integer of TOML.
 const MAX_BYTES: u64 = i64::MAX.unsigned_abs();
 
-/// The least time that anything takes, and the most, a year: it can be added to any instant.
+/// The least time that anything takes. The most is a year: it can be added to any instant.
 const SOME_TIME: Duration = Duration::from_micros(1);
 const MAX_TIME: Duration = Duration::from_hours(365 * 24);
 
@@ -22,8 +22,8 @@ const MAX_CALLS: usize = 1_000_000;
 /// The most of what a call may have that is counted one by one: lines that it logs, requests that it sends.
 const MAX_OF_A_CALL: u32 = 1_000_000;
 
-/// The most that `tables` may be: the elements that a slot of the sandbox has room for. The pool commits what a table
-/// uses, not this.
+/// The greatest value of `tables`: the elements that a slot of the sandbox has room for. The pool commits what a
+/// table uses, not this number.
 pub const MAX_TABLE_ELEMENTS: usize = 100_000;
 
 // The type says the unit: `Duration` is time, `u64` bytes, `u32` and `usize` a count (`Quantity` in `row.rs`).
@@ -80,7 +80,7 @@ limits! {
     Memory memory: u64 {
         name: "memory",
         default: 128 * MIB,
-        // A page of linear memory: less is none. The most is all that 32 bits address.
+        // The least is a page of linear memory. The most is all that 32 bits address.
         least: 64 * KIB,
         most: 4096 * MIB,
         key: "Linear memory of one instance, `\"64KiB\"` to `\"4GiB\"`. It cannot grow beyond this.",
@@ -192,7 +192,7 @@ limits! {
 
     Fields fields: u64 {
         name: "fields",
-        // A request's largest head and an answer's largest one, each copied whole, take 146 KiB.
+        // The largest head of a request and the largest head of an answer, each copied whole, take 146 KiB.
         default: 256 * KIB,
         least: 0,
         most: MAX_BYTES,

@@ -1,5 +1,5 @@
-//! Every request is accounted for, once, when it is over: answered, broken off, or given up by a caller
-//! who hung up.
+//! The account of a request, written once when the request is over: answered, broken off, or given up by a caller who
+//! hung up.
 //!
 //! [`Account`] is a drop guard, so there is no way out of a request that skips it.
 
@@ -16,10 +16,10 @@ use crate::observe::{AccessLine, Blame, Held, Log, Metrics};
 use crate::snapshot::{Plugin, Revision};
 use crate::tenant::PluginName;
 
-/// The status under which a request is counted whose caller left before there was one. Never sent.
+/// The status that is counted for a request whose caller left before it had a status. It is never sent.
 const CLIENT_GONE: u16 = 499;
 
-/// Where accounts are written.
+/// The log and the counters that accounts are written to.
 #[derive(Clone)]
 pub struct Ledger {
     /// The log.
@@ -28,7 +28,7 @@ pub struct Ledger {
     pub metrics: Metrics,
 }
 
-/// What is known of one request.
+/// The facts of one request, for the access log and the counters.
 pub(super) struct Account {
     ledger: Ledger,
     began: Instant,
@@ -49,7 +49,7 @@ pub(super) struct Account {
 
 struct Routed {
     revision: Arc<Revision>,
-    /// None if the tenant has no route for the request.
+    /// The plugin and the route that take the request. None if the tenant has no route for the request.
     target: Option<(Arc<Plugin>, Arc<str>)>,
 }
 
@@ -87,30 +87,30 @@ impl Account {
         }
     }
 
-    /// The host name asked for.
+    /// Notes the host name that the caller asked for.
     pub(super) fn asked_for(&mut self, host: &Arc<str>) {
         self.host = host.clone();
     }
 
-    /// The tenant whose host it is.
+    /// Notes the revision of the tenant that has the host name.
     pub(super) fn of_tenant(&mut self, revision: &Arc<Revision>) {
         self.routed = Some(Routed { revision: revision.clone(), target: None });
     }
 
-    /// The plugin that is to answer it, and by which route.
+    /// Notes the plugin that is to answer the request, and the pattern of its route.
     pub(super) fn takes(&mut self, plugin: &Arc<Plugin>, route: &Arc<str>) {
         if let Some(routed) = &mut self.routed {
             routed.target = Some((plugin.clone(), route.clone()));
         }
     }
 
-    /// CPU time that calls for it have used, until the answer's head.
+    /// The CPU time that the request's calls have used until the answer's head.
     pub(super) fn cpu(&mut self) -> &mut Duration {
         &mut self.cpu
     }
 
-    /// Notes a failure, and writes its full story to the log: here the caller's share of it ends. Of
-    /// several, the last is what the caller is answered.
+    /// Notes a failure, and writes its full story to the log: the caller is told less. After several failures, the
+    /// caller is answered with the last.
     pub(super) fn failed(&mut self, error: &RequestError, plugin: Option<&PluginName>) {
         let (problem, blame) = (error.problem().name, error.blame());
         self.failure = Some((problem, blame));
@@ -143,7 +143,7 @@ impl Account {
             .send();
     }
 
-    /// The answer that is about to be sent; one without a body is whole already.
+    /// Notes the answer that is about to be sent. An answer without a body is whole already.
     pub(super) fn answered(&mut self, status: u16, is_whole: bool) {
         self.answer = Some(SentAnswer { status, written_bytes: 0, is_whole });
     }
@@ -189,8 +189,8 @@ impl Drop for Account {
     }
 }
 
-/// What a request holds until its last body byte is taken: its account, its place in the tenant's quota,
-/// and (through the account) its revision.
+/// The state that a request holds until the last byte of its answer's body is taken: its account, its place in the
+/// tenant's quota, and (through the account) its revision.
 pub(super) struct Exchange {
     account: Account,
     _place: Option<Arc<Place>>,
@@ -201,19 +201,19 @@ impl Exchange {
         Self { account, _place: place }
     }
 
-    /// Whether the revision that the plugin's answer comes from was ended: the answer is then broken off. What
-    /// the host says itself, that very thing perhaps, is said to the end.
+    /// True if the revision that the plugin's answer comes from was ended: the answer is then broken off. An answer
+    /// of the host itself is sent to its end; it may be the very one that says that the revision was ended.
     pub(super) fn is_over(&self) -> bool {
         let Account { routed, failure, .. } = &self.account;
         failure.is_none() && routed.as_ref().is_some_and(|routed| routed.revision.is_ended())
     }
 
-    /// The answer is broken off.
+    /// Notes that the answer is broken off.
     pub(super) fn failed(&mut self, error: &RequestError, plugin: Option<&PluginName>) {
         self.account.failed(error, plugin);
     }
 
-    /// So many more bytes of the body were taken to be written.
+    /// Notes that `bytes` more bytes of the body were taken to be written.
     pub(super) fn took(&mut self, bytes: usize) {
         if let Some(answer) = &mut self.account.answer {
             let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
@@ -221,7 +221,7 @@ impl Exchange {
         }
     }
 
-    /// Its last byte was taken.
+    /// Notes that the last byte of the body was taken.
     pub(super) fn took_all(&mut self) {
         if let Some(answer) = &mut self.account.answer {
             answer.is_whole = true;

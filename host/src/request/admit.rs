@@ -1,8 +1,8 @@
 //! Admission: a routed request and its place in the tenant's quota, by value.
 //!
-//! Links take an [`Admitted`] request and nothing else, so no guest runs for a request that has no place. The place is given
-//! up while a caller's bytes are waited for, and taken anew before any guest runs again: a request that is refused then is
-//! answered past all filters, as one that is refused at first.
+//! Links take an [`Admitted`] request and nothing else, so no guest runs for a request that has no place. The place
+//! is given up while the host waits for a caller's bytes, and taken anew before any guest runs again. A request that
+//! is refused then is answered past all filters, like a request that is refused at first.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -17,13 +17,13 @@ use crate::sandbox::Context;
 use crate::snapshot::{Plugin, Revision};
 use crate::tenant::Patience;
 
-/// A routed request, as far as its chain needs to know of it.
+/// A routed request: the part of it that its chain uses.
 pub(super) struct RoutedRequest<'a> {
     pub(super) revision: &'a Arc<Revision>,
     pub(super) filters: &'a [Arc<Plugin>],
     pub(super) context: Arc<Context>,
     pub(super) patience: Patience,
-    /// When the last link's `wall` ends.
+    /// The end of the last link's `wall`.
     pub(super) deadline: Instant,
     pub(super) account: &'a mut Account,
 }
@@ -34,7 +34,7 @@ pub(super) struct Admitted<'a> {
     place: Arc<Place>,
 }
 
-/// A routed request whose body is waited for. It holds nothing of the tenant's.
+/// A routed request whose body the host waits for. It holds nothing of the tenant's.
 pub(super) struct Uploading<'a> {
     request: RoutedRequest<'a>,
     since: Instant,
@@ -47,7 +47,7 @@ pub(super) struct NotAdmitted<'a> {
 }
 
 impl<'a> RoutedRequest<'a> {
-    /// Takes a place for the request, waiting for it if need be, but never past its deadline.
+    /// Takes a place for the request. Waits for the place if need be, but never past the request's deadline.
     pub(super) async fn admit(mut self) -> Result<Admitted<'a>, NotAdmitted<'a>> {
         match Place::take(self.revision, &mut self.patience, self.deadline).await {
             Ok(place) => Ok(Admitted { request: self, place: Arc::new(place) }),
@@ -86,14 +86,14 @@ impl DerefMut for Admitted<'_> {
 }
 
 impl<'a> Uploading<'a> {
-    /// Takes a place anew. The time that was waited for the body does not count into `wall`.
+    /// Takes a place anew. The time spent on waiting for the body does not count into `wall`.
     pub(super) async fn admit(self) -> Result<Admitted<'a>, NotAdmitted<'a>> {
         let Self { mut request, since } = self;
         request.deadline = request.deadline.checked_add(since.elapsed()).unwrap_or(request.deadline);
         request.admit().await
     }
 
-    /// Ends the request, for which no guest is to run any more.
+    /// Ends the request: no guest runs for it any more.
     pub(super) fn refuse(self, error: RequestError) -> NotAdmitted<'a> {
         NotAdmitted { request: self.request, error }
     }
@@ -102,7 +102,7 @@ impl<'a> Uploading<'a> {
 /// The end of a `wall` that begins now.
 pub(super) fn deadline(wall: Duration) -> Instant {
     let now = Instant::now();
-    // A wall beyond what the clock can say is none; a century serves as well.
+    // A wall beyond the clock's range is no wall; a century serves as well.
     now.checked_add(wall).unwrap_or_else(|| now.checked_add(CENTURY).unwrap_or(now))
 }
 

@@ -1,6 +1,6 @@
-//! Bodies that are whole: a request's is read under a limit. And an answer's body, whole or not: it is written
-//! in pieces and holds, until the last is taken, what the request holds. Requests' bodies that are taken as they
-//! come are `upload.rs`'s, answers' `stream.rs`'s.
+//! Whole bodies: a request's body is read under a limit. An answer's body, whole or not, is written in pieces; it
+//! holds the request's account, place and revision until its last piece is taken. Streamed bodies of requests are in
+//! `upload.rs`, those of answers in `stream.rs`.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use super::place::Place;
 use super::service::Settings;
 use super::stream::StreamedBody;
 
-/// Pieces in which an answer is handed to hyper. What hyper has taken and not yet written is bounded by
-/// its own buffer, so the request's permits are held until all but that is on the wire.
+/// The size of the pieces in which an answer is handed to hyper. The bytes that hyper has taken and not yet written
+/// are bounded by hyper's own buffer, so the request's permits are held until all but those bytes are on the wire.
 const PIECE_BYTES: usize = 16 << 10;
 
-/// Reads a body of at most `limit_bytes`, which comes within the patience of `settings`.
+/// Reads a body of at most `limit_bytes`, which must come within the patience of `settings`.
 pub(super) async fn read<B>(
     mut body: B,
     limit_bytes: u64,
@@ -63,12 +63,12 @@ where
     }
 }
 
-/// The rest of an answer cannot be sent. The body is broken off, so that no client takes it for whole.
+/// The error of a body whose rest cannot be sent. The body is broken off, so that no client takes it for whole.
 #[derive(Debug, thiserror::Error)]
 #[error("the answer was broken off")]
 pub struct BrokenOff;
 
-/// An answer, and the place that its request holds until the last byte of it is taken.
+/// An answer, and the place that its request holds until the answer's last byte is taken.
 pub(super) struct Answered {
     pub(super) response: Response<Content>,
     pub(super) place: Option<Arc<Place>>,
@@ -81,11 +81,11 @@ impl From<Response<Content>> for Answered {
     }
 }
 
-/// What an answer says after its head.
+/// The content of an answer: all that follows its head.
 pub(super) enum Content {
-    /// All of it is there.
+    /// The whole body is in memory.
     Whole { data: Bytes, trailers: Option<HeaderMap> },
-    /// It comes as the plugin writes it.
+    /// The body comes as the plugin writes it.
     Streamed(Box<StreamedBody>),
 }
 
@@ -98,7 +98,7 @@ impl From<Bytes> for Content {
 impl From<StreamedBody> for Content {
     fn from(body: StreamedBody) -> Self {
         if body.is_empty() {
-            // Nobody would ask for its end.
+            // hyper would never ask for the end of an empty body.
             body.leave_alone();
             return Self::empty();
         }
@@ -107,12 +107,12 @@ impl From<StreamedBody> for Content {
 }
 
 impl Content {
-    /// Nothing.
+    /// A content without bytes and trailers.
     pub(super) fn empty() -> Self {
         Bytes::new().into()
     }
 
-    /// Whether there is nothing to be sent after the head.
+    /// True if nothing is to be sent after the head.
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Self::Whole { data, trailers } => data.is_empty() && trailers.is_none(),
@@ -120,8 +120,8 @@ impl Content {
         }
     }
 
-    /// How long it is, if that is known and may be stated: in HTTP/1.1 a body with a length has no trailers
-    /// (RFC 9112 §6.3).
+    /// The content's length, if it is known and may be stated: in HTTP/1.1 a body with a length has no trailers (RFC
+    /// 9112 §6.3).
     pub(super) fn len(&self) -> Option<usize> {
         match self {
             Self::Whole { data, trailers: None } => Some(data.len()),
@@ -129,7 +129,7 @@ impl Content {
         }
     }
 
-    /// Nothing of it is to be sent.
+    /// Drops the content: none of it is to be sent.
     pub(super) fn refuse(&mut self) {
         if let Self::Streamed(body) = std::mem::replace(self, Self::empty()) {
             body.refuse();
@@ -148,7 +148,7 @@ impl AnswerBody {
         Self { content, exchange }
     }
 
-    /// Nothing more comes.
+    /// Ends the body: nothing more comes.
     fn end(&mut self) {
         self.exchange.took_all();
         let content = std::mem::replace(&mut self.content, Content::empty());
@@ -200,7 +200,7 @@ impl Body for AnswerBody {
             Content::Streamed(body) => match ready!(body.poll_frame(context)) {
                 Some(Ok(frame)) => {
                     exchange.took(frame.data_ref().map_or(0, Bytes::len));
-                    // hyper asks for nothing beyond either of them.
+                    // hyper asks for nothing after the trailers, nor after the last byte of a stated length.
                     if frame.is_trailers() || body.has_its_length() {
                         self.end();
                     }

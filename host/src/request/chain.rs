@@ -1,8 +1,8 @@
 //! A chain: filters in order, then the last link, then back through the filters that ran, last first.
 //!
-//! The last link is a plugin, or the host itself where no route takes the method. Each link of a plugin is a call of its
-//! own (`link.rs`), with its own instance, budget and blame. A filter that fails fails the request: no further link runs
-//! then.
+//! The last link is a plugin, or the host itself where no route takes the method. Each link of a plugin is a call of
+//! its own (`link.rs`), with its own instance, budget and blame. A filter that fails fails the request: no further
+//! link runs then.
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -29,14 +29,14 @@ use crate::snapshot::Plugin;
 pub(super) enum LastLink<'a> {
     /// A plugin.
     Plugin(&'a Arc<Plugin>),
-    /// The host, for no route takes the method.
+    /// The host, because no route takes the method.
     Host(Box<Result<Response<Content>, RoutingError>>),
 }
 
-/// A filter that let the request pass or answered it, as it is needed on the way back.
+/// A filter that let the request pass or answered it, with the data that its way back needs.
 struct FilterRun<'a> {
     filter: &'a Arc<Plugin>,
-    /// The request's head as the filter saw it, if it is to see the answer too.
+    /// The request's head as the filter saw it. Some if the filter is to see the answer too.
     seen: Option<Arc<RequestHead>>,
     changes: Vec<HeaderChange>,
 }
@@ -52,10 +52,10 @@ enum FilterVerdict {
 /// The result of a link.
 type Linked<'a> = Result<Response<Content>, Failed<'a>>;
 
-/// A failure, and the link where it happened.
+/// A failed link: the error, and the plugin that it happened in.
 struct Failed<'a> {
     error: RequestError,
-    /// None is the host.
+    /// None if the host itself is the link.
     plugin: Option<&'a Plugin>,
 }
 
@@ -106,7 +106,7 @@ impl Requests {
         Answered { response, place: Some(request.into_place()) }
     }
 
-    /// Asks the filters in order. Some answer if one of them gives it.
+    /// Asks the filters in order. Returns an answer if a filter gives one.
     async fn inward<'a>(
         &self,
         request: &mut Admitted<'a>,
@@ -156,7 +156,8 @@ impl Requests {
         .await
     }
 
-    /// Has the last link answer. A request that was not admitted again after its upload is past all filters.
+    /// Asks the last link for the answer. If the request is not admitted again after its upload, its answer passes no
+    /// filter.
     async fn last<'a, 'b, B>(
         &self,
         mut request: Admitted<'a>,
@@ -187,8 +188,8 @@ impl Requests {
         }
     }
 
-    /// Waits for a request's body. Meanwhile the request holds nothing; afterwards it is admitted again, if a guest is to
-    /// run for it.
+    /// Waits for a request's body. The request holds nothing of the tenant's meanwhile; afterwards it is admitted
+    /// again if a guest is to run for it.
     async fn upload<'a, B>(
         &self,
         request: Admitted<'a>,
@@ -227,7 +228,7 @@ impl Requests {
         Ok(self.call(link, request, guest, accept).await?.map(Content::from))
     }
 
-    /// Calls a plugin that takes its body as it comes, and gives its answer's so.
+    /// Calls a plugin that reads its request's body as a stream, and may answer with a stream.
     async fn stream<B>(
         &self,
         request: &mut Admitted<'_>,
@@ -252,7 +253,7 @@ impl Requests {
             called = answer => called,
             fault = watch.fault() => return Err(MessageError::from(fault).into()),
         };
-        // The plugin was told as well, but what became of the body is the caller's affair.
+        // The plugin sees the fault as well, but the caller caused it.
         if let Some(fault) = watch.fault_so_far() {
             drop(result);
             drop(in_flight);
@@ -303,7 +304,7 @@ impl Requests {
             let changed = message::change_response(answer.headers_mut(), changes);
             changed.map_err(|error| at(PluginError::Answer(error).into()))?;
             let Some(seen) = seen else { continue };
-            // A `wall` of its own: the plugin's may be what has just run out.
+            // A `wall` of the filter's own: the plugin's wall may be the one that has just run out.
             let deadline = deadline(filter.limits.wall);
             let head = message::response_head(&answer);
             let beside = match answer.body() {

@@ -1,7 +1,7 @@
-//! Everything that can keep a request from its plugin's answer, sorted by whose fault it is.
+//! The errors that keep a request from its plugin's answer, sorted by whose fault they are.
 //!
-//! The statuses and problem types of `docs/errors.md` are here and nowhere else; `respond.rs`
-//! alone turns one into an answer.
+//! The statuses and problem types of `docs/errors.md` are here and nowhere else; `respond.rs` alone turns an error
+//! into an answer.
 
 use std::time::Duration;
 
@@ -12,48 +12,48 @@ use crate::sandbox::{BodyFault, CallError};
 use crate::snapshot::PathError;
 use crate::tenant::Refused;
 
-/// Why a request is answered by the host itself.
+/// The reason why the host answers a request itself.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RequestError {
-    /// It is not acceptable as HTTP, or its body did not come as it should.
+    /// The request is not acceptable as HTTP, or its body did not come as it should.
     #[error(transparent)]
     Message(#[from] MessageError),
-    /// No plugin is to answer it.
+    /// No plugin is to answer the request.
     #[error(transparent)]
     Routing(#[from] RoutingError),
-    /// Its turn did not come.
+    /// The request was not admitted.
     #[error(transparent)]
     Admission(#[from] AdmissionError),
-    /// A plugin did not answer, or not acceptably.
+    /// A plugin did not answer, or its answer is not acceptable.
     #[error(transparent)]
     Plugin(#[from] PluginError),
 }
 
-/// What the caller did wrong.
+/// A fault in the request's message, which is the caller's.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum MessageError {
-    /// A rule of HTTP is broken.
+    /// The message breaks a rule of HTTP.
     #[error("{0}")]
     Malformed(&'static str),
     /// The path cannot be read.
     #[error("the request's path is not acceptable: {0}")]
     Path(#[from] PathError),
-    /// An expectation other than `100-continue`.
+    /// The expectation is not `100-continue`.
     #[error("only `Expect: 100-continue` is understood")]
     Expectation,
-    /// A transfer coding other than `chunked`.
+    /// The transfer coding is not `chunked`.
     #[error("the only transfer coding understood is `chunked`, once")]
     Coding,
-    /// `CONNECT` or `TRACE`, or a method longer than any that is served.
+    /// The method is `CONNECT` or `TRACE`, or longer than any method that is served.
     #[error("this host serves neither CONNECT nor TRACE, nor a method of such a length")]
     Method,
-    /// A version of HTTP other than those that are served.
+    /// The version of HTTP is not one that the host serves.
     #[error("this host speaks HTTP/1.0, HTTP/1.1 and HTTP/2, and the request names another version")]
     Version,
     /// The request's target is too long.
     #[error("the request's target is longer than {most} bytes")]
     TargetLength {
-        /// The most.
+        /// The longest target that is served.
         most: usize,
     },
     /// The request's head is too large, or has too many fields.
@@ -65,7 +65,7 @@ pub enum MessageError {
     /// The body is larger than the plugin's `request-body`.
     #[error("the request's body is larger than {limit_bytes} bytes")]
     BodyTooLarge {
-        /// The limit.
+        /// The plugin's `request-body`.
         limit_bytes: u64,
     },
     /// The body stopped coming.
@@ -86,110 +86,110 @@ impl From<BodyFault> for MessageError {
     }
 }
 
-/// Why there is no route.
+/// The reason why there is no route for a request.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum RoutingError {
     /// No tenant has the host.
     #[error("no site is served at this host name")]
     NoTenant,
-    /// The host is another tenant's than the name that the connection was made for.
+    /// The host belongs to another tenant than the one whose name the connection was made for.
     #[error("this connection was made for another site: ask on one of its own")]
     Misdirected,
     /// The tenant has no route for the path.
     #[error("nothing is served at this path")]
     NoRoute,
-    /// The path has routes, for other methods.
+    /// The path has routes, but for other methods.
     #[error("this method is not served at this path")]
     Method {
-        /// Those that are.
+        /// The methods that the path's routes take.
         allow: HeaderValue,
     },
 }
 
-/// Which of the gates turned the request away.
+/// The gate that turned a request away.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AdmissionError {
-    /// The tenant's quota.
+    /// The tenant's quota is full.
     #[error("the tenant has as many requests in flight as its quota allows: {0}")]
     Tenant(Refused),
-    /// The plugin's limit.
+    /// The plugin's limit is reached.
     #[error("the plugin has as many calls in flight as its limit allows: {0}")]
     Plugin(Refused),
-    /// The host's slots.
+    /// The host has no free slot.
     #[error("the host has as many calls in flight as it has slots: {0}")]
     Host(Refused),
-    /// The tenant's part of the slots that are divided.
+    /// The tenant's part of the slots beside streams is taken.
     #[error(
         "the tenant has as many calls of filters beside streams as is its part of the slots for them: {0}"
     )]
     Part(Refused),
-    /// The tenant's quota `cpu`.
+    /// The tenant's quota `cpu` is used up.
     #[error("the tenant has used up its quota `cpu`, and has some again in {wait:?}")]
     Cpu {
-        /// Until it has some again.
+        /// The time until the tenant has CPU again.
         wait: Duration,
     },
-    /// Its revision was replaced, and too many others after it.
+    /// The request's revision was replaced, and too many others after it.
     #[error("its revision was replaced, and is too old to go on")]
     Draining,
 }
 
-/// What a plugin did wrong.
+/// A plugin's failure to give an answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub(super) enum PluginError {
-    /// Its call did not end with an answer.
+    /// The plugin's call did not end with an answer.
     #[error(transparent)]
     Call(#[from] CallError),
-    /// Its answer is not one that can be sent.
+    /// The plugin's answer cannot be sent.
     #[error("its answer cannot be sent: {0}")]
     Answer(AnswerError),
-    /// Its answer's body is larger than `response-body`.
+    /// The answer's body is larger than `response-body`.
     #[error("its answer's body is {bytes} bytes long, and {limit_bytes} are the most")]
     BodyTooLarge {
-        /// Its size.
+        /// The body's size.
         bytes: usize,
-        /// The limit.
+        /// The plugin's `response-body`.
         limit_bytes: u64,
     },
 }
 
-/// What is wrong with an answer.
+/// The reason why an answer cannot be sent.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub(super) enum AnswerError {
-    /// A status that is not final.
+    /// The status is not a final one.
     #[error("its status is {0}, not one of 200 to 599")]
     Status(u16),
-    /// A header's name is none.
+    /// The text is not a header's name.
     #[error("`{0}` is not a header name")]
     Name(String),
-    /// A header's value has bytes that none may have.
+    /// The header's value has bytes that no value may have.
     #[error("the value of `{0}` has control characters")]
     Value(String),
-    /// Too many headers, or too many bytes of them.
+    /// The answer has too many header fields, or too many bytes of them.
     #[error("it has more than {fields} header fields, or more than {bytes} bytes of them")]
     Fields {
-        /// The most fields.
+        /// The most fields that an answer may have.
         fields: usize,
-        /// The most bytes.
+        /// The most bytes that the fields may have.
         bytes: usize,
     },
-    /// Too many changes to header fields.
+    /// The filter makes too many changes to header fields.
     #[error("it makes more than {most} changes to header fields")]
     Changes {
-        /// The most.
+        /// The most changes that a filter may make.
         most: usize,
     },
-    /// `content-length` that is not the body's.
+    /// The `content-length` is not the body's length.
     #[error("it states a content-length of `{stated}`, and its body has {actual} bytes")]
     Length {
-        /// As stated.
+        /// The length as the answer states it.
         stated: String,
         /// The body's length.
         actual: usize,
     },
 }
 
-/// What an error looks like from outside.
+/// An error as the caller sees it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Problem {
     /// The last part of the problem type's URN.
@@ -198,15 +198,15 @@ pub(super) struct Problem {
     pub(super) status: StatusCode,
     /// A short sentence that is the same for every problem of this type.
     pub(super) title: &'static str,
-    /// When it is worth another try.
+    /// The time after which another try is worth it.
     pub(super) retry_after: Option<Duration>,
 }
 
-/// When a caller that was turned away for want of room may try again.
+/// The wait that is asked of a caller who was turned away for want of room.
 const RETRY_AFTER: Duration = Duration::from_secs(1);
 
 impl RequestError {
-    /// Whose fault it is.
+    /// The party whose fault the error is.
     pub(super) fn blame(&self) -> Blame {
         match self {
             Self::Message(_) | Self::Routing(_) => Blame::Client,
@@ -311,7 +311,7 @@ impl RequestError {
                     problem(StatusCode::GATEWAY_TIMEOUT, "cpu", "The plugin used more CPU than it may")
                 }
                 CallError::Wall => WALL,
-                // Met after the head alone: no caller is ever sent it.
+                // The stream's deadline passes after the answer's head only: no caller is ever sent this problem.
                 CallError::Stream { .. } => problem(
                     StatusCode::GATEWAY_TIMEOUT,
                     "stream",
@@ -342,7 +342,8 @@ impl RequestError {
         }
     }
 
-    /// What the caller is told beyond the title. Never a plugin's words, and nothing of the host's insides.
+    /// The text that the caller is told beyond the title. It has neither a plugin's words nor anything of the host's
+    /// insides.
     pub(super) fn detail(&self) -> String {
         match self {
             Self::Message(error) => error.to_string(),
@@ -354,7 +355,7 @@ impl RequestError {
 }
 
 impl AdmissionError {
-    /// Whose queue it was, or what else is to be waited for.
+    /// The owner of the queue that was full, or the other thing to wait for, in words.
     fn whose(&self) -> &'static str {
         match self {
             Self::Tenant(_) | Self::Part(_) => "The site has as many requests in flight as it may.",

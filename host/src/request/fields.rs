@@ -1,4 +1,5 @@
-//! Header fields and trailers: which of them are the connection's, how many there may be, and which text is one.
+//! Header fields and trailers: the fields that belong to the connection, the limits on fields, and the check of names
+//! and values.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
@@ -11,10 +12,10 @@ use crate::sandbox::message::HeaderChange;
 /// The most header fields of an answer.
 pub const MAX_FIELDS: usize = 256;
 
-/// The most bytes of their names and values together.
+/// The most bytes of an answer's field names and values together.
 pub const MAX_FIELD_BYTES: usize = 64 << 10;
 
-/// The most changes that one filter makes at once: each looks at every field.
+/// The most changes that one filter makes at once: each change looks at every field.
 pub const MAX_CHANGES: usize = 2 * MAX_FIELDS;
 
 /// Fields that speak of one connection, not of the message (RFC 9110 §7.6.1), in either direction.
@@ -41,19 +42,19 @@ const NO_TRAILERS: [HeaderName; 9] = [
     id::REQUEST_ID,
 ];
 
-/// The further fields that `Connection` names.
+/// The fields that `Connection` names, beside those that must not be named there.
 pub(super) fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
     let values = headers.get_all(header::CONNECTION).into_iter().filter_map(|value| value.to_str().ok());
     values
         .flat_map(|value| value.split(','))
         .filter_map(|name| HeaderName::try_from(name.trim()).ok())
-        // These may not be named so (RFC 9110 §7.6.1), and a plugin must not lose them to a caller's whim.
+        // These fields may not be named so (RFC 9110 §7.6.1), and a plugin must not lose them to a caller's whim.
         .filter(|name| ![header::HOST, header::AUTHORIZATION, id::REQUEST_ID].contains(name))
         .collect()
 }
 
-/// A frame of a body without what a trailer section must not say (RFC 9110 §6.5.1): how the message is framed,
-/// routed, authorized or read.
+/// A frame of a body without the fields that a trailer section must not have (RFC 9110 §6.5.1): those that say how
+/// the message is framed, routed, authorized or read.
 pub(super) fn without_misplaced_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {
     match frame.into_trailers() {
         Ok(trailers) => Frame::trailers(well_placed(trailers)),
@@ -69,7 +70,7 @@ pub(super) fn well_placed(mut trailers: HeaderMap) -> HeaderMap {
     trailers
 }
 
-/// The trailers that a head announces. hyper (1.12) sends no others over HTTP/1.1.
+/// The trailers that a head announces. hyper (1.12) sends no other trailers over HTTP/1.1.
 pub(super) fn announced_trailers(headers: &HeaderMap) -> Vec<HeaderName> {
     let values = headers.get_all(header::TRAILER).into_iter().filter_map(|value| value.to_str().ok());
     values
@@ -84,18 +85,18 @@ pub(super) fn field(name: &str, value: &[u8]) -> Result<(HeaderName, HeaderValue
     Ok((parsed, value))
 }
 
-/// Enough of a name to recognise it by in a log line.
+/// The start of a name, long enough to recognise the name in a log line.
 pub(super) fn shown(name: &str) -> String {
     name.chars().take(64).collect()
 }
 
-/// Whether a field of an answer is the plugin's to set: those of the connection, and the body's length,
-/// are the host's.
+/// True if a field of an answer is the plugin's to set. The fields of the connection and the body's length are the
+/// host's.
 pub(super) fn is_plugins(name: &HeaderName) -> bool {
     !CONNECTION_FIELDS.contains(name) && *name != header::CONTENT_LENGTH
 }
 
-/// `append` panics at 32,768 fields; a guest decides how many there are.
+/// Appends a field. `HeaderMap::append` panics at 32,768 fields, and a guest decides how many there are.
 pub(super) fn append(
     headers: &mut HeaderMap,
     name: HeaderName,
@@ -124,7 +125,7 @@ fn within(fields: usize, bytes: usize) -> Result<(), AnswerError> {
     Ok(())
 }
 
-/// Whether a value is a length at all (RFC 9110 §8.6).
+/// True if the value is a length at all (RFC 9110 §8.6).
 pub(super) fn is_length(value: &HeaderValue) -> bool {
     !value.is_empty() && value.as_bytes().iter().all(u8::is_ascii_digit)
 }

@@ -1,4 +1,5 @@
-//! The head of a request on its way through a chain: as it came, and as the plugs see it that speak in plain data.
+//! The head of a request on its way through a chain: the parts as they came, and plain data for the plugs that take
+//! it.
 
 use std::sync::Arc;
 
@@ -13,7 +14,7 @@ use crate::sandbox::message::{HeaderChange, RequestHead};
 /// The head of a request as the next link sees it, without the fields that belong to the connection.
 pub(super) struct Head {
     parts: Parts,
-    /// The same as plain data. It is made when a plug first asks for it, and made anew after a change.
+    /// The head as plain data. It is made when a plug first asks for it, and made anew after a change.
     values: Option<Arc<RequestHead>>,
 }
 
@@ -46,7 +47,7 @@ impl Head {
         self.parts.version
     }
 
-    /// Whether the caller sends its body only when told to go on, and can be told (RFC 9110 §10.1.1).
+    /// True if the caller sends its body only when told to go on, and can be told (RFC 9110 §10.1.1).
     pub(super) fn asks_first(&self) -> bool {
         self.parts.version == Version::HTTP_11 && self.parts.headers.contains_key(header::EXPECT)
     }
@@ -66,7 +67,8 @@ impl Head {
         self.values.map_or_else(|| in_values(&self.parts), Arc::unwrap_or_clone)
     }
 
-    /// The request for a plugin that takes its body as it comes. The sandbox looks in `Host` for whom the caller asked.
+    /// The request for a plugin that reads its body as a stream. The sandbox takes the authority that the caller
+    /// asked for from `Host`.
     pub(super) fn into_request<B>(self, authority: &str, body: B) -> Result<Request<B>, MessageError> {
         let mut parts = self.parts;
         let host = HeaderValue::from_str(authority);
@@ -76,8 +78,8 @@ impl Head {
         Ok(Request::from_parts(parts, body))
     }
 
-    /// Makes a filter's changes. Names that a plugin cannot have sent over HTTP are an error: what would the handler make
-    /// of them?
+    /// Makes a filter's changes. A name that HTTP does not allow is an error, for the handler could make nothing of
+    /// it.
     pub(super) fn change(&mut self, changes: Vec<HeaderChange>) -> Result<(), AnswerError> {
         check_changes(&changes)?;
         if changes.is_empty() {
@@ -97,7 +99,7 @@ impl Head {
                     append(headers, name, value)?;
                 }
                 HeaderChange::Remove(name) => {
-                    // A name that is none has no field to take away.
+                    // A text that is no field name has no field to take away.
                     if let Ok(name) = HeaderName::try_from(name) {
                         headers.remove(name);
                     }
@@ -120,7 +122,7 @@ fn in_values(parts: &Parts) -> RequestHead {
     }
 }
 
-/// The target without scheme and authority (RFC 9112 §3.2.1), whatever form it came in.
+/// The target without scheme and authority (RFC 9112 §3.2.1), for any form of target.
 fn origin_form(target: Uri) -> Result<Uri, MessageError> {
     if target.authority().is_none() {
         return Ok(target);

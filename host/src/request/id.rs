@@ -1,4 +1,4 @@
-//! Request ids: the caller's own if it is harmless, else one made here; and the trace it belongs to.
+//! Request ids: the caller's own id if it is harmless, else an id made here. And the id of the request's trace.
 
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
@@ -9,13 +9,13 @@ use http::{HeaderMap, HeaderName};
 /// The field that carries a request's id, in both directions.
 pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// W3C Trace Context's field; passed on to plugins as it came.
+/// The field of W3C Trace Context. It is passed on to plugins as it came.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 
-/// The longest id taken over from a caller.
+/// The longest id that is taken over from a caller.
 const MAX_ID_BYTES: usize = 128;
 
-/// Makes ids: a random prefix of this process, and a number.
+/// The source of request ids: a random prefix of this process, and a number.
 pub(super) struct RequestIds {
     prefix: u64,
     next: AtomicU64,
@@ -23,12 +23,12 @@ pub(super) struct RequestIds {
 
 impl RequestIds {
     pub(super) fn new() -> Self {
-        // The standard library seeds its hashers from the system; that is random enough to tell two
-        // processes apart, which is all a prefix is for.
+        // The standard library seeds its hashers from the system; that is random enough to tell two processes apart,
+        // which is the prefix's only purpose.
         Self { prefix: RandomState::new().build_hasher().finish(), next: AtomicU64::new(0) }
     }
 
-    /// The id of a request with these fields.
+    /// The id of a request with these header fields.
     pub(super) fn of(&self, headers: &HeaderMap) -> Arc<str> {
         let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
         match given {
@@ -41,7 +41,7 @@ impl RequestIds {
     }
 }
 
-/// Whether an id can stand in a header and a log line as it is.
+/// True if an id can stand in a header and a log line as it is.
 fn is_harmless(id: &str) -> bool {
     !id.is_empty() && id.len() <= MAX_ID_BYTES && id.bytes().all(|byte| byte.is_ascii_graphic())
 }

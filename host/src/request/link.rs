@@ -1,11 +1,11 @@
-//! One link of a chain: a plugin in one of its plugs, for one request. It enters with its permits, runs, and its result is
-//! accepted.
+//! One link of a chain: a plugin in one of its plugs, for one request. A link enters with its permits and runs, and
+//! its result is accepted.
 //!
-//! No calls wait for one another in a circle. A call has its plugin's permit while it waits for a slot, a stream has both
-//! while filters are called on its answer, and these take a permit and a slot that are for such calls alone: one permit
-//! beyond the plugin's `concurrency` (`Gate::enter_beside_stream`), and slots beside those of all others. So what is taken
-//! goes one way (permit, slot, permit beside, slot beside), and who has the last two waits for nothing but the end of its
-//! own call.
+//! No calls wait for one another in a circle. A call has its plugin's permit while it waits for a slot, and a stream
+//! has both while filters are called on its answer. These filter calls take a permit and a slot that are for such
+//! calls alone: one permit beyond the plugin's `concurrency` (`Gate::enter_beside_stream`), and slots beside those of
+//! all others. So permits and slots are taken in one order (permit, slot, permit beside, slot beside), and a call
+//! that has the last two waits for nothing but its own end.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,31 +27,32 @@ use crate::tenant::{Permit, Refused, Slot};
 pub(super) struct Link<'a> {
     pub(super) plugin: &'a Arc<Plugin>,
     pub(super) plug: Plug,
-    /// When it must have ended, if the plugin's own `wall` does not end before.
+    /// The latest end of the call, if the plugin's own `wall` does not end before.
     pub(super) deadline: Instant,
     pub(super) beside: Beside,
 }
 
-/// The part of its request that is alive while a link runs.
+/// The call of the same request that is alive while a link runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Beside {
     /// No other call.
     Nothing,
-    /// The plugin's, whose answer streams.
+    /// The call of the plugin whose answer streams.
     Stream,
 }
 
-/// A call that may run: it holds the plugin's permit and one of the host's slots, and is counted however
-/// it ends, also when its caller leaves.
+/// A call that may run: it holds the plugin's permit and one of the host's slots. It is counted however it ends, also
+/// when its caller leaves.
 pub(super) struct InFlight {
     plugin: Arc<Plugin>,
     plug: Plug,
     deadline: Instant,
     outcome: Outcome,
     cpu: CpuTask,
-    /// None once they are given back.
+    /// None once the permits are given back.
     permits: Option<Permits>,
-    /// A guest that goes on drains with its revision, and counts in its tenant's quota.
+    /// The revision stays alive with the call: a guest that goes on drains with its revision, and counts in its
+    /// tenant's quota.
     revision: Arc<Revision>,
     _place: Arc<Place>,
 }
@@ -63,7 +64,7 @@ struct Permits {
     _in_flight: observe::Held,
 }
 
-/// Adds the CPU that a call has used, also when nobody waits for its end.
+/// A guard that adds the CPU that a call has used to its request's total, also when nobody waits for the call's end.
 struct Spending<'a> {
     total: &'a mut Duration,
     cpu: CpuTask,
@@ -81,8 +82,8 @@ impl<'a> Link<'a> {
         Self { plugin, plug, deadline: request.deadline, beside: Beside::Nothing }
     }
 
-    /// Takes the plugin's own permit, then one of the host's slots: in this order, so that a plugin that is full keeps
-    /// nobody else from a slot.
+    /// Takes the plugin's own permit, then one of the host's slots: in this order, so that a plugin that is full
+    /// keeps no other plugin from a slot.
     pub(super) async fn enter(
         self,
         capacity: &Capacity,
@@ -127,7 +128,7 @@ impl<'a> Link<'a> {
 }
 
 impl Requests {
-    /// Calls a link to its end: it enters, `guest` runs, and `accept` takes what it gave.
+    /// Calls a link to its end: the link enters, `guest` runs, and `accept` takes the guest's result.
     pub(super) async fn call<T, R, F>(
         &self,
         link: Link<'_>,
@@ -144,8 +145,8 @@ impl Requests {
         in_flight.accept(result, accept)
     }
 
-    /// Runs a call, which holds its permits until it is gone, also when nobody waits for it any more. The CPU that it used
-    /// is added to its request's account.
+    /// Runs a call. The call holds its permits until its guest is gone, also when nobody waits for it any more. The
+    /// CPU that it used is added to its request's account.
     pub(super) async fn run<T, F>(
         &self,
         in_flight: InFlight,
@@ -188,27 +189,27 @@ impl InFlight {
         &self.plugin
     }
 
-    /// The call as the CPU sees it.
+    /// The call's task on the CPU.
     pub(super) fn cpu(&self) -> &CpuTask {
         &self.cpu
     }
 
-    /// The revision that the plugin is of.
+    /// The revision that the plugin belongs to.
     pub(super) fn revision(&self) -> &Arc<Revision> {
         &self.revision
     }
 
-    /// When the call must have ended, if its guest begins now.
+    /// The latest end of the call, if its guest begins now.
     pub(super) fn ends_at(&self) -> Instant {
         deadline(self.plugin.limits.wall).min(self.deadline)
     }
 
-    /// Gives the permits back: the instance is gone, and how the call ended is still to be told.
+    /// Gives the permits back: the instance is gone, but the call's outcome is not counted yet.
     pub(super) fn release(&mut self) {
         self.permits = None;
     }
 
-    /// Ends the call: its result, if `accept` takes it.
+    /// Ends the call and counts its outcome. Gives its result, if `accept` takes it.
     pub(super) fn accept<T, R>(
         mut self,
         result: Result<T, CallError>,

@@ -1,5 +1,5 @@
-//! The answers of plugins, as they are sent. Nothing of an answer is trusted: status, names, values, counts and lengths are
-//! checked before hyper sees them.
+//! The check of plugins' answers before they are sent. Nothing of an answer is trusted: status, names, values, counts
+//! and lengths are checked before hyper sees them.
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode, header, response};
@@ -37,7 +37,7 @@ pub(super) fn change_response(
                 }
             }
             HeaderChange::Remove(name) => {
-                // A name that is none has no field to take away.
+                // A text that is no field name has no field to take away.
                 if let Ok(name) = HeaderName::try_from(name) {
                     headers.remove(name);
                 }
@@ -47,7 +47,7 @@ pub(super) fn change_response(
     check_fields(headers)
 }
 
-/// A plugin's answer under its limits, if it is one that can be sent.
+/// A plugin's answer under its limits, if the answer can be sent.
 pub(super) fn whole_response(
     limits: &Limits,
     asked: Asked,
@@ -60,7 +60,7 @@ pub(super) fn whole_response(
     response(asked, answer).map_err(PluginError::Answer)
 }
 
-/// A plugin's answer, checked. The body is kept even where none may be sent; `respond.rs` sees to that.
+/// A plugin's answer, checked. The body is kept even where none may be sent; `respond.rs` drops it.
 fn response(asked: Asked, answer: PluginResponse) -> Result<Response<Bytes>, AnswerError> {
     let PluginResponse { head, body } = answer;
     let status = match head.status {
@@ -87,8 +87,8 @@ fn response(asked: Asked, answer: PluginResponse) -> Result<Response<Bytes>, Ans
     Ok(response)
 }
 
-/// The head of an answer whose body is a stream, checked. A length that it states stays: the body is held to
-/// it.
+/// The head of an answer whose body is a stream, checked. A length that the head states stays, and the body must keep
+/// to it.
 pub(super) fn streamed_head(
     head: response::Parts,
     asked: Asked,
@@ -107,7 +107,7 @@ pub(super) fn streamed_head(
     Ok(head)
 }
 
-/// An answer's head with a status that is final, and fields that are the plugin's to set.
+/// An answer's head with a final status and no field but those that are the plugin's to set.
 fn checked_head(mut head: response::Parts) -> Result<response::Parts, AnswerError> {
     if !(200..=599).contains(&head.status.as_u16()) {
         return Err(AnswerError::Status(head.status.as_u16()));
@@ -119,7 +119,7 @@ fn checked_head(mut head: response::Parts) -> Result<response::Parts, AnswerErro
     Ok(head)
 }
 
-/// An answer of a plugin that streams, of which all is there already. Its length is told by the host.
+/// A streaming plugin's answer whose whole body is there already. The host states its length.
 pub(super) fn streamed_whole(
     limits: &Limits,
     asked: Asked,
@@ -157,8 +157,8 @@ pub(super) fn response_head<B>(response: &Response<B>) -> ResponseHead {
     }
 }
 
-/// The stated length must be the body's, except where no body is sent and the length speaks of what a
-/// GET would have had (RFC 9110 §8.6).
+/// Checks that the stated length is the body's, except where no body is sent and the length is that of a GET's answer
+/// (RFC 9110 §8.6).
 fn check_length(status: StatusCode, stated: &HeaderValue, actual: usize) -> Result<(), AnswerError> {
     let is_right = stated.to_str().ok().and_then(|text| text.parse().ok()) == Some(actual);
     if is_right || has_no_body(status) {

@@ -1,11 +1,10 @@
 //! The one path of a request: route, admit, chain, respond.
 //!
-//! [`Requests::serve`] is the whole of it. What it calls has a file each: `error.rs` says everything that
-//! can go wrong, `respond.rs` is where that becomes an answer, `admit.rs` gives a request its place in the
-//! tenant's quota, `chain.rs` runs filters and plugin, `link.rs` one of them, and `account.rs` accounts for
-//! the request when it is over, whatever became of it. `head.rs` has the request's head, `message.rs` checks answers.
-//! Bodies that are whole are `body.rs`'s; of those that come in pieces, `upload.rs` has the request's and `stream.rs` the
-//! answer's.
+//! [`Requests::serve`] is the whole of it. Each step has a file: `error.rs` lists all errors, `respond.rs` turns an
+//! error into an answer, `admit.rs` gives a request its place in the tenant's quota, `chain.rs` runs filters and
+//! plugin, `link.rs` runs one of them, and `account.rs` accounts for the request when it is over, however it ended.
+//! `head.rs` has the request's head, and `message.rs` checks answers. Whole bodies are in `body.rs`; of the streamed
+//! bodies, `upload.rs` has the request's and `stream.rs` the answer's.
 
 mod account;
 mod admit;
@@ -36,7 +35,7 @@ pub use body::AnswerBody;
 pub use error::MessageError;
 pub use service::{Authority, Caller, Capacity, Requests, Settings};
 
-/// What is the same for every message.
+/// The bounds that are the same for every message.
 pub mod bounds {
     pub use super::fields::{MAX_CHANGES, MAX_FIELD_BYTES, MAX_FIELDS};
 }
@@ -53,7 +52,7 @@ use crate::snapshot::{Captures, Chain, HostAnswer, Outcome, Plugin, RequestPath,
 use crate::tenant::Patience;
 
 impl Requests {
-    /// Answers one request. `gate` is what the protocol gate said of its head.
+    /// Answers one request. `gate` is the protocol gate's decision on the request's head.
     pub async fn serve<B>(
         &self,
         request: Request<B>,
@@ -105,7 +104,7 @@ impl Requests {
             }
             LastLink::Host(answer) => match filters.iter().map(|filter| filter.limits.wall).max() {
                 Some(wall) => (LastLink::Host(answer), wall),
-                // No guest runs for it.
+                // No guest runs for this request.
                 None => return Ok((*answer)?.into()),
             },
         };
@@ -134,8 +133,8 @@ impl Requests {
     /// The tenant's revision that this request runs on from now on.
     ///
     /// A client may ask for several hosts on one connection, if the certificate that it was shown has them (RFC 9113
-    /// §9.1.1); for those of another tenant than the one that it named for TLS it has to make another (RFC 9110
-    /// §15.5.20). What a connection was made for is then one tenant's, whatever is decided by it.
+    /// §9.1.1). For a host of another tenant than the one that it named for TLS, it must make another connection (RFC
+    /// 9110 §15.5.20). So the tenant that a connection was made for decides on all of the connection.
     fn revision(&self, asked: &Authority, server_name: Option<&str>) -> Result<Arc<Revision>, RoutingError> {
         let snapshot = self.snapshot.load();
         let revision = snapshot.revision(&asked.host).ok_or(RoutingError::NoTenant)?;
@@ -148,18 +147,18 @@ impl Requests {
     }
 }
 
-/// Where a request goes.
+/// The plugins, or the host's answer, that a request is routed to.
 struct Routed<'a> {
     filters: &'a [Arc<Plugin>],
     last: LastLink<'a>,
-    /// The pattern that decided.
+    /// The pattern of the route that matched.
     route: Arc<str>,
     captures: Captures,
-    /// As it is seen from here on.
+    /// The method that filters and plugin see.
     method: Method,
 }
 
-/// None is `OPTIONS *`, which asks whether somebody is there (RFC 9110 §9.3.7).
+/// Routes a request. None is `OPTIONS *`, which asks if a server is there (RFC 9110 §9.3.7).
 fn route<'a>(
     revision: &'a Revision,
     asked: &Authority,

@@ -1,7 +1,7 @@
 //! A request's place in its tenant's quota.
 //!
-//! Taken before the first filter runs, for a filter spends the tenant's CPU too, and held until the last
-//! byte of the answer is taken, so that a slow reader counts against its own tenant.
+//! The place is taken before the first filter runs, for a filter spends the tenant's CPU too. It is held until the
+//! last byte of the answer is taken, so that a slow reader counts against its own tenant.
 
 use tokio::time::Instant;
 
@@ -10,14 +10,14 @@ use crate::observe::Held;
 use crate::snapshot::Revision;
 use crate::tenant::{Patience, Permit};
 
-/// A request's place among its tenant's; leaving is dropping it.
+/// A request's place among its tenant's requests. It is given back on drop.
 pub(super) struct Place {
     _permit: Permit,
     _in_flight: Held,
 }
 
 impl Place {
-    /// Takes a place, waiting for it if need be, but never past `deadline`.
+    /// Takes a place. Waits for it if need be, but never past `deadline`.
     pub(super) async fn take(
         revision: &Revision,
         patience: &mut Patience,
@@ -29,7 +29,7 @@ impl Place {
             AdmissionError::Tenant(refused)
         })?;
         drop(waiting);
-        // After the wait: what ran meanwhile may have used it up.
+        // Checked after the wait: other requests may have used the tenant's CPU up meanwhile.
         if let Some(wait) = revision.share.cpu().overdrawn() {
             revision.metrics.cpu_rejected();
             return Err(AdmissionError::Cpu { wait });

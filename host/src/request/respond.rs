@@ -1,5 +1,5 @@
-//! Errors become answers here, and only here: an RFC 9457 problem document. And every answer, whoever gave
-//! it, gets its last fields here.
+//! The one place where errors become answers: an RFC 9457 problem document. Every answer, of a plugin or of the host,
+//! gets its last fields here.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::error::{RequestError, RoutingError};
 use super::id;
 use crate::sandbox::has_no_body;
 
-/// RFC 9457 §3.1, with the request's id as its one extension.
+/// A problem document of RFC 9457 §3.1, with the request's id as its one extension.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Document<'a> {
@@ -50,12 +50,12 @@ pub(super) fn problem(error: &RequestError, request_id: &str) -> Response<Conten
     response
 }
 
-/// Whoever comes back then is not too early.
+/// The wait rounded up to whole seconds, so that a caller who comes back then is not too early.
 fn whole_seconds(wait: Duration) -> u64 {
     wait.as_secs().saturating_add(u64::from(wait.subsec_nanos() > 0))
 }
 
-/// The answer to OPTIONS where no route takes it, with the methods of the routes that are there.
+/// The answer to OPTIONS where no route takes it, with the methods of the path's routes.
 pub(super) fn options(allow: Option<HeaderValue>) -> Response<Content> {
     let mut response = Response::new(Content::empty());
     *response.status_mut() = http::StatusCode::NO_CONTENT;
@@ -65,8 +65,8 @@ pub(super) fn options(allow: Option<HeaderValue>) -> Response<Content> {
     response
 }
 
-/// The answer as it is sent: with the request's id, without a body where none may be, and with a body that
-/// holds what the request holds.
+/// The answer as it is sent: with the request's id, without a body where none may be, and with a body that holds the
+/// request's account and place.
 pub(super) fn finish(
     answered: Answered,
     is_head: bool,
@@ -76,7 +76,7 @@ pub(super) fn finish(
     let Answered { response, place } = answered;
     let (mut head, mut content) = response.into_parts();
     if has_no_body(head.status) {
-        // Of these 204 must not state a length, and HTTP/1 and HTTP/2 are to say the same (RFC 9110 §8.6).
+        // Of these statuses 204 must not state a length, and HTTP/1 and HTTP/2 are to say the same (RFC 9110 §8.6).
         head.headers.remove(header::CONTENT_LENGTH);
         if !content.is_empty() {
             account.dropped_body(head.status, content.len());
@@ -86,8 +86,8 @@ pub(super) fn finish(
     if let Ok(value) = HeaderValue::from_str(request_id) {
         head.headers.insert(id::REQUEST_ID, value);
     }
-    // A GET's length (RFC 9110 §9.3.2): the plugin's own word, where it answered HEAD itself. hyper sends no
-    // body.
+    // A GET's length (RFC 9110 §9.3.2): the length that the plugin stated, where it answered HEAD itself. hyper sends
+    // no body.
     if is_head && !content.is_empty() {
         if let Some(length) = content.len() {
             head.headers.entry(header::CONTENT_LENGTH).or_insert(HeaderValue::from(length));

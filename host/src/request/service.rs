@@ -1,4 +1,4 @@
-//! The service: who asks, what the operator decides, and what all requests share.
+//! The service: its caller, its settings, and the state that all requests share.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -23,46 +23,47 @@ pub struct Authority {
     pub host: Arc<str>,
 }
 
-/// The sender of requests, and what it speaks: true of all requests of a connection, and of what a trusted proxy says.
+/// The sender of requests and its protocol. They are the same for all requests of a connection, unless a trusted
+/// proxy says otherwise.
 #[derive(Debug, Clone)]
 pub struct Caller {
-    /// Its address, if it has one.
+    /// The caller's address, if it has one.
     pub client: Option<IpAddr>,
-    /// What it spoke.
+    /// The scheme that the caller spoke.
     pub scheme: Scheme,
-    /// The name that it asked for when TLS began, in lower case.
+    /// The name that the caller asked for when TLS began, in lower case.
     pub server_name: Option<Arc<str>>,
 }
 
 /// The settings of this room, which the operator decides.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// How long one piece of a request's body may take to come.
+    /// The longest time that one piece of a request's body may take to come.
     pub body_patience: Duration,
-    /// What a client must send of a body that is taken as it comes, on average, while it is waited for.
+    /// The least rate of a streamed request body, on average over the time that the host waits for the client.
     pub rate_bytes_per_second: u64,
 }
 
 impl Settings {
-    /// The time that a client may be waited for over the whole of a body: ten times that of one piece, so that one who
+    /// The longest wait for the client over the whole of a body: ten times that for one piece, so that a client who
     /// drips a byte just before each deadline is cut as well.
     pub(super) fn whole_body_patience(&self) -> Duration {
         self.body_patience.saturating_mul(10)
     }
 }
 
-/// The host's share of what calls need, common to all tenants.
+/// The host's capacity for calls, common to all tenants.
 pub struct Capacity {
-    /// The CPU.
+    /// The scheduler of the CPU.
     pub cpu: Scheduler,
     /// The pool's slots, for calls.
     pub slots: Slots,
-    /// Those for calls of filters on an answer that is a stream, which holds one of the others meanwhile. They are
-    /// divided: there are fewer than a tenant's quota may allow it calls.
+    /// The slots for filters' calls on an answer that is a stream, while the stream holds one of `slots`. They are
+    /// divided among tenants: there are fewer of them than the calls that a tenant's quota may allow.
     pub slots_beside_streams: Slots,
 }
 
-/// The service of requests, on whatever snapshot is live when each is routed.
+/// The service of requests. Each request runs on the snapshot that is live when it is routed.
 pub struct Requests {
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(super) sandbox: Arc<Sandbox>,
@@ -73,7 +74,7 @@ pub struct Requests {
 }
 
 impl Requests {
-    /// Serves from `snapshot`, in whatever state it is when a request comes.
+    /// A service that routes each request by the state of `snapshot` at that moment.
     pub fn new(
         snapshot: Arc<ArcSwap<Snapshot>>,
         sandbox: Arc<Sandbox>,

@@ -1,9 +1,9 @@
-//! An answer whose plugin goes on beside it: the guest in a task of its own, its body here.
+//! An answer that streams: the guest runs in a task of its own, and the answer's body is here.
 //!
-//! The guest's task holds its permits until the instance is gone and the body has come to an end, of which it
-//! is told by a [`Verdict`]: when the body is whole, the guest may finish what it does within `stream`; when it
-//! is broken off, or dropped because its caller hung up, the guest is stopped. A fault of the request's body breaks it
-//! off, whatever the guest makes of that.
+//! The guest's task holds its permits until the instance is gone and the body has come to an end. A [`Verdict`] tells
+//! the task of that end: when the body is whole, the guest may finish its work within `stream`; when the body is
+//! broken off, or dropped because its caller hung up, the guest is stopped. A fault of the request's body breaks the
+//! answer's body off, however the guest handles the fault.
 
 use std::collections::VecDeque;
 use std::future;
@@ -30,48 +30,49 @@ use crate::snapshot::Plugin;
 /// The body of an answer that comes as the plugin writes it.
 pub(super) struct StreamedBody {
     body: GuestBody,
-    /// Dropped without a word if nobody reads on.
+    /// The sender of the body's end. It is dropped without a verdict if nobody reads on.
     verdict: oneshot::Sender<Verdict>,
     upload: UploadWatch,
     plugin: Arc<Plugin>,
     log: PluginLog,
-    /// The trailers that the head names, where no others are sent.
+    /// The trailers that the head names. None over HTTP/2, which sends others as well.
     announced: Option<Vec<HeaderName>>,
     faulted: Pin<Box<dyn Future<Output = BodyFault> + Send>>,
     revision_ended: Pin<Box<dyn Future<Output = ()> + Send>>,
-    /// Pieces that came before its head was sent.
+    /// The pieces of the body that came before its head was sent.
     ahead: VecDeque<Option<Piece>>,
     /// The length that the head stated.
     stated_bytes: Option<u64>,
     sent_bytes: u64,
-    /// The failure of the body, until that is told. hyper writes what it has when a body makes it wait, and drops it
-    /// when a body fails: so a failure waits once.
+    /// The body's error, until it is given to hyper. hyper writes its buffer when a body makes it wait, and drops the
+    /// buffer when a body fails: so a failure waits once.
     failed: Option<RequestError>,
 }
 
-/// A piece of a body, or how it failed.
+/// A piece of a body, or the body's error.
 type Piece = Result<Frame<Bytes>, RequestError>;
 
-/// The longest that a head waits for its plugin to ask for the body that its caller sends only when told to go on: once it is
-/// sent, nothing can tell the caller so (RFC 9110 §15.2). It is the patience of most callers, who then send it unasked.
+/// The longest wait of a head for its plugin to ask for the body that its caller sends only when told to go on. Once
+/// the head is sent, nothing can tell the caller to go on (RFC 9110 §15.2). The wait is the patience of most callers,
+/// who then send the body unasked.
 const HEAD_WAITS: Duration = Duration::from_secs(1);
 
-/// The most of an answer that is taken from its plugin meanwhile.
+/// The most pieces and bytes of an answer that are taken from its plugin during [`HEAD_WAITS`].
 const MAX_PIECES_AHEAD: usize = 16;
 const MAX_BYTES_AHEAD: u64 = 64 << 10;
 
-/// The end of a body, as its guest is told.
+/// The end of a body.
 enum Verdict {
-    /// All of it was taken.
+    /// The whole body was taken.
     Whole,
     /// The plugin failed.
     Broken(PluginError),
-    /// There is nobody to send it to, as the plugin could not know.
+    /// Nobody takes the body, as the plugin could not know.
     Unwanted,
 }
 
 impl StreamedBody {
-    /// Lets the guest go on, and gives its body.
+    /// Starts the guest's rest in a task of its own, and gives the answer's body.
     pub(super) fn begin(
         body: GuestBody,
         (rest, in_flight): (Rest, InFlight),
@@ -82,7 +83,7 @@ impl StreamedBody {
     ) -> Self {
         let plugin = in_flight.plugin().clone();
         let (verdict, told) = oneshot::channel();
-        // It ends by itself: with its guest, or when it is told.
+        // The task ends by itself: with its guest, or at a verdict.
         let revision = in_flight.revision().clone();
         let watched = upload.clone();
         drop(tokio::spawn(run_rest(rest, in_flight, log.clone(), told)));
@@ -102,8 +103,8 @@ impl StreamedBody {
         }
     }
 
-    /// Ready once the head may be sent to a caller that waits to be told to go on. A plugin may write something, and wait
-    /// until it is taken, before it asks for the request's body.
+    /// Ready once the head may be sent to a caller that waits to be told to go on. The pieces that the plugin writes
+    /// meanwhile are taken, for a plugin may wait for that before it asks for the request's body.
     pub(super) async fn until_asked_for(&mut self) {
         let upload = self.upload.clone();
         let take_pieces = async {
@@ -123,28 +124,29 @@ impl StreamedBody {
                 () = take_pieces => {}
             }
         };
-        // Else it is sent as it is.
+        // After the timeout, the head is sent all the same.
         let _ = timeout(HEAD_WAITS, asked_for).await;
-        // hyper looks for a body that is asked for before it looks for a head that is there, each time that it is polled.
+        // Each time that hyper is polled, it looks first for a body that is asked for, and then for a head that is
+        // there.
         yield_now().await;
     }
 
-    /// Whose it is.
+    /// The plugin whose answer the body is.
     pub(super) fn plugin(&self) -> &Plugin {
         &self.plugin
     }
 
-    /// True if there is nothing in it.
+    /// True if the body has no bytes.
     pub(super) fn is_empty(&self) -> bool {
         self.ahead.is_empty() && (self.body.is_end_stream() || self.stated_bytes == Some(0))
     }
 
-    /// True once all that the head stated was given.
+    /// True if the body gave all bytes of the length that its head stated.
     pub(super) fn has_its_length(&self) -> bool {
         self.ahead.is_empty() && self.stated_bytes == Some(self.sent_bytes)
     }
 
-    /// Lets the guest finish what it still does: all of its body was taken.
+    /// Lets the guest finish its work: all of its body was taken.
     pub(super) fn leave_alone(self) {
         // A guest that has ended already needs no telling.
         let _ = self.verdict.send(Verdict::Whole);
@@ -157,13 +159,13 @@ impl StreamedBody {
 
     /// Stops the guest: its answer failed.
     pub(super) fn break_off(self, error: &RequestError) {
-        // For what is not the plugin's fault the guest is stopped as by a caller who hangs up.
+        // A fault that is not the plugin's stops the guest as a caller who hangs up does.
         if let RequestError::Plugin(error) = error {
             let _ = self.verdict.send(Verdict::Broken(error.clone()));
         }
     }
 
-    /// The next piece of it.
+    /// The next piece of the body.
     pub(super) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Piece>> {
         if let Some(error) = self.failed.take() {
             return Poll::Ready(Some(Err(error)));
@@ -186,7 +188,7 @@ impl StreamedBody {
         if self.revision_ended.as_mut().poll(context).is_ready() {
             return Poll::Ready(Some(Err(AdmissionError::Draining.into())));
         }
-        // A plugin that cannot read on what it was asked cannot answer on either.
+        // A plugin that cannot read its request to the end cannot answer to the end either.
         if let Poll::Ready(fault) = self.faulted.as_mut().poll(context) {
             return Poll::Ready(Some(Err(MessageError::from(fault).into())));
         }
@@ -254,14 +256,14 @@ async fn run_rest(rest: Rest, mut in_flight: InFlight, log: PluginLog, mut told:
     let ended = match verdict {
         Some(Verdict::Whole) => in_flight.accept(result, Ok),
         Some(Verdict::Unwanted) => in_flight.accept(Ok(()), Ok),
-        // The body tells of it.
+        // The body tells its reader of the error.
         Some(Verdict::Broken(error)) => in_flight.accept(Ok(()), |()| Err(error)).or(Ok(())),
         None => {
             drop(in_flight);
             Ok(())
         }
     };
-    // Whoever waited for the body has it, and hears nothing of this.
+    // The reader of the body has all of it, and hears nothing of this error.
     if let Err(error) = ended {
         log.failed_after_its_answer(&error);
     }

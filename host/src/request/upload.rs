@@ -1,8 +1,7 @@
 //! A request's body on its way to a plugin that takes it as it comes.
 //!
-//! Owns the limit `request-body` and the client's deadlines of such a body, and how long it was the client
-//! that the plugin waited for. What the plugin does not read is not read here either: hyper holds the client
-//! back.
+//! Owns the limit `request-body`, the client's deadlines of such a body, and the time that the plugin waited for the
+//! client. Bytes that the plugin does not read are not read here either: hyper holds the client back.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -19,27 +18,27 @@ use super::fields;
 use super::service::Settings;
 use crate::sandbox::BodyFault;
 
-/// The bytes that a client must send for each second more than the whole of a body may take. A body holds its plugin's
-/// permit for as long as it comes.
+/// The bytes that a client must send for each second that the whole of a body may take longer. A body holds its
+/// plugin's permit for as long as it comes.
 const BYTES_FOR_ONE_MORE_SECOND: u64 = 64 << 10;
 
-/// The shortest time after which a `wall` that is put off is looked at again.
+/// The shortest time between two checks of a `wall` that is put off.
 const LOOK_AGAIN: Duration = Duration::from_millis(10);
 
-/// The body, as the plugin reads it.
+/// A request's body as the plugin reads it.
 pub(super) struct Upload<B> {
     body: B,
     limit_bytes: u64,
     settings: Settings,
     taken_bytes: u64,
-    /// Set while a piece is waited for.
+    /// Some while the next piece is awaited.
     deadline: Option<Pin<Box<Sleep>>>,
     is_begun: bool,
     is_over: bool,
     watch: UploadWatch,
 }
 
-/// What is to be known of the body by whoever waits for the plugin. Clones share it.
+/// The state of an upload for the task that waits for the plugin. Clones share it.
 #[derive(Clone, Default)]
 pub(super) struct UploadWatch(Arc<State>);
 
@@ -55,13 +54,13 @@ struct Seen {
     waited: Duration,
     waiting: Option<Waiting>,
     fault: Option<BodyFault>,
-    /// Whether the plugin has asked for it, or let go of it.
+    /// The plugin has asked for the body, or has let go of it.
     is_decided: bool,
 }
 
 struct Waiting {
     since: Instant,
-    /// What of it is the client's doing, at most: a plugin that has begun to read need not go on.
+    /// The part of the wait that is the client's doing, at most: a plugin that has begun to read need not go on.
     most: Duration,
 }
 
@@ -72,7 +71,7 @@ impl Waiting {
 }
 
 impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
-    /// The body under its limits. One that says that it is too large is refused before it is read.
+    /// The body under its limits. A body that states a larger length is refused before it is read.
     pub(super) fn new(
         body: B,
         limit_bytes: u64,
@@ -118,7 +117,7 @@ impl<B: Body<Data = Bytes> + Unpin> Upload<B> {
         }
         let waited = self.watch.waited();
         let due_bytes = self.settings.rate_bytes_per_second.saturating_mul(waited.as_secs());
-        // One piece may take its whole patience, however small it is.
+        // One piece may take its whole patience, however small the piece is.
         if waited > self.settings.body_patience && self.taken_bytes < due_bytes {
             return Err(BodyFault::TimedOut);
         }
@@ -140,7 +139,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Upload<B> {
         }
         let polled = Pin::new(&mut this.body).poll_frame(context);
         if !std::mem::replace(&mut this.is_begun, true) {
-            // Behind the body's own being asked, by which its client is told to go on.
+            // Only after the first poll of the body: that poll tells the client to go on.
             this.watch.decide();
         }
         let frame = match polled {
@@ -171,7 +170,7 @@ impl<B: Body<Data = Bytes> + Unpin> Body for Upload<B> {
 }
 
 impl UploadWatch {
-    /// Ready once `wall` is over, which is put off for as long as it is the client that is waited for.
+    /// Ready once `wall` is over. The wall is put off by the time that is spent on waiting for the client.
     pub(super) async fn wall(&self, deadline: Instant) {
         loop {
             let now = Instant::now();
@@ -242,7 +241,7 @@ impl UploadWatch {
     }
 }
 
-/// A plugin may drop the body while it waits for it.
+/// Ends the wait: a plugin may drop the body while it waits for it.
 impl<B> Drop for Upload<B> {
     fn drop(&mut self) {
         self.watch.end_waiting();
@@ -260,7 +259,7 @@ mod tests {
     fn a_client_that_sends_too_little_for_as_long_as_it_is_waited_for_is_too_slow() {
         let settings = Settings { body_patience: Duration::from_secs(30), rate_bytes_per_second: 240 };
         for (waited_s, came_before, is_too_slow) in [
-            // However little it is, one piece may take its patience.
+            // However small it is, one piece may take its patience.
             (30, 0, false),
             (31, 0, true),
             (31, 7_400, false),

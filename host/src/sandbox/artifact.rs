@@ -16,7 +16,7 @@ impl Digest {
     }
 }
 
-/// A text that is no digest.
+/// The error of a text that is not a digest.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a digest: write `sha256:` and its 64 digits of 0-9 and a-f")]
 pub struct DigestError(String);
@@ -46,7 +46,7 @@ impl From<[u8; 32]> for Digest {
     }
 }
 
-/// Its digits alone.
+/// The digest's digits alone.
 impl fmt::LowerHex for Digest {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
@@ -65,7 +65,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// Bytes, as the site file writes them.
+/// A number of bytes, as the site file writes it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Size(pub u64);
 

@@ -1,7 +1,6 @@
-//! Rust types and traits generated from `wit/`. Nothing is written by hand here but the choice of what
-//! to generate.
+//! Rust types and traits generated from `wit/`. Only the choice of the interfaces is written by hand.
 
-/// What the host offers to guests.
+/// The interfaces that the host offers to guests.
 pub(super) mod imports {
     wasmtime::component::bindgen!({
         path: "../wit",
@@ -18,7 +17,7 @@ pub(super) mod imports {
     });
 }
 
-/// `wasi:config` as wasmtime's own crate knows it.
+/// `wasi:config` in the version of wasmtime's own crate.
 pub(super) mod config_rc {
     wasmtime::component::bindgen!({
         path: "../wit/deps/config-0.2.0-rc.1",
@@ -27,7 +26,7 @@ pub(super) mod config_rc {
     });
 }
 
-/// `wasi:config` as Spin's SDK knows it.
+/// `wasi:config` in the version of Spin's SDK.
 pub(super) mod config_draft {
     wasmtime::component::bindgen!({
         path: "../wit/deps/config-0.2.0-draft-2024-09-27",
@@ -36,7 +35,7 @@ pub(super) mod config_draft {
     });
 }
 
-/// `wasi:keyvalue` with compare-and-swap, as Spin's SDK knows it.
+/// `wasi:keyvalue` with compare-and-swap, in the version of Spin's SDK.
 pub(super) mod keyvalue_draft2 {
     wasmtime::component::bindgen!({
         path: "../wit/deps/keyvalue-0.2.0-draft2",
@@ -53,7 +52,7 @@ pub(super) mod keyvalue_draft2 {
     });
 }
 
-/// `wasi:keyvalue` as wasmtime's own crate knows it.
+/// `wasi:keyvalue` in the version of wasmtime's own crate.
 pub(super) mod keyvalue_draft {
     wasmtime::component::bindgen!({
         path: "../wit/deps/keyvalue-0.2.0-draft",

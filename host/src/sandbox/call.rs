@@ -1,4 +1,4 @@
-//! The data of one call: its limits, the facts about its request, and what its plugin was granted.
+//! The data of one call: its limits, the facts about its request, and its plugin's capabilities.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -12,19 +12,19 @@ use crate::cpu::CpuTask;
 use crate::limits::Limits;
 use crate::observe::PluginLog;
 
-/// A call, but for its message.
+/// A call without its message.
 pub struct Call {
-    /// The limits of its plugin.
+    /// The limits of the call's plugin.
     pub limits: Arc<Limits>,
-    /// The moment by which it must have ended: by `wall`, or what its request has left of that.
+    /// The moment by which the call must have ended: by `wall`, or by its request's rest of it.
     pub deadline: Instant,
-    /// The facts about its request.
+    /// The facts about the call's request.
     pub context: Arc<Context>,
-    /// What its plugin was granted.
+    /// The capabilities that the call's plugin was granted.
     pub abilities: Arc<Abilities>,
-    /// Where its lines go.
+    /// The log that the call's lines go to.
     pub log: PluginLog,
-    /// The call as the CPU sees it, which bills its guest and gives it turns.
+    /// The call's task on the CPU, which bills its guest and gives it turns.
     pub cpu: CpuTask,
 }
 
@@ -37,7 +37,7 @@ pub struct Context {
     pub client: Option<IpAddr>,
     /// `http` or `https`.
     pub scheme: &'static str,
-    /// Host and port as the caller asked for them.
+    /// The host and port as the caller asked for them.
     pub authority: Arc<str>,
     /// The pattern of the route.
     pub route: Arc<str>,
@@ -45,14 +45,14 @@ pub struct Context {
     pub captures: Vec<(Arc<str>, String)>,
 }
 
-/// What a plugin was granted, with the state behind it; shared by all its calls.
+/// The capabilities that a plugin was granted, with the state behind them. All calls of the plugin share them.
 #[derive(Clone)]
 pub struct Abilities {
     /// The plugin's own name, as `jackfield:plugin/context` tells it.
     pub plugin: Arc<str>,
-    /// `wasi:config/store`.
+    /// The pairs of `wasi:config/store` whose values are no secrets.
     pub config: BTreeMap<String, String>,
-    /// Of its keys, those whose values are secrets.
+    /// The pairs of `wasi:config/store` whose values are secrets.
     pub secrets: BTreeMap<String, Secret>,
     /// `wasi:keyvalue`, if granted.
     pub keyvalue: Option<KeyValue>,
@@ -63,19 +63,19 @@ pub struct Abilities {
 }
 
 impl Abilities {
-    /// What `wasi:config/store` has under this key.
+    /// The value of this key in `wasi:config/store`.
     pub(super) fn config_value(&self, key: &str) -> Option<String> {
         self.config.get(key).cloned().or_else(|| self.secrets.get(key).map(revealed))
     }
 
-    /// All that it has.
+    /// All pairs of `wasi:config/store`.
     pub(super) fn config_values(&self) -> Vec<(String, String)> {
         let plain = self.config.iter().map(|(key, value)| (key.clone(), value.clone()));
         plain.chain(self.secrets.iter().map(|(key, secret)| (key.clone(), revealed(secret)))).collect()
     }
 }
 
-/// A secret as the plugin that was given it may read it.
+/// A secret's text, as the plugin that was given it reads it.
 fn revealed(secret: &Secret) -> String {
     String::from_utf8_lossy(&secret.bytes()).into_owned()
 }

@@ -1,4 +1,4 @@
-//! The ways in which a call ends without an answer, and whose fault each is.
+//! The ways in which a call ends without an answer, with the party whose fault each is.
 
 use std::time::Duration;
 
@@ -11,83 +11,83 @@ use crate::cpu::CpuTask;
 use crate::limits::{Limit, Limits};
 use crate::observe::{Outcome, Plug};
 
-/// Why a call has no answer.
+/// The reason why a call has no answer.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum CallError {
-    /// It used up `cpu`.
+    /// The guest used up `cpu`.
     #[error("it used more CPU than its limit of {limit:?}")]
     Cpu {
-        /// The limit.
+        /// The plugin's `cpu`.
         limit: Duration,
     },
-    /// It was not done by its deadline.
+    /// The call was not done by its deadline.
     #[error("it was not done by its deadline")]
     Wall,
-    /// Its answer's body took longer than `stream`.
+    /// The answer's body took longer than `stream`.
     #[error("its answer's body took longer than its limit of {limit:?}")]
     Stream {
-        /// The limit.
+        /// The plugin's `stream`.
         limit: Duration,
     },
-    /// It trapped after `memory` was refused to it.
+    /// The guest trapped after `memory` was refused to it.
     #[error("it trapped after it was refused more than {limit_bytes} bytes of memory: {reason}")]
     Memory {
-        /// The limit.
+        /// The plugin's `memory`.
         limit_bytes: u64,
         /// The trap.
         reason: String,
     },
-    /// It trapped for being beyond another limit, or after more was refused to it.
+    /// The guest trapped because it was beyond another limit, or after more was refused to it.
     #[error("it trapped, beyond its limit `{limit}` of {most}: {reason}")]
     Beyond {
-        /// Which.
+        /// The limit.
         limit: Limit,
-        /// What it is.
+        /// The limit's value.
         most: u64,
         /// The trap.
         reason: String,
     },
-    /// It trapped.
+    /// The guest trapped.
     #[error("it trapped: {0}")]
     Trap(String),
-    /// It called `exit`.
+    /// The guest called `exit`.
     #[error("it exited before it answered: {0}")]
     Exit(String),
-    /// It returned an error of its own.
+    /// The guest returned an error of its own.
     #[error("it returned an error: {0}")]
     Returned(String),
-    /// It returned the error that a request to another server had met.
+    /// The guest returned the error that its request to another server had met.
     #[error("a server that it asked failed, and it returned the error: {code}")]
     Upstream {
-        /// The error.
+        /// The error's code.
         code: String,
-        /// Whether the server was too slow.
+        /// The server was too slow.
         is_timeout: bool,
     },
-    /// It returned without an answer.
+    /// The guest returned without an answer.
     #[error("it returned without setting a response")]
     Unset,
-    /// It left its answer's body unfinished, or with another length than it had stated.
+    /// The guest left its answer's body unfinished, or gave it another length than it had stated.
     #[error("it did not finish its answer's body, or not with the length that it had stated")]
     Unfinished,
-    /// It began to tell of a failure of its own, and did not end that: an engine's last words, such as JavaScript's for
-    /// an exception that nobody caught.
+    /// The guest began to tell of a failure of its own, and did not finish: an engine's last words, such as
+    /// JavaScript's for an exception that nobody caught.
     #[error("it began an answer of status {status} and did not finish its body; what it printed may say why")]
     GaveUp {
-        /// The status.
+        /// The answer's status.
         status: u16,
     },
-    /// Its answer was too large to be taken over.
+    /// The answer was too large to be taken over.
     #[error("its answer, or what it passed to the host, was larger than it may be: {0}")]
     TooLarge(String),
-    /// No slot of the pool was free, the system refused it what an instance takes, or the component is not this plug.
-    /// The host's fault.
+    /// The host could not run the guest: no slot of the pool was free, the system refused the resources of an
+    /// instance, or the component is not this plug.
     #[error("the host could not run it: {0}")]
     Host(String),
 }
 
 impl CallError {
-    /// How the call ended, for metrics.
+    /// The call's outcome, for metrics.
     pub fn outcome(&self) -> Outcome {
         match self {
             Self::Cpu { .. } => Outcome::Limit(Limit::Cpu),
@@ -105,7 +105,7 @@ impl CallError {
     }
 }
 
-/// Where a call stopped, in wasmtime's words.
+/// The stop of a call, in wasmtime's words.
 pub(super) enum Stop {
     Start(wasmtime::Error),
     Run(wasmtime::Error),
@@ -115,8 +115,8 @@ pub(super) enum Stop {
 }
 
 impl Stop {
-    /// Whose fault it was. What the guest was stopped for is asked first: the trap that follows a
-    /// refused growth, or a limit, says nothing of it.
+    /// The error that says whose fault the stop was. The reason for which the host stopped the guest is checked
+    /// first: the trap that follows a refused growth, or a limit, says nothing of that reason.
     pub(super) fn explain(self, limits: &Limits, cpu: &CpuTask, memory: &MemoryAccount) -> CallError {
         let error = match self {
             Self::Returned(text) => return CallError::Returned(text),
@@ -142,7 +142,7 @@ impl Stop {
             CallError::Beyond { limit, most, reason }
         } else if memory.refused() {
             CallError::Memory { limit_bytes: limits.memory, reason }
-        // wasmtime 50 keeps the type of this error to itself; the suite notices if its words change.
+        // wasmtime 50 does not export the type of this error; the suite notices if its words change.
         } else if reason.contains("fuel allocated for hostcalls") {
             CallError::TooLarge(reason)
         } else {
@@ -151,7 +151,7 @@ impl Stop {
     }
 }
 
-/// The limit that a trap is due to, and what it is.
+/// The limit that a trap is due to, and the limit's value.
 fn beyond(
     error: &wasmtime::Error,
     reason: &str,

@@ -1,6 +1,6 @@
-//! A compiled component: which plugs it is, what it imports, and what it lacks to run here.
+//! A compiled component: the plugs that it can be, its imports, and the imports that keep it from running here.
 //!
-//! How bytes are compiled is for `compiler/`; why some are no component, for `component_error.rs`.
+//! Compiling is in `compiler/`; the reasons why bytes are no component are in `component_error.rs`.
 
 use std::sync::{Arc, Weak};
 
@@ -23,16 +23,16 @@ use crate::observe::{FEW, Plug, few};
 /// One import of a component.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Import {
-    /// Its full name, version included.
+    /// The import's full name, version included.
     pub name: String,
-    /// What it takes.
+    /// The need that must be met for the import.
     pub need: Need,
 }
 
 /// An import that stands in the way of running a component.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ImportRefused {
-    /// It needs a grant that the plugin does not have.
+    /// The import needs a grant that the plugin does not have.
     #[error("it imports `{import}`, which needs the grant `{grant}`")]
     NotGranted {
         /// The import's full name.
@@ -56,7 +56,7 @@ impl ImportRefused {
         }
     }
 
-    /// What would be right, of an interface that no grant opens.
+    /// The correction, for an interface that no grant opens.
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NotGranted { .. } => None,
@@ -69,7 +69,7 @@ impl ImportRefused {
         }
     }
 
-    /// The grant that is missing, if one would do.
+    /// The missing grant, if one would help.
     pub fn grant(&self) -> Option<Grant> {
         match self {
             Self::NotGranted { grant, .. } => Some(*grant),
@@ -82,7 +82,7 @@ impl ImportRefused {
 #[derive(Clone)]
 pub struct Component(Arc<Inner>);
 
-/// A component that is kept by others, or gone.
+/// A component that does not keep its code alive.
 pub(super) struct WeakComponent(Weak<Inner>);
 
 impl WeakComponent {
@@ -105,7 +105,7 @@ struct Inner {
     ready: Option<Ready>,
 }
 
-/// What calls start from: imports resolved and exports found, once.
+/// The start of every call: imports resolved and exports found, once.
 pub(super) struct Ready {
     pub(super) instance: InstancePre<CallState>,
     pub(super) handler: Option<handler::PlugIndices>,
@@ -115,7 +115,7 @@ pub(super) struct Ready {
 }
 
 impl Component {
-    /// The component that compiled code is, linked, and the artifact that it was compiled from.
+    /// The component of compiled code, linked, with the artifact that the code was compiled from.
     pub(super) fn link(
         linker: &Linker<CallState>,
         compiled: &WasmComponent,
@@ -146,7 +146,7 @@ impl Component {
         Ok(Self(Arc::new(Inner { digest, bytes, footprint, imports, exports, interfaces, ready })))
     }
 
-    /// The artifact's name.
+    /// The digest of the component's artifact.
     pub fn digest(&self) -> Digest {
         self.0.digest
     }
@@ -156,48 +156,48 @@ impl Component {
         self.0.bytes
     }
 
-    /// What each of its instances begins with.
+    /// The footprint of each of the component's instances.
     pub fn footprint(&self) -> Footprint {
         self.0.footprint
     }
 
-    /// What of use here it exports; empty if it is nothing that a route can use.
+    /// The interfaces that the component exports and a route can use. Empty if there is none.
     pub fn interfaces(&self) -> &[Interface] {
         &self.0.interfaces
     }
 
-    /// All that it exports but types, by name.
+    /// The names of all exports but types.
     pub fn exports(&self) -> &[String] {
         &self.0.exports
     }
 
-    /// What its author can do if it exports nothing that a route can use.
+    /// The advice to the component's author, if it exports nothing that a route can use.
     pub fn hint(&self) -> Option<&'static str> {
         if self.0.interfaces.is_empty() { fit::hint(&self.0.exports) } else { None }
     }
 
-    /// Whether it can be that.
+    /// True if the component can be this plug.
     pub fn is(&self, plug: Plug) -> bool {
         self.0.interfaces.iter().any(|interface| interface.plug() == plug)
     }
 
-    /// Whether, as a handler, it takes and gives bodies as streams.
+    /// True if the component's handler takes and gives bodies as streams.
     pub fn streams(&self) -> bool {
         let handler = self.0.interfaces.iter().find(|interface| interface.plug() == Plug::Handler);
         handler == Some(&Interface::IncomingHandler)
     }
 
-    /// Whether it can ask other servers, if it is granted any.
+    /// True if the component can send requests to other servers, if it is granted any.
     pub fn calls_out(&self) -> bool {
         self.0.imports.iter().any(|import| import.name.starts_with("wasi:http/outgoing-handler@"))
     }
 
-    /// Everything it imports, in its own order.
+    /// All imports, in the component's own order.
     pub fn imports(&self) -> &[Import] {
         &self.0.imports
     }
 
-    /// What of its imports these grants do not cover: all of them, by name.
+    /// All imports that these grants do not cover, by name.
     pub fn refused_imports(&self, grants: Grants) -> Vec<ImportRefused> {
         let refused = |import: &Import| match import.need {
             Need::Nothing => None,
@@ -208,7 +208,7 @@ impl Component {
         self.0.imports.iter().filter_map(refused).collect()
     }
 
-    /// What of its imports no grant covers: all of them, by name.
+    /// All imports that no grant covers, by name.
     pub fn unknown_imports(&self) -> Vec<ImportRefused> {
         let unknown = self.0.imports.iter().filter(|import| import.need == Need::Unknown);
         unknown.map(|import| ImportRefused::Unknown { import: import.name.clone() }).collect()
@@ -262,7 +262,7 @@ impl Ready {
     }
 }
 
-/// Whether an import is an instance that holds types alone, which no linker need provide.
+/// True if an import is an instance that holds types alone, which no linker need provide.
 fn is_types_only(item: &ComponentItem, engine: &wasmtime::Engine) -> bool {
     match item {
         ComponentItem::ComponentInstance(instance) => {

@@ -1,69 +1,70 @@
-//! The reasons for which bytes are no component that can run here, with what their author can do.
+//! The reasons for which bytes are no component that can run here, with the advice to their author.
 
 use std::fmt;
 use std::time::Duration;
 
 use super::artifact::Size;
 
-/// Why bytes are no component that can be used here. What is of a limit names it as `[host.intake]` does.
+/// The reason why bytes are no component that can be used here. An error of a limit names the limit as
+/// `[host.intake]` does.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ComponentError {
-    /// Too many bytes.
+    /// The artifact has too many bytes.
     #[error("it is longer than {most}, the most that `artifact` of [host.intake] allows")]
     TooLarge {
-        /// The limit.
+        /// The limit `artifact`.
         most: Size,
     },
-    /// No bytes.
+    /// The artifact has no bytes.
     #[error("it is empty: was it built, and copied to its end?")]
     Empty,
-    /// Not WebAssembly.
+    /// The bytes are not WebAssembly.
     #[error("it does not begin as WebAssembly does; is it really a component file?")]
     NotWasm,
-    /// A core module.
+    /// The bytes are a core module.
     #[error("it is a core module, not a component: {0}")]
     CoreModule(CoreModule),
-    /// Intake did not let it through to the compiler.
+    /// Intake did not let the component through to the compiler.
     #[error("it is not compiled: {0}")]
     NotTaken(String),
-    /// It passed intake, and yet the compiler refuses it.
+    /// The component passed intake, but the compiler refuses it.
     #[error("it does not compile: {0}")]
     Invalid(String),
-    /// Compiling it took too much CPU.
+    /// Compiling took too much CPU.
     #[error(
         "it takes more than {most:?} of CPU to compile, the most that `compile-time` of [host.intake] allows"
     )]
     CompileTime {
-        /// The limit.
+        /// The limit `compile-time`.
         most: Duration,
     },
-    /// Compiling it took too long by the clock on the wall.
+    /// Compiling took too long by the wall clock.
     #[error(
         "it was not compiled after {wall:?}, on a machine too busy to give it the {most:?} of CPU that \
          `compile-time` of [host.intake] allows: try again when the machine is less busy, or raise it"
     )]
     CompileWall {
-        /// The limit.
+        /// The limit `compile-time`.
         most: Duration,
-        /// How long it was waited for.
+        /// The time that the host waited.
         wall: Duration,
     },
-    /// Compiling it took too much memory.
+    /// Compiling took too much memory.
     #[error(
         "it takes more than {most} of memory to compile, the most that `compile-memory` of \
          [host.intake] allows"
     )]
     CompileMemory {
-        /// The limit.
+        /// The limit `compile-memory`.
         most: Size,
     },
-    /// The compiler did not survive it.
+    /// The compiler crashed on the component.
     #[error("the compiler failed over it: {0}")]
     Crashed(String),
-    /// There was no compiler, or it was ended from without.
+    /// There was no compiler, or something else ended it.
     #[error("the compiler's process failed, not over it: {0}")]
     NoCompiler(String),
-    /// The system refused what an instance of it takes.
+    /// The system refused the resources of an instance.
     #[error("no instance of it can be started: {0}")]
     NoInstance(String),
     /// The host is stopping.
@@ -74,9 +75,9 @@ pub enum ComponentError {
     ExportMismatch {
         /// The export's name.
         interface: &'static str,
-        /// Its function, with its type, and what differs.
+        /// The export's function with its type, and the difference.
         has: String,
-        /// What it is to have.
+        /// The function and type that the host wants.
         wants: String,
     },
     /// An import has the right name and another type.
@@ -86,45 +87,46 @@ pub enum ComponentError {
         import: String,
         /// The item that differs, with its type.
         has: String,
-        /// What there is instead.
+        /// The item that the host has instead.
         offers: String,
     },
 }
 
 impl ComponentError {
-    /// Whether the same bytes would be refused again, at the same cost.
+    /// True if the same bytes would be refused again, at the same cost.
     pub(super) fn is_final(&self) -> bool {
         match self {
             Self::NotTaken(_) | Self::Invalid(_) => true,
             Self::ExportMismatch { .. } | Self::ImportMismatch { .. } => true,
             Self::CompileTime { .. } | Self::CompileMemory { .. } | Self::Crashed(_) => true,
-            // Looking at these again costs nothing.
+            // Checking these again costs nothing.
             Self::TooLarge { .. } | Self::Empty | Self::NotWasm | Self::CoreModule(_) => false,
             Self::CompileWall { .. } | Self::NoCompiler(_) | Self::NoInstance(_) | Self::Stopped => false,
         }
     }
 
-    /// Whether it is the host's fault, or its system's, and not the component's.
+    /// True if the fault is the host's, or its system's, and not the component's.
     pub fn is_of_host(&self) -> bool {
         matches!(self, Self::NoCompiler(_) | Self::NoInstance(_) | Self::Stopped)
     }
 }
 
-/// What kind of a core module somebody has, and so how it becomes a component.
+/// The kind of a core module, which decides how it becomes a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CoreModule {
-    /// It was built for WASI 0.1 (`wasi_snapshot_preview1`, `wasi_unstable`), and exports a program's `_start`.
+    /// The module was built for WASI 0.1 (`wasi_snapshot_preview1`, `wasi_unstable`), and exports a program's
+    /// `_start`.
     Command,
-    /// It was built for WASI 0.1, as a library.
+    /// The module was built for WASI 0.1, as a library.
     Reactor,
-    /// It says in a custom section which WIT world it is of.
+    /// The module names its WIT world in a custom section.
     Embedded,
-    /// Neither.
+    /// The module is none of these.
     Plain,
 }
 
 impl CoreModule {
-    /// By what is written in its bytes; they are not compiled for it.
+    /// The kind of a module, by texts in its bytes; the module is not compiled for it.
     fn of(bytes: &[u8]) -> Self {
         let says = |word: &[u8]| bytes.windows(word.len()).any(|window| window == word);
         let is_of_wasi_0_1 = says(b"wasi_snapshot_preview1") || says(b"wasi_unstable");
@@ -164,7 +166,7 @@ impl fmt::Display for CoreModule {
     }
 }
 
-/// Tells the usual mix-ups apart before the compiler says something obscure about them.
+/// Tells the usual mix-ups apart before the compiler reports them in obscure words.
 pub(super) fn check_preamble(bytes: &[u8]) -> Result<(), ComponentError> {
     match bytes {
         [] => Err(ComponentError::Empty),
@@ -197,7 +199,7 @@ mod tests {
     }
 
     fn wat(text: &str) -> Vec<u8> {
-        // The few modules here, as the text format's tools would write them.
+        // The few modules of this test, as the text format's tools would write them.
         let mut bytes = b"\0asm\x01\0\0\0".to_vec();
         bytes.extend_from_slice(text.as_bytes());
         bytes

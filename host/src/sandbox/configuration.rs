@@ -1,10 +1,10 @@
-//! wasmtime's configuration: what code is compiled to, and the pool that it runs in.
+//! wasmtime's configuration: the settings of compiled code, and the pool that it runs in.
 //!
-//! * The pooling allocator keeps slots mapped: a fresh instance for each call is affordable only if memory is not mapped
-//!   and zeroed anew each time.
-//! * wasmtime is 50. The page scan of 48 and 49 asks for pages in RAM: a page in swap, or one that the kernel moves when it
-//!   is looked at, stays as the last tenant left it. 48 without the scan is right, and costs a fresh call about twice the
-//!   CPU.
+//! * The pooling allocator keeps slots mapped: a fresh instance for each call is affordable only if memory is not
+//!   mapped and zeroed anew each time.
+//! * wasmtime is 50. The page scan of 48 and 49 asks for pages in RAM: a page in swap, or one that the kernel moves
+//!   while it is looked at, stays as the last tenant left it. 48 without the scan is right, and costs a fresh call
+//!   about twice the CPU.
 //! * Epochs interrupt guests, not fuel: fuel costs 10 to 30 % of every guest, a check of the epoch a load and a branch.
 //! * The proposals of `intake::PROPOSALS` are on, no others. Threads, GC and component-async are not built in.
 
@@ -28,10 +28,10 @@ const STACK_BYTES: usize = 2 << 20;
 /// The stack of a guest's own functions.
 pub const WASM_STACK_BYTES: usize = 512 << 10;
 
-/// What a freed slot keeps resident for the next instance, so that small guests cost no page faults.
+/// The bytes that a freed slot keeps resident for the next instance, so that small guests cost no page faults.
 const KEEP_RESIDENT_BYTES: usize = 256 << 10;
 
-/// Frames of a trap's backtrace that are kept for the log. Unwinding costs the host, not the guest.
+/// The number of frames of a trap's backtrace that are kept for the log. Unwinding costs the host, not the guest.
 const BACKTRACE_FRAMES: usize = 16;
 
 /// The reasons for which there is no sandbox.
@@ -40,29 +40,29 @@ pub enum SandboxError {
     /// The settings do not fit the machine.
     #[error(transparent)]
     Pool(#[from] PoolError),
-    /// wasmtime refused its configuration, or the system what it needs.
+    /// wasmtime refused its configuration, or the system refused the resources.
     #[error("cannot set up the WebAssembly engine with {slots} slots (`concurrency` of [host]): {reason}")]
     Engine {
-        /// As asked for.
+        /// The number of slots that was asked for.
         slots: u32,
         /// wasmtime's words.
         reason: String,
     },
 }
 
-/// All that decides what compiled code looks like, and is not the same on every machine.
+/// The settings of compiled code that are not the same on every machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct CodeSettings {
-    /// Address space of one memory.
+    /// The address space of one memory.
     pub reservation_bytes: u64,
-    /// Unmapped bytes behind it.
+    /// The unmapped bytes behind a memory.
     pub guard_bytes: u64,
-    /// Whether what memories begin with is mapped into each instance, and not copied.
+    /// The initial content of memories is mapped into each instance, and not copied.
     pub maps_images: bool,
 }
 
-/// The engine, what its code looks like, and how many instances may wait. Where the address space turns out to be
-/// smaller than it looked, the pool is.
+/// The engine, the settings of its code, and the number of instances that may wait. If the address space turns out to
+/// be smaller than it looked, the pool is smaller too.
 pub(super) fn engine(
     settings: PoolSettings,
     maps_images: bool,
@@ -86,8 +86,8 @@ pub(super) fn refused(settings: PoolSettings, error: &wasmtime::Error) -> Sandbo
     SandboxError::Engine { slots: settings.slots, reason }
 }
 
-/// What keeps this process from having memory as a file, which instances map, for good. Other failures pass, or are found
-/// out when a component is tried out.
+/// The system's refusal to give this process memory as a file, which instances map. Only a lasting refusal counts:
+/// other failures pass, or are found out when a component is tried out.
 #[cfg(target_os = "linux")]
 pub(super) fn why_no_images() -> Option<Errno> {
     use rustix::fs::{MemfdFlags, memfd_create};

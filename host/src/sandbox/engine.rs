@@ -22,7 +22,7 @@ use super::state::CallState;
 use crate::limits::Reuse;
 use crate::observe::PluginMetrics;
 
-/// Compiles components and runs calls in a pool of slots. One a process.
+/// The sandbox: it compiles components and runs calls in a pool of slots. A process has one.
 pub struct Sandbox {
     pub(super) engine: Engine,
     pub(super) linker: Linker<CallState>,
@@ -33,15 +33,15 @@ pub struct Sandbox {
     no_images: Option<Errno>,
 }
 
-/// Takes what wasmtime keeps for a thread on which guests run, as that starts: when the first guest runs there is too late,
-/// for wasmtime 50 panics if the system has no memory for it, and aborts as it unwinds.
+/// Makes wasmtime's data of a thread on which guests run, when the thread starts. The first guest on the thread would
+/// be too late: wasmtime 50 panics if the system has no memory for the data, and aborts as it unwinds.
 pub fn prepare_thread() {
-    // Of a thread that only blocks it is no loss; on one that has none, its first guest says so.
+    // For a thread that only blocks a failure is no loss; on a thread without the data, its first guest reports it.
     let _ = catch_unwind(Engine::tls_eager_initialize);
 }
 
 impl Sandbox {
-    /// Reserves the pool.
+    /// A sandbox, with its pool reserved.
     pub fn new(settings: PoolSettings) -> Result<Arc<Self>, SandboxError> {
         let no_images = why_no_images();
         let (engine, code, idle) = engine(settings, no_images.is_none())?;
@@ -52,8 +52,8 @@ impl Sandbox {
         Ok(Arc::new(Self { engine, linker, idle, code, trial, no_images }))
     }
 
-    /// A tick, for each guest that runs; it breaks when the sandbox is no more. It has each of them call
-    /// [`CpuTask::tick`](crate::cpu::CpuTask::tick) when it next looks at the epoch.
+    /// A tick, for each guest that runs. It makes each of them call [`CpuTask::tick`](crate::cpu::CpuTask::tick) when
+    /// it next looks at the epoch. It breaks when the sandbox is no more.
     pub fn tick(&self) -> impl FnMut() -> ControlFlow<()> + Send + 'static {
         let engine = self.engine.weak();
         move || match engine.upgrade() {
@@ -65,13 +65,14 @@ impl Sandbox {
         }
     }
 
-    /// Why what memories begin with is copied into each instance, if it is: `memfd_create` is refused.
+    /// The reason why the initial content of memories is copied into each instance, if it is: `memfd_create` is
+    /// refused.
     pub fn why_no_images(&self) -> Option<std::io::Error> {
         self.no_images.map(Into::into)
     }
 
     /// Compiles `bytes` in this process, whatever time and memory that takes: for bytes of one's own, and for tests.
-    /// Those of strangers go through a compiler of its own process.
+    /// Bytes of strangers go through a compiler, which has a process of its own.
     pub fn compile_here(&self, bytes: &[u8]) -> Result<Component, ComponentError> {
         check_preamble(bytes)?;
         intake::check(bytes).map_err(|error| ComponentError::NotTaken(error.to_string()))?;
@@ -80,8 +81,7 @@ impl Sandbox {
         Component::link(&self.linker, &compiled, bytes, Digest::of(bytes))
     }
 
-    /// The instances of a component as one plugin of one revision runs it: none yet. Without `reuse` each serves one
-    /// call.
+    /// The instances of a component for one plugin of one revision: none yet. Without `reuse` each serves one call.
     pub fn instances(
         &self,
         component: Component,
@@ -91,7 +91,7 @@ impl Sandbox {
         Instances::new(&self.engine, self.idle.clone(), component, reuse, metrics)
     }
 
-    /// Lets instances go that nobody called for as long as they may wait. Does not end.
+    /// Lets instances go that have waited for a call as long as they may. Does not end.
     pub async fn tend(&self) {
         self.idle.tend().await;
     }

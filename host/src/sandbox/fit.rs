@@ -1,8 +1,8 @@
-//! Do a component's exports and imports have the types that they have here?
+//! The fit of a component's exports and imports to the types that this host has for them.
 //!
-//! Owns what is said of those that do not, and of exports that are nearly what a route can use. Of exports wasmtime
-//! (50.0.1) looks at the names alone before there is an instance, which is when the first call is made: the types are
-//! compared here.
+//! Owns the words about those that do not fit, and about exports that a route could nearly use. wasmtime (50.0.1)
+//! looks at the names alone of exports before there is an instance, which is when the first call is made: the types
+//! are compared here.
 
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component as WasmComponent, InstancePre, Resource};
@@ -15,7 +15,7 @@ use super::interface::Interface;
 use super::state::CallState;
 use super::wit::{self, NamedResource};
 
-/// The most characters that are repeated of what wasmtime says.
+/// The most characters of wasmtime's words that are repeated.
 const MOST_SAID: usize = 160;
 
 /// The one function of an interface, and its type as WIT has it.
@@ -33,7 +33,7 @@ fn function(of: Interface) -> (&'static str, &'static str) {
     }
 }
 
-/// Looks at the type of an export that is there by its name.
+/// Checks the type of an export that has the interface's name.
 pub(super) fn check_export(
     instance: &InstancePre<CallState>,
     interface: Interface,
@@ -71,11 +71,12 @@ pub(super) fn check_export(
     })
 }
 
-/// What is said of imports that wasmtime has found not to be what the host has under their names. It tells of the first.
+/// The error for imports that wasmtime has found to differ from the host's under their names. It tells of the first.
 pub(super) fn explain_imports(component: &WasmComponent, error: &wasmtime::Error) -> ComponentError {
     let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
     let found = || {
-        // "component imports instance `NAME`, but …", "instance export `ITEM` has the wrong type", and what is wrong.
+        // The causes are "component imports instance `NAME`, but …", "instance export `ITEM` has the wrong type", and
+        // the difference.
         let import = in_backquotes(causes.first()?)?;
         let item = in_backquotes(causes.get(1)?)?;
         let engine = component.engine();
@@ -105,7 +106,7 @@ fn in_backquotes(text: &str) -> Option<&str> {
     text.split('`').nth(1)
 }
 
-/// Words of wasmtime's, which repeat names of the component's.
+/// The start of wasmtime's words, which repeat names of the component's.
 fn said(text: &str) -> String {
     match text.char_indices().nth(MOST_SAID) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
@@ -129,7 +130,7 @@ fn resources(component: &WasmComponent) -> Vec<NamedResource> {
     resources
 }
 
-/// What somebody can do whose component exports nothing that a route can use.
+/// The advice to an author whose component exports nothing that a route can use.
 pub(super) fn hint(exports: &[String]) -> Option<&'static str> {
     let begins = |start: &str| exports.iter().any(|name| name.starts_with(start));
     if exports.iter().any(|name| is_wasi_0_3(name)) {

@@ -1,27 +1,27 @@
-//! What an instance of a component has before any of its code has run: the memories and tables that it begins with.
+//! The footprint of an instance: the memories and tables that it begins with, before any of its code has run.
 //!
-//! Reads what sections declare, and no code, of bytes that passed intake: what they may come to is bounded there, and an
-//! index that leads nowhere is not looked for again.
+//! Reads the declarations of sections, and no code, of bytes that passed intake: intake bounds the sums, and refuses
+//! an index that leads nowhere.
 
 use wasmparser::{
     BinaryReaderError, ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind,
     Encoding, Instance, Parser, Payload,
 };
 
-/// The pages that memories are made of: intake lets no others through.
+/// The size of a memory's page: intake lets no other through.
 const PAGE_BYTES: u64 = 64 << 10;
 
-/// What all memories and tables of one instance begin with.
+/// The initial size of all memories and tables of one instance.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Footprint {
-    /// Bytes of linear memory.
+    /// The bytes of linear memory.
     pub memory_bytes: u64,
-    /// Elements of tables.
+    /// The elements of tables.
     pub table_elements: u64,
 }
 
 impl Footprint {
-    /// That of a component, by its bytes.
+    /// The footprint of a component, by its bytes.
     pub(super) fn of(bytes: &[u8]) -> Result<Self, BinaryReaderError> {
         let mut whole = Self::default();
         let mut open: Vec<Open> = Vec::new();
@@ -51,9 +51,9 @@ impl Footprint {
 /// A component or module that is being read.
 struct Open {
     encoding: Encoding,
-    /// What an instance of it begins with, as far as it was read.
+    /// The footprint of an instance of it, as far as it was read.
     own: Footprint,
-    /// Those of the modules and components that it can instantiate, by index.
+    /// The footprints of the modules and components that it can instantiate, by index.
     modules: Vec<Footprint>,
     components: Vec<Footprint>,
 }
@@ -76,7 +76,7 @@ fn at(footprints: &[Footprint], index: u32) -> Footprint {
     usize::try_from(index).ok().and_then(|index| footprints.get(index)).copied().unwrap_or_default()
 }
 
-/// Adds what a section declares to the innermost of those that are being read.
+/// Adds a section's declarations to the innermost component or module that is being read.
 fn count(open: &mut [Open], payload: &Payload<'_>) -> Result<(), BinaryReaderError> {
     if let Payload::ComponentAliasSection(section) = payload {
         for alias in section.clone() {
@@ -112,7 +112,7 @@ fn count(open: &mut [Open], payload: &Payload<'_>) -> Result<(), BinaryReaderErr
             }
         }
         Payload::ComponentExportSection(section) => {
-            // An export is one more item of its kind.
+            // An export adds an item of its kind.
             for export in section.clone() {
                 let export = export?;
                 match export.kind {
@@ -129,7 +129,7 @@ fn count(open: &mut [Open], payload: &Payload<'_>) -> Result<(), BinaryReaderErr
     Ok(())
 }
 
-/// A module or component of one that stands around, by another index.
+/// Gives a module or component of an enclosing component another index.
 fn name_again(open: &mut [Open], alias: &ComponentAlias<'_>) {
     let ComponentAlias::Outer { kind, count, index } = alias else { return };
     let around = usize::try_from(*count).ok().and_then(|count| open.iter().nth_back(count));

@@ -1,5 +1,6 @@
-//! `wasi:http` 0.2 of one call, as far as wasmtime's crate leaves it to its embedder. Requests to other servers go through
-//! the capability room; why one failed is for the operator's log, and the guest gets the WIT's error code.
+//! The state of `wasi:http` 0.2 of one call, as far as wasmtime's crate leaves it to its embedder. Requests to other
+//! servers go through the capability room. The reason why one failed is for the operator's log, and the guest gets
+//! the WIT's error code.
 
 use std::mem::{Discriminant, discriminant};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
@@ -19,46 +20,47 @@ use wasmtime_wasi_http::{
 use super::output::Output;
 use crate::capability::http::{Outbound, OutboundBudget, OutboundError, Timeouts};
 
-/// How much of a body a guest may hand over before the last of it was taken: two pieces of this size.
+/// The size of the pieces of a body. A guest may hand over two of them before the last was taken.
 pub const PIECE_BYTES: usize = 64 << 10;
 const PIECES_AHEAD: usize = 1;
 
-/// All of that is the host's memory, and a guest has thousands of handles. So it has that much in its first calls
-/// of the interface, which few exceed, and little in later ones: some 40 MiB in all, with every handle full.
+/// The number of a call's first calls of the interface in which bodies have large pieces. Pieces are the host's
+/// memory, and a guest has thousands of handles. So it has large pieces in its first calls, which few exceed, and
+/// small ones in later calls: some 40 MiB in all, with every handle full.
 pub const CALLS_AT_EASE: u32 = 256;
-/// The size of a piece from then on.
+/// The size of a piece in later calls.
 pub const PIECE_BYTES_LATER: usize = 4 << 10;
 
-/// Fields that are the host's: what a guest is not shown, and may not set.
+/// The fields that are the host's: a guest does not see them, and may not set them.
 static FORBIDDEN: [HeaderName; 9] = DEFAULT_FORBIDDEN_HEADERS;
 
-/// How long a guest may still write the body of a request that is denied. Were it closed at once, its library
-/// would trip over that, and never look at the code that says why.
+/// The time for which a guest may still write the body of a request that is denied. If the body were closed at once,
+/// the guest's library would fail on that, and never look at the code that says why.
 const DENIAL_PATIENCE: Duration = Duration::from_millis(10);
 
 /// A failure of another server, or of the way to it, that a guest met.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct UpstreamFailure {
     pub(super) is_timeout: bool,
-    /// Whether it came in the middle of an answer's body.
+    /// The failure came in the middle of an answer's body.
     pub(super) is_in_body: bool,
-    /// The variant of the error that the guest was told, whatever it carries.
+    /// The variant of the error that the guest was told, without its data.
     told: Discriminant<Error>,
 }
 
 impl UpstreamFailure {
-    /// Whether a guest that answers with this code hands on what it was given.
+    /// True if a guest that answers with this code hands on the error that it was given.
     pub(super) fn is_handed_on_as(&self, code: ErrorCode) -> bool {
         self.told == discriminant(&Error::from(code))
     }
 }
 
-/// `wasi:http` of one call.
+/// The state of `wasi:http` of one call.
 pub(super) struct HttpState {
     calls: u32,
     context: WasiHttpCtx,
     hooks: Hooks,
-    /// Whether the request was `HEAD`: the body of its answer is not sent.
+    /// The request was `HEAD`: the body of its answer is not sent.
     pub(super) asked_for_head_alone: bool,
     /// The handle of the answer's body that the guest took last and has not finished.
     pub(super) unfinished_body: Option<u32>,
@@ -67,14 +69,14 @@ pub(super) struct HttpState {
 impl HttpState {
     pub(super) fn new(outbound: Option<Outbound>, budget: Arc<OutboundBudget>, output: Arc<Output>) -> Self {
         let mut context = WasiHttpCtx::new();
-        // All fields together are counted, by `fields`: one of them alone needs no limit of its own.
+        // The limit `fields` counts all fields together: a single list of them needs no limit of its own.
         context.set_field_size_limit(usize::MAX);
         let failures = Failures { output, last: Arc::default() };
         let hooks = Hooks { outbound, budget, failures, piece_bytes: PIECE_BYTES };
         Self { calls: 0, context, hooks, asked_for_head_alone: false, unfinished_body: None }
     }
 
-    /// For one call of the interface.
+    /// The view for one call of the interface.
     pub(super) fn view<'a>(&'a mut self, table: &'a mut ResourceTable) -> WasiHttpCtxView<'a> {
         self.calls = self.calls.saturating_add(1);
         if self.calls == CALLS_AT_EASE {
@@ -88,7 +90,7 @@ impl HttpState {
     }
 }
 
-/// Ends, as broken off, every body that a guest has begun and not finished.
+/// Ends every body that a guest has begun and not finished, as broken off.
 pub(super) fn abort_unfinished_bodies(table: &mut ResourceTable) {
     if table.is_empty() {
         return;
@@ -163,7 +165,7 @@ impl WasiHttpHooks for Hooks {
 }
 
 impl Hooks {
-    /// The way out for this request.
+    /// The way out for this request, if the plugin is granted its origin.
     fn allowed(&self, request: &Request<WasiBody>) -> Result<Outbound, Error> {
         let Some(outbound) = &self.outbound else {
             self.failures.output.host_call_failed(&no_origin(request));
@@ -189,7 +191,7 @@ fn no_origin(request: &Request<WasiBody>) -> String {
     )
 }
 
-/// Where failures of requests to other servers are noted; clones share it.
+/// The notes of failed requests to other servers. Clones share them.
 #[derive(Clone)]
 pub(super) struct Failures {
     output: Arc<Output>,
@@ -197,7 +199,7 @@ pub(super) struct Failures {
 }
 
 impl Failures {
-    /// The full story goes to the log; the guest is told a code.
+    /// Notes a failure. The full story goes to the log; the guest is told a code.
     fn note(&self, error: &OutboundError, is_in_body: bool) -> Error {
         self.output.host_call_failed(&error.to_string());
         let told = code(error);
@@ -209,13 +211,13 @@ impl Failures {
         told
     }
 
-    /// What became of the last request that failed for no fault of the guest's.
+    /// The last request's failure that was no fault of the guest's.
     pub(super) fn last(&self) -> Option<UpstreamFailure> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 
-/// What of it the guest is told: the WIT's code, and nothing of names or addresses.
+/// The code that the guest is told: the WIT's, with no names and no addresses.
 fn code(error: &OutboundError) -> Error {
     match error {
         OutboundError::Denied { .. } => Error::HttpRequestDenied,

@@ -1,14 +1,14 @@
-//! The book of instances that wait for a call: how many of a host may, what memory they may hold together, in which
-//! order they go, and when.
+//! The book of instances that wait for a call: how many of them a host may have, the memory that they may hold
+//! together, and the order and time in which they go.
 //!
-//! Waiting instances have slots of their own. Were they evicted when slots become short, a call would wait until somebody
-//! else's instance is gone.
+//! Waiting instances have slots of their own. If they were evicted only when slots become short, a call would wait
+//! until another plugin's instance is gone.
 //!
-//! Owns no instance: each is kept by its plugin (`instances.rs`), which is told whom to let go. The pool has slots
-//! for as many as the book has places, beside those of calls. So one that waits is never in the way of a call: every
-//! instance is counted by the permit of a call, by its place here, or as going.
+//! Owns no instance: each is kept by its plugin (`instances.rs`), which is told which of its instances to let go. The
+//! pool has a slot for each place of the book, beside the slots of calls. So a waiting instance is never in the way
+//! of a call: every instance is counted by the permit of a call, by its place here, or as going.
 //!
-//! An owner asks for a place and leaves it while it holds the lock of what it keeps, never the other way round.
+//! An owner asks for a place and leaves it while it holds the lock of its instances, never the other way round.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -16,13 +16,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep_until};
 
-/// How many go for one that comes: it pays for them with its own time.
+/// The most instances that go for one that comes: it pays for their end with its own time.
 const MOST_FOR_ONE: usize = 8;
 
-/// How many go in one go for having waited too long.
+/// The most instances that go at once because they have waited too long.
 const MOST_AT_ONCE: usize = 32;
 
-/// The name of a place. Who came later has the greater one.
+/// The number of a place. A later place has the greater number.
 pub(super) type Ticket = u64;
 
 /// The places of one host, for instances that their owners keep.
@@ -37,9 +37,9 @@ struct Book<O> {
     places: BTreeMap<Ticket, Place<O>>,
     next: Ticket,
     bytes: u64,
-    /// Instances that have no place any more, and are still there.
+    /// The number of instances that have no place any more, and are still there.
     going: usize,
-    /// When somebody looks for those whose time is over; none if nobody will before the bell.
+    /// The next time at which overdue instances are looked for. None if nobody looks before the bell.
     looks_at: Option<Instant>,
 }
 
@@ -49,7 +49,7 @@ struct Place<O> {
     until: Instant,
 }
 
-/// Instances that have to go. Until this is dropped, they are counted.
+/// Instances that have to go. They are counted until this is dropped.
 #[must_use = "their owners are to let them go before this is dropped"]
 pub(super) struct Leaving<'a, O> {
     idle: &'a Idle<O>,
@@ -63,8 +63,8 @@ impl<O> Idle<O> {
         Self { most, most_bytes, book: Mutex::new(book), bell: Notify::new() }
     }
 
-    /// A place for an instance of a call that ends, and who has to go for it before the call's permit does: those
-    /// who have waited longest. None if there is no room for it.
+    /// A place for an instance of a call that ends, and the instances that have to go for it before the call's permit
+    /// does: those that have waited longest. None if there is no room for the instance.
     pub(super) fn enter(
         &self,
         owner: &Arc<O>,
@@ -86,7 +86,8 @@ impl<O> Idle<O> {
             return None;
         }
         let who = book.remove_all(oldest);
-        // The permit of the call that ends counts one of them: it need not count the instance that stays.
+        // The permit of the call that ends counts one of the leaving instances, since the instance that stays has a
+        // place.
         let counted = who.len().saturating_sub(1);
         book.going = book.going.saturating_add(counted);
         let ticket = book.next;
@@ -100,17 +101,17 @@ impl<O> Idle<O> {
         Some((ticket, Leaving { idle: self, who, counted }))
     }
 
-    /// A call takes the instance of this place: its permit counts it from now on.
+    /// Gives up a place whose instance a call takes: the call's permit counts the instance from now on.
     pub(super) fn leave(&self, ticket: Ticket) {
         self.book().remove(ticket);
     }
 
-    /// These are to go, as far as nobody else has them going.
+    /// The instances of these places have to go, except those that are going already.
     pub(super) fn dismiss(&self, tickets: impl IntoIterator<Item = Ticket>) -> Leaving<'_, O> {
         self.going(&mut self.book(), tickets)
     }
 
-    /// Some of those whose time is over, as soon as there are any.
+    /// Instances whose time is over, as soon as there are any.
     pub(super) async fn overdue(&self) -> Leaving<'_, O> {
         loop {
             let looks_at = {
@@ -146,7 +147,7 @@ impl<O> Idle<O> {
 }
 
 impl<O> Book<O> {
-    /// Whether there is a place for one more once so many of those here go.
+    /// True if there is a place for one more instance once `leaving` of them go.
     fn has_place(&self, most: usize, leaving: usize) -> bool {
         let counted = self.places.len().saturating_add(self.going);
         if leaving == 0 { counted < most } else { counted <= most }
@@ -158,8 +159,8 @@ impl<O> Book<O> {
         Some(place)
     }
 
-    /// An owner lets go of all that it keeps before it goes itself: those here are alive, and stay so until what is
-    /// theirs is gone.
+    /// Removes places, with their owners. An owner lets go of all its instances before it goes itself: the owners
+    /// here are alive, and stay so until their instances are gone.
     fn remove_all(&mut self, tickets: impl IntoIterator<Item = Ticket>) -> Vec<(Arc<O>, Ticket)> {
         let removed =
             tickets.into_iter().filter_map(|ticket| Some((self.remove(ticket)?.owner.upgrade()?, ticket)));
@@ -210,7 +211,7 @@ mod tests {
             assert_eq!(enter(&idle, 5), Some((ticket, vec![])));
         }
         assert_eq!(enter(&idle, 15), Some((20, vec![0, 1, 2])));
-        // More than it may send away.
+        // More instances would have to go than may go for one.
         assert_eq!(enter(&idle, 100), None);
         assert_eq!(enter(&idle, 1), Some((21, vec![3])));
     }
@@ -236,7 +237,7 @@ mod tests {
         enter(Instant::now() + MINUTE);
         let soon = enter(Instant::now());
         assert_eq!(who(&idle.overdue().await), [soon]);
-        // One that comes while somebody sleeps, and has less time than those there.
+        // One instance comes while the look-out sleeps, and has less time than those there.
         let (named, sooner) = tokio::join!(idle.overdue(), async {
             tokio::task::yield_now().await;
             enter(Instant::now() + Duration::from_millis(1))

@@ -1,13 +1,13 @@
 //! The instances of one plugin of one revision, each for one call, or kept for the next where the plugin asks for it.
 //!
 //! An instance is kept only if its table of resources is empty but for standard streams and their pollables. No other
-//! handle is safe to keep: a body, a future or a pollable leads to the caller, the connection or the budget of the call
-//! that made it. Handles that are dropped leave nothing, for their tasks end with them. Standard streams lead to an outlet,
-//! which is turned to the output of the call that runs.
+//! handle is safe to keep: a body, a future or a pollable leads to the caller, the connection or the budget of the
+//! call that made it. Dropped handles leave nothing, for their tasks end with them. Standard streams lead to an
+//! outlet, which is turned to the output of the call that runs.
 //!
-//! [`Instances`] owns those that wait: it cannot be cloned, what it keeps cannot be named outside this room, and no
-//! function takes an instance from one and gives it to another. So none can serve two plugins, two revisions or two
-//! tenants. How many wait on the whole host, and who goes first, is for `idle.rs`.
+//! [`Instances`] owns the waiting ones: it cannot be cloned, its instances cannot be named outside this room, and no
+//! function takes an instance from one and gives it to another. So no instance can serve two plugins, two revisions
+//! or two tenants. The number of waiting instances on the whole host, and their order, are `idle.rs`'s.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -26,7 +26,7 @@ use super::state::{CallState, PerCall};
 use crate::limits::Reuse;
 use crate::observe::{Held, LetGo, Plug, PluginMetrics};
 
-/// The instances of a component as one plugin of one revision runs it.
+/// The instances of a component, for one plugin of one revision.
 pub struct Instances(Arc<Shelf>);
 
 impl Instances {
@@ -41,12 +41,12 @@ impl Instances {
         Self(Arc::new(Shelf { engine: engine.clone(), component, reuse, metrics, idle, stock }))
     }
 
-    /// What they are instances of.
+    /// The component of the instances.
     pub fn component(&self) -> &Component {
         &self.0.component
     }
 
-    /// Lets all go that wait, and keeps none from now on.
+    /// Lets all waiting instances go, and keeps none from now on.
     pub fn close(&self) {
         self.0.close();
     }
@@ -58,7 +58,7 @@ impl Drop for Instances {
     }
 }
 
-/// Where a plugin's instances wait. The calls that run hold it too, so as to bring theirs back.
+/// The shelf where a plugin's instances wait. Running calls hold it too, to give their instances back.
 pub(super) struct Shelf {
     engine: Engine,
     component: Component,
@@ -70,7 +70,8 @@ pub(super) struct Shelf {
 
 struct Stock {
     is_closed: bool,
-    /// In the order of their tickets: the one that was used last is taken first, so that the others' time runs out.
+    /// The waiting instances in the order of their tickets: the one that was used last is taken first, so that the
+    /// others' time runs out.
     waiting: Vec<Waiting>,
 }
 
@@ -88,7 +89,7 @@ struct Live {
     plugs: Plugs,
     born: Instant,
     calls: u32,
-    /// What its memories had when its first call had ended.
+    /// The bytes of the instance's memories at the end of its first call.
     first_bytes: u64,
 }
 
@@ -101,14 +102,14 @@ struct Plugs {
     response_filter: Option<response_filter::Plug>,
 }
 
-/// An instance in a call. Dropped, it is gone, and with it all that the call has left.
+/// An instance in a call. When it is dropped, it is gone, with all that the call has left in it.
 pub(super) struct Instance {
     shelf: Arc<Shelf>,
     live: Live,
 }
 
 impl Instances {
-    /// The instance for a call: the one that waits for the shortest time, or another.
+    /// The instance for a call: the one that has waited for the shortest time, or a fresh one.
     pub(super) fn for_call(&self, call: Call) -> Instance {
         let shelf = self.0.clone();
         let call = PerCall::new(call);
@@ -131,14 +132,14 @@ impl Instances {
             }
         };
         let mut instance = Instance { shelf, live };
-        // The next tick is the first that it sees.
+        // The next tick is the first that the instance sees.
         instance.live.store.set_epoch_deadline(1);
         instance
     }
 }
 
 impl Idle<Shelf> {
-    /// Lets instances go that nobody called for as long as they may wait. Does not end.
+    /// Lets instances go that have waited for a call as long as they may. Does not end.
     pub(super) async fn tend(&self) {
         loop {
             let leaving = self.overdue().await;
@@ -167,7 +168,7 @@ impl Shelf {
 
     fn keep(self: &Arc<Self>, reuse: Reuse, live: Live) -> Result<(), LetGo> {
         let now = Instant::now();
-        // What the clock cannot say does not come.
+        // A time beyond the clock's range does not come.
         let dies = live.born.checked_add(reuse.age);
         let until = [now.checked_add(reuse.idle), dies].into_iter().flatten().min();
         let until = until.unwrap_or_else(|| far_from(now));
@@ -189,7 +190,7 @@ impl Shelf {
         Ok(())
     }
 
-    /// Drops the instance of this ticket, unless a call was quicker.
+    /// Drops the instance of this ticket, unless a call has taken it.
     fn let_go(&self, ticket: Ticket, why: LetGo) {
         let found = {
             let mut stock = self.stock();
@@ -206,7 +207,7 @@ impl Shelf {
             let mut stock = self.stock();
             stock.is_closed = true;
             let leaving = self.idle.dismiss(stock.waiting.iter().map(|waiting| waiting.ticket));
-            // Those that somebody else has going are theirs to drop.
+            // Instances that another thread has going are that thread's to drop.
             let is_ours =
                 |waiting: &mut Waiting| leaving.who.iter().any(|(_, ticket)| *ticket == waiting.ticket);
             (stock.waiting.extract_if(.., is_ours).collect::<Vec<_>>(), leaving)
@@ -221,12 +222,12 @@ impl Shelf {
     }
 }
 
-/// Beyond every limit that a site file can set.
+/// A time beyond every limit that a site file can set.
 fn far_from(now: Instant) -> Instant {
     now.checked_add(Duration::from_secs(1 << 31)).unwrap_or(now)
 }
 
-/// As this plug: instantiated and looked up when it is first called as one.
+/// Methods of an instance, one a plug: the plug is instantiated and looked up when it is first called.
 macro_rules! plug {
     ($name:ident, $plug:ident, $type:ty) => {
         pub(super) async fn $name(&mut self) -> Result<(&mut Store<CallState>, &$type), Stop> {
@@ -258,7 +259,7 @@ impl Instance {
         self.live.store.data_mut()
     }
 
-    /// Its call has succeeded: it is kept for the next, or dropped if it is not to be.
+    /// Takes the instance back from a call that has succeeded: it is kept for the next call, or dropped.
     pub(super) fn give_back(self) {
         let Self { shelf, mut live } = self;
         let Some(reuse) = shelf.reuse else { return };
@@ -279,7 +280,7 @@ impl Live {
         Ok(started)
     }
 
-    /// Ends its call, of which nothing is to be left; or says why it cannot have another.
+    /// Ends the instance's call, of which nothing may be left; or says why the instance cannot have another call.
     fn end_call(&mut self, reuse: Reuse) -> Result<(), LetGo> {
         self.calls = self.calls.saturating_add(1);
         if self.calls >= reuse.calls {

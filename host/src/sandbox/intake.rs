@@ -1,9 +1,9 @@
-//! Intake: may these bytes be compiled at all?
+//! Intake: the check that bytes must pass before they are compiled.
 //!
-//! Owns the proposals that plugs may use and the bounds on what a component may be made of, each far above what the
-//! largest honest components have and below what costs seconds or gigabytes to compile. Reads the bytes once, in their
-//! order, and validates them as it goes; each part is counted before it is looked into. What passes may still be
-//! expensive: time and memory of compiling are bounded by whoever compiles.
+//! Owns the proposals that plugs may use and the bounds on a component's parts, each far above the largest honest
+//! components and below the size that costs seconds or gigabytes to compile. Reads the bytes once, in their order,
+//! and validates them as it goes; each part is counted before it is read. A component that passes may still be
+//! expensive: its compiler bounds the time and memory of compiling.
 
 mod error;
 mod proposals;
@@ -22,8 +22,9 @@ use wasmparser::{
     Payload, RecGroup, ValidPayload, Validator, WasmFeatures,
 };
 
-/// What a component may use. Everything else is refused here and turned off in the engine: what no plug needs is attack
-/// surface. Tail calls are QuickJS's; several memories are what calls between composed components need.
+/// The proposals that a component may use. All others are refused here and turned off in the engine: a feature that
+/// no plug needs is attack surface. Tail calls are for QuickJS; several memories are for calls between composed
+/// components.
 pub(super) const PROPOSALS: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::SATURATING_FLOAT_TO_INT)
     .union(WasmFeatures::SIGN_EXTENSION)
@@ -37,7 +38,7 @@ pub(super) const PROPOSALS: WasmFeatures = WasmFeatures::MUTABLE_GLOBAL
     .union(WasmFeatures::EXTENDED_CONST)
     .union(WasmFeatures::COMPONENT_MODEL);
 
-/// Looks at the bytes of a component from its first to its last.
+/// Checks the bytes of a component from the first to the last.
 pub fn check(bytes: &[u8]) -> Result<(), IntakeError> {
     read(bytes).map_err(|fault| match fault {
         Fault::Refused(error) => error,
@@ -45,7 +46,7 @@ pub fn check(bytes: &[u8]) -> Result<(), IntakeError> {
     })
 }
 
-/// What ends the reading.
+/// The fault that ends the reading.
 enum Fault {
     Refused(IntakeError),
     Invalid(wasmparser::BinaryReaderError),
@@ -102,10 +103,10 @@ fn within(rule: Rule, found: impl TryInto<u64>) -> Result<(), IntakeError> {
     if found > rule.most() { Err(IntakeError::TooMuch { rule, found }) } else { Ok(()) }
 }
 
-/// What was counted so far.
+/// The counts so far.
 #[derive(Default)]
 struct Intake {
-    /// By the rules' places in [`Rule::ALL`].
+    /// The count of each rule, by its place in [`Rule::ALL`].
     counts: [u64; Rule::ALL.len()],
     /// The components and modules that are being read, each inside the one before.
     open: Vec<Open>,
@@ -114,9 +115,9 @@ struct Intake {
 /// A component or module that is being read.
 struct Open {
     encoding: Encoding,
-    /// How much it is, with all that it instantiates.
+    /// The size of it, with all that it instantiates.
     expansion: u64,
-    /// That of each component that it can instantiate, by index.
+    /// The expansion of each component that it can instantiate, by index.
     components: Vec<u64>,
 }
 
@@ -129,7 +130,7 @@ impl Intake {
         within(rule, *count)
     }
 
-    /// Adds to a rule of components, and to what the one that is being read comes to.
+    /// Adds to a rule of components, and to the expansion of the component that is being read.
     fn add_part(&mut self, rule: Rule, more: impl TryInto<u64>) -> Result<(), IntakeError> {
         let more = more.try_into().unwrap_or(u64::MAX);
         self.expand(more)?;
@@ -200,7 +201,7 @@ impl Intake {
             Payload::ComponentExportSection(section) => {
                 self.add_part(Rule::Exports, section.count())?;
                 for export in section.clone() {
-                    // An export is one more item of its kind.
+                    // An export adds an item of its kind.
                     let export = export?;
                     within(Rule::Name, export.name.name.len())?;
                     if export.kind == ComponentExternalKind::Component {
@@ -274,7 +275,7 @@ impl Intake {
         }
     }
 
-    /// A component by another index.
+    /// Gives a component another index.
     fn again(&mut self, outward: u32, index: u32) {
         let expansion = self.expansion(outward, index);
         if let Some(open) = self.open.last_mut() {
@@ -282,8 +283,8 @@ impl Intake {
         }
     }
 
-    /// What a component comes to that is named from the one that is being read. Of an index that does not exist, which
-    /// the validator refuses in a moment, nothing.
+    /// The expansion of a component that the one being read names. Zero for an index that does not exist, which the
+    /// validator refuses in a moment.
     fn expansion(&self, outward: u32, index: u32) -> u64 {
         let around = usize::try_from(outward).ok().and_then(|outward| self.open.iter().nth_back(outward));
         let index = usize::try_from(index).unwrap_or(usize::MAX);
@@ -325,7 +326,8 @@ fn parts(of: &ComponentType<'_>) -> usize {
     parts
 }
 
-/// A call or branch costs the compiler each value that it passes, and the file a few bytes.
+/// Checks the signatures of functions. A call or branch costs the compiler each value that it passes, and the file a
+/// few bytes.
 fn signatures(group: &RecGroup) -> Result<(), IntakeError> {
     for each in group.types() {
         if let CompositeInnerType::Func(function) = &each.composite_type.inner {

@@ -2,13 +2,12 @@
 
 use crate::observe::Plug;
 
-/// An interface that a component may export to be of use here. A patch release of the same minor version is
-/// the same interface.
+/// An interface by which a component is a plug. A patch release of the same minor version is the same interface.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Interface {
     /// `jackfield:plugin/handler`: buffered messages.
     Handler,
-    /// `wasi:http/incoming-handler` 0.2: streamed ones.
+    /// `wasi:http/incoming-handler` 0.2: streamed messages.
     IncomingHandler,
     /// `jackfield:plugin/request-filter`.
     RequestFilter,
@@ -17,11 +16,11 @@ pub enum Interface {
 }
 
 impl Interface {
-    /// Every interface there is. Of two that make the same plug the first is used.
+    /// Every interface. If a component exports two for the same plug, the first is used.
     pub const ALL: [Self; 4] =
         [Self::Handler, Self::IncomingHandler, Self::RequestFilter, Self::ResponseFilter];
 
-    /// Its full name.
+    /// The interface's full name.
     pub fn name(self) -> &'static str {
         match self {
             Self::Handler => "jackfield:plugin/handler@0.1.0",
@@ -31,7 +30,7 @@ impl Interface {
         }
     }
 
-    /// What a component that exports it can be.
+    /// The plug that a component with this export can be.
     pub fn plug(self) -> Plug {
         match self {
             Self::Handler | Self::IncomingHandler => Plug::Handler,

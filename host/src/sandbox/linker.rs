@@ -1,4 +1,4 @@
-//! The linker: every import that any component may have, and what of a store's data each of them borrows.
+//! The linker: every import that any component may have, and the part of a store's data that each borrows.
 
 use wasmtime::Engine;
 use wasmtime::component::Linker;
@@ -14,7 +14,7 @@ use super::imports::wasi::{self, StandardView};
 use super::imports::{fields, response_body};
 use super::state::{CallState, PerCall};
 
-/// The linker of all plugins. What one of them was not granted is refused when it is loaded, by name.
+/// The linker of all plugins. An import that a plugin was not granted is refused by name when the plugin is loaded.
 pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<CallState>> {
     let mut linker = Linker::new(engine);
     wasi::add_to_linker(&mut linker, |state| &mut state.table, standard_streams)?;

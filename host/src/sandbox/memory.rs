@@ -4,18 +4,18 @@ use rustix::io::Errno;
 
 use super::refusal::of_system;
 
-/// An instance has outgrown its use when its memory is so many times what its first call left, but not while it has
-/// less than `SMALL_BYTES`; or when it has grown to this share of `memory`.
+/// The factors and the size by which an instance has outgrown its use: its memory is `GROWTH` times that at the end
+/// of its first call, and at least `SMALL_BYTES`; or it has grown to this share of `memory`.
 const GROWTH: u64 = 4;
 const SMALL_BYTES: u64 = 1 << 20;
 const SHARE_OF_LIMIT: u64 = 2;
 
-/// `memory`: the linear memories of one instance, counted together; `tables` beside it.
+/// The account of the linear memories of one instance, counted together against `memory`, and of its tables.
 pub(super) struct MemoryAccount {
     limit_bytes: u64,
     used_bytes: u64,
     refused: bool,
-    /// What the system said when it would not let a memory or a table grow that was allowed to.
+    /// The system's error when it refused a growth that the limit allowed.
     denied: Option<Errno>,
     pub(super) tables: TableAccount,
 }
@@ -31,22 +31,22 @@ impl MemoryAccount {
         }
     }
 
-    /// Whether a memory was refused growth: the likely cause of a trap that follows.
+    /// True if a memory was refused growth: the likely cause of a trap that follows.
     pub(super) fn refused(&self) -> bool {
         self.refused
     }
 
-    /// Whether the system denied growth: the likely cause of a trap that follows.
+    /// The system's error, if it denied growth: the likely cause of a trap that follows.
     pub(super) fn denied(&self) -> Option<Errno> {
         self.denied
     }
 
-    /// What all memories have.
+    /// The bytes of all memories.
     pub(super) fn used_bytes(&self) -> u64 {
         self.used_bytes
     }
 
-    /// Whether an instance that had so much after its first call has grown too much since to be kept.
+    /// True if an instance that had `first_bytes` after its first call has grown too much since to be kept.
     pub(super) fn has_outgrown(&self, first_bytes: u64) -> bool {
         let most = first_bytes.saturating_mul(GROWTH).max(SMALL_BYTES);
         let share = self.limit_bytes.checked_div(SHARE_OF_LIMIT).unwrap_or(0);
@@ -64,8 +64,8 @@ impl wasmtime::ResourceLimiter for MemoryAccount {
         desired: usize,
         maximum: Option<usize>,
     ) -> wasmtime::Result<bool> {
-        // wasmtime asks first and compares with the memory's own maximum after: what will not be had is
-        // not to be counted.
+        // wasmtime asks first and compares with the memory's own maximum after: a growth that will not happen is not
+        // counted.
         if maximum.is_some_and(|most| desired > most) {
             return Ok(false);
         }
@@ -113,9 +113,9 @@ impl TableAccount {
         Self { limit_elements, used_elements: 0, refused: false }
     }
 
-    /// Whether a table may grow so, and counts it.
+    /// Counts a table's growth, and returns true, if it may grow so.
     pub(super) fn grow(&mut self, current: usize, desired: usize, maximum: Option<usize>) -> bool {
-        // As with memories: what the table's own maximum forbids will not be had, and is not to be counted.
+        // As with memories, a growth beyond the table's own maximum will not happen, and is not counted.
         if maximum.is_some_and(|most| desired > most) {
             return false;
         }
@@ -129,7 +129,7 @@ impl TableAccount {
         allowed
     }
 
-    /// Whether a table was refused growth: the likely cause of a trap that follows.
+    /// True if a table was refused growth: the likely cause of a trap that follows.
     pub(super) fn refused(&self) -> bool {
         self.refused
     }
@@ -159,7 +159,7 @@ mod tests {
             (128.0, 0.1, 1.1, true),
             (128.0, 40.0, 64.0, false),
             (128.0, 40.0, 64.1, true),
-            // What it has needed from the first call on is no growth.
+            // Memory that the instance has needed from its first call on is no growth.
             (128.0, 100.0, 100.0, false),
             (128.0, 100.0, 100.1, true),
         ] {

@@ -1,25 +1,26 @@
-//! The only user of wasmtime: it compiles components, tells what they are, and calls them under limits.
+//! The sandbox, the only user of wasmtime: it compiles components, tells their plugs and imports, and calls them
+//! under limits.
 //!
-//! Knows no sockets, site files or tenants. A call gets its limits, its context and its capabilities
-//! from whoever makes it; what comes back is plain data, or a [`CallError`] that says whose fault it was.
+//! Knows no sockets, site files or tenants. A call gets its limits, its context and its capabilities from its caller.
+//! Its result is plain data, or a [`CallError`] that says whose fault it was.
 //!
 //! | file | owns |
 //! |---|---|
 //! | `artifact.rs`, `interface.rs` | an artifact's name and size; the interfaces by which a component is a plug |
-//! | `process_limits.rs`, `refusal.rs` | the limits that the system has for this process; what it refused, told from what a guest did wrong |
-//! | `space.rs`, `pool.rs` | how much address space there is; how many slots the pool has, and how large: pure arithmetic |
-//! | `intake.rs` | what may be compiled at all: proposals, and bounds on what a component is made of |
+//! | `process_limits.rs`, `refusal.rs` | the system's limits for this process; its refusals, told from a guest's faults |
+//! | `space.rs`, `pool.rs` | the address space that may be reserved; the number and size of slots: pure arithmetic |
+//! | `intake.rs` | the check before compiling: proposals, and bounds on a component's parts |
 //! | `bulk/` | a component whose bulk memory instructions do no more than a piece each |
 //! | `configuration.rs` | wasmtime's configuration |
-//! | `totals.rs`, `memory.rs` | what one call has used up of the limits that are sums; its memories and tables |
+//! | `totals.rs`, `memory.rs` | the use that one call has made of the limits that are sums; its memories and tables |
 //! | `call.rs`, `call_error.rs` | the data of one call; the ways in which it ends without an answer |
-//! | `output.rs`, `http.rs`, `wasi.rs`, `stored.rs` | what stands behind the imports: lines, requests to other servers, the WASI context, stored values |
+//! | `output.rs`, `http.rs`, `wasi.rs`, `stored.rs` | the state behind the imports: lines, requests, WASI, stored values |
 //! | `state.rs` | the data of an instance's `Store` |
-//! | `imports/` | thin bindings from WIT to the capability room, each over a view that borrows what it needs |
-//! | `linker.rs` | every import, and what of a store's data it borrows |
-//! | `fit.rs`, `wit.rs` | whether exports and imports have this host's types, and how types are written |
-//! | `component.rs`, `component_error.rs`, `footprint.rs` | a compiled [`Component`]; why some bytes are none; what its instances begin with |
-//! | `instances.rs`, `idle.rs` | the instances of one plugin of one revision: made for a call, kept for the next, let go |
+//! | `imports/` | thin bindings from WIT to the capability room, each over a view that borrows its part of the state |
+//! | `linker.rs` | every import, and the part of a store's data that it borrows |
+//! | `fit.rs`, `wit.rs` | the comparison of exports and imports with this host's types, and the text of types |
+//! | `component.rs`, `component_error.rs`, `footprint.rs` | a compiled [`Component`]; why bytes are none; its initial size |
+//! | `instances.rs`, `idle.rs` | the instances of one plugin of one revision: made, kept for the next call, let go |
 //! | `engine.rs` | the [`Sandbox`]: engine, linker, waiting instances |
 //! | `compiler/` | bytes → a [`Component`], in a child process with limits, or from the cache |
 //! | `trial.rs` | a first instance of a component, before anybody calls it |
@@ -81,7 +82,7 @@ pub use process_limits::{DESCRIPTORS, PROCESSES, ProcessLimits};
 pub use space::AddressSpace;
 pub use streaming::{Answer, BodyFault, GuestBody, Rest, Streamed};
 
-/// What is the same for every component and every call.
+/// The bounds that are the same for every component and every call.
 pub mod bounds {
     pub use super::configuration::WASM_STACK_BYTES;
     pub use super::http::{CALLS_AT_EASE, PIECE_BYTES, PIECE_BYTES_LATER};

@@ -1,5 +1,5 @@
-//! What a call prints and logs: one budget for its streams and its log together, lines as they become
-//! whole, and at the end one word about what was dropped.
+//! The output of a call: one budget for its streams and its log together, lines as they become whole, and at the end
+//! one word about dropped lines.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,11 +9,11 @@ use wasmtime::component::{Resource, ResourceTable, ResourceTableError};
 use crate::capability::{LineBuffer, LogBudget};
 use crate::observe::{Level, PluginLog};
 
-/// Handles of standard streams, and of pollables of these, that an instance may keep from call to call.
+/// The most handles of standard streams, and of their pollables, that an instance may keep from call to call.
 /// Toolchains keep one of each.
 pub(super) const MAX_STANDARD_STREAMS: usize = 16;
 
-/// Which of a guest's two output streams.
+/// An output stream of a guest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Stream {
     Stdout,
@@ -28,7 +28,7 @@ impl Stream {
         }
     }
 
-    /// How much a printed line matters, as far as a host can tell.
+    /// The level of a printed line, as far as a host can tell.
     fn level(self) -> Level {
         match self {
             Self::Stdout => Level::Info,
@@ -47,7 +47,7 @@ struct Lines {
     budget: LogBudget,
     stdout: LineBuffer,
     stderr: LineBuffer,
-    /// Whether the host has said its one word about a failed host call.
+    /// The host has said its one word about a failed host call.
     has_noted: bool,
 }
 
@@ -57,14 +57,14 @@ impl Output {
         Self { log, lines: Mutex::new(Lines { budget, stdout, stderr, has_noted: false }) }
     }
 
-    /// One whole line, of a source that the guest names: its name is paid for as well.
+    /// Logs one whole line, from a source that the guest names: the name is paid for as well.
     pub(super) fn line(&self, level: Level, source: &str, text: &str) {
         if self.lines().budget.admit(source.len().saturating_add(text.len())) {
             self.log.line(level, source, text);
         }
     }
 
-    /// A piece of what is printed; lines are logged as they become whole.
+    /// Takes a piece of printed text. Lines are logged as they become whole.
     pub(super) fn print(&self, stream: Stream, bytes: &[u8]) {
         let mut lines = self.lines();
         let Lines { budget, stdout, stderr, .. } = &mut *lines;
@@ -75,8 +75,8 @@ impl Output {
         buffer.write(bytes, |text| print_line(&self.log, budget, stream, text));
     }
 
-    /// What the operator should know of a host call that the guest is told less about: the first one, for
-    /// a guest can make a thousand fail.
+    /// Tells the operator of a failed host call of which the guest is told less. Only the first is told, for a guest
+    /// can make a thousand fail.
     pub(super) fn host_call_failed(&self, reason: &str) {
         let has_noted = std::mem::replace(&mut self.lines().has_noted, true);
         if !has_noted {
@@ -84,7 +84,7 @@ impl Output {
         }
     }
 
-    /// The call has ended: tells what it printed without the end of a line, and what was dropped.
+    /// Ends the output: logs the printed text that has no end of line, and the number of dropped lines.
     pub(super) fn finish(&self) {
         let mut lines = self.lines();
         let Lines { budget, stdout, stderr, .. } = &mut *lines;
@@ -101,8 +101,8 @@ impl Output {
     }
 }
 
-/// Where what an instance prints goes: to the output of the call that it is in. A guest may keep its standard
-/// streams from one call to the next.
+/// The outlet of an instance's printed text: it leads to the output of the call that the instance is in. A guest may
+/// keep its standard streams from one call to the next.
 #[derive(Clone)]
 pub(super) struct Outlet(Arc<Current>);
 
@@ -111,7 +111,7 @@ struct Current {
     open: AtomicUsize,
 }
 
-/// One of an instance's standard streams, as long as the guest has it.
+/// A standard stream of an instance, counted as long as the guest has it.
 pub(super) struct OpenStream(Outlet);
 
 impl Outlet {
@@ -119,7 +119,7 @@ impl Outlet {
         Self(Arc::new(Current { output: Mutex::new(output), open: AtomicUsize::new(0) }))
     }
 
-    /// What is printed from now on is of another call.
+    /// Turns the outlet to another call: text that is printed from now on is that call's.
     pub(super) fn turn_to(&self, output: Arc<Output>) {
         *self.output() = output;
     }
@@ -129,7 +129,7 @@ impl Outlet {
         OpenStream(self.clone())
     }
 
-    /// How many standard streams the guest has.
+    /// The number of standard streams that the guest has.
     pub(super) fn open_streams(&self) -> usize {
         self.0.open.load(Ordering::Relaxed)
     }
@@ -144,12 +144,12 @@ impl Outlet {
 pub(super) struct StandardStreams {
     outlet: Option<Outlet>,
     given: usize,
-    /// The first of their handles, as the table knows them.
+    /// The handles of the first streams, as the table knows them.
     handles: Vec<u32>,
 }
 
 impl StandardStreams {
-    /// Gives the guest one more handle of a standard stream, as `make` has it.
+    /// Gives the guest one more handle of a standard stream, which `make` makes.
     pub(super) fn give<S>(
         &mut self,
         output: &Arc<Output>,
@@ -169,19 +169,18 @@ impl StandardStreams {
         Ok(handle)
     }
 
-    /// Another call begins: what is printed from now on is of that one.
+    /// Turns the streams to another call: text that is printed from now on is that call's.
     pub(super) fn turn_to(&self, output: &Arc<Output>) {
         if let Some(outlet) = &self.outlet {
             outlet.turn_to(output.clone());
         }
     }
 
-    /// The number of handles in the table that are open standard streams or, as far as these can be told, pollables of
-    /// such.
+    /// The number of handles in the table that are open standard streams or, as far as can be told, their pollables.
     pub(super) fn handles_in(&self, table: &ResourceTable) -> usize {
         let Self { outlet, given, handles } = self;
         let open = outlet.as_ref().map_or(0, Outlet::open_streams);
-        // None of them was dropped yet, so that none of their names in the table is another's by now.
+        // If no stream was dropped yet, each handle in the table is still the stream's own.
         if open != *given || open != handles.len() {
             return open;
         }

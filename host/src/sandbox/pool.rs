@@ -1,8 +1,7 @@
-//! The layout of the pool: how many slots it has, and how large each is.
+//! The layout of the pool: the number of its slots, and their size.
 //!
-//! Slots are address space, reserved once at start: pure arithmetic, so that a setting which does not
-//! fit the machine is refused with figures instead of failing inside an `mmap`. How much space there is, is for
-//! `space.rs`.
+//! Slots are address space, reserved once at start: pure arithmetic, so that settings which do not fit the machine
+//! are refused with figures, and do not fail inside an `mmap`. The address space that there is, is `space.rs`'s.
 //!
 //! A component may have 4 memories, so `slots × 4 × (reservation + guard)` must fit 2⁴⁵ bytes, a quarter of the
 //! addresses of a process, or three quarters of what `RLIMIT_AS` leaves. 1000 slots with full reservations take
@@ -11,53 +10,54 @@
 use super::artifact::Size;
 use super::space::AddressSpace;
 
-/// What wasmtime reserves for a 32-bit memory when it can, so that bounds checks need no instruction.
+/// The bytes that wasmtime reserves for a 32-bit memory if it can, so that bounds checks need no instruction.
 const FULL_RESERVATION_BYTES: u64 = 4 << 30;
 
-/// Unmapped bytes after each memory: wasmtime's default, enough for every offset that its code folds
-/// into an access without a check; and where that would not leave room for the memories, one page of WebAssembly.
+/// The unmapped bytes after each memory: wasmtime's default, enough for every offset that its code folds into an
+/// access without a check; and, if that left no room for the memories, one page of WebAssembly.
 const GUARDS_BYTES: [u64; 2] = [32 << 20, PAGE_BYTES];
 
 const MEBIBYTE: u64 = 1 << 20;
 
-/// What memories grow by.
+/// The unit by which memories grow.
 const PAGE_BYTES: u64 = 64 << 10;
 
-/// What a slot has of address space beside its memories: a stack of 2 MiB with its guard page, and tables, whose elements
+/// The address space of a slot beside its memories: a stack of 2 MiB with its guard page, and tables, whose elements
 /// are two pointers at most.
 const BESIDE_MEMORIES_BYTES: u64 = 9 << 20;
 
-/// Slots beside those of calls and of instances that wait: one, in which a component is tried out before it is published.
+/// The slots beside those of calls and of waiting instances: one, in which a component is tried out before it is
+/// published.
 const TRIAL_SLOTS: u32 = 1;
 
-/// Linear memories that one component may have, and as many tables. Components of one core module have one of
-/// each; those that a linker composed have a few.
+/// The most linear memories of one component, and as many tables. Components of one core module have one of each;
+/// those that a linker composed have a few.
 pub const MEMORIES_PER_COMPONENT: u32 = 4;
 
-/// Tables that one component may have.
+/// The most tables of one component.
 pub const TABLES_PER_COMPONENT: u32 = MEMORIES_PER_COMPONENT;
 
-/// Core instances of one component: an interpreter that links its libraries as modules has dozens.
+/// The most core instances of one component: an interpreter that links its libraries as modules has dozens.
 pub const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 
-/// Linear memory of all instances together that wait for their next call.
+/// The most linear memory of all waiting instances together.
 pub(super) const IDLE_MEMORY_BYTES: u64 = 1 << 30;
 
-/// What the operator decides.
+/// The settings of the pool, which the operator decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolSettings {
-    /// Instances that can live at once: `[host] concurrency`.
+    /// The instances that can live at once: `[host] concurrency`.
     pub slots: u32,
-    /// Instances that may wait for their next call, beside them. As many as fit are had.
+    /// The instances that may wait for their next call, beside those in calls. The pool has as many of them as fit.
     pub idle: u32,
-    /// The most linear memory that any plugin may be given: the ceiling of `memory`.
+    /// The most linear memory of any plugin: the ceiling of `memory`.
     pub memory_bytes: u64,
 }
 
-/// Why the settings do not fit.
+/// The reason why the settings do not fit.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PoolError {
-    /// More address space than the process may have.
+    /// The settings take more address space than the process may have.
     #[error(
         "{slots} slots (`concurrency` of [host], and some beside it) of {} (`memory` of [host.limits]) need {} of \
          address space at the least; for them there are {space}. {}",
@@ -66,17 +66,17 @@ pub enum PoolError {
         would_fit(*most_slots, *most_memory_bytes)
     )]
     AddressSpace {
-        /// As asked for.
+        /// The number of slots that was asked for.
         slots: u32,
-        /// As asked for, in whole pages.
+        /// The memory that was asked for, in whole pages.
         memory_bytes: u64,
-        /// What they take at the least.
+        /// The least address space that the settings take.
         least_bytes: u64,
-        /// What there is.
+        /// The address space that there is.
         space: AddressSpace,
-        /// How many slots would fit.
+        /// The number of slots that would fit.
         most_slots: u64,
-        /// How large a memory would.
+        /// The largest memory that would fit.
         most_memory_bytes: u64,
     },
 }
@@ -93,12 +93,12 @@ fn would_fit(most_slots: u64, most_memory_bytes: u64) -> String {
     }
 }
 
-/// The pool as it will be laid out.
+/// The pool's layout.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct PoolLayout {
-    /// All of them.
+    /// The number of all slots.
     pub(super) slots: u32,
-    /// Those of instances that wait.
+    /// The number of slots for waiting instances.
     pub(super) idle: u32,
     pub(super) memories: u32,
     pub(super) reservation_bytes: u64,
@@ -107,9 +107,9 @@ pub(super) struct PoolLayout {
 }
 
 impl PoolSettings {
-    /// Lays out the pool in this space: the full reservation of a memory where those of all calls fit, else an equal
-    /// share of the space, which costs guests explicit bounds checks, but never less than a memory may grow to.
-    /// Instances that wait get what is left, and take no call's slot or reservation.
+    /// Lays out the pool in this space. A memory has its full reservation if those of all calls fit; else it has an
+    /// equal share of the space, which costs guests explicit bounds checks, but never less than the memory may grow
+    /// to. Waiting instances get the space that is left, and take no call's slot or reservation.
     pub(super) fn layout(self, space: AddressSpace) -> Result<PoolLayout, PoolError> {
         let calls = self.slots.max(1).saturating_add(TRIAL_SLOTS);
         let memory_bytes = round_up(self.memory_bytes);
@@ -152,22 +152,23 @@ fn round_up(bytes: u64) -> u64 {
     bytes.checked_next_multiple_of(PAGE_BYTES).unwrap_or(u64::MAX)
 }
 
-/// The next that is easily read.
+/// The next whole gibibyte, which is easily read.
 fn whole_gibibytes(bytes: u64) -> u64 {
     bytes.checked_next_multiple_of(1 << 30).unwrap_or(u64::MAX)
 }
 
-/// A slot whose memories take so much each.
+/// The size of a slot whose memories take `memory_bytes` each.
 fn slot_bytes(memory_bytes: u64) -> u64 {
     memory_bytes.saturating_mul(MEMORIES_PER_COMPONENT.into()).saturating_add(BESIDE_MEMORIES_BYTES)
 }
 
-/// How many slots fit whose memories take so much each, guard included. Before the first memory there is a guard, too.
+/// The number of slots that fit if their memories take `memory_bytes` each, guard included. Before the first memory
+/// there is a guard, too.
 fn slots_of(space: AddressSpace, memory_bytes: u64, guard_bytes: u64) -> u64 {
     space.bytes.saturating_sub(guard_bytes).checked_div(slot_bytes(memory_bytes)).unwrap_or(0)
 }
 
-/// How large the memories of so many slots can be beside their guards, in whole pages.
+/// The largest memory of that many slots, beside the guards, in whole pages.
 fn memory_of(space: AddressSpace, slots: u32, guard_bytes: u64) -> u64 {
     let slot_bytes = space.bytes.saturating_sub(guard_bytes).checked_div(slots.into()).unwrap_or(0);
     let memories_bytes = slot_bytes.saturating_sub(BESIDE_MEMORIES_BYTES);

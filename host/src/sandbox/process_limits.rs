@@ -1,8 +1,8 @@
 //! The limits that the system has for this process, as it lists them.
 //!
-//! Read from a file: `getrlimit` may be refused, which no crate has an error for.
+//! They are read from a file: `getrlimit` may be refused, for which no crate has an error.
 
-/// The name of a limit in that list.
+/// The name of a limit in the system's list.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LimitName(&'static str);
 
@@ -24,28 +24,28 @@ pub(super) const ADDRESS_SPACE: LimitName = LimitName("Max address space");
 /// `RLIMIT_NPROC`: processes and threads of the user.
 pub const PROCESSES: LimitName = LimitName("Max processes");
 
-/// The list; empty where the system has none.
+/// The system's list of limits. Empty where the system has none.
 #[derive(Debug)]
 pub struct ProcessLimits(String);
 
 impl ProcessLimits {
-    /// That of this process, as it is now.
+    /// The list of this process, as it is now.
     pub fn of_this() -> Self {
         Self(std::fs::read_to_string("/proc/self/limits").unwrap_or_default())
     }
 
-    /// What holds now; none if there is no limit.
+    /// The limit that holds now. None if there is no limit.
     pub fn soft(&self, name: LimitName) -> Option<u64> {
         self.values(name)?.next()?.parse().ok()
     }
 
-    /// What it may be raised to; none if there is no limit.
+    /// The value that the limit may be raised to. None if there is no limit.
     pub fn hard(&self, name: LimitName) -> Option<u64> {
         self.values(name)?.nth(1)?.parse().ok()
     }
 
     fn values(&self, name: LimitName) -> Option<impl Iterator<Item = &str>> {
-        // Max processes             40                   96364                processes
+        // A line: "Max processes             40                   96364                processes".
         let values = self.0.lines().find_map(|line| line.strip_prefix(name.0))?;
         Some(values.split_whitespace())
     }

@@ -1,11 +1,11 @@
-//! What the system refused, told from what a guest did wrong, and what whoever runs the host can do about it.
+//! The system's refusals, told from a guest's faults, with the advice to the operator.
 
 use std::io;
 
 use rustix::io::Errno;
 
-/// The system's answer that an error comes from, if it comes from one. What a guest made of an answer is not the system's:
-/// where it has run, only what wasmtime itself was refused counts.
+/// The system's error that an error comes from, if there is one. An error that a guest made of an answer is not the
+/// system's: if the guest has run, only a refusal to wasmtime itself counts.
 pub(super) fn of_system(error: &wasmtime::Error) -> Option<Errno> {
     let of_wasmtime = || error.chain().find_map(|cause| cause.downcast_ref::<Errno>().copied());
     let of_std = || error.chain().find_map(|cause| Errno::from_io_error(cause.downcast_ref::<io::Error>()?));
@@ -13,12 +13,12 @@ pub(super) fn of_system(error: &wasmtime::Error) -> Option<Errno> {
     of_wasmtime().or_else(|| if has_run { None } else { of_std() })
 }
 
-/// Whether there was no room in memory or in the address space.
+/// True if there was no room in memory or in the address space.
 pub(super) fn is_of_memory(error: &wasmtime::Error) -> bool {
     error.is::<wasmtime::OutOfMemory>() || of_system(error) == Some(Errno::NOMEM)
 }
 
-/// What would work, for whoever runs the host.
+/// The advice to the operator for a refusal.
 pub(super) fn advice(errno: Errno) -> &'static str {
     match errno {
         Errno::MFILE => "the process has no descriptor left: raise `LimitNOFILE=` (`ulimit -n`)",

@@ -1,8 +1,7 @@
-//! The calls of plugs whose messages are whole: instance, deadline, end. Those whose bodies are streams are
-//! `streaming.rs`'s.
+//! The calls of plugs with whole messages: instance, deadline, end. Calls with streamed bodies are in `streaming.rs`.
 //!
-//! The wall deadline stands outside the guest's future and drops it, store and all, so it holds in a
-//! start function and in post-return too. The CPU limit is looked at on every tick of the epoch (`cpu/`).
+//! The wall deadline stands outside the guest's future and drops it, store and all, so it holds in a start function
+//! and in post-return too. The CPU limit is checked at every tick of the epoch (`cpu/`).
 
 use super::call::Call;
 use super::call_error::{CallError, Stop};

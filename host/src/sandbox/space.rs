@@ -1,31 +1,31 @@
-//! How much address space this process may still reserve.
+//! The address space that this process may still reserve.
 //!
-//! Owns what is asked of the system for it: `RLIMIT_AS`, and what is in use. Of an address space that is smaller than usual
-//! (39 bits on some machines) nothing tells but a reservation that fails: then half is tried (`engine.rs`).
+//! Owns the questions to the system: `RLIMIT_AS`, and the space in use. An address space that is smaller than usual
+//! (39 bits on some machines) shows only when a reservation fails: then half is tried (`engine.rs`).
 
 use std::fmt;
 
 use super::artifact::Size;
 use super::process_limits::{ADDRESS_SPACE, ProcessLimits};
 
-/// Where a process of Linux reads how many pages it has mapped.
+/// The file where a process of Linux reads the number of its mapped pages.
 const OWN_SIZE: &str = "/proc/self/statm";
 
-/// Address space that a pool may reserve.
+/// The address space that a pool may reserve.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AddressSpace {
     pub(super) bytes: u64,
     limited_by: Bound,
 }
 
-/// What keeps it from being larger.
+/// The bound that keeps the space from being larger.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Bound {
     /// The width of an address.
     Width,
-    /// `RLIMIT_AS`, which is so many bytes.
+    /// `RLIMIT_AS`, in bytes.
     Limit(u64),
-    /// More was refused.
+    /// The system refused more.
     Tried,
 }
 
@@ -38,7 +38,7 @@ impl AddressSpace {
         Self { bytes, limited_by: Bound::Width }
     }
 
-    /// What this process may reserve now.
+    /// The space that this process may reserve now.
     pub(super) fn of_this_process() -> Self {
         match ProcessLimits::of_this().soft(ADDRESS_SPACE) {
             Some(limit_bytes) => Self::below(limit_bytes, used_bytes()),
@@ -46,7 +46,7 @@ impl AddressSpace {
         }
     }
 
-    /// A quarter of what is left under a limit is for the rest: stacks, code, the heap.
+    /// The space below a limit. A quarter of the rest is left for stacks, code and the heap.
     fn below(limit_bytes: u64, used_bytes: u64) -> Self {
         let free_bytes = limit_bytes.saturating_sub(used_bytes);
         let bytes = free_bytes.saturating_sub(free_bytes.wrapping_shr(2));
@@ -57,7 +57,7 @@ impl AddressSpace {
         }
     }
 
-    /// What to try after so much was refused.
+    /// The space to try after this one was refused.
     pub(super) fn half(self) -> Self {
         Self { bytes: self.bytes.wrapping_shr(1), limited_by: Bound::Tried }
     }
@@ -65,7 +65,7 @@ impl AddressSpace {
 
 impl fmt::Display for AddressSpace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Four digits say enough.
+        // Four digits are enough.
         let fraction = if self.bytes >= 16 << 30 { (1_u64 << 30) - 1 } else { (1 << 20) - 1 };
         let size = Size(self.bytes & !fraction);
         match self.limited_by {
@@ -79,7 +79,7 @@ impl fmt::Display for AddressSpace {
     }
 }
 
-/// What is mapped already; nothing where the system does not tell.
+/// The bytes that are mapped already. Zero where the system does not tell.
 fn used_bytes() -> u64 {
     let told = std::fs::read_to_string(OWN_SIZE).unwrap_or_default();
     let pages = told.split_whitespace().next().and_then(|pages| pages.parse::<u64>().ok()).unwrap_or(0);

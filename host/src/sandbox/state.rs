@@ -1,6 +1,6 @@
-//! The data of an instance's `Store`: what is the call's that the instance is in, and what is its own.
+//! The data of an instance's `Store`: the part of the call that the instance is in, and the instance's own part.
 //!
-//! Imports see none of it but what their views borrow.
+//! Imports see only the parts that their views borrow.
 
 use std::sync::Arc;
 
@@ -20,12 +20,12 @@ use crate::capability::http::OutboundBudget;
 use crate::cpu::{CpuTask, Tick};
 use crate::limits::Limits;
 
-/// Bytes that a guest may pass in one call of the host, or as its answer, beside the body: headers,
-/// keys, log lines, a batch of values.
+/// The most bytes that a guest may pass in one call of the host, or as its answer, beside the body: headers, keys,
+/// log lines, a batch of values.
 pub const MESSAGE_BYTES: u64 = 9 << 20;
 
-/// Options of requests to other servers that may stay with an instance: wasmtime-wasi-http 50 forgets those that a
-/// request was sent with.
+/// The most options of requests to other servers that may stay with an instance: wasmtime-wasi-http 50 forgets the
+/// options that a request was sent with.
 const MAX_REQUEST_OPTIONS: usize = 256;
 
 /// The data of a store.
@@ -34,21 +34,21 @@ pub(super) struct CallState {
     pub(super) memory: MemoryAccount,
     pub(super) table: ResourceTable,
     pub(super) standard: StandardStreams,
-    /// Made when first asked for: most lean guests never do.
+    /// The WASI context, made when a guest first asks for it: most lean guests never do.
     wasi: Option<WasiCtx>,
 }
 
-/// The part of it that is one call's: it comes with the call, and nothing of it is left to the next.
+/// The part of a store's data that is one call's. It comes with the call, and nothing of it is left to the next.
 pub(super) struct PerCall {
     pub(super) limits: Arc<Limits>,
     pub(super) context: Arc<Context>,
     pub(super) abilities: Arc<Abilities>,
     pub(super) output: Arc<Output>,
     pub(super) cpu: CpuTask,
-    /// Bytes of stored values that the guest's handles keep.
+    /// The bytes of stored values that the guest's handles keep.
     pub(super) held_bytes: usize,
     pub(super) totals: Totals,
-    /// Made when first asked for: lean calls never do.
+    /// The state of `wasi:http`, made when a guest first asks for it: lean calls never do.
     http: Option<HttpState>,
 }
 
@@ -83,7 +83,7 @@ impl PerCall {
 }
 
 impl CallState {
-    /// The store of a new instance, for its first call. The limits that it has for good are the plugin's own.
+    /// The store of a new instance, for its first call. The limits that the store has for good are the plugin's own.
     pub(super) fn store(engine: &Engine, call: PerCall) -> Store<Self> {
         let limits = call.limits.clone();
         let mut store = Store::new(engine, Self::new(call));
@@ -108,15 +108,16 @@ impl CallState {
         Self { call, memory, table, standard: StandardStreams::default(), wasi: None }
     }
 
-    /// Another call begins; what was the last one's goes.
+    /// Begins another call. The last call's part is dropped.
     pub(super) fn begin(&mut self, call: PerCall) {
         self.standard.turn_to(&call.output);
         self.call = call;
     }
 
-    /// True if the guest has left its answer's body unfinished, or still holds anything of the host's but its standard
-    /// streams, which are no call's, pollables of these, and options of requests, which are three durations of its own.
-    /// Other handles could lead to a caller, a connection or a budget of the call that they were made in.
+    /// True if the guest has left its answer's body unfinished, or still holds anything of the host's that it may not
+    /// keep. It may keep its standard streams, which are no call's, their pollables, and options of requests, which
+    /// are three durations of its own. Other handles could lead to a caller, a connection or a budget of the call
+    /// that they were made in.
     pub(super) fn has_left_overs(&mut self) -> bool {
         if self.call.http.as_ref().is_some_and(|http| http.unfinished_body.is_some()) {
             return true;
@@ -135,21 +136,21 @@ impl CallState {
         (&mut self.call.totals, self.wasi.get_or_insert_with(wasi::context))
     }
 
-    /// The call ends, and the instance waits for another: what it has printed is told now, and what it had of
-    /// others is let go.
+    /// Ends the call, after which the instance waits for another. Its printed text is logged now, and its state of
+    /// `wasi:http` is dropped.
     pub(super) fn end(&mut self) {
         self.call.output.finish();
         self.call.http = None;
     }
 
-    /// Where failures of its requests to other servers are noted.
+    /// The notes of the call's failed requests to other servers.
     pub(super) fn failures(&mut self) -> Failures {
         self.call.http_state().failures()
     }
 }
 
-/// A body that the guest has not finished is never to be taken for whole: dropped as it is, it would end as
-/// if it were (wasmtime-wasi-http 50). This is the one place that is passed however an instance ends.
+/// Aborts the guest's unfinished bodies. Such a body must never be taken for whole: if it were only dropped, it would
+/// end as if it were (wasmtime-wasi-http 50). Every instance passes this one place, however it ends.
 impl Drop for CallState {
     fn drop(&mut self) {
         abort_unfinished_bodies(&mut self.table);

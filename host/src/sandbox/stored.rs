@@ -4,7 +4,7 @@ use wasmtime::component::{Resource, ResourceTableError};
 
 use crate::capability::{Bucket, KeyValueError};
 
-/// A value as read at one instant, and where.
+/// A value as it was read at one instant, with its key and store.
 #[expect(unreachable_pub, reason = "the generated bindings re-export it")]
 pub struct Cas {
     pub(super) bucket: Bucket,
@@ -18,14 +18,14 @@ impl Cas {
     }
 }
 
-/// A failure on its way to the guest, or a handle that is none and traps.
+/// A failure on its way to the guest, or an invalid handle, which traps.
 #[expect(unreachable_pub, reason = "the generated bindings make a public alias of it")]
 pub enum StoreError {
     Refused(KeyValueError),
     Handle(ResourceTableError),
 }
 
-/// The same for a swap, which may also be too late.
+/// A failure of a swap, which may also come too late.
 #[expect(unreachable_pub, reason = "the generated bindings make a public alias of it")]
 pub enum CasError {
     Store(StoreError),

@@ -1,9 +1,9 @@
-//! A call whose message bodies are streams (`wasi:http/incoming-handler` 0.2): until its answer's head, and
-//! then what the guest still does.
+//! A call whose message bodies are streams (`wasi:http/incoming-handler` 0.2): until its answer's head, and then the
+//! rest of the guest's work.
 //!
-//! Most guests are done when the head is there, or have nothing left to do: their answer is whole, and their
-//! instance gone. The others go on beside their answer's body, at most as long as `stream`. However such a
-//! call ends, a body that the guest has not finished ends in an error.
+//! Most guests are done when the head is there, or have nothing left to do: their answer is whole, and their instance
+//! gone. The others go on beside their answer's body, at most as long as `stream`. However such a call ends, a body
+//! that the guest has not finished ends in an error.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -30,17 +30,17 @@ use super::state::CallState;
 use crate::cpu::Guest;
 use crate::limits::Limits;
 
-/// Why a request's body ends before its end, in the words of a guest's interface.
+/// The reason why a request's body ends before its end, which a guest is told in its interface's words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BodyFault {
-    /// It is larger than it may be.
+    /// The body is larger than it may be.
     TooLarge {
-        /// The limit.
+        /// The plugin's `request-body`.
         limit_bytes: u64,
     },
-    /// It does not come.
+    /// The body does not come.
     TimedOut,
-    /// It broke off.
+    /// The body broke off.
     BrokenOff,
 }
 
@@ -60,7 +60,7 @@ pub enum Answer {
     Whole {
         /// Head and body.
         response: Response<Bytes>,
-        /// Fields behind the body.
+        /// The trailers that follow the body.
         trailers: Option<HeaderMap>,
     },
     /// The guest goes on.
@@ -69,13 +69,14 @@ pub enum Answer {
 
 /// An answer whose guest goes on beside it.
 pub struct Streamed {
-    /// Its head, and its body, which comes only while `rest` runs.
+    /// The answer's head and its body, which comes only while `rest` runs.
     pub response: Response<GuestBody>,
-    /// The guest, which goes on.
+    /// The rest of the guest's work.
     pub rest: Rest,
 }
 
-/// The failure of a call after its answer's head: told by whoever ends it, before its body ends.
+/// The error of a call that failed after its answer's head. It is set by the code that ends the call, before the body
+/// ends.
 #[derive(Clone, Default)]
 struct Fate(Arc<Mutex<Option<CallError>>>);
 
@@ -89,8 +90,8 @@ impl Fate {
     }
 }
 
-/// A body as a guest writes it. At most two pieces of 64 KiB wait in it to be taken. It ends without an error
-/// only if the guest has finished it.
+/// A body as a guest writes it. At most two pieces of 64 KiB wait in it to be taken. It ends without an error only if
+/// the guest has finished it.
 pub struct GuestBody {
     status: StatusCode,
     body: HyperOutgoingBody,
@@ -117,8 +118,8 @@ impl Body for GuestBody {
 }
 
 impl GuestBody {
-    /// Why a guest that had not failed left its body unfinished: most likely it had no more of what it was passing on, or
-    /// was to tell of a failure of its own.
+    /// The reason why a guest that had not failed left its body unfinished. Most likely the body that it was passing
+    /// on ended, or it was to tell of a failure of its own.
     fn unfinished(&self) -> CallError {
         match self.failures.last() {
             Some(failure) if failure.is_in_body => CallError::Upstream {
@@ -131,15 +132,15 @@ impl GuestBody {
     }
 }
 
-/// A guest that has returned gives its instance.
+/// The run of a guest. A guest that has returned gives its instance.
 type HandlerRun = dyn Future<Output = Result<Instance, CallError>> + Send;
 
-/// A guest that goes on beside its answer's body. Dropping it ends the guest.
+/// The rest of a guest's work beside its answer's body. If it is dropped, the guest ends.
 pub struct Rest {
     guest: Guest<HandlerRun>,
     fate: Fate,
     limit: Duration,
-    /// The end of `stream`; a limit beyond what the clock can say is none.
+    /// The end of `stream`. None if it is beyond the clock's range.
     until: Option<Instant>,
 }
 
@@ -152,7 +153,7 @@ impl Rest {
         };
         let result = ended.unwrap_or_else(|_elapsed| {
             let error = CallError::Stream { limit: self.limit };
-            // First, for the body ends with the guest.
+            // Set first, for the body ends with the guest.
             self.fate.seal(error.clone());
             Err(error)
         });
@@ -196,7 +197,7 @@ impl Sandbox {
         };
         match reached {
             Reached::Wall => Err(CallError::Wall),
-            // Nothing is sent yet: a call that fails right after its head still gets its caller an answer.
+            // Nothing is sent yet: the caller of a call that fails right after its head still gets an answer.
             Reached::End(Err(error)) => Err(error),
             Reached::End(Ok(instance)) => {
                 let answer = match head.try_recv() {
@@ -220,7 +221,7 @@ impl Sandbox {
     }
 }
 
-/// The event of a call that came first.
+/// The event that came first.
 enum Reached {
     End(Result<Instance, CallError>),
     Head(Result<Set, oneshot::error::RecvError>),
@@ -246,7 +247,7 @@ where
     Ok((view.new_incoming_request(scheme, request)?, view.new_response_outparam(head)?))
 }
 
-/// Runs the guest to its end. The instance of one that failed is gone when this has returned.
+/// Runs the guest to its end. When this has returned an error, the guest's instance is gone.
 async fn run(
     mut instance: Instance,
     arguments: Arguments,
@@ -257,7 +258,7 @@ async fn run(
         Ok(()) => Ok(instance),
         Err(stop) => {
             let error = stop.explain(&limits, &instance.state().call.cpu, &instance.state().memory);
-            // First, for the body ends with the instance.
+            // Set first, for the body ends with the instance.
             fate.seal(error.clone());
             Err(error)
         }
@@ -269,7 +270,7 @@ async fn handle(instance: &mut Instance, (request, response): Arguments) -> Resu
     proxy.wasi_http_incoming_handler().call_handle(&mut *store, request, response).await.map_err(Stop::Run)
 }
 
-/// The answer that the guest has set.
+/// The guest's answer, as it was set.
 fn answered(set: Set, fate: &Fate, failures: &Failures) -> Result<Response<GuestBody>, CallError> {
     match set {
         Ok(response) => {
@@ -289,7 +290,7 @@ fn answered(set: Set, fate: &Fate, failures: &Failures) -> Result<Response<Guest
     }
 }
 
-/// The answer of a guest that is done: all of it waits to be taken.
+/// The answer of a guest that is done: its whole body waits to be taken.
 fn whole(response: Response<GuestBody>) -> Result<Answer, CallError> {
     let (head, mut body) = response.into_parts();
     let mut data: Option<Bytes> = None;

@@ -1,14 +1,14 @@
-//! The totals of one call: of what the host makes for it, such as header fields and random bytes. Memories and tables
-//! are `memory.rs`'s.
+//! The totals of one call: the use of limits on things that the host makes for it, such as header fields and random
+//! bytes. Memories and tables are `memory.rs`'s.
 //!
-//! Owns the counters, and the error by which a host function ends a call that is beyond one of them. Whatever a call
-//! does with what it got, it was the host's work: what it gives back is not given to it again.
+//! Owns the counters, and the error by which a host function ends a call that is beyond one of them. The host's work
+//! counts, whatever the call does with the result: an amount that the call gives back is not given to it again.
 
 use std::sync::Arc;
 
 use crate::limits::{Limit, Limits, PerLimit};
 
-/// A call is beyond one of its limits: on its way through the guest, as a trap.
+/// The error of a call that is beyond one of its limits. It passes through the guest as a trap.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("it asked for {wanted} bytes in all, and its limit `{limit}` allows {most}")]
 pub(super) struct Beyond {
@@ -29,7 +29,8 @@ impl Totals {
         Self { limits, used: PerLimit::default() }
     }
 
-    /// Counts what the host is to give the call; or refuses it, and then the call is to end.
+    /// Counts an amount that the host is to give the call. If that is too much, it is refused, and the call is to
+    /// end.
     pub(super) fn spend(&mut self, limit: Limit, amount: u64) -> Result<(), Beyond> {
         let (used, most) = (self.used.get_mut(limit), self.limits.get(limit));
         let wanted = used.saturating_add(amount);

@@ -1,8 +1,8 @@
 //! A first instance of a component, before anybody calls it.
 //!
-//! What the system refuses an instance (a descriptor, a mapping, a memfd) is found out when the component is published, by
-//! whoever publishes it, and not by each of its callers. No code of the guest runs: the epoch's deadline has passed when
-//! it would begin. What the component itself does wrong is for its calls to find out.
+//! Resources that the system refuses an instance (a descriptor, a mapping, a memfd) are missed when the component is
+//! published, by its publisher, and not by each of its callers. No code of the guest runs: the epoch's deadline has
+//! passed when it would begin. The component's own faults are left to its calls.
 
 use std::future::Future;
 use std::pin::pin;
@@ -16,8 +16,8 @@ use super::engine::Sandbox;
 use super::refusal::{advice, of_system};
 
 impl Sandbox {
-    /// Makes an instance and lets it go. An error says what the system refused, and what would work. One at a time, for
-    /// the pool has one slot for it.
+    /// Makes an instance and drops it. An error names the system's refusal, and the remedy. One at a time, for the
+    /// pool has one slot for trials.
     pub(super) fn try_out(&self, component: &WasmComponent) -> Result<(), String> {
         let _alone = self.trial.lock().unwrap_or_else(PoisonError::into_inner);
         match self.first_instance(component) {
@@ -39,7 +39,7 @@ impl Sandbox {
         let started = pin!(instance.instantiate_async(&mut store));
         match started.poll(&mut Context::from_waker(Waker::noop())) {
             Poll::Ready(started) => started.map(drop),
-            // No guest waits, for none runs.
+            // A guest cannot wait here, for none runs.
             Poll::Pending => Ok(()),
         }
     }

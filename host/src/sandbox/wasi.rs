@@ -5,10 +5,10 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use wasmtime_wasi::{HostMonotonicClock, HostWallClock, WasiCtx};
 
-/// The step of both clocks: too coarse to time what another tenant does on the same core.
+/// The step of both clocks: too coarse to time another tenant's work on the same core.
 const CLOCK_STEP: Duration = Duration::from_micros(100);
 
-/// Random bytes that a guest may ask for at once: they are made without a look at its CPU.
+/// The most random bytes that a guest may ask for at once: they are made without a look at its CPU.
 pub const RANDOM_BYTES_AT_ONCE: u64 = 64 << 10;
 
 /// The context that every instance begins with.
@@ -31,12 +31,13 @@ impl HostWallClock for SteppedWallClock {
     }
 
     fn now(&self) -> Duration {
-        // A clock set before 1970 has no WASI form; the epoch is the nearest that has.
+        // A clock set before 1970 has no WASI form; the epoch is the nearest time that has.
         in_steps(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())
     }
 }
 
-/// Begins anew with each instance, so that it tells nothing of the host's uptime.
+/// The monotonic clock of an instance. It begins anew with each instance, so that it tells nothing of the host's
+/// uptime.
 struct SteppedMonotonicClock {
     began: Instant,
 }

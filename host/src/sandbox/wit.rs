@@ -1,6 +1,7 @@
 //! Types of components as WIT writes them, on a line that does not grow with them.
 //!
-//! A type may be far larger than the component that has it: its parts are shared. So writing stops when the line is full.
+//! A type may be far larger than the component that has it, for its parts are shared. So writing stops when the line
+//! is full.
 
 use wasmtime::component::ResourceType;
 use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
@@ -8,10 +9,10 @@ use wasmtime::component::types::{ComponentFunc, ComponentItem, Type};
 /// The most bytes of a type that are written.
 const MOST_BYTES: usize = 160;
 
-/// A resource, and what it is called where it is known.
+/// A resource and its name.
 pub(super) type NamedResource = (ResourceType, String);
 
-/// The type of an import or export; what is too much of it stands as `…`.
+/// The type of an import or export. The part that is too long stands as `…`.
 pub(super) fn item(item: &ComponentItem, resources: &[NamedResource]) -> String {
     let mut line = Line { text: String::new(), resources };
     if line.item(item).is_err() {
@@ -20,7 +21,7 @@ pub(super) fn item(item: &ComponentItem, resources: &[NamedResource]) -> String 
     line.text
 }
 
-/// Nothing more fits on the line.
+/// The error of a line that has no room left.
 struct Full;
 
 struct Line<'a> {
@@ -114,7 +115,7 @@ impl Line<'_> {
         Ok(())
     }
 
-    /// `what { name, name(type) }`.
+    /// Writes `what { name, name(type) }`.
     fn names<'t>(
         &mut self,
         what: &str,
@@ -134,7 +135,7 @@ impl Line<'_> {
         self.push(" }")
     }
 
-    /// `what<type, type>`, where none is `_`.
+    /// Writes `what<type, type>`, where none is `_`.
     fn around(&mut self, what: &str, of: impl IntoIterator<Item = Option<Type>>) -> Result<(), Full> {
         self.push(what)?;
         self.push("<")?;

@@ -1,7 +1,8 @@
-//! Why a request goes where it goes: every pattern that fits its path, and what each route makes of it.
+//! The explanation of a request's route: every pattern that fits the request's path, and the decision of each of its
+//! routes.
 //!
-//! Owns the wording and the JSON form. It decides nothing: the order, the decisions and the outcome are
-//! those of `routes`, over the same code that serves requests.
+//! Owns the wording and the JSON form. It decides nothing: the order, the decisions and the outcome are those of
+//! `routes`, over the same code that serves requests.
 
 use std::fmt;
 use std::ops::ControlFlow;
@@ -13,7 +14,7 @@ use super::host_pattern::HostName;
 use super::path::RequestPath;
 use super::routes::{Asked, Decision, Group, HeaderFit, HostAnswer, Outcome, Routes, Rule, shared_filters};
 
-/// How the routes of one tenant decide on one request.
+/// The decision of one tenant's routes on one request, step by step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Explanation {
@@ -21,7 +22,7 @@ pub struct Explanation {
     pub path: String,
     /// The patterns that fit the path, most specific first.
     pub patterns: Vec<ExplainedPattern>,
-    /// Where the request goes.
+    /// The target of the request, or the host's own answer.
     pub outcome: ExplainedOutcome,
 }
 
@@ -31,21 +32,21 @@ pub struct Explanation {
 pub struct ExplainedPattern {
     /// The pattern, as its first route writes it: routes may call its captures differently.
     pub pattern: String,
-    /// What the pattern had to say.
+    /// The part that the pattern had in the decision.
     pub standing: Standing,
     /// Its routes, those with most headers first.
     pub routes: Vec<ExplainedRoute>,
 }
 
-/// What a pattern that fits the path had to say.
+/// The part of a pattern that fits the path in the decision.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Standing {
-    /// None of its routes has hosts and headers that fit: the next pattern was asked.
+    /// No route of the pattern has hosts and headers that fit: the next pattern was asked.
     Passed,
-    /// It decided.
+    /// The pattern decided.
     Decided,
-    /// A more specific pattern had decided.
+    /// The pattern was not asked, for a more specific one had decided.
     NotAsked,
 }
 
@@ -55,97 +56,97 @@ pub enum Standing {
 pub struct ExplainedRoute {
     /// The pattern as this route writes it.
     pub pattern: String,
-    /// What it runs.
+    /// The name of the target that the route runs.
     pub target: String,
-    /// Whether it takes the request.
+    /// The route takes the request.
     pub won: bool,
-    /// Everything about the request that it does not fit. A route without misfits that has not won stood
-    /// behind one with more headers, one that takes HEAD itself, or a more specific pattern.
+    /// The parts of the request that the route does not fit. A route that has no misfits and has not won stood behind
+    /// a route with more headers, a route that takes HEAD itself, or a more specific pattern.
     pub misfits: Vec<Misfit>,
 }
 
-/// Something about a request that a route does not fit.
+/// A part of a request that a route does not fit.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "misfit", rename_all = "kebab-case")]
 pub enum Misfit {
-    /// None of the route's hosts.
+    /// The host is none of the route's.
     Host {
         /// The route's hosts.
         takes: Vec<String>,
     },
-    /// A header that was not sent.
+    /// The header was not sent.
     HeaderMissing {
         /// The header.
         name: String,
         /// The value that the route asks for.
         takes: String,
     },
-    /// A header with another value.
+    /// The header has another value.
     HeaderDiffers {
         /// The header.
         name: String,
         /// The value that the route asks for.
         takes: String,
     },
-    /// A header on several lines, which is never exactly one value.
+    /// The header has several lines, which are never exactly one value.
     HeaderRepeated {
         /// The header.
         name: String,
         /// The value that the route asks for.
         takes: String,
     },
-    /// Another method.
+    /// The method is none of the route's.
     Method {
         /// The route's methods.
         takes: Vec<String>,
     },
 }
 
-/// Where the request goes.
+/// The outcome of a request: a route, or an answer of the host.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 pub enum ExplainedOutcome {
-    /// To a route.
+    /// A route takes the request.
     Found {
-        /// What runs.
+        /// The name of the target that runs.
         target: String,
         /// The winning route's pattern.
         pattern: String,
         /// The method as the plugin sees it.
         method: String,
-        /// What the captures stand for.
+        /// The captures of the path.
         captures: Vec<ExplainedCapture>,
     },
-    /// 405.
+    /// The host answers 405.
     MethodNotAllowed {
         /// The `Allow` of the answer.
         allow: String,
-        /// The filters that hear of it.
+        /// The filters that see the answer.
         filters: Vec<String>,
     },
-    /// 204, from the host itself.
+    /// The host answers 204.
     Options {
         /// The `Allow` of the answer.
         allow: String,
-        /// The filters that hear of it.
+        /// The filters that see the answer.
         filters: Vec<String>,
     },
-    /// 404.
+    /// The host answers 404.
     NotFound,
 }
 
-/// What one capture stands for.
+/// One capture and its part of the path.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct ExplainedCapture {
-    /// Its name in the pattern.
+    /// The capture's name in the pattern.
     pub name: String,
-    /// Its part of the path, decoded.
+    /// The capture's part of the path, decoded.
     pub value: String,
 }
 
 impl<T> Routes<T> {
-    /// Tells how [`find`](Self::find) comes to its outcome, with what a target is called, and its filters.
+    /// Explains the outcome of [`find`](Self::find), with each target's name and filters as the caller gives them.
     pub fn explain(
         &self,
         host: &str,
@@ -157,7 +158,7 @@ impl<T> Routes<T> {
         let asked = Asked { host: HostName::of(host), path, method, headers };
         let mut patterns = Vec::new();
         let mut outcome = None;
-        // Unlike `find`, it goes on after a decision, to show what stands behind it.
+        // Unlike `find`, the walk goes on after a decision, to show the patterns that stand behind it.
         let _: ControlFlow<()> = self.each_fitting(path, |group| {
             let decision = if outcome.is_none() { Some(group.decide(&asked)) } else { None };
             patterns.push(explain_pattern(group, decision.as_ref(), &asked, &name));
@@ -256,7 +257,8 @@ fn text_of(value: &HeaderValue) -> String {
     String::from_utf8_lossy(value.as_bytes()).into_owned()
 }
 
-// What a caller or a file may fill with control characters is printed with `{:?}`: this goes to terminals.
+// Texts that a caller or a file may fill with control characters are printed with `{:?}`: this output goes to
+// terminals.
 impl fmt::Display for Explanation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.patterns.is_empty() {
@@ -350,7 +352,7 @@ mod tests {
         routes.explain(&request.host, &path, &request.method, &request.headers, (Clone::clone, filters))
     }
 
-    /// A target is its own filter.
+    /// The filters of a target, which is its own filter here.
     fn filters(target: &String) -> &[String] {
         std::slice::from_ref(target)
     }
@@ -479,7 +481,7 @@ beta runs, by /books/{id}; it sees GET, with id = \"new\"
                     prop_assert_eq!((&winners[0].target, &winners[0].pattern), (target, pattern));
                     prop_assert!(winners[0].misfits.is_empty());
                 }
-                // Nothing won, so nothing that was asked fits in everything.
+                // No route won, so no pattern that was asked fits in everything.
                 _ => {
                     prop_assert!(winners.is_empty());
                     prop_assert!(asked.iter().all(|route| !route.misfits.is_empty()));

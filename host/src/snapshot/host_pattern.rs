@@ -1,7 +1,7 @@
-//! Host patterns: what a site file may write as a host, turned once into a type that cannot be wrong.
+//! Host patterns: the hosts of a site file, turned once into a type that cannot be wrong.
 //!
-//! Owns their grammar, every message about it, and how a request's host is made ready to be compared.
-//! Finding the best pattern for a host is left to `hosts`.
+//! Owns their grammar, every message about it, and the form of a request's host in which it is compared. Finding the
+//! best pattern for a host is left to `hosts`.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -17,8 +17,8 @@ const MAX_HOST_BYTES: usize = 253;
 /// The longest label of a host name, in bytes (RFC 1035 §2.3.4).
 const MAX_LABEL_BYTES: usize = 63;
 
-/// The host names that a tenant or a route answers for: `shop.example.com`, `*.shop.example.com` (one or
-/// more labels), `*`. Always in lower case.
+/// The host names that a tenant or a route answers for: `shop.example.com`, `*.shop.example.com` (one or more
+/// labels), `*`. They are always in lower case.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct HostPattern(HostKind);
 
@@ -26,7 +26,7 @@ pub struct HostPattern(HostKind);
 pub(super) enum HostKind {
     /// This name or IPv4 address alone.
     Name(Arc<str>),
-    /// This address alone, however it is written.
+    /// This address alone, in any of its written forms.
     Ipv6(Ipv6Addr),
     /// Every name with one or more labels and a dot before this one.
     Below(Arc<str>),
@@ -63,7 +63,7 @@ impl HostPattern {
             }
             None => {
                 check_name(&lower, 0)?;
-                // A name whose last label is a number would be read as an IPv4 address by clients.
+                // Clients would read a name whose last label is a number as an IPv4 address.
                 if ends_in_a_number(&lower) && lower.parse::<Ipv4Addr>().is_err() {
                     return Err(PatternError::whole(format!(
                         "`{text}` ends in a number but is no IPv4 address: write four numbers up to 255, \
@@ -75,7 +75,7 @@ impl HostPattern {
         }
     }
 
-    /// Whether every host that `other` matches is matched by this pattern too.
+    /// True if this pattern matches every host that `other` matches.
     ///
     /// Two patterns that share any host at all cover one another in one direction or both.
     pub fn covers(&self, other: &Self) -> bool {
@@ -87,8 +87,8 @@ impl HostPattern {
         }
     }
 
-    /// Whether the pattern fits a request's host, given without its port: in any case, one trailing dot
-    /// ignored.
+    /// True if the pattern fits a request's host. The host is given without its port, in any case; one trailing dot
+    /// is ignored.
     pub fn matches(&self, host: &str) -> bool {
         self.matches_name(HostName::of(host).as_ref())
     }
@@ -133,7 +133,7 @@ impl fmt::Debug for HostPattern {
     }
 }
 
-/// A request's host, ready to be compared: in lower case, without the root's dot.
+/// The host of a request, ready to be compared: in lower case, without the root's dot.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum HostName<'a> {
     Name(Cow<'a, str>),
@@ -141,7 +141,8 @@ pub(super) enum HostName<'a> {
 }
 
 impl<'a> HostName<'a> {
-    /// `None` for what only `*` can fit. The bound on the length bounds what comparing may cost.
+    /// The host of a request. `None` for a text that only `*` can fit. The bound on the length bounds the cost of
+    /// comparing.
     pub(super) fn of(host: &'a str) -> Option<Self> {
         if let Some(address) = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')) {
             return address.parse().ok().map(Self::Ipv6);
@@ -157,7 +158,7 @@ impl<'a> HostName<'a> {
     }
 }
 
-/// Whether `name` is `parent` with something and a dot before it.
+/// True if `name` is `parent` with something and a dot before it.
 fn is_below(parent: &str, name: &str) -> bool {
     name.strip_suffix(parent)
         .and_then(|labels| labels.strip_suffix('.'))

@@ -1,7 +1,7 @@
-//! From a request's host to what answers for it: the best host pattern, and no other.
+//! The table of hosts: from a request's host to the entry of the best host pattern, and no other.
 //!
-//! Owns the order of host patterns: exact, then the longest wildcard, then `*`. What a pattern may say is
-//! `host_pattern`'s; taking the port off a request's host is left to whoever reads the request.
+//! Owns the order of host patterns: exact, then the longest wildcard, then `*`. The grammar of a pattern is
+//! `host_pattern`'s; the reader of the request takes the port off its host.
 
 use std::collections::HashMap;
 use std::net::Ipv6Addr;
@@ -9,11 +9,11 @@ use std::sync::Arc;
 
 use super::host_pattern::{HostKind, HostName, HostPattern};
 
-/// Something for each of many host patterns, found by a request's host.
+/// A table with a value for each host pattern, searched by a request's host.
 #[derive(Debug, Clone)]
 pub struct HostTable<T> {
     entries: Vec<(HostPattern, T)>,
-    // Positions in `entries`, by what is looked up.
+    // Positions in `entries`, by the kind of pattern.
     names: HashMap<Arc<str>, usize>,
     ipv6: HashMap<Ipv6Addr, usize>,
     below: HashMap<Arc<str>, usize>,
@@ -21,8 +21,7 @@ pub struct HostTable<T> {
 }
 
 impl<T> HostTable<T> {
-    /// Builds the table. Of equal patterns the last one is found: that no two owners claim one is for the
-    /// caller to see to.
+    /// Builds the table. Of equal patterns the last one is found: the caller sees to it that no two owners claim one.
     pub fn new(entries: impl IntoIterator<Item = (HostPattern, T)>) -> Self {
         let mut table = Self {
             entries: entries.into_iter().collect(),
@@ -42,7 +41,7 @@ impl<T> HostTable<T> {
         table
     }
 
-    /// What the best pattern for `host` stands for: exact, then the longest wildcard, then `*`.
+    /// The value of the best pattern for `host`: exact, then the longest wildcard, then `*`.
     ///
     /// `host` comes without its port, in any case; one trailing dot is ignored. Nothing is allocated for a
     /// host in lower case.
@@ -56,12 +55,12 @@ impl<T> HostTable<T> {
         self.entries.get(index).map(|(pattern, value)| (pattern, value))
     }
 
-    /// Every pattern and what it stands for, in the order given.
+    /// Every pattern and its value, in the order given.
     pub fn iter(&self) -> impl Iterator<Item = (&HostPattern, &T)> {
         self.entries.iter().map(|(pattern, value)| (pattern, value))
     }
 
-    /// One look-up a label: `HostName` bounds how many there are.
+    /// The position of the longest wildcard for a name. It takes one look-up a label: `HostName` bounds their number.
     fn longest_wildcard(&self, name: &str) -> Option<&usize> {
         if self.below.is_empty() {
             return None;
@@ -110,7 +109,7 @@ mod tests {
     fn a_wrong_host_pattern_is_told_what_is_wrong_where_and_what_would_be_right() {
         let long_label = "a".repeat(64);
         let long_name = "a.".repeat(127);
-        // The part of the pattern that is marked; empty for the whole.
+        // The marked part of the pattern; empty for the whole.
         let table = [
             ("", "", "not empty"),
             ("shop.example.com:8080", ":8080", "fits every port"),

@@ -1,9 +1,9 @@
-//! What requests run on: hosts → routes → chains → plugins. Immutable.
+//! The data that requests run on: hosts → routes → chains → plugins. Immutable.
 //!
-//! Publishing swaps one pointer to a snapshot. A request takes its tenant's [`Revision`] out of the
-//! snapshot when it is routed and holds it until its last body byte is written; so it runs on one
-//! revision from start to end, and one tenant's long request keeps nobody else's old code alive. The last
-//! one to let go of a revision *is* the drained event.
+//! Publishing swaps one pointer to a snapshot. A request takes its tenant's [`Revision`] out of the snapshot when it
+//! is routed, and holds it until its last body byte is written. So the request runs on one revision from start to
+//! end, and one tenant's long request keeps no other tenant's old code alive. When the last holder lets go of a
+//! revision, the revision is drained: that *is* the event.
 
 mod explain;
 mod host_pattern;
@@ -37,11 +37,11 @@ pub struct Snapshot {
 
 /// One tenant's plugins and routes, resolved and compiled.
 pub struct Revision {
-    /// Whose it is.
+    /// The tenant that the revision belongs to.
     pub tenant: TenantName,
-    /// Its id: a digest of what it was made from.
+    /// The revision's id: a digest of what the revision was made from.
     pub id: Digest,
-    /// Where the tenant's requests in flight are counted, over revisions.
+    /// The gate that counts the tenant's requests in flight, over revisions.
     pub gate: Gate,
     /// The tenant's share of the host, over revisions.
     pub share: Share,
@@ -54,35 +54,35 @@ pub struct Revision {
     _when_drained: WhenDrained,
 }
 
-/// What a route runs: filters in order, then one plugin.
+/// The plugins that a route runs: filters in order, then one plugin.
 pub struct Chain {
-    /// The pattern of its route, as the site file has it.
+    /// The pattern of the chain's route, as the site file has it.
     pub route: Arc<str>,
-    /// Run in this order before the plugin, and in reverse after it.
+    /// The filters. They run in this order before the plugin, and in reverse after it.
     pub filters: Vec<Arc<Plugin>>,
-    /// What answers.
+    /// The plugin that answers.
     pub plugin: Arc<Plugin>,
 }
 
 /// A plugin, ready to be called.
 pub struct Plugin {
-    /// Its tenant.
+    /// The plugin's tenant.
     pub tenant: TenantName,
-    /// Its name.
+    /// The plugin's name.
     pub name: PluginName,
-    /// What runs: no other plugin, and this one in no other revision, has any of them.
+    /// The plugin's instances. No other plugin has any of them, nor has this plugin in another revision.
     pub instances: Instances,
-    /// How many of its next calls begin in the background.
+    /// The number of the plugin's next calls that begin in the background.
     pub habit: Habit,
-    /// The limits of its calls.
+    /// The limits of the plugin's calls.
     pub limits: Arc<Limits>,
-    /// What it was granted.
+    /// The capabilities that the plugin was granted.
     pub abilities: Arc<Abilities>,
-    /// Where its calls in flight are counted, over revisions.
+    /// The gate that counts the plugin's calls in flight, over revisions.
     pub gate: Gate,
-    /// Its tenant's share of the host, which its calls are charged to.
+    /// The tenant's share of the host, to which the plugin's calls are charged.
     pub share: Share,
-    /// Its counters, over revisions.
+    /// The plugin's counters, over revisions.
     pub metrics: Arc<PluginMetrics>,
 }
 
@@ -99,21 +99,22 @@ impl Snapshot {
 }
 
 impl Chain {
-    /// The filters that all of them begin with.
+    /// The filters that all of these chains begin with.
     pub fn shared_filters<'a>(chains: &[&'a Self]) -> &'a [Arc<Plugin>] {
         shared_filters(chains.iter().map(|chain| &*chain.filters), Arc::ptr_eq)
     }
 }
 
 impl Plugin {
-    /// What it runs.
+    /// The component that the plugin runs.
     pub fn component(&self) -> &Component {
         self.instances.component()
     }
 }
 
 impl Revision {
-    /// A revision of these routes to these plugins; `when_drained` is called when nothing runs on it any more.
+    /// A revision of these routes to these plugins. `when_drained` is called when nothing runs on the revision any
+    /// more.
     pub fn new(
         tenant: TenantName,
         id: Digest,
@@ -137,30 +138,30 @@ impl Revision {
         }
     }
 
-    /// Another revision is live; this one drains, and is counted as draining until it is drained. None of its
-    /// instances waits any more.
+    /// Retires the revision, since another one is live. It drains, and is counted as draining until it is drained.
+    /// None of its instances is kept for a next call any more.
     pub fn retire(&self, counted: Held) {
         self.plugins.iter().for_each(|plugin| plugin.instances.close());
-        // A revision is retired once; were it twice, the first count would do.
+        // A revision is retired once. If it were retired twice, the first count would do.
         let _ = self.draining.set(counted);
     }
 
-    /// Ends the requests that still run on it.
+    /// Ends the requests that still run on the revision.
     pub fn end(&self) {
         self.ending.cancel();
     }
 
-    /// Ready when its requests are to end.
+    /// Ready when the revision's requests are to end.
     pub async fn ended(&self) {
         self.ending.cancelled().await;
     }
 
-    /// Whether its requests are to end.
+    /// True if the revision's requests are to end.
     pub fn is_ended(&self) -> bool {
         self.ending.is_cancelled()
     }
 
-    /// Where a request goes.
+    /// Routes a request of this tenant.
     pub fn route(
         &self,
         host: &str,

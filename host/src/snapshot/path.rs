@@ -1,7 +1,7 @@
-//! A request's path, split and decoded once: what the routes are compared with.
+//! The path of a request, split and decoded once, as the routes are compared with it.
 //!
-//! Owns decoding and every refusal of a path (400). The path that a plugin sees is as sent, and stays
-//! with the request; which route fits is left to `routes`.
+//! Owns decoding and every refusal of a path (400). A plugin sees the path as it was sent, which stays with the
+//! request; finding the route that fits is left to `routes`.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -10,29 +10,29 @@ use std::ops::Range;
 /// request's path may allocate.
 const MAX_PATH_SEGMENTS: usize = 256;
 
-/// Why a request's path is refused with 400.
+/// The reason why a request's path is refused with 400.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum PathError {
-    /// Not a path at all, such as `*` of a request for the whole server.
+    /// The text is not a path at all, such as `*` of a request for the whole server.
     #[error("the path does not begin with `/`")]
     NoSlash,
-    /// More segments than any route can need.
+    /// The path has more segments than any route can need.
     #[error("the path has {0} segments; at most {MAX_PATH_SEGMENTS} are allowed")]
     TooManySegments(usize),
-    /// A segment that cannot be decoded, or that is refused once it is.
+    /// A segment cannot be decoded, or is refused once it is.
     #[error("segment {number} of the path: {error}")]
     Segment {
-        /// Which one, counted from 1.
+        /// The segment's number, counted from 1.
         number: usize,
-        /// What is wrong with it.
+        /// The segment's fault.
         error: SegmentError,
     },
 }
 
-/// Why one segment is refused, in a request's path or in a route pattern.
+/// The reason why one segment is refused, in a request's path or in a route pattern.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SegmentError {
-    /// `%` without two hexadecimal digits.
+    /// The segment has a `%` without two hexadecimal digits.
     #[error(
         "`{escape}` is no percent escape: two hexadecimal digits follow `%`, and a literal percent sign is \
          written `%25`"
@@ -40,16 +40,16 @@ pub enum SegmentError {
     Escape {
         /// The `%` and up to two characters after it.
         escape: String,
-        /// Its bytes in the segment.
+        /// The bytes of `escape` in the segment.
         at: Range<usize>,
     },
-    /// Escapes that spell no UTF-8 text.
+    /// The segment's escapes spell no UTF-8 text.
     #[error("its percent escapes are not UTF-8")]
     NotUtf8,
-    /// `%00`.
+    /// The segment has a `%00`.
     #[error("it holds the character NUL (`%00`)")]
     Nul,
-    /// `.` or `..`, encoded or not: what they mean differs between programs, so nobody gets to guess.
+    /// The segment is or holds `.` or `..`, encoded or not: programs differ in their meaning, so none gets to guess.
     #[error(
         "it is or holds a `.` or `..` segment, encoded or not: send the path that is meant, without them"
     )]
@@ -57,7 +57,7 @@ pub enum SegmentError {
 }
 
 impl SegmentError {
-    /// The bytes of the segment that are wrong; `None` when it is the whole.
+    /// The bytes of the segment that are wrong. `None` when the whole segment is.
     pub fn at(&self) -> Option<Range<usize>> {
         match self {
             Self::Escape { at, .. } => Some(at.clone()),
@@ -74,8 +74,8 @@ pub struct RequestPath<'a> {
 }
 
 impl<'a> RequestPath<'a> {
-    /// Reads a path as sent, without its query. Allocates one vector, and one text for each segment that
-    /// is encoded.
+    /// Reads a path as it was sent, without its query. Allocates one vector, and one text for each segment that is
+    /// encoded.
     pub fn parse(raw: &'a str) -> Result<Self, PathError> {
         let inner = raw.strip_prefix('/').ok_or(PathError::NoSlash)?;
         let count = inner.bytes().filter(|&byte| byte == b'/').count().saturating_add(1);
@@ -89,7 +89,7 @@ impl<'a> RequestPath<'a> {
         Ok(Self { raw, segments })
     }
 
-    /// The path as sent.
+    /// The path as it was sent.
     pub fn raw(&self) -> &'a str {
         self.raw
     }
@@ -107,8 +107,8 @@ pub(super) fn decode_segment(segment: &str) -> Result<Cow<'_, str>, SegmentError
     if decoded.contains('\0') {
         return Err(SegmentError::Nul);
     }
-    // An encoded `/` stays inside its segment, yet `..%2Fsecret` is `../secret` to whoever joins the
-    // capture to something: dots between such slashes are dots all the same.
+    // An encoded `/` stays inside its segment. Yet `..%2Fsecret` is `../secret` to a program that joins the capture
+    // to something: dots between such slashes are dots all the same.
     let may_hold_dots = decoded.starts_with('.') || matches!(decoded, Cow::Owned(_));
     if may_hold_dots && decoded.split('/').any(|part| matches!(part, "." | "..")) {
         return Err(SegmentError::Dots);

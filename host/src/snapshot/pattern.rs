@@ -1,8 +1,7 @@
-//! Route patterns: what a site file may write as a path, turned once into a type that cannot be wrong.
+//! Route patterns: the paths of a site file, turned once into a type that cannot be wrong.
 //!
-//! Owns their grammar and every message about it. Finding the pattern that a request fits is left to
-//! `routes`; decoding a segment is `path`'s, so that a pattern and a request's path are decoded by the same
-//! code.
+//! Owns their grammar and every message about it. Finding the pattern that a request fits is left to `routes`.
+//! Decoding a segment is `path`'s, so that a pattern and a request's path are decoded by the same code.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -18,13 +17,13 @@ const MAX_PATTERN_BYTES: usize = 1024;
 /// The most segments of a route pattern. The walk over the routes goes one call deeper with each.
 const MAX_PATTERN_SEGMENTS: usize = 64;
 
-/// Why a text is no route or host pattern, and what to write instead.
+/// The reason why a text is not a route or host pattern, and what to write instead.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{message}")]
 pub struct PatternError {
     message: String,
-    /// The bytes of the text that are wrong, on character boundaries, empty where something is missing;
-    /// `None` when it is the text as a whole.
+    /// The bytes of the text that are wrong, on character boundaries. They are empty where something is missing;
+    /// `None` when the text as a whole is wrong.
     pub at: Option<Range<usize>>,
 }
 
@@ -40,7 +39,7 @@ impl PatternError {
 
 /// A route's path: `/api/books/{id}`, `/files/{*path}`.
 ///
-/// Equal when written alike; [`conflicts_with`](Self::conflicts_with) tells whether two of them fit the
+/// Two patterns are equal when written alike; [`conflicts_with`](Self::conflicts_with) tells if two of them fit the
 /// same paths. Of the patterns that fit one path, the most specific is the smallest.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RoutePattern {
@@ -48,10 +47,10 @@ pub struct RoutePattern {
     segments: Arc<[Segment]>,
 }
 
-/// What one segment of a route pattern fits.
+/// The texts that one segment of a route pattern fits.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub(super) enum Segment {
-    /// Exactly this, decoded.
+    /// Exactly this text, decoded.
     Static(Box<str>),
     /// One whole segment that is not empty, kept under this name.
     Capture(Arc<str>),
@@ -117,7 +116,7 @@ impl RoutePattern {
         &self.text
     }
 
-    /// Whether both fit exactly the same paths: the same shape, whatever the captures are called.
+    /// True if both fit exactly the same paths: the same shape, with any names of captures.
     pub fn conflicts_with(&self, other: &Self) -> bool {
         self.shape().eq(other.shape())
     }
@@ -288,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_wrong_pattern_is_told_what_is_wrong_where_and_what_would_be_right() {
-        // The part of the pattern that is marked; empty for the whole.
+        // The marked part of the pattern; empty for the whole.
         let table = [
             ("api", "", "begins with `/`: write `/api`"),
             ("", "", "begins with `/`: write `/`"),

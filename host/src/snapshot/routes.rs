@@ -1,11 +1,11 @@
-//! From a request to the route that takes it, within one tenant.
+//! The routes of one tenant: from a request to the route that takes it.
 //!
 //! A trie over segments, checked against a plain list. The crates for this give one match only, refuse `{id}` beside
 //! `{*rest}`, and cannot explain themselves.
 //!
-//! Owns the order of routes: which pattern is the most specific, which of its routes wins, and what is
-//! answered when none takes the method. The order in which routes are given never matters. Which tenant is
-//! asked is `hosts`'; why a request goes where it goes is told by `explain`, over this same code.
+//! Owns the order of routes: the most specific pattern, the route of it that wins, and the host's answer when no
+//! route takes the method. The order in which routes are given never matters. The tenant is found by `hosts`;
+//! `explain` explains a request's route, over this same code.
 
 use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
@@ -18,18 +18,18 @@ use super::host_pattern::{HostName, HostPattern};
 use super::path::RequestPath;
 use super::pattern::{RoutePattern, Segment};
 
-/// One route: what a request must be like, and what it then goes to.
+/// One route: its conditions on a request, and its target.
 #[derive(Debug, Clone)]
 pub struct Rule<T> {
-    /// What the path must fit.
+    /// The pattern that the path must fit.
     pub pattern: RoutePattern,
-    /// One of these must fit the host; empty is every host.
+    /// The hosts, one of which must fit the request's; empty is every host.
     pub hosts: Vec<HostPattern>,
     /// The methods that the route takes; `None` is every method, OPTIONS too.
     pub methods: Option<Vec<Method>>,
-    /// Each field must be sent exactly once, with exactly this value.
+    /// The headers: each must be sent exactly once, with exactly this value.
     pub headers: Vec<(HeaderName, HeaderValue)>,
-    /// What runs.
+    /// The target that runs.
     pub target: T,
 }
 
@@ -39,16 +39,16 @@ pub struct Routes<T> {
     root: Node<T>,
 }
 
-/// Where a request goes.
+/// The outcome of a request: a route, or an answer of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Outcome<'a, T> {
-    /// To a route.
+    /// A route takes the request.
     Found {
-        /// What runs.
+        /// The target that runs.
         target: &'a T,
         /// The winning route's pattern.
         pattern: &'a RoutePattern,
-        /// What its captures stand for.
+        /// The captures of the path.
         captures: Captures,
         /// The method as the plugin sees it: GET for a HEAD that no route takes itself.
         method: Method,
@@ -61,17 +61,18 @@ pub enum Outcome<'a, T> {
     NotFound,
 }
 
-/// What the host answers itself at a path that has routes.
+/// The host's own answer at a path that has routes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostAnswer<'a, T> {
-    /// The methods that they take, HEAD with GET, and OPTIONS.
+    /// The methods that the path's routes take, HEAD with GET, and OPTIONS.
     pub allow: HeaderValue,
-    /// What the routes run that it answers for: those whose hosts and headers fit, of a preflight the one alone that
-    /// takes the method that it asks about. Filters with which all of them begin are to hear of the answer.
+    /// The targets of the routes that the host answers for. These are the routes whose hosts and headers fit; for a
+    /// preflight, only the route that takes the method that the preflight asks about. The filters that all of them
+    /// begin with see the answer.
     pub targets: Vec<&'a T>,
-    /// Their pattern.
+    /// The routes' pattern.
     pub pattern: &'a RoutePattern,
-    /// What its captures stand for.
+    /// The captures of the path.
     pub captures: Captures,
 }
 
@@ -90,12 +91,12 @@ pub fn shared_filters<'a, F>(
 
 /// The captures of one request: names as in the pattern, values decoded.
 ///
-/// A `{*name}` is its decoded segments with `/` between them.
+/// The value of a `{*name}` is its decoded segments with `/` between them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Captures(Vec<(Arc<str>, String)>);
 
 impl Captures {
-    /// What the capture `name` stands for.
+    /// The value of the capture `name`.
     pub fn get(&self, name: &str) -> Option<&str> {
         self.iter().find(|(known, _)| *known == name).map(|(_, value)| value)
     }
@@ -105,17 +106,17 @@ impl Captures {
         self.0.iter().map(|(name, value)| (&**name, value.as_str()))
     }
 
-    /// Names and values, from left to right, to keep.
+    /// The names and values as a list, from left to right.
     pub fn into_pairs(self) -> Vec<(Arc<str>, String)> {
         self.0
     }
 
-    /// How many there are.
+    /// The number of captures.
     pub fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether the pattern has none.
+    /// True if there is no capture.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -137,9 +138,9 @@ impl Captures {
 }
 
 impl<T> Rule<T> {
-    /// Whether a request exists that both rules would take with equal right: an error of whoever wrote them.
+    /// True if a request exists that both rules would take with equal right: an error of the site file.
     ///
-    /// That is so for one pattern (whatever its captures are called), hosts and methods in common, and
+    /// Rules clash if they have one pattern (whatever its captures are called), hosts and methods in common, and
     /// equally many headers that do not exclude each other.
     pub fn clashes_with<U>(&self, other: &Rule<U>) -> bool {
         self.pattern.conflicts_with(&other.pattern)
@@ -182,7 +183,7 @@ fn share<V>(some: &[V], others: &[V], overlap: impl Fn(&V, &V) -> bool) -> bool 
         || some.iter().any(|one| others.iter().any(|other| overlap(one, other)))
 }
 
-/// What a request asks for, as the routes compare it.
+/// The parts of a request that routes compare.
 pub(super) struct Asked<'r> {
     pub(super) host: Option<HostName<'r>>,
     pub(super) path: &'r RequestPath<'r>,
@@ -190,14 +191,14 @@ pub(super) struct Asked<'r> {
     pub(super) headers: &'r HeaderMap,
 }
 
-/// How a request stands to one header that a route asks for.
+/// The fit of a request to one header that a route asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum HeaderFit {
     Fits,
     Missing,
     Differs,
-    /// Sent on several lines, which together are a list (RFC 9110 §5.3) and so never exactly one value.
-    /// Were any line enough, routes with different values of one header could both fit.
+    /// The header was sent on several lines, which together are a list (RFC 9110 §5.3) and so never exactly one
+    /// value. Were any line enough, routes with different values of one header could both fit.
     Repeated,
 }
 
@@ -213,15 +214,15 @@ impl HeaderFit {
     }
 }
 
-/// The routes of one shape: their patterns fit the same paths. Most headers first.
+/// The routes of one shape, whose patterns fit the same paths. Routes with most headers come first.
 #[derive(Debug, Clone)]
 pub(super) struct Group<T>(Vec<Rule<T>>);
 
-/// What the routes of one shape make of a request whose path fits them.
+/// The decision of the routes of one shape on a request whose path fits them.
 pub(super) enum Decision<'a, T> {
-    /// None has hosts and headers that fit: the next shape is asked.
+    /// No route has hosts and headers that fit: the next shape is asked.
     Passes,
-    /// This route takes it.
+    /// This route takes the request.
     Takes(&'a Rule<T>),
     /// No route takes HEAD itself, and this one takes GET.
     TakesAsGet(&'a Rule<T>),
@@ -255,7 +256,7 @@ impl<T> Group<T> {
         decision
     }
 
-    /// `None` when the next shape is to be asked.
+    /// The outcome of a request at this shape. `None` when the next shape is to be asked.
     pub(super) fn outcome<'a>(
         &'a self,
         decision: &Decision<'a, T>,
@@ -278,13 +279,13 @@ impl<T> Group<T> {
         }
     }
 
-    /// None only if no route fits.
+    /// The host's answer for the routes that fit. None only if no route fits.
     fn by_host(&self, asked: &Asked<'_>) -> Option<HostAnswer<'_, T>> {
         let rules = match self.asked_about(asked) {
             Some(rule) => vec![rule],
             None => self.0.iter().filter(|rule| rule.fits(asked)).collect(),
         };
-        // The order in the file never matters, also where routes call their captures differently.
+        // The order in the file never matters, even where routes name their captures differently.
         let pattern = rules.iter().map(|rule| &rule.pattern).min_by_key(|pattern| pattern.to_string())?;
         Some(HostAnswer {
             allow: self.allow(asked),
@@ -294,7 +295,7 @@ impl<T> Group<T> {
         })
     }
 
-    /// The route for which a browser asks beforehand: a CORS preflight names the method of what is to come.
+    /// The route that a browser's CORS preflight asks about: the preflight names the method of the request to come.
     fn asked_about(&self, asked: &Asked<'_>) -> Option<&Rule<T>> {
         if *asked.method != Method::OPTIONS {
             return None;
@@ -322,7 +323,7 @@ impl<T> Group<T> {
     }
 }
 
-/// A place in the tree of patterns: so many segments have been compared, and these may follow.
+/// A place in the tree of patterns: the segments down to here have been compared, and these may follow.
 #[derive(Debug, Clone)]
 struct Node<T> {
     statics: HashMap<Box<str>, Node<T>>,
@@ -338,7 +339,7 @@ impl<T> Default for Node<T> {
 }
 
 impl<T> Routes<T> {
-    /// Sorts the rules by specificity. That no two clash is for the caller to see to.
+    /// Sorts the rules by specificity. The caller sees to it that no two of them clash.
     pub fn new(rules: Vec<Rule<T>>) -> Self {
         let mut root = Node::default();
         for rule in rules {
@@ -357,7 +358,7 @@ impl<T> Routes<T> {
         Self { root }
     }
 
-    /// The route that takes a request, or what is answered instead.
+    /// The route that takes a request, or the host's answer instead.
     ///
     /// Of the patterns that fit the path, the most specific with a route whose hosts and headers fit
     /// decides; of its routes that take the method, the one with the most headers wins. `host` comes
@@ -391,13 +392,13 @@ impl<T> Routes<T> {
 }
 
 impl<T> Node<T> {
-    /// Depth first, the more specific child first: exactly the order of patterns compared from the left.
+    /// Visits depth first, the more specific child first: exactly the order of patterns compared from the left.
     ///
-    /// It cannot take exponential time. Patterns are kept as a tree, so each node is reached on one way
-    /// only and compared with one segment only, that of its depth: at most one step for each segment of
-    /// each pattern, whatever the path, as when every pattern were tried in turn. The path adds nothing:
-    /// what it has beyond the deepest pattern is never looked at. Calls nest no deeper than a pattern is
-    /// long, which `RoutePattern` bounds.
+    /// The walk cannot take exponential time. Patterns are kept as a tree, so each node is reached on one way only
+    /// and compared with one segment only, that of its depth: at most one step for each segment of each pattern,
+    /// whatever the path, as if every pattern were tried in turn. A longer path costs nothing more: its segments
+    /// beyond the deepest pattern are never looked at. Calls nest no deeper than a pattern is long, which
+    /// `RoutePattern` bounds.
     fn walk<'a, B>(
         &'a self,
         segments: &[Cow<'_, str>],

@@ -1,13 +1,13 @@
-//! A gate: so many may be inside at once, so many may wait, and each so long.
+//! A gate: it bounds the number of calls inside, the number of calls that wait, and the time that each waits.
 //!
-//! One type for the three levels at which calls are counted: a plugin's `concurrency` and `queue`, a
-//! tenant's, and the host's slots. A gate outlives revisions, so a swap never doubles what is allowed,
-//! and its bounds change in place: those inside stay, whoever comes later meets the new ones.
+//! One type for the three levels at which calls are counted: a plugin's `concurrency` and `queue`, a tenant's, and
+//! the host's slots. A gate outlives revisions, so a swap never doubles the calls that are allowed. Its bounds change
+//! in place: calls inside stay, and calls that come later meet the changed bounds.
 //!
-//! A call beside a stream may go in where `concurrency` are inside: one more. It is a filter's, on an answer whose plugin
-//! goes on meanwhile and keeps its own place: were all places of both plugins such streams', each would wait for the
-//! other. As nobody else takes the one more, a gate that is full of it has a call beside a stream inside, which waits for
-//! no place: so whoever waits here for one beside a stream gets it.
+//! A call beside a stream may go in where `concurrency` calls are inside: one more. It is a filter's call, on an
+//! answer whose plugin goes on meanwhile and keeps its own place: were all places of both plugins such streams', each
+//! would wait for the other. No other call takes the one more place. So if a gate is full with it, a call beside a
+//! stream is inside, which waits for no place; and a call that waits here for a place beside a stream gets one.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -22,11 +22,11 @@ use crate::limits::Limits;
 /// The bounds of a gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
-    /// Inside at once.
+    /// The most calls inside at once.
     pub concurrency: usize,
-    /// Waiting at once.
+    /// The most calls that wait at once.
     pub queue: usize,
-    /// The longest that one waits, queues before this one included.
+    /// The longest wait of one call, in this queue and those before it.
     pub wait: Duration,
 }
 
@@ -45,10 +45,10 @@ impl From<&Quota> for Bounds {
 /// The reason why a call was not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// The queue is full.
+    /// The queue was full.
     #[error("the queue of {queue} is full")]
     QueueFull {
-        /// Its length.
+        /// The most calls that wait in the queue.
         queue: usize,
     },
     /// The call waited as long as it may.
@@ -56,20 +56,20 @@ pub enum Refused {
     WaitedTooLong {
         /// The number of places.
         concurrency: usize,
-        /// The time that it waited.
+        /// The time that the call waited.
         wait: Duration,
-        /// The time that it had waited for other places before.
+        /// The time that the call had waited in other queues before.
         before: Duration,
     },
-    /// The caller's own deadline came first.
+    /// The call's own deadline came first.
     #[error("the call's deadline came while it waited for its turn")]
     Deadline,
-    /// Places are free, and the tenant has its part of them.
+    /// Places are free, but the tenant has its part of them.
     #[error("it has {has} of {places}, and no tenant has more than it leaves free")]
     Part {
-        /// The number of places that it has.
+        /// The number of places that the tenant has.
         has: usize,
-        /// The number of places.
+        /// The number of places in all.
         places: usize,
     },
 }
@@ -87,7 +87,7 @@ fn in_other_queues(before: Duration) -> String {
     if before.is_zero() { String::new() } else { format!(", after {before:?} in other queues") }
 }
 
-/// A gate. First come, first let in.
+/// A gate. The call that comes first is let in first.
 #[derive(Debug, Clone)]
 pub struct Gate(Arc<Mutex<State>>);
 
@@ -96,11 +96,11 @@ struct State {
     bounds: Bounds,
     inside: usize,
     waiting: Waiters<Permit>,
-    /// Calls beside streams. There are no more of them than streams, which their tenants' quotas bound.
+    /// The waiting calls beside streams. There are no more of them than streams, which their tenants' quotas bound.
     waiting_beside: Waiters<Permit>,
 }
 
-/// A place inside; leaving is dropping it.
+/// A place inside a gate. It is given back on drop.
 #[derive(Debug)]
 #[must_use = "a permit that is dropped at once holds nobody back"]
 pub struct Permit {
@@ -114,7 +114,7 @@ impl Gate {
         Self(Arc::new(Mutex::new(State { bounds, inside: 0, waiting, waiting_beside })))
     }
 
-    /// Changes the bounds. Nobody inside is sent out; who waits is let in if there is room now.
+    /// Changes the bounds. No call inside is sent out; calls that wait are let in if there is room now.
     pub fn set_bounds(&self, bounds: Bounds) {
         let admitted = {
             let mut state = self.state();
@@ -124,7 +124,7 @@ impl Gate {
         admitted.hand_over();
     }
 
-    /// Whether anybody else holds this gate too.
+    /// True if the gate has another holder.
     pub fn is_shared(&self) -> bool {
         Arc::strong_count(&self.0) > 1
     }
@@ -140,7 +140,7 @@ impl Gate {
         state.waiting.len().saturating_add(state.waiting_beside.len())
     }
 
-    /// Goes in, waiting its turn if it must, but never past `deadline`.
+    /// Goes in. Waits for a place if need be, but never past `deadline`.
     pub async fn enter(&self, patience: &mut Patience, deadline: Instant) -> Result<Permit, Refused> {
         let (turn, bounds) = {
             let mut state = self.state();
@@ -148,7 +148,7 @@ impl Gate {
                 state.inside = state.inside.saturating_add(1);
                 return Ok(self.permit());
             }
-            // Who gave up leaves its place in the queue behind; it is cleared before it counts.
+            // A call that gave up leaves its entry in the queue; it is removed before the queue's length counts.
             if state.waiting.len() >= state.bounds.queue {
                 state.waiting.clear();
             }
@@ -161,7 +161,7 @@ impl Gate {
         entered.map_err(|gave_up| Refused::after(gave_up, bounds.concurrency))
     }
 
-    /// Goes in beside a stream, before all others and where they are one more.
+    /// Goes in beside a stream, before all calls that wait, and into the one more place if need be.
     pub async fn enter_beside_stream(
         &self,
         patience: &mut Patience,
@@ -189,7 +189,7 @@ impl Gate {
         admitted.hand_over();
     }
 
-    /// Takes from the queue whom there is room for.
+    /// Takes the calls that there is room for out of the queues.
     fn admit_waiting(&self, state: &mut State) -> Admitted<Permit> {
         let mut admitted = Admitted::new();
         while let Some(waiter) = state.next() {
@@ -219,7 +219,7 @@ impl State {
         self.inside <= self.bounds.concurrency
     }
 
-    /// The waiter that may go in, and is next.
+    /// The next waiter, if there is room for it.
     fn next(&mut self) -> Option<Waiter<Permit>> {
         let beside = if self.has_room_beside() { self.waiting_beside.pop() } else { None };
         beside.or_else(|| if self.has_room() { self.waiting.pop() } else { None })
@@ -322,7 +322,7 @@ mod tests {
         let inside = gates[0].enter(&mut Patience::default(), later()).await.unwrap();
         gates[0].enter(&mut patience, later()).await.unwrap_err();
         drop(inside);
-        // A place that is free takes no patience.
+        // A free place takes no patience.
         drop(gates[0].enter(&mut patience, later()).await.unwrap());
         let refused = gates[1].enter(&mut patience, later()).await.unwrap_err();
         assert!(
@@ -338,7 +338,7 @@ mod tests {
             one.enter(&mut Patience::default(), later()).await.unwrap(),
             other.enter(&mut Patience::default(), later()).await.unwrap(),
         );
-        // One beside each, and a second when that is gone, before whoever waits in the queue.
+        // One call beside each, and a second when that is gone, before the call that waits in the queue.
         let beside = one.enter_beside_stream(&mut Patience::default(), later()).await.unwrap();
         drop(other.enter_beside_stream(&mut Patience::default(), later()).await.unwrap());
         one.set_bounds(Bounds { concurrency: 1, queue: 1, wait: Duration::from_secs(60) });

@@ -1,4 +1,5 @@
-//! Who pays: names, quotas, the permits that hold calls to these and to limits, and a fair share of what is short.
+//! The tenant: names, quotas, the permits that hold calls to quotas and limits, and a fair share of scarce CPU and
+//! slots.
 //!
 //! Knows no HTTP, no WebAssembly and no site file.
 

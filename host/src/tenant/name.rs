@@ -7,10 +7,10 @@ use std::sync::Arc;
 use serde::de::{Deserialize, Deserializer, Error};
 use serde::{Serialize, Serializer};
 
-/// The longest name, in bytes: that of a DNS label, so a name can become part of a host name.
+/// The longest name, in bytes: that of a DNS label, so that a name can become part of a host name.
 const MAX_NAME_BYTES: usize = 63;
 
-/// Why a text is no name.
+/// The error of a text that is not a name.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("`{0}` is not a name: use 1 to 63 of a-z, 0-9 and `-`, beginning and ending with a letter or digit")]
 pub struct NameError(String);
@@ -66,15 +66,15 @@ macro_rules! name {
 }
 
 name! {
-    /// An owner: the isolation boundary.
+    /// The name of a tenant, which is the owner of plugins and the isolation boundary.
     TenantName
 }
 name! {
-    /// A plugin inside its tenant.
+    /// The name of a plugin inside its tenant.
     PluginName
 }
 name! {
-    /// A secret inside its tenant.
+    /// The name of a secret inside its tenant.
     SecretName
 }
 

@@ -1,36 +1,36 @@
-//! The time that a request may still wait in queues: in each as long as that queue allows, and in all of them together no
-//! longer than the longest of these. So a request that has waited for its tenant's place does not wait as long again for
-//! its plugin's.
+//! The time that a request may still wait in queues: in each queue as long as that queue allows, and in all of them
+//! together no longer than the longest of these waits. So a request that has waited for its tenant's place does not
+//! wait as long again for its plugin's.
 
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// The time that a request has waited in queues, and that it may.
+/// The time that a request has waited in queues, and the time that it may.
 #[derive(Debug, Default)]
 pub struct Patience {
-    /// The time that the most patient of the queues allows that it came to.
+    /// The longest wait that any of the request's queues so far allows.
     longest: Duration,
     waited: Duration,
 }
 
-/// The reason why a request was not let in in time.
+/// The reason why a request gave up its wait.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GaveUp {
-    /// It waited as long as it may.
+    /// The request waited as long as it may.
     Waited {
-        /// In this queue.
+        /// The time that was allowed in this queue.
         wait: Duration,
-        /// In others.
+        /// The time that was spent in other queues.
         before: Duration,
     },
-    /// Its own deadline came first.
+    /// The request's own deadline came first.
     Deadline,
 }
 
 impl Patience {
-    /// Waits for its turn in a queue that allows `most`, but never past `deadline`.
+    /// Waits for a turn in a queue that allows `most`, but never past `deadline`.
     pub(super) async fn wait_for<T>(
         &mut self,
         turn: oneshot::Receiver<T>,
@@ -63,7 +63,7 @@ mod tests {
     fn queues_share_the_patience_of_the_longest_of_them() {
         let ms = Duration::from_millis;
         for (waits, left) in [
-            // What each queue allows, and what was waited there; what is left for the last.
+            // Each queue's allowed wait and the time waited there; then the time left for the last queue.
             (&[(1000, 0), (1000, 0)][..], 1000),
             (&[(1000, 900), (1000, 0)], 100),
             (&[(1000, 900), (500, 0)], 100),

@@ -1,4 +1,4 @@
-//! The quota of a tenant: its parts, by name, and their defaults.
+//! The quota of a tenant, with its defaults.
 //!
 //! A quota is a ceiling on one tenant, as a limit is one on a call or a plugin. Names here are the names in the site
 //! file, in metrics and in problem types.
@@ -11,17 +11,17 @@ const MIB: u64 = 1 << 20;
 /// The ceilings on one tenant as a whole. They belong to the operator and change in place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quota {
-    /// `concurrency`: requests of the tenant in flight, until their last body byte is written.
+    /// `concurrency`: the most requests of the tenant in flight, each until its last body byte is written.
     pub concurrency: usize,
-    /// `queue`: requests waiting for one of those to end.
+    /// `queue`: the most requests that wait for a place in `concurrency`.
     pub queue: usize,
-    /// `queue-wait`: how long each may wait.
+    /// `queue-wait`: the longest wait of each request.
     pub queue_wait: Duration,
-    /// `cpu`: CPU time a second; none is as much as there is.
+    /// `cpu`: CPU time a second; none is no quota.
     pub cpu: Option<Duration>,
-    /// `weight`: its share of CPU and slots, beside others', when they are short.
+    /// `weight`: the tenant's share of CPU and slots, beside other tenants', when they are short.
     pub weight: NonZeroU32,
-    /// `storage`: what the tenant may keep in the store.
+    /// `storage`: the most that the tenant may keep in the store.
     pub storage: Storage,
 }
 
@@ -38,12 +38,12 @@ impl Default for Quota {
     }
 }
 
-/// The quota `storage`: both hold at once.
+/// The quota `storage`: both bounds hold at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Storage {
-    /// Bytes of keys and values together.
+    /// The most bytes of keys and values together.
     pub bytes: u64,
-    /// Number of keys.
+    /// The most keys.
     pub keys: u64,
 }
 

@@ -1,6 +1,7 @@
 //! A tenant's share of the host: its account of the CPU, and its slots.
 //!
-//! A share outlives revisions. Who is next when slots are short is `slots.rs`'s, and when the CPU is, `cpu/`'s.
+//! A share outlives revisions. The order of tenants when slots are short is `slots.rs`'s, and when the CPU is short,
+//! `cpu/`'s.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -21,18 +22,18 @@ struct Inner {
 }
 
 impl Share {
-    /// A share of this weight; `cpu` is CPU time a second, none is as much as there is.
+    /// A share of this weight. `cpu` is CPU time a second; none is no quota.
     pub fn new(weight: NonZeroU32, cpu: Option<Duration>) -> Self {
         let cpu = CpuAccount::new(weight, cpu);
         Self(Arc::new(Inner { cpu, slots: AtomicUsize::new(0), last_served: AtomicU64::new(0) }))
     }
 
-    /// Its account of the CPU, which has its weight.
+    /// The tenant's account of the CPU, which has the tenant's weight.
     pub fn cpu(&self) -> &CpuAccount {
         &self.0.cpu
     }
 
-    /// Calls of its that have a slot of the host.
+    /// The number of the tenant's calls that have a slot of the host.
     pub fn slots(&self) -> usize {
         self.0.slots.load(Ordering::Relaxed)
     }
@@ -45,7 +46,7 @@ impl Share {
         self.0.slots.fetch_sub(1, Ordering::Relaxed);
     }
 
-    /// The number of the slot that a waiting call of its was last given.
+    /// The serial number of the last slot that was given to a waiting call of the tenant.
     pub(super) fn last_served(&self) -> u64 {
         self.0.last_served.load(Ordering::Relaxed)
     }

@@ -1,8 +1,8 @@
-//! The host's slots: so many calls at once, and when more want to run, tenants go by weight.
+//! The host's slots: a fixed number of calls at once, and when more want to run, tenants go by weight.
 //!
-//! The tenant with the fewest slots for its weight is let in next; within a tenant, the call that came first. The number of
-//! a tenant's calls that may wait is bounded by its quota `concurrency`, in whose places they wait. Where no quota says how
-//! many of the slots are a tenant's, it has no more than it leaves free.
+//! The next slot goes to the tenant that has the fewest slots for its weight; within a tenant, to the call that came
+//! first. The number of a tenant's calls that wait is bounded by its quota `concurrency`, in whose places they wait.
+//! If no quota bounds a tenant's slots, the tenant has no more slots than it leaves free.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -24,10 +24,10 @@ pub struct Slots(Arc<Mutex<State>>);
 struct State {
     slots: usize,
     taken: usize,
-    /// The number of waiters that were let in so far.
+    /// The number of slots that were given to waiting calls.
     served: u64,
     wait: Duration,
-    /// The slots that each tenant has, if it may have no more than it leaves free.
+    /// The number of slots of each tenant. Some if no tenant may have more slots than it leaves free.
     divided: Option<BTreeMap<usize, usize>>,
     /// Tenants with calls that wait, by their shares' numbers.
     lanes: BTreeMap<usize, Lane>,
@@ -39,7 +39,7 @@ struct Lane {
     waiting: Waiters<Slot>,
 }
 
-/// A slot; leaving it is dropping it.
+/// A slot. It is given back on drop.
 #[derive(Debug)]
 #[must_use = "a slot that is dropped at once runs nothing"]
 pub struct Slot {
@@ -48,13 +48,13 @@ pub struct Slot {
 }
 
 impl Slots {
-    /// Slots of this number, for each of which a call waits so long at most.
+    /// Slots, of which there are `slots`. A call waits for one at most as long as `wait`.
     pub fn new(slots: usize, wait: Duration) -> Self {
         Self::with(slots, wait, None)
     }
 
-    /// Slots of which no tenant has more than it leaves free: one has half of them, two have three quarters
-    /// together, and so on, so that who comes next finds one however long those calls last.
+    /// Slots of which no tenant has more than it leaves free: one tenant has half of them, two have three quarters
+    /// together, and so on. So the tenant that comes next finds a slot, however long the others' calls last.
     pub fn divided(slots: usize, wait: Duration) -> Self {
         Self::with(slots, wait, Some(BTreeMap::new()))
     }
@@ -64,7 +64,7 @@ impl Slots {
         Self(Arc::new(Mutex::new(State { slots, taken: 0, served: 0, wait, divided, lanes })))
     }
 
-    /// Takes a slot, waiting for it if need be, but never past `deadline`.
+    /// Takes a slot. Waits for it if need be, but never past `deadline`.
     pub async fn enter(
         &self,
         share: &Share,
@@ -73,7 +73,8 @@ impl Slots {
     ) -> Result<Slot, Refused> {
         let (turn, slots, wait) = {
             let mut state = self.state();
-            // Whoever waits could not have it: a slot that comes free is given to who can at once.
+            // No waiting call could have this slot: a slot that comes free is given at once to a call that may have
+            // it.
             if state.may_take(share) {
                 return Ok(self.take(&mut state, share));
             }
@@ -128,27 +129,27 @@ impl Slots {
 }
 
 impl State {
-    /// Whether the tenant may have one now.
+    /// True if the tenant may have a slot now.
     fn may_take(&self, share: &Share) -> bool {
         let free = self.slots.saturating_sub(self.taken);
         let has = self.divided.as_ref().map_or(0, |divided| divided.get(&share.id()).copied().unwrap_or(0));
         has < free
     }
 
-    /// Whether it is its own part that keeps the tenant from a slot, and not that there is none.
+    /// The refusal by the tenant's own part, if slots are free and the tenant has its part of them.
     fn part_of(&self, share: &Share) -> Option<Refused> {
         let has = self.divided.as_ref()?.get(&share.id()).copied().unwrap_or(0);
         (has > 0 && self.taken < self.slots).then_some(Refused::Part { has, places: self.slots })
     }
 
-    /// The waiter that may have a slot, and is next.
+    /// The next waiter that may have a slot.
     fn next(&mut self) -> Option<(Waiter<Slot>, Share)> {
         let fewest = |lane: &Lane| {
-            // In slots for 2^20 of weight: fractions without fractions.
+            // Slots for 2^20 of weight, so that no fractions are needed.
             let slots = u64::try_from(lane.share.slots()).unwrap_or(u64::MAX).saturating_mul(1 << 20);
             slots.checked_div(u64::from(lane.share.cpu().weight())).unwrap_or(slots)
         };
-        // Of those with equally few, whoever was served longest ago.
+        // Among tenants with equally few slots, the one that was served longest ago.
         let order = |lane: &Lane| (fewest(lane), lane.share.last_served());
         let may_take = self.lanes.iter().filter(|(_, lane)| self.may_take(&lane.share));
         let id = may_take.min_by_key(|(_, lane)| order(lane)).map(|(id, _)| *id)?;

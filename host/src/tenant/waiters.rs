@@ -1,15 +1,16 @@
-//! A queue of waiters: each is handed what it waits for when its turn comes, unless it has given up by then.
+//! A queue of waiters: each is handed a `T` when its turn comes, unless it has given up by then.
 //!
-//! Owns how a waiter that gave up is told from one that waits; who is next is for the gate or the slots that they wait for.
+//! Owns the difference between a waiter that gave up and one that waits. The order of queues is left to the gate or
+//! the slots that the waiters wait for.
 
 use std::collections::VecDeque;
 
 use tokio::sync::oneshot;
 
-/// A waiter's end of its queue, on which it is handed a `T`.
+/// The queue's end of a waiter, by which the waiter is handed a `T`.
 pub(super) type Waiter<T> = oneshot::Sender<T>;
 
-/// A queue of waiters, in the order in which they came. Who gave up stays in it until it is looked at.
+/// A queue of waiters, in the order in which they came. A waiter that gave up stays in the queue until it is removed.
 #[derive(Debug)]
 pub(super) struct Waiters<T>(VecDeque<Waiter<T>>);
 
@@ -20,36 +21,36 @@ impl<T> Default for Waiters<T> {
 }
 
 impl<T> Waiters<T> {
-    /// Adds a waiter at the end, and gives what it waits on.
+    /// Adds a waiter at the end, and gives the receiver that the waiter waits on.
     pub(super) fn join(&mut self) -> oneshot::Receiver<T> {
         let (waiter, turn) = oneshot::channel();
         self.0.push_back(waiter);
         turn
     }
 
-    /// Removes those who gave up.
+    /// Removes the waiters that gave up.
     pub(super) fn clear(&mut self) {
         self.0.retain(|waiter| !waiter.is_closed());
     }
 
-    /// The number of waiters, with those who gave up since the last `clear`.
+    /// The number of waiters, with those that gave up since the last `clear`.
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
 
-    /// Whether there is none, not even one that gave up.
+    /// True if the queue has no waiter, not even one that gave up.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Removes the first, who may have given up.
+    /// Removes the first waiter, which may have given up.
     pub(super) fn pop(&mut self) -> Option<Waiter<T>> {
         self.0.pop_front()
     }
 }
 
-/// Waiters whose turn has come, with what each is handed: outside the lock of its owner, for what is handed to one that
-/// has just given up is dropped, which comes back to that owner and is the next one's turn.
+/// Waiters whose turn has come, each with its `T`. They are handed over outside their owner's lock: if a waiter has
+/// just given up, its `T` is dropped, which takes the owner's lock and is the next waiter's turn.
 #[derive(Debug)]
 #[must_use = "waiters that are dropped have lost their turn"]
 pub(super) struct Admitted<T>(Vec<(Waiter<T>, T)>);
@@ -66,7 +67,7 @@ impl<T> Admitted<T> {
         }
     }
 
-    /// Hands all of them theirs.
+    /// Hands each waiter its `T`.
     pub(super) fn hand_over(self) {
         for (waiter, permit) in self.0 {
             let _ = waiter.send(permit);

@@ -1,4 +1,4 @@
-//! Calls of the kernel that no crate has: how threads are scheduled, and what CPU another one has used.
+//! System calls that no crate has: the scheduling policy of a thread, and the CPU that another thread has used.
 #![allow(unsafe_code)]
 
 use std::time::Duration;
@@ -6,9 +6,9 @@ use std::time::Duration;
 /// The kernel's policy for a thread.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Policy {
-    /// As a process starts with, `SCHED_OTHER`.
+    /// `SCHED_OTHER`, with which a process starts.
     Ordinary,
-    /// `SCHED_IDLE`: any ordinary one that wakes takes its processor at once.
+    /// `SCHED_IDLE`: any ordinary thread that wakes takes the processor of such a thread at once.
     Background,
 }
 
@@ -19,11 +19,10 @@ pub(super) struct Thread {
     id: libc::pid_t,
 }
 
-/// True if threads may be put into the background, and be had back from there: that takes `RLIMIT_NICE` 20, or
-/// `CAP_SYS_NICE`.
+/// True if threads may be put into the background and back: the way back takes `RLIMIT_NICE` 20, or `CAP_SYS_NICE`.
 pub(super) fn can_come_back() -> bool {
     std::thread::scope(|scope| {
-        // On a thread that ends then: it may not come back.
+        // On a thread that ends after the try: it may not come back.
         let tried = scope.spawn(|| {
             let thread = Thread::this();
             thread.is_ordinary() && thread.set(Policy::Background) && thread.set(Policy::Ordinary)
@@ -32,13 +31,14 @@ pub(super) fn can_come_back() -> bool {
     })
 }
 
-/// A function that each thread of a runtime that calls come from has to run when it starts. Where the calling one is ordinary, so is
-/// each: one that is started by a thread in the background, to block in its place, would be there, too.
+/// A function for the start of each thread of a runtime from which calls move to the background. If the calling
+/// thread is ordinary, the function makes each thread ordinary: a thread that is started by one in the background, to
+/// block in its place, would be in the background too.
 pub fn stay_ordinary() -> impl Fn() + Send + Sync {
     let is_ordinary = Thread::this().is_ordinary();
     move || {
         if is_ordinary {
-            // Where it may not, no thread is in the background.
+            // Where the kernel does not allow it, no thread is in the background.
             let _ = Thread::this().set(Policy::Ordinary);
         }
     }
@@ -46,41 +46,41 @@ pub fn stay_ordinary() -> impl Fn() + Send + Sync {
 
 #[cfg(target_os = "linux")]
 impl Thread {
-    /// The one that calls.
+    /// The calling thread.
     pub(super) fn this() -> Self {
         Self { id: rustix::thread::gettid().as_raw_pid() }
     }
 
     pub(super) fn is_ordinary(&self) -> bool {
-        // SAFETY: it takes a number, and only reads.
+        // SAFETY: the call takes a number, and only reads.
         unsafe { libc::sched_getscheduler(self.id) == libc::SCHED_OTHER }
     }
 
-    /// Sets its policy, if that is allowed. Its niceness stays what it is.
+    /// Sets the thread's policy, and returns true if that is allowed. The thread's niceness stays.
     pub(super) fn set(&self, policy: Policy) -> bool {
         let policy = match policy {
             Policy::Ordinary => libc::SCHED_OTHER,
             Policy::Background => libc::SCHED_IDLE,
         };
         let parameters = libc::sched_param { sched_priority: 0 };
-        // SAFETY: it only reads the structure, which lives for the call.
+        // SAFETY: the call only reads the structure, which lives for the call.
         unsafe { libc::sched_setscheduler(self.id, policy, &raw const parameters) == 0 }
     }
 
-    /// The CPU time that it has used.
+    /// The CPU time that the thread has used.
     pub(super) fn used(&self) -> Option<Duration> {
-        // The clock of any thread, as linux/posix-timers.h numbers it: the complement of its id, then CPUCLOCK_PERTHREAD
-        // (4) and CPUCLOCK_SCHED (2). No C library has a call for it that takes an id.
+        // The clock of any thread, as linux/posix-timers.h numbers it: the complement of the thread's id, then
+        // CPUCLOCK_PERTHREAD (4) and CPUCLOCK_SCHED (2). No C library has a call that takes a thread's id.
         let clock: libc::clockid_t = (!self.id).wrapping_shl(3) | 6;
         let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-        // SAFETY: it only writes the structure, which lives for the call.
+        // SAFETY: the call only writes the structure, which lives for the call.
         let is_read = unsafe { libc::clock_gettime(clock, &raw mut time) == 0 };
         let (seconds, nanos) = (u64::try_from(time.tv_sec).ok()?, u32::try_from(time.tv_nsec).ok()?);
         is_read.then(|| Duration::new(seconds, nanos))
     }
 }
 
-/// Other systems have nothing of the kind.
+/// The stand-in on other systems, which have no background policy.
 #[cfg(not(target_os = "linux"))]
 impl Thread {
     pub(super) fn this() -> Self {

@@ -1,11 +1,11 @@
 //! Threads for guests that compute on.
 //!
-//! A call begins where its request is served: most need a few microseconds, and nothing is faster. One whose guest was
-//! made to yield moves here for good, so that the runtime's workers are left to calls that are short, and to
-//! connections. The kernel tells the ones from the others (`kernel.rs`): a worker that wakes runs at once, however many
-//! guests compute.
+//! A call begins where its request is served: most calls need a few microseconds, and nothing is faster. A call whose
+//! guest was made to yield moves here for good, so that the runtime's workers are left to short calls and to
+//! connections. The kernel tells these threads from the workers (`kernel.rs`): a worker that wakes runs at once,
+//! however many guests compute.
 //!
-//! That is had at a price: where others leave no time at all, these threads have next to none. So they are watched
+//! The price: where other threads leave no time at all, these threads have next to none. So they are watched
 //! (`watch.rs`).
 
 mod kernel;
@@ -24,13 +24,14 @@ use watch::{StarvationWatch, Workers};
 /// The name of each thread.
 pub(super) const NAME: &str = "compute";
 
-/// The longest that they are waited for in the end: a guest has several ticks in it, but for one long instruction.
+/// The longest wait for the threads at shutdown: a guest has several ticks in this time, unless one instruction takes
+/// as long.
 const SHUTDOWN: Duration = Duration::from_millis(50);
 
 /// The threads, as many as there are processors: a runtime of their own, without timers and sockets.
 pub(super) struct Background {
     threads: Handle,
-    /// None once it has been shut down.
+    /// None once the runtime has been shut down.
     runtime: Mutex<Option<Runtime>>,
     workers: Arc<Workers>,
 }
@@ -43,7 +44,7 @@ impl Background {
         let runtime = Builder::new_multi_thread()
             .thread_name(NAME)
             .worker_threads(thread::available_parallelism().map_or(1, usize::from))
-            // Whoever comes does not wait for those that are here already.
+            // A call that comes does not wait for the calls that are here already.
             .global_queue_interval(1)
             .on_thread_start(move || {
                 on_thread_start();
@@ -56,22 +57,22 @@ impl Background {
         Ok(Self { threads, runtime: Mutex::new(Some(runtime)), workers })
     }
 
-    /// The handle by which calls are spawned here.
+    /// The handle by which calls are spawned on these threads.
     pub(super) fn threads(&self) -> &Handle {
         &self.threads
     }
 
-    /// True if the kernel lets them be in the background, and come back from there.
+    /// True if the kernel lets these threads be in the background, and come back from there.
     pub(super) fn can_come_back(&self) -> bool {
         self.workers.can_come_back()
     }
 
-    /// A watch over them, so that none of them starves, if it is asked to look often.
+    /// A watch over these threads. None of them starves, if [`StarvationWatch::look`] is called often.
     pub(super) fn watch(&self) -> StarvationWatch {
         StarvationWatch::new(self.workers.clone(), self.threads.clone())
     }
 
-    /// Ends all calls here and waits for it, but not for long.
+    /// Ends all calls on these threads, and waits a short time for their end.
     pub(super) fn shut_down(&self) {
         if let Some(runtime) = self.take_runtime() {
             runtime.shutdown_timeout(SHUTDOWN);
@@ -86,13 +87,13 @@ impl Background {
 impl Drop for Background {
     fn drop(&mut self) {
         if let Some(runtime) = self.take_runtime() {
-            // Who drops it may be on a thread that must not block.
+            // The thread that drops the runtime may be one that must not block.
             runtime.shutdown_background();
         }
     }
 }
 
-/// From now on the calling thread passes for one of them.
+/// Makes the calling thread count as one of the background's.
 #[cfg(test)]
 pub(super) fn join_this_thread() {
     Workers::new(false).add_this_thread();

@@ -1,8 +1,8 @@
 //! The watch over threads in the background: none starves.
 //!
-//! One that is awake, or is wanted, and has next to no CPU for a while is made an ordinary one for a time, and all of
-//! them with it. What counts is the CPU that it had, not whether it came forward: a guest may compute for long in one
-//! instruction.
+//! A thread that is awake, or is wanted, and has next to no CPU for a while is made an ordinary one for a time, and
+//! all other threads of the background with it. The CPU that it had counts, not the progress of its guest: a guest
+//! may compute for long in one instruction.
 
 use std::cell::OnceCell;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -16,13 +16,13 @@ use super::kernel::{Policy, Thread};
 /// The time that a thread is watched before it is judged.
 const WINDOW: Duration = Duration::from_millis(30);
 
-/// One that had less than this part of a window has starved.
+/// The part of a window, as its divisor, below which a thread's CPU means that it has starved.
 const STARVED_PART: u32 = 20;
 
-/// They are ordinary ones for so long then.
+/// The time for which the threads are ordinary ones after one has starved.
 const ORDINARY_FOR: Duration = Duration::from_secs(1);
 
-/// The threads, as they are known so far.
+/// The threads of the background that have started so far.
 pub(super) struct Workers {
     each: Mutex<Vec<Arc<Worker>>>,
     can_come_back: bool,
@@ -30,7 +30,7 @@ pub(super) struct Workers {
 
 struct Worker {
     thread: Thread,
-    /// It has something to do.
+    /// The thread has something to do.
     is_awake: AtomicBool,
 }
 
@@ -50,7 +50,8 @@ impl Workers {
     pub(super) fn add_this_thread(&self) {
         let worker = Arc::new(Worker { thread: Thread::this(), is_awake: AtomicBool::new(true) });
         WORKER.with(|taken| taken.set(worker.clone()).ok());
-        // First, for in the background it may stand still at once: it is watched by then, and keeps nobody from the list.
+        // First on the list, then in the background: a thread may stand still there at once. It is watched by then,
+        // and does not hold the list's lock.
         self.each().push(worker.clone());
         if self.can_come_back {
             worker.thread.set(Policy::Background);
@@ -62,12 +63,12 @@ impl Workers {
     }
 }
 
-/// True on each of these threads.
+/// True on each thread of the background.
 pub(in crate::cpu) fn is_this_thread() -> bool {
     WORKER.with(|worker| worker.get().is_some())
 }
 
-/// Notes whether the calling thread, which is one of them, has something to do.
+/// Notes on the calling thread, if it is one of the background's, that it has something to do or has nothing.
 pub(super) fn set_awake(is_awake: bool) {
     WORKER.with(|worker| {
         if let Some(worker) = worker.get() {
@@ -76,17 +77,17 @@ pub(super) fn set_awake(is_awake: bool) {
     });
 }
 
-/// A watch over the threads.
+/// A watch over the threads of the background, so that none of them starves.
 pub(in crate::cpu) struct StarvationWatch {
     workers: Arc<Workers>,
     threads: Handle,
-    /// One for each of them.
+    /// One window for each thread.
     windows: Vec<Option<Window>>,
-    /// The end of the time in which they are ordinary ones; none while they are in the background.
+    /// The end of the time in which the threads are ordinary ones. None while they are in the background.
     ordinary_until: Option<Instant>,
 }
 
-/// CPU that a thread had used when it was first seen to want more.
+/// The start of a thread's window: the time, and the CPU that the thread had used by then.
 struct Window {
     since: Instant,
     used: Duration,
@@ -97,8 +98,8 @@ impl StarvationWatch {
         Self { workers, threads, windows: Vec::new(), ordinary_until: None }
     }
 
-    /// Looks at all of them, and mends what is to be mended. Whether any has something to do, or is to be sent back to the
-    /// background soon.
+    /// Looks at each thread's CPU, and changes the policy of all if one has starved. True if a thread has something
+    /// to do, or is to be sent back to the background soon.
     pub(in crate::cpu) fn look(&mut self, now: Instant) -> bool {
         let before = self.policy();
         let has_waiting = self.threads.metrics().global_queue_depth() > 0;
@@ -116,7 +117,7 @@ impl StarvationWatch {
         }
         self.ordinary_until = self.ordinary_until.filter(|until| now < *until);
         let policy = self.policy();
-        // Each time, for one may have begun meanwhile.
+        // The policy is set again each time a thread has starved: a thread may have started meanwhile.
         if has_starved || policy != before {
             each.iter().for_each(|worker| _ = worker.thread.set(policy));
         }
@@ -128,7 +129,7 @@ impl StarvationWatch {
     }
 }
 
-/// True of a thread that `wants` to compute and has had next to nothing for a whole window.
+/// True if a thread that `wants` to compute has had next to no CPU for a whole window.
 fn has_starved_in(
     window: &mut Option<Window>,
     wants: bool,
@@ -154,7 +155,8 @@ mod tests {
 
     const MS: Duration = Duration::from_millis(1);
 
-    /// Looks every millisecond at a thread that has so much of a millisecond: how often it is found to have starved.
+    /// The number of times that a thread is found to have starved, if it is looked at every millisecond and has
+    /// `part_of_it` of each millisecond.
     fn found(looks: u32, part_of_it: f64, wants: impl Fn(u32) -> bool) -> usize {
         let (start, mut window) = (Instant::now(), None);
         let looks = (0..looks).filter(|look| {
@@ -180,7 +182,7 @@ mod tests {
         assert!((0..100).all(|look| !has_starved_in(&mut window, true, start + look * MS, || None)));
     }
 
-    /// True if they come to be scheduled so.
+    /// True if the watch comes to this policy.
     #[cfg(target_os = "linux")]
     async fn becomes(watch: &mut StarvationWatch, policy: Policy) -> bool {
         let began = Instant::now();
@@ -191,7 +193,7 @@ mod tests {
         watch.policy() == policy
     }
 
-    /// Against threads that leave no time to those in the background.
+    /// The threads compete here with others that leave no time to those in the background.
     #[cfg(target_os = "linux")]
     #[tokio::test]
     async fn threads_that_starve_are_ordinary_ones_for_a_while() {

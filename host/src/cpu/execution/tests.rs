@@ -11,10 +11,10 @@ use super::super::habit::{BEGIN_THERE, Habit};
 use super::super::scheduler::Scheduler;
 use super::*;
 
-/// No step of a test takes longer.
+/// The longest time of any step of a test.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// True on one of those threads.
+/// True on a thread of the background.
 fn is_there() -> bool {
     thread::current().name() == Some(NAME)
 }
@@ -27,7 +27,7 @@ fn task(scheduler: &Scheduler, habit: &Habit) -> CpuTask {
     scheduler.task(&CpuAccount::new(NonZeroU32::MIN, None), habit, Duration::from_secs(1))
 }
 
-/// That of a call whose guest is made to yield each time.
+/// The task of a call whose guest is made to yield each time.
 fn of_one_that_computes_on(scheduler: &Scheduler, habit: &Habit) -> CpuTask {
     let task = task(scheduler, habit);
     task.make_yield();
@@ -42,7 +42,7 @@ where
     task.run(call, ()).await.0
 }
 
-/// A call that is polled `polls` times, and waits for nothing: where each poll was.
+/// A call that is polled `polls` times and waits for nothing. It returns for each poll if it was in the background.
 async fn computes(polls: usize) -> Vec<bool> {
     let mut places = Vec::new();
     poll_fn(|context| {
@@ -57,12 +57,12 @@ async fn computes(polls: usize) -> Vec<bool> {
     places
 }
 
-/// Tells of its end, and where it ended.
+/// A guard that tells of its call's end: true if the call ended in the background.
 struct Told(mpsc::Sender<bool>);
 
 impl Drop for Told {
     fn drop(&mut self) {
-        // Nobody may be listening any more.
+        // The receiver may be gone.
         let _ = self.0.send(is_there());
     }
 }
@@ -100,7 +100,7 @@ async fn a_plugin_whose_calls_compute_on_begins_there_until_enough_of_them_were_
     let short = || run(task(&scheduler, &habit), computes(1));
     assert_eq!(long().await, [false, true]);
     assert_eq!(long().await, [true, true]);
-    // Long and short in turns: none begins here.
+    // Long calls and short ones alternate: none begins on this thread.
     for _ in 0..BEGIN_THERE {
         assert_eq!(short().await, [true]);
         assert_eq!(long().await, [true, true]);
@@ -111,7 +111,7 @@ async fn a_plugin_whose_calls_compute_on_begins_there_until_enough_of_them_were_
     for _ in 0..2 {
         assert_eq!(run(task(&scheduler, &habit), computes(2)).await, [false, false]);
     }
-    // Nobody waits for its end, and it counts all the same.
+    // Nobody waits for the call's end, and the call counts all the same.
     let mut left = of_one_that_computes_on(&scheduler, &habit).run(pending::<()>(), ());
     assert!(Pin::new(&mut left).poll(&mut Context::from_waker(std::task::Waker::noop())).is_pending());
     drop(left);
@@ -134,7 +134,7 @@ async fn a_call_that_moved_has_the_timers_and_tasks_of_where_it_comes_from() {
     assert!(!was_spawned_there);
 }
 
-/// As the rest of a stream does whose head was set there.
+/// The rest of a stream goes on so after its head was set in the background.
 #[tokio::test]
 async fn what_goes_on_here_after_a_call_that_moved_has_not_moved() {
     let scheduler = scheduler();
@@ -199,7 +199,7 @@ async fn calls_that_are_there_have_ended_when_the_threads_are_shut_down() {
     let shut = scheduler.clone();
     tokio::task::spawn_blocking(move || shut.shut_down()).await.unwrap();
     assert!(ended.try_recv().is_ok());
-    // Whoever polls it yet learns nothing, and does no harm.
+    // A poll after the end has no result, and does no harm.
     for _ in 0..2 {
         assert!(tokio::time::timeout(Duration::from_millis(1), run.as_mut()).await.is_err());
     }

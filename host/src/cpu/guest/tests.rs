@@ -22,7 +22,7 @@ fn account(weight: u32) -> CpuAccount {
     CpuAccount::new(NonZeroU32::new(weight).unwrap(), None)
 }
 
-/// A call of its own tenant, whose budget is so many milliseconds.
+/// A call of a tenant of its own, with a budget of `budget_ms` milliseconds.
 fn task(budget_ms: u64) -> CpuTask {
     scheduler(1).task(&account(1), &Habit::default(), Duration::from_millis(budget_ms))
 }
@@ -56,7 +56,8 @@ fn only_time_spent_inside_is_billed() {
     assert_eq!(task.account().used(), task.used());
 }
 
-/// However a call ends: done, given up before or after its first turn, or by a panic; and whatever is done for it then.
+/// The ends of a call: done, given up before or after its first turn, or by a panic, each with the work that is done
+/// for the call then.
 #[test]
 fn the_end_of_a_call_is_billed_to_it_and_to_its_tenant_however_it_comes() {
     struct Memory;
@@ -121,7 +122,7 @@ async fn one_that_was_made_to_yield_computes_on_and_one_that_is_paused_does_not(
     let inner = task.clone();
     let mut guest = task.guest(Box::pin(async move {
         burn(6);
-        // It waits for something.
+        // The guest waits for something.
         tokio::task::yield_now().await;
         burn(6);
         assert_eq!(inner.tick(), Tick::Yield);
@@ -184,7 +185,7 @@ async fn who_computes_on_waits_for_its_next_turn_at_once_unless_its_quota_is_use
         if is_paced {
             guest.begin_streaming();
         }
-        // It is not short, so that it has no extra turn.
+        // The call is not short, so that it has no extra turn.
         task.spend(2 * MS);
         let queue = scheduler.queue();
         assert!(queue.take_free());
@@ -200,7 +201,7 @@ async fn who_computes_on_waits_for_its_next_turn_at_once_unless_its_quota_is_use
         queue.give_back(&account(1), CpuTurn::Usual);
         assert!(poll(&mut guest).is_pending());
         assert!(task.used_ns() >= 152 * MS, "it has had its turn");
-        // One of the other's calls has the turn now.
+        // One of the other tenant's calls has the turn now.
         assert_eq!(queue.waiting(), 1 + u64::from(!is_paced));
     }
 }
@@ -210,7 +211,7 @@ async fn greedy(task: CpuTask, slice_ns: u64) {
     let inner = task.clone();
     let guest = poll_fn::<(), _>(move |context| {
         inner.spend(slice_ns);
-        // As at a tick: it goes on as soon as it is polled again.
+        // As at a tick: the guest goes on as soon as it is polled again.
         inner.make_yield();
         context.waker().wake_by_ref();
         Poll::Pending
@@ -218,12 +219,12 @@ async fn greedy(task: CpuTask, slice_ns: u64) {
     task.guest(Box::pin(guest)).await;
 }
 
-/// CPU that each of these tenants has used in the end, in milliseconds: their weight, how many calls they have at
-/// once, and how long one of their turns is. Those that have not moved all wait before the first has its turn; those that
-/// have are polled one after the other.
+/// The CPU that each of these tenants has used in the end, in milliseconds. A tenant is its weight, the number of its
+/// calls at once, and the length of one of their turns. Calls that have not moved all wait before the first has its
+/// turn; calls that have moved are polled one after the other.
 fn used_by(at_once: usize, has_moved: bool, tenants: &[(u32, usize, u64)]) -> Vec<u64> {
     if has_moved {
-        // From now on this thread is one of those that calls move to.
+        // From now on this thread counts as one of the background's.
         join_this_thread();
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
@@ -239,7 +240,7 @@ fn used_by(at_once: usize, has_moved: bool, tenants: &[(u32, usize, u64)]) -> Ve
         for ((_, count, slice_ns), account) in tenants.iter().zip(&accounts) {
             for _ in 0..*count {
                 let task = unlimited(&scheduler, account);
-                // It is not short, so that it has no extra turn.
+                // The call is not short, so that it has no extra turn.
                 task.spend(MS);
                 calls.spawn_local_on(greedy(task, *slice_ns), &local);
             }
@@ -312,7 +313,7 @@ async fn never_more_than_so_many_at_once_and_no_turn_is_lost() {
                 context.waker().wake_by_ref();
                 if polls > 5 { Poll::Ready(()) } else { Poll::Pending }
             })));
-            // Every fifth leaves before it is done, wherever it stands.
+            // Every fifth call leaves before it is done, in any of its states.
             if number % 5 == 0 {
                 let _ = tokio::time::timeout(Duration::from_micros(50), guest).await;
             } else {
@@ -331,13 +332,13 @@ async fn never_more_than_so_many_at_once_and_no_turn_is_lost() {
     assert!(!queue.take_free());
 }
 
-/// A guest is polled for what is around it, too.
+/// A guest's deadline is polled even while the guest has no turn.
 #[tokio::test]
 async fn out_of_turn_a_guest_computes_nothing_and_its_deadline_holds() {
     let scheduler = scheduler(1);
     assert!(scheduler.queue().take_free());
     let task = unlimited(&scheduler, &account(1));
-    // It is not short, so that it has no extra turn.
+    // The call is not short, so that it has no extra turn.
     task.spend(MS);
     let guest = task.guest(Box::pin(async { unreachable!("it has no turn") }));
     let mut call = Box::pin(tokio::time::timeout(Duration::from_millis(5), guest));

@@ -24,7 +24,7 @@ proptest::proptest! {
     ) {
         let (queue, account) = (RunQueue::new(1), account(weight));
         let mut lanes = queue.lanes();
-        // What was used before is of an earlier spell.
+        // CPU that was used before is of an earlier spell.
         lanes.settle(&account);
         let before = account.standing().virtual_time;
         for piece in &pieces {
@@ -42,11 +42,11 @@ fn who_has_had_more_than_whoever_is_served_waits_and_who_has_had_no_more_does_no
         let queue = RunQueue::new(1);
         let (busy, quiet) = (account(weight), account(weight));
         let context = Context::from_waker(Waker::noop());
-        // They wait, and so the CPU is short.
+        // The busy tenant's calls wait, and so the CPU is short.
         assert!(queue.take_free());
         let _busy: Vec<_> = (0..2).map(|_| wait(&queue, &busy)).collect();
         queue.lanes().clock = MS;
-        // Being new, it is where the others are.
+        // The tenant is new, so it is where the others are.
         assert!(matches!(queue.take_or_wait(&quiet, LONG, &context), Ok(CpuTurn::Extra)), "{weight}");
         queue.give_back(&quiet, CpuTurn::Extra);
         quiet.charge(u64::from(weight));
@@ -76,7 +76,7 @@ fn whoever_was_idle_goes_next_and_has_saved_up_nothing() {
     let context = Context::from_waker(Waker::noop());
     assert!(queue.take_free());
     let mut waiting: Vec<_> = (0..8).map(|_| wait(&queue, &busy)).collect();
-    // The busy one has its turns for a while.
+    // The busy tenant has its turns for a while.
     for _ in 0..4 {
         busy.charge(MS);
         queue.give_back(&busy, CpuTurn::Usual);
@@ -100,7 +100,7 @@ fn whoever_asks_for_far_less_than_the_others_have_does_not_wait_at_all() {
     let context = Context::from_waker(Waker::noop());
     assert!(queue.take_free());
     let mut waiting: VecDeque<_> = (0..8).map(|_| wait(&queue, &busy)).collect();
-    // From now on it is known; being new it has saved up nothing.
+    // From now on the tenant is known; being new it has saved up nothing.
     let asked = wait(&queue, &quiet);
     let mut busy_for = |ms: u64| {
         for _ in 0..ms {
@@ -117,14 +117,14 @@ fn whoever_asks_for_far_less_than_the_others_have_does_not_wait_at_all() {
     quiet.charge(MS / 10);
     queue.give_back(&quiet, CpuTurn::Usual);
     busy_for(8);
-    // However often it asks meanwhile: it has not used what it could.
+    // It has the turn however often it asks meanwhile, for it has not used its part.
     for _ in 0..5 {
         assert!(matches!(queue.take_or_wait(&quiet, LONG, &context), Ok(CpuTurn::Extra)));
         quiet.charge(MS);
         queue.give_back(&quiet, CpuTurn::Extra);
     }
     assert!(matches!(queue.take_or_wait(&quiet, LONG, &context), Ok(CpuTurn::Extra)));
-    // There are only so many extra turns, and what is used in them counts.
+    // The extra turns are limited, and the CPU that is used in them counts.
     assert!(queue.take_or_wait(&account(1), LONG, &context).is_err());
     quiet.charge(4 * MS);
     queue.give_back(&quiet, CpuTurn::Extra);
@@ -138,7 +138,7 @@ fn nobody_saves_up_more_than_a_few_milliseconds() {
     let (busy, quiet) = (account(1), account(1));
     let context = Context::from_waker(Waker::noop());
     assert!(queue.take_free());
-    // It has waited once, and then asked for nothing for a second.
+    // The tenant has waited once, and then asks for nothing for a second.
     drop((wait(&queue, &busy), wait(&queue, &quiet)));
     for _ in 0..1000 {
         busy.charge(MS);
@@ -178,10 +178,10 @@ fn the_last_extra_turn_is_for_a_tenant_that_has_none() {
         let _busy = (!is_queue_empty).then(|| wait(&queue, &busy));
         let short = TurnRequest::default();
         let take = |account: &CpuAccount| queue.lanes().take_extra(account, short.used_ns <= SHORT_NS);
-        // Nothing of it is charged yet.
+        // No CPU of these turns is charged yet.
         assert_eq!([(); 4].map(|()| take(&many)), [true, true, false, false], "{is_queue_empty}");
         assert_eq!([take(&other), take(&other)], [true, false], "{is_queue_empty}");
-        // None is lost: two are back, of which one is for those who have none.
+        // No turn is lost: two are back, of which one is for tenants that have none.
         queue.give_back(&many, CpuTurn::Extra);
         queue.give_back(&other, CpuTurn::Extra);
         assert_eq!([take(&many), take(&many), take(&other)], [true, false, true], "{is_queue_empty}");

@@ -1,4 +1,4 @@
-//! WebAssembly's binary form: sections taken apart and put together, and the instructions that are written here.
+//! WebAssembly's binary form: sections taken apart and put together, and the encoding of instructions.
 
 use wasmparser::{BinaryReader, Result};
 
@@ -7,7 +7,7 @@ use crate::sandbox::intake::PROPOSALS;
 /// The bytes before the first section.
 const PREAMBLE_BYTES: usize = 8;
 
-/// Sections, by their ids.
+/// The ids of sections.
 pub(super) const CUSTOM: u8 = 0;
 pub(super) const TYPES: u8 = 1;
 pub(super) const IMPORTS: u8 = 2;
@@ -18,10 +18,10 @@ pub(super) const START: u8 = 8;
 pub(super) const DATA: u8 = 11;
 pub(super) const DATA_COUNT: u8 = 12;
 
-/// One section, of a module or of a component.
+/// One section of a module or of a component.
 pub(super) struct Section<'a> {
     pub(super) id: u8,
-    /// With its id and length.
+    /// The section with its id and length.
     pub(super) whole: &'a [u8],
     pub(super) content: &'a [u8],
 }
@@ -73,7 +73,7 @@ fn write_i64(out: &mut Vec<u8>, number: i64) {
     loop {
         let [low, ..] = rest.to_le_bytes();
         rest >>= 7;
-        // The sign is the last byte's highest bit.
+        // The highest bit of the last byte is the sign.
         let sign = if low & 0x40 == 0 { 0 } else { -1 };
         if rest == sign {
             return out.push(low & 0x7f);
@@ -82,7 +82,7 @@ fn write_i64(out: &mut Vec<u8>, number: i64) {
     }
 }
 
-/// A bulk instruction of three numbers: what it does, and to what.
+/// A bulk instruction of three operands, with the memories, tables or segments that it works on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Bulk {
     Fill { memory: u32 },
@@ -91,11 +91,11 @@ pub(super) enum Bulk {
     TableCopy { to: u32, from: u32 },
 }
 
-/// Instructions, written one behind the other.
+/// A sequence of encoded instructions.
 #[derive(Default)]
 pub(super) struct Code(pub(super) Vec<u8>);
 
-/// Each method but the last writes the instruction that it is named after.
+/// The encoders of instructions. Each method but the last writes the instruction that it is named after.
 impl Code {
     pub(super) fn loop_(&mut self) -> &mut Self {
         self.bytes(&[0x03, EMPTY_BLOCK])
@@ -105,7 +105,7 @@ impl Code {
         self.bytes(&[0x04, EMPTY_BLOCK])
     }
 
-    /// One whose parameters and results are those of a function type.
+    /// Writes an `if` whose parameters and results are those of a function type.
     pub(super) fn if_of_type(&mut self, index: u32) -> &mut Self {
         self.bytes(&[0x04]);
         write_i64(&mut self.0, i64::from(index));
@@ -218,14 +218,14 @@ impl Code {
         self
     }
 
-    /// Instructions that are written already.
+    /// Writes instructions that are encoded already.
     pub(super) fn bytes(&mut self, bytes: &[u8]) -> &mut Self {
         self.0.extend_from_slice(bytes);
         self
     }
 }
 
-/// What bulk instructions begin with, among others.
+/// The first byte of bulk instructions, and of some others.
 pub(super) const BULK_PREFIX: u8 = 0xfc;
 
 /// A block without parameters and results.
@@ -236,7 +236,7 @@ pub(super) fn content<'a>(sections: &[Section<'a>], id: u8) -> Option<&'a [u8]> 
     sections.iter().find(|section| section.id == id).map(|section| section.content)
 }
 
-/// Reads a section's content.
+/// A reader of a section's content.
 pub(super) fn reader(content: &[u8]) -> BinaryReader<'_> {
     BinaryReader::new_features(content, 0, PROPOSALS)
 }

@@ -1,4 +1,4 @@
-//! One function's body: its bulk instructions found, and put into choices.
+//! One function's body: its bulk instructions are found, and put into choices.
 
 use std::ops::Range;
 
@@ -11,7 +11,7 @@ use crate::sandbox::intake::PROPOSALS;
 /// The type of a local, in binary.
 const I32: u8 = 0x7f;
 
-/// A body without its long bulk instructions; none if it has none.
+/// A body without its long bulk instructions. None if the body has none.
 pub(super) fn cut(body: &[u8], parameters: u32, loops: &mut Loops<'_>) -> Result<Option<Vec<u8>>> {
     if memchr::memchr(BULK_PREFIX, body).is_none() {
         return Ok(None);
@@ -37,7 +37,7 @@ pub(super) fn cut(body: &[u8], parameters: u32, loops: &mut Loops<'_>) -> Result
     Ok(Some(code.0))
 }
 
-/// Where long bulk instructions stand, in their order.
+/// The positions of long bulk instructions, in their order.
 fn find(function: &FunctionBody<'_>, loops: &Loops<'_>) -> Result<Vec<(Range<usize>, Bulk)>> {
     let mut found = Vec::new();
     let mut operators = function.get_operators_reader()?;
@@ -57,7 +57,7 @@ fn find(function: &FunctionBody<'_>, loops: &Loops<'_>) -> Result<Vec<(Range<usi
         if let Some(bulk) = bulk.filter(|bulk| loops.is_long(*bulk, constant)) {
             found.push((position(begin)..position(operators.original_position()), bulk));
         }
-        // Nothing can come between two instructions that stand side by side: it is the operand.
+        // Nothing can come between two instructions that stand side by side, so the constant is the third operand.
         constant = match operator {
             Operator::I32Const { value } => Some(value.cast_unsigned()),
             _ => None,
@@ -66,13 +66,13 @@ fn find(function: &FunctionBody<'_>, loops: &Loops<'_>) -> Result<Vec<(Range<usi
     Ok(found)
 }
 
-/// Groups of locals, as a body declares them.
+/// The groups of locals, as a body declares them.
 struct Declarations {
     groups: u32,
     bytes: Range<usize>,
 }
 
-/// How many locals there are beside the parameters, and where they are declared.
+/// The number of locals beside the parameters, and the position of their declarations.
 fn locals(function: &FunctionBody<'_>) -> Result<(u32, Declarations)> {
     let mut reader = function.get_locals_reader()?;
     let (groups, begin) = (reader.get_count(), position(reader.original_position()));

@@ -1,17 +1,20 @@
-//! Bulk instructions in pieces, so that none computes for long before its guest is looked at.
+//! Bulk instructions in pieces, so that none computes for long without a look at the epoch.
 //!
-//! wasmtime runs `memory.fill`, `memory.copy`, `memory.init` and `table.copy` to their end, however long they are, and
-//! looks at the epoch only then. So before a component is compiled each of them that may be longer than a piece is put into a choice:
-//! what fits one piece is done as it stands, the rest by a function that is added to the module (`loops.rs`) and loops
-//! over pieces, with the epoch looked at in between. To the guest nothing else changes: what is out of bounds traps
-//! before anything is written, and what overlaps is copied from the right end.
+//! wasmtime runs `memory.fill`, `memory.copy`, `memory.init` and `table.copy` to their end, however long they are,
+//! and looks at the epoch only then. So before a component is compiled, each of these instructions that may be longer
+//! than a piece is put into a choice: up to a piece it runs as it stands; for more, a function is called that is
+//! added to the module (`loops.rs`). The function loops over pieces, with a look at the epoch between two of them. To
+//! the guest nothing else changes: an instruction that is out of bounds traps before anything is written, and
+//! overlapping ranges are copied from the right end.
 //!
-//! `table.fill`, `table.init` and `table.grow` stay: over the 100,000 elements that a table may have each takes less than
-//! 0.3 ms. A copy takes 9 ms if nothing was read from its source yet, for each function's reference is made then.
+//! `table.fill`, `table.init` and `table.grow` stay: over the 100,000 elements that a table may have each takes less
+//! than 0.3 ms. A copy takes 9 ms if nothing was read from its source yet, for each function's reference is made
+//! then.
 //!
-//! The same goes for data that each new instance copies into its memory (`segments.rs`).
+//! Data that each new instance copies into its memory is cut as well (`segments.rs`).
 //!
-//! Takes what intake let through. What is added stands behind all that was there, so that no index means anything else.
+//! Takes only components that intake let through. Added parts stand behind all others of their kind, so that no index
+//! changes its meaning.
 
 mod encode;
 mod function;
@@ -29,10 +32,11 @@ use self::pieces::Pieces;
 
 pub(super) use self::pieces::PIECES;
 
-/// Changes whenever what is made of a component does, beside [`PIECES`]: code that was compiled before is of no use then.
+/// The revision of the cutting. It changes whenever the result for a component does, beside [`PIECES`]: compiled code
+/// of an earlier revision is of no use then.
 pub(super) const REVISION: u32 = 1;
 
-/// Sections of a component that have others inside.
+/// The ids of sections of a component that hold a module or a component.
 const CORE_MODULE: u8 = 1;
 const COMPONENT: u8 = 4;
 
@@ -42,7 +46,8 @@ pub(super) fn cut(component: &[u8]) -> Result<Cow<'_, [u8]>> {
     Ok(cut.map_or(Cow::Borrowed(component), Cow::Owned))
 }
 
-/// None if there is nothing to cut. Components stand inside one another at most as deep as intake lets them.
+/// A component with its modules and inner components cut. None if there is nothing to cut. Components stand inside
+/// one another at most as deep as intake lets them.
 fn cut_component(bytes: &[u8], pieces: Pieces) -> Result<Option<Vec<u8>>> {
     let (preamble, sections) = sections(bytes)?;
     let mut out = preamble.to_vec();

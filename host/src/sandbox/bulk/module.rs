@@ -1,4 +1,4 @@
-//! One core module: what of it changes when bulk instructions are cut, and what is added.
+//! One core module: the sections that change when bulk instructions are cut, and the sections that are added.
 
 use std::collections::BTreeMap;
 
@@ -16,16 +16,16 @@ use super::loops::Loops;
 use super::pieces::Pieces;
 use super::segments::Segments;
 
-/// All sections but custom ones, in the order in which they stand.
+/// The ids of all sections but custom ones, in the order in which they stand.
 const ORDER: [u8; 13] = [TYPES, IMPORTS, FUNCTIONS, 4, MEMORIES, 13, 6, 7, START, 9, DATA_COUNT, CODE, DATA];
 
 /// The type of a start function, in binary.
 const START_TYPE: [u8; 3] = [0x60, 0, 0];
 
-/// A function's type in binary: three parameters and no results.
+/// The type of an added function, in binary: three parameters and no results.
 const LOOP_TYPE: [u8; 6] = [0x60, 3, 0x7f, 0x7f, 0x7f, 0];
 
-/// A module without its long bulk instructions, and without segments that take long to copy; none if it has neither.
+/// A module without its long bulk instructions, and without segments that take long to copy. None if it has neither.
 pub(super) fn cut(bytes: &[u8], pieces: Pieces) -> Result<Option<Vec<u8>>> {
     let (preamble, sections) = sections(bytes)?;
     let code = content(&sections, CODE);
@@ -79,8 +79,8 @@ pub(super) fn cut(bytes: &[u8], pieces: Pieces) -> Result<Option<Vec<u8>>> {
     Ok(Some(put_together(preamble, &sections, changed)))
 }
 
-/// A module of its sections, those that have changed in place of what they were; custom ones stay behind what they stood
-/// behind.
+/// A module of its sections, with the changed ones in place of the originals. Custom sections stay behind the
+/// sections that they stood behind.
 fn put_together(
     preamble: &[u8],
     sections: &[Section<'_>],
@@ -107,31 +107,31 @@ fn put_together(
     out
 }
 
-/// Where a section stands among all that there can be.
+/// The place of a section in [`ORDER`].
 fn place(id: u8) -> usize {
     ORDER.iter().position(|each| *each == id).unwrap_or(ORDER.len())
 }
 
-/// Whether data cannot be long to copy: the section as a whole is not.
+/// True if data cannot be long to copy, because the section as a whole is not long.
 fn is_short(data: &[u8], pieces: Pieces) -> bool {
     u32::try_from(data.len()).is_ok_and(|length| length <= pieces.bytes)
 }
 
-/// What has to be known of a module.
+/// The facts about a module that cutting needs.
 struct Module {
-    /// How many parameters each type has.
+    /// The number of parameters of each type.
     parameters: Vec<u32>,
-    /// How many functions and memories are imported.
+    /// The number of imported functions, and of imported memories.
     imported: u32,
     imported_memories: u32,
-    /// The type of each function of its own.
+    /// The type of each of the module's own functions.
     functions: Vec<u32>,
-    /// How long each data segment is.
+    /// The length of each data segment.
     segment_bytes: Vec<usize>,
 }
 
 impl Module {
-    /// The module's own functions, without their long instructions.
+    /// Writes the module's own functions without their long instructions.
     fn cut_functions(&self, code: &[u8], loops: &mut Loops<'_>, bodies: &mut Vec<u8>) -> Result<()> {
         for (number, body) in CodeSectionReader::new(reader(code))?.into_iter().enumerate() {
             let body = body?;
@@ -177,7 +177,7 @@ impl Module {
     }
 }
 
-/// A section's content that has no items.
+/// The content of a section without items.
 const EMPTY: &[u8] = &[0];
 
 /// A section's content with more items behind those that it has.

@@ -1,9 +1,10 @@
-//! Data segments that each new instance copies into its memory: done in pieces, by a start function.
+//! Data segments that each new instance copies into its memory: here a start function copies them in pieces.
 //!
-//! wasmtime maps the data of most modules into a new instance's memory. Of a module that has a segment for a memory from
-//! outside, at a place that is not known yet, or far from all others, it copies all segments, each at once, before any
-//! code of the guest runs. Where that is much, they become passive here, and a start function copies them: in their order,
-//! by the rules for `memory.init`, before whatever the module itself starts with.
+//! wasmtime maps the data of most modules into a new instance's memory. If a module has a segment for a memory from
+//! outside, at a place that is not known yet, or far from all others, wasmtime copies all of the module's segments,
+//! each at once, before any code of the guest runs. If these are many bytes, the segments are made passive here, and
+//! a start function copies them: in their order, by the rules for `memory.init`, before the module's own start
+//! function.
 
 use wasmparser::{DataKind, DataSectionReader, MemorySectionReader, Operator, Result};
 
@@ -11,22 +12,23 @@ use super::encode::{Bulk, Code, DATA, MEMORIES, Section, content, reader, write_
 use super::loops::Loops;
 use super::pieces::Pieces;
 
-/// What is copied in so many pieces is not much: half a millisecond.
+/// The number of pieces up to which data is not much: half a millisecond.
 const FEW: u64 = 16;
 
-/// wasmtime maps what spans no more than this, and what is half full: `Config::memory_guaranteed_dense_image_size`.
+/// The span up to which wasmtime maps data, however sparse it is; beyond, it maps data that is half full:
+/// `Config::memory_guaranteed_dense_image_size`.
 const SPAN_BYTES: u64 = 16 << 20;
 
 /// A passive segment's flags.
 const PASSIVE: u8 = 1;
 
-/// What ends an expression.
+/// The instruction that ends an expression.
 const END: u8 = 0x0b;
 
 /// The active segments of a module that are to be copied by a start function.
 pub(super) struct Segments<'a> {
     active: Vec<Active<'a>>,
-    /// The data section's content without active ones, and how many segments it has.
+    /// The content of the data section with its active segments made passive, and the number of its segments.
     data: Vec<u8>,
     count: u32,
 }
@@ -34,12 +36,12 @@ pub(super) struct Segments<'a> {
 struct Active<'a> {
     index: u32,
     memory: u32,
-    /// Instructions for where it belongs.
+    /// The instructions that compute the segment's place in memory.
     offset: &'a [u8],
     length: usize,
 }
 
-/// The range that a memory's segments span, and how long they are together.
+/// The range that a memory's segments span, and their length together.
 #[derive(Clone)]
 struct Span {
     begin: u64,
@@ -48,8 +50,8 @@ struct Span {
 }
 
 impl<'a> Segments<'a> {
-    /// Those of a module; none if wasmtime maps them, or if they are few bytes. `imported` is how many memories come from
-    /// outside.
+    /// The segments of a module. None if wasmtime maps them, or if they are few bytes. `imported` is the number of
+    /// memories from outside.
     pub(super) fn find(sections: &[Section<'a>], imported: u32, pieces: Pieces) -> Result<Option<Self>> {
         let Some(data) = content(sections, DATA) else { return Ok(None) };
         let mut found = Self { active: Vec::new(), data: Vec::new(), count: 0 };
@@ -90,14 +92,14 @@ impl<'a> Segments<'a> {
         content
     }
 
-    /// The content of the section that says how many segments there are.
+    /// The content of the section that states the number of segments.
     pub(super) fn count(&self) -> Vec<u8> {
         let mut content = Vec::new();
         write_u32(&mut content, self.count);
         content
     }
 
-    /// The start function's body. It goes on with `start`, the module's own.
+    /// The start function's body. At its end it calls `start`, the module's own.
     pub(super) fn body(&self, start: Option<u32>, loops: &mut Loops<'_>) -> Vec<u8> {
         let mut code = Code::default();
         write_u32(&mut code.0, 0);
@@ -115,10 +117,10 @@ impl<'a> Segments<'a> {
     }
 }
 
-/// What the module's own memories begin with.
+/// The spans of data in the module's own memories.
 struct Spans {
     imported: u32,
-    /// How long each is.
+    /// The length of each memory.
     memory_bytes: Vec<u64>,
     each: Vec<Span>,
 }
@@ -135,7 +137,7 @@ impl Spans {
         Ok(Self { imported, memory_bytes, each })
     }
 
-    /// Adds a segment. Whether it fits a memory of the module's own.
+    /// Adds a segment. True if it fits a memory of the module's own.
     fn add(&mut self, memory: u32, begin: u32, length: usize) -> bool {
         let index = memory.checked_sub(self.imported).and_then(|index| usize::try_from(index).ok());
         let Some(index) = index else { return false };

@@ -8,12 +8,12 @@ use wasmtime::{Config, Engine, Instance, Memory, MemoryType, Module, Store, Trap
 use super::*;
 use crate::sandbox::intake::{PROPOSALS, check};
 
-/// So short that a few hundred bytes have many.
+/// Pieces so short that a few hundred bytes have many.
 const PIECE: u32 = 16;
 const SHORT: Pieces = Pieces { bytes: PIECE, elements: PIECE };
 
-/// Each instruction in a function of its own, among instructions and locals that must stay as they are. A passive segment
-/// of 300 bytes, a short one and an active one.
+/// A module with each instruction in a function of its own, among instructions and locals that must stay as they are.
+/// It has a passive segment of 300 bytes, a short one and an active one.
 fn module_text() -> String {
     let long: String = (0..300).map(|number| format!("\\{:02x}", number % 251)).collect();
     let function = |name: &str, instruction: &str| {
@@ -26,7 +26,7 @@ fn module_text() -> String {
                 (call $twice (i64.add (local.get $a) (local.get $c))))"#
         )
     };
-    // Each says who it is, so that a table can be read.
+    // Each function returns its number, so that a table can be read.
     let said: String =
         (0..7).map(|number| format!("(func $says-{number} (result i64) (i64.const {number}))")).collect();
     let elements: String = (0..390).map(|number| format!("$says-{} ", number * number % 7)).collect();
@@ -95,7 +95,7 @@ impl Running {
         Self { store, memories: [one, other], instance }
     }
 
-    /// What a function gives, or by which trap it ends; and what is in memory then.
+    /// The result of a function, or the trap that ends it; and the memory's content after the call.
     fn call(&mut self, name: &str, arguments: (u32, u32, u32)) -> (Result<i64, Trap>, [Vec<u8>; 2]) {
         let function = self.instance.get_typed_func(&mut self.store, name).unwrap();
         let result = function.call(&mut self.store, arguments);
@@ -104,7 +104,7 @@ impl Running {
     }
 }
 
-/// The module as it was, and cut.
+/// The module before and after cutting.
 static MODULES: LazyLock<[Module; 2]> = LazyLock::new(|| {
     let engine = Engine::default();
     let original = wat::parse_str(module_text()).unwrap();
@@ -116,7 +116,8 @@ fn both(are_one: bool) -> [Running; 2] {
     MODULES.each_ref().map(|module| Running::start(module, are_one))
 }
 
-/// Indices and lengths: at the begin, around multiples of a piece, around the end of a page and of the segment, anywhere.
+/// Indices and lengths: at the begin, around multiples of a piece, around the end of a page and of the segment,
+/// anywhere.
 fn number() -> impl Strategy<Value = u32> {
     prop_oneof![
         4 => 0..400_u32,
@@ -207,7 +208,7 @@ fn the_epoch_is_looked_at_between_pieces() {
     let (seen, ticks) = (looks.clone(), engine.clone());
     store.epoch_deadline_callback(move |_| {
         seen.fetch_add(1, Ordering::Relaxed);
-        // So that the next look is one as well.
+        // The next look is one as well.
         ticks.increment_epoch();
         Ok(UpdateDeadline::Continue(0))
     });
@@ -238,7 +239,7 @@ fn what_is_short_stays_as_it_is() {
         "(func (memory.fill (i32.const 0) (i32.const 0) (i32.const 65537)))",
         "(func (memory.fill (i32.const 0) (i32.const 0) (i32.const -1)))",
         "(table 3 funcref) (func (param i32) (table.copy (i32.const 0) (i32.const 0) (local.get 0)))",
-        // The constant is another one's.
+        // The constant is not the operand of this instruction.
         "(func (param i32) (i32.const 0) (local.get 0) (block (param i32 i32) (memory.fill (i32.const 1)
             (i32.const 1) (i32.const 1)) (i32.const 5) (drop) (drop) (drop))
             (memory.copy (i32.const 0) (i32.const 1) (local.get 0)))",
@@ -260,14 +261,15 @@ fn a_module_keeps_all_but_its_types_functions_and_code_and_those_as_they_began()
         let changes = [encode::TYPES, encode::FUNCTIONS, encode::CODE].contains(&before.id);
         assert_eq!(before.whole != after.whole, changes, "section {}", before.id);
         if changes && before.id != encode::CODE {
-            // Behind their count, which is of one byte in both.
+            // The items stand behind their number, which takes one byte in both.
             assert!(after.content[1..].starts_with(&before.content[1..]), "section {}", before.id);
         }
     }
 }
 
-/// A module with so much data in three segments, which overlap: into a memory from outside, or far from each other in its
-/// own; with a start function of its own that looks at what is there, or without any code.
+/// A module with 900 bytes of data in three segments, which overlap. The data goes into a memory from outside, or far
+/// apart in the module's own memory. The module has a start function of its own that looks at the data, or no code at
+/// all.
 fn with_data(memory: &str, offsets: [&str; 3], has_code: bool) -> Vec<u8> {
     let code = r#"(global $first (mut i32) (i32.const 0)) (start $looks)
         (func $looks (global.set $first (i32.load8_u (i32.const 1030))))
@@ -328,7 +330,7 @@ fn data_that_an_instance_would_copy_is_copied_by_its_start_function_in_the_same_
         for has_code in [true, false] {
             let original = with_data(memory, offsets, has_code);
             let cut = module::cut(&original, SHORT).unwrap();
-            // What it does anyhow with its code is cut whatever becomes of its data.
+            // The module's code is cut in any case, whether its data is or not.
             assert_eq!(cut.is_some(), is_cut || has_code, "{memory} {offsets:?}");
             let Some(cut) = cut else { continue };
             Validator::new_with_features(PROPOSALS).validate_all(&cut).unwrap();
@@ -391,7 +393,7 @@ fn instructions_of_one_kind_share_a_loop() {
     assert_eq!((functions, calls, fills), (3, 2, 2 + 3), "each that was there, and three in the loop");
 }
 
-/// What the fuzzer of intake has come upon, and in pieces so small that all that can be cut is.
+/// The fuzzer's corpus of intake, cut into pieces so small that all that can be cut is.
 #[test]
 fn whatever_intake_takes_it_takes_when_it_is_cut() {
     let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/artifact");

@@ -1,7 +1,7 @@
-//! What the child process answers: one frame, that says what it is and how long.
+//! The child process's answer: one frame with its kind and length.
 //!
-//! `magic, kind, length (u64, little-endian), as many bytes`, and nothing behind them. Whoever reads it believes none of
-//! it: a frame that is cut, or longer than it says, is no answer.
+//! The frame is `magic, kind, length (u64, little-endian), as many bytes`, with nothing behind them. Its reader
+//! trusts no part of it: a frame that is cut, or longer than it says, is no answer.
 
 use std::io::{self, Write};
 
@@ -13,16 +13,16 @@ const HEAD_BYTES: usize = MAGIC.len() + 1 + size_of::<u64>();
 /// The longest refusal; a longer one is cut.
 const MAX_REFUSAL_BYTES: usize = 4096;
 
-/// What the child came to.
+/// The result of the child's work.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Answer<'a> {
     /// Compiled code.
     Code(&'a [u8]),
-    /// Intake did not let it through.
+    /// Intake did not let the component through.
     NotTaken(&'a str),
-    /// It does not compile.
+    /// The component does not compile.
     Invalid(&'a str),
-    /// There was too little memory to compile it.
+    /// There was too little memory to compile the component.
     OutOfMemory,
     /// The system kept the process from compiling anything.
     Prevented(&'a str),
@@ -45,7 +45,7 @@ impl<'a> Answer<'a> {
         to.flush()
     }
 
-    /// Reads a whole frame; none if it is not one.
+    /// Reads a whole frame. None if the bytes are not one.
     pub(super) fn read(bytes: &'a [u8]) -> Option<Self> {
         let (head, payload) = bytes.split_at_checked(HEAD_BYTES)?;
         let rest = head.strip_prefix(&MAGIC)?;
@@ -71,7 +71,7 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// At most so much of a text, in whole characters.
+/// The start of a text, at most `MAX_REFUSAL_BYTES` long, in whole characters.
 fn cut(text: &str) -> &[u8] {
     let end = text.floor_char_boundary(MAX_REFUSAL_BYTES);
     text.as_bytes().get(..end).unwrap_or_default()

@@ -1,10 +1,10 @@
-//! The cache of compiled code on disk, by what it was compiled from and for which engine.
+//! The cache of compiled code on disk, by the artifact and the engine of the code.
 //!
-//! A file is read and its code copied, never mapped: a mapped file that changes later would change code that was checked.
-//! Whoever can write here can have the host run any machine code. So the folder must be the host's own and closed to
-//! everybody else; it is held open, and files in it are reached through it alone, without following links. A file is
-//! written under another name first and never again once it has its own, which says the sum of its bytes: the sum is
-//! checked on the very bytes that are used. What is wrong with a file is told by throwing it away.
+//! A file is read and its code copied, never mapped: a mapped file that changes later would change code that was
+//! checked. A user who can write here can have the host run any machine code. So the folder must be the host's own
+//! and closed to everybody else; it is held open, and files in it are reached through it alone, without following
+//! links. A file is first written under another name, and never again once it has its own name, which states the sum
+//! of its bytes: the sum is checked on the very bytes that are used. A file that fails a check is thrown away.
 
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
@@ -18,16 +18,16 @@ use rustix::fs::{AtFlags, Dir, Mode, OFlags, Stat, fstat, openat, renameat, stat
 use super::code::MAX_CODE_BYTES;
 use crate::sandbox::artifact::Digest;
 
-/// The most that all files have together, in bytes. One more, and those that were used longest ago go.
+/// The most bytes of all files together. When more come, the files that were used longest ago go.
 const MOST_BYTES: u64 = 2 << 30;
 
-/// How a file begins that is not whole yet.
+/// The start of the name of a file that is not whole yet.
 const DRAFT: &str = "new-";
 
-/// A draft that is older was left behind.
+/// The age at which a draft counts as left behind.
 const DRAFT_AGE: Duration = Duration::from_secs(60 * 60);
 
-/// What others may not have on the folder, or do to a file in it.
+/// The rights that other users may not have on the folder, or on a file in it.
 const OTHERS: Mode = Mode::RWXG.union(Mode::RWXO);
 
 /// A folder of compiled code.
@@ -36,37 +36,37 @@ pub(super) struct Cache {
     most_bytes: u64,
 }
 
-/// Why a folder is no cache.
+/// The reason why a folder is not used as a cache.
 #[derive(Debug, thiserror::Error)]
 pub enum CacheError {
-    /// It is not there and cannot be made, or not be opened.
+    /// The folder is missing and cannot be made, or it cannot be opened.
     #[error("it cannot be opened: {0}")]
     Open(#[source] io::Error),
-    /// Others could put code into it.
+    /// Other users could put code into the folder.
     #[error("{0}, so what is in it could be anybody's")]
     Distrusted(&'static str),
 }
 
-/// What is looked for: code that was compiled from this artifact for this engine.
+/// The key of compiled code: the artifact that the code was compiled from, and the engine that it was compiled for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Key {
     pub(super) artifact: Digest,
     pub(super) engine: Digest,
 }
 
-/// What was found.
+/// The result of a look-up.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// Code, whole.
+    /// Whole code.
     Code(Vec<u8>),
-    /// Nothing.
+    /// No file has the key.
     Nothing,
-    /// A file that was not what its name says, or not ours, and is there no longer.
+    /// A file did not match its name, or was not the host's own. It has been removed.
     Damaged,
 }
 
 impl Key {
-    /// How the names of its files begin.
+    /// The start of the names of the key's files.
     fn prefix(&self) -> String {
         format!("{:x}-{:x}-", self.artifact, self.engine)
     }
@@ -99,7 +99,7 @@ impl Cache {
         Ok(cache)
     }
 
-    /// Finds code, and notes that it was used.
+    /// Finds code, and notes that the code was used.
     pub(super) fn find(&self, key: &Key) -> io::Result<Found> {
         let prefix = key.prefix();
         let mut found = Found::Nothing;
@@ -113,7 +113,7 @@ impl Cache {
         Ok(found)
     }
 
-    /// Keeps code. What was used longest ago makes room for it.
+    /// Keeps code. Files that were used longest ago make room for it.
     pub(super) fn keep(&self, key: &Key, code: &[u8]) -> io::Result<()> {
         let length = u64::try_from(code.len()).unwrap_or(u64::MAX);
         self.make_room(self.most_bytes.saturating_sub(length))?;
@@ -123,13 +123,13 @@ impl Cache {
         let written = File::from(file).write_all(code);
         let kept = written.and_then(|()| Ok(renameat(&self.folder, &draft, &self.folder, key.name(code))?));
         if kept.is_err() {
-            // The failure that counts is the first one.
+            // The first failure is the one that counts.
             let _ = self.remove(&draft);
         }
         kept
     }
 
-    /// Throws away what has turned out not to be of use.
+    /// Throws code away that has turned out to be of no use.
     pub(super) fn forget(&self, key: &Key) -> io::Result<()> {
         let prefix = key.prefix();
         self.entries()?
@@ -138,9 +138,9 @@ impl Cache {
             .try_for_each(|entry| self.remove(&entry.name))
     }
 
-    /// A file's content, if it is a plain file of ours that no name elsewhere leads to.
+    /// A file's content, if the file is a plain one of the host's own that no other name leads to.
     fn read(&self, name: &str) -> io::Result<Option<Vec<u8>>> {
-        // Without `NONBLOCK` somebody's pipe would be waited for.
+        // Without `NONBLOCK`, opening another user's pipe would wait.
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match openat(&self.folder, name, flags, Mode::empty()) {
             Ok(file) => File::from(file),
@@ -157,7 +157,7 @@ impl Cache {
         let mut code = Vec::with_capacity(length);
         let most = u64::try_from(MAX_CODE_BYTES).unwrap_or(u64::MAX);
         (&file).take(most).read_to_end(&mut code)?;
-        // Who may not set the time keeps the file a little shorter.
+        // A host that may not set the time keeps the file for a shorter time.
         let _ = file.set_modified(SystemTime::now());
         Ok(Some(code))
     }
@@ -171,14 +171,14 @@ impl Cache {
         }
     }
 
-    /// Removes drafts that nobody writes any more.
+    /// Removes drafts that no host writes any more.
     fn sweep(&self) -> io::Result<()> {
         let long_ago = SystemTime::now().checked_sub(DRAFT_AGE).unwrap_or(SystemTime::UNIX_EPOCH);
         let drafts = self.entries()?.into_iter().filter(|entry| entry.name.starts_with(DRAFT));
         drafts.filter(|draft| draft.used < long_ago).try_for_each(|draft| self.remove(&draft.name))
     }
 
-    /// Removes what was used longest ago until no more than this is left.
+    /// Removes the files that were used longest ago, until the rest has at most `most_bytes`.
     fn make_room(&self, most_bytes: u64) -> io::Result<()> {
         let mut entries = self.entries()?;
         entries.sort_by_key(|entry| entry.used);
@@ -201,7 +201,7 @@ impl Cache {
             if name == "." || name == ".." {
                 continue;
             }
-            // It may be gone by now.
+            // The file may be gone by now.
             let Ok(stat) = statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
             entries.push(Entry {
                 name: name.to_owned(),
@@ -220,10 +220,10 @@ struct Entry {
     used: SystemTime,
 }
 
-/// A name for a draft that is nobody's yet. In containers every host is process 1, so that a number of it would be that of
-/// what the last one left behind, or of what another host writes in the same folder.
+/// A name for a draft that no other draft has. In containers every host is process 1, so a name with the process's
+/// number would be that of a draft that an earlier host left behind, or that another host writes in the same folder.
 fn draft_name() -> String {
-    // Its keys are random.
+    // The keys of `RandomState` are random.
     format!("{DRAFT}{:016x}", RandomState::new().hash_one(std::process::id()))
 }
 
@@ -237,7 +237,7 @@ fn is_ours(stat: &Stat) -> bool {
     is_plain
         && stat.st_uid == rustix::process::geteuid().as_raw()
         && !Mode::from_raw_mode(stat.st_mode).intersects(OTHERS)
-        // By another name it could be opened to be written.
+        // By another name the file could be opened to be written.
         && stat.st_nlink == 1
 }
 
@@ -351,7 +351,7 @@ mod tests {
     fn a_folder_of_another_user_is_none() {
         let place = Place::new();
         drop(place.cache());
-        // Only root can give it away; everybody else cannot even open what they would have been given.
+        // Only root can give a folder away; other users cannot even open one that they would have been given.
         if std::os::unix::fs::chown(place.path(), Some(65_534), None).is_ok() {
             let refused = Cache::open(&place.path()).err().unwrap().to_string();
             assert!(refused.contains("another user"), "{refused}");
@@ -383,7 +383,7 @@ mod tests {
         names.sort();
         names.dedup();
         assert_eq!(names.len(), 1000);
-        // What a host leaves that is ended between making a draft and giving it its name.
+        // Drafts of a host that is ended between making a draft and giving it its name.
         drop(place.cache());
         for name in [names[0].clone(), format!("{DRAFT}{}-0", std::process::id())] {
             fs::write(place.path().join(name), b"comp").unwrap();

@@ -1,7 +1,8 @@
 //! The child process: a component on standard input, compiled code or a refusal on standard output.
 //!
-//! Owns what the process takes from itself before it reads a byte: memory, CPU, files, priority. Runs nothing of what
-//! it compiles. It is this same program, so that both agree on how code is made; the command that starts it is hidden.
+//! Owns the confinement of the process before it reads a byte: memory, CPU, files, priority. Runs no code that it
+//! compiles. The process runs this same program, so that both agree on how code is made; the command that starts it
+//! is hidden.
 
 use std::borrow::Cow;
 use std::io::{self, Read, Write};
@@ -17,13 +18,16 @@ use crate::sandbox::process_limits::{self as limits, LimitName, ProcessLimits};
 use crate::sandbox::refusal::is_of_memory;
 use crate::sandbox::{bulk, intake};
 
-/// Descriptors: the three that it is given, and what starting threads takes for a moment.
+/// The descriptors of the child: the three that it is given, and those that starting threads takes for a moment.
 const DESCRIPTORS: u64 = 16;
 
-/// Below every process that answers somebody, and above those that only run on idle machines.
+/// The child's niceness: below every process that answers requests, and above those that only run on idle machines.
 const NICENESS: i32 = 5;
 
-/// Compiles what comes on standard input, and writes what came of it to standard output.
+/// Compiles the component on standard input, and writes the result to standard output.
+///
+/// # Errors
+/// If nobody takes the answer.
 ///
 /// # Errors
 /// If nobody takes the answer.
@@ -56,7 +60,7 @@ fn compile(task: &Task, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
     check(bytes)?;
     let bytes = bulk::cut(bytes).map_err(|error| Refusal::Invalid(error.to_string()))?;
     if let Cow::Owned(cut) = &bytes {
-        // What is compiled is more than what was sent.
+        // The cut component is larger than the one that was sent.
         check(cut)?;
     }
     let invalid = |error: wasmtime::Error| {
@@ -71,20 +75,20 @@ fn compile(task: &Task, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
     Ok(code)
 }
 
-/// Takes from this process what a compiler does not need, for good.
+/// Takes all rights and resources from this process that a compiler does not need, for good.
 fn confine(task: &Task) -> io::Result<()> {
     close_inherited().map_err(named("closing inherited descriptors"))?;
     #[cfg(target_os = "linux")]
     {
         use rustix::process::{Signal, set_parent_process_death_signal};
-        // The thread that started this process waits for it: if that is gone, so is the host.
+        // The thread that started this process waits for it: if that thread is gone, so is the host.
         set_parent_process_death_signal(Some(Signal::KILL)).map_err(named("prctl(PR_SET_PDEATHSIG)"))?;
     }
-    // A host that died before it asked for the signal sends none: another process is the parent by now.
+    // A host that died before the signal was asked for sends none: another process is the parent by now.
     if !is_child_of(task.parent) {
         return Err(io::Error::other("the host that started the compiler is gone"));
     }
-    // A courtesy to others, without which it compiles as well. The host hears of it.
+    // A courtesy to other processes; compiling works without it. The host hears of a failure.
     if let Err(error) = nice(NICENESS) {
         let _ = writeln!(
             io::stderr(),
@@ -101,10 +105,10 @@ fn confine(task: &Task) -> io::Result<()> {
     ] {
         limit(&has, name, resource, (most, most))?;
     }
-    // At the first a process is told, at the second killed.
+    // At the first limit the process gets a signal, at the second it is killed.
     limit(&has, limits::CPU_TIME, Resource::Cpu, (seconds, seconds.saturating_add(1)))?;
     if task.is_confined {
-        // What of it this system does not have is told by the host, which gives up the same.
+        // The host, which confines itself alike, tells of the parts that this system does not have.
         let _ = crate::confine::compiler();
     }
     Ok(())
@@ -120,7 +124,7 @@ fn is_child_of(parent: u32) -> bool {
     parent.is_some() && getppid() == parent
 }
 
-/// Lowers a limit; one that is lower already stays.
+/// Lowers a limit. A limit that is lower already stays.
 fn limit(has: &ProcessLimits, name: LimitName, resource: Resource, most: (u64, u64)) -> io::Result<()> {
     let (current, maximum) = most;
     let maximum = has.hard(name).map_or(maximum, |has| has.min(maximum));
@@ -128,9 +132,9 @@ fn limit(has: &ProcessLimits, name: LimitName, resource: Resource, most: (u64, u
     setrlimit(resource, limit).map_err(named("setrlimit, which takes what a compiler does not need"))
 }
 
-/// How a task is written on the command line of the child.
+/// The form of a task on the child's command line.
 impl Task {
-    /// Its arguments, in the order in which the command has them.
+    /// The task's arguments, in the order in which the command has them.
     pub(super) fn to_arguments(self) -> Vec<String> {
         let Self { code, time, memory_bytes, is_confined, parent } = self;
         let mut arguments = vec![

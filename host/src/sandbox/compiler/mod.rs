@@ -1,14 +1,14 @@
 //! The compiler: bytes of strangers → a component that can run, at nobody's cost but their owner's.
 //!
-//! The host's own process never compiles: a compiler is a parser of strangers' bytes with superlinear algorithms behind it.
-//! 118 KiB of nested components take 2 GiB, 155 KB with 20,000 live values 15 s, 16 KB of loops within loops more than a
-//! minute. The child runs this same program (`/proc/self/exe`, so that a replaced file is no other compiler) with an empty
-//! environment and three pipes. Its process bounds costs and crashes. It is no boundary of trust: whoever takes it over
-//! writes machine code that the host runs.
+//! The host's own process never compiles: a compiler is a parser of strangers' bytes with superlinear algorithms
+//! behind it. 118 KiB of nested components take 2 GiB, 155 KB with 20,000 live values 15 s, 16 KB of loops within
+//! loops more than a minute. So a child process compiles. It runs this same program (`/proc/self/exe`, so that a
+//! replaced file is no other compiler) with limits of its own, an empty environment and three pipes (`child.rs`,
+//! started and watched by `process.rs`). The process bounds costs and crashes. It is no boundary of trust: an
+//! attacker who takes it over writes machine code that the host runs.
 //!
-//! What compiles is a child process of this same program with limits of its own (`child.rs`, started and watched by
-//! `process.rs`); what it made is kept for the next start (`cache.rs`). What is live already, or was refused already, is
-//! not looked at again. Knows no tenants: how many may compile at once, and whose turn it is, is for whoever asks.
+//! Compiled code is kept for the next start (`cache.rs`). A component that is live already, or was refused already,
+//! is not compiled again. Knows no tenants: its caller decides how many compile at once, and in which order.
 
 mod answer;
 mod cache;
@@ -48,31 +48,32 @@ use super::refusal::{advice, of_system};
 use crate::limits::IntakeLimits;
 use crate::observe::Log;
 
-/// A busy machine gives the child less than a core: so much longer may it take by the clock on the wall.
+/// The longest time of a child by the wall clock, as a multiple of its CPU time: a busy machine gives the child less
+/// than a core.
 const WALL_FOR_CPU: u32 = 4;
 
-/// Threads of one child. More hardly hasten it, and each takes memory that has a limit.
+/// The most threads of one child. More threads hardly hasten it, and each takes memory that has a limit.
 const MOST_THREADS: usize = 4;
 
-/// Refusals that are remembered, so that a bomb costs its time once and not at each change of the site.
+/// The number of refusals that are remembered, so that a bomb costs its time once and not at each change of the site.
 const REMEMBERED_REFUSALS: usize = 256;
 
-/// What a child is to do, and with how much.
+/// The work of a child, and the resources for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Task {
-    /// What the code is to look like.
+    /// The settings of the code to make.
     pub code: CodeSettings,
-    /// CPU time.
+    /// The CPU time that the child may use.
     pub time: Duration,
-    /// Address space.
+    /// The address space that the child may use.
     pub memory_bytes: u64,
-    /// Whether the child gives up what else the system would let it do.
+    /// The child gives up all other rights that the system would let it have.
     pub is_confined: bool,
-    /// The process that waits for what comes of it.
+    /// The process that waits for the child's answer.
     pub parent: u32,
 }
 
-/// The program that is started to compile: one whose command `compile` is [`compile_standard_input`].
+/// The program that is started to compile: its command `compile` is [`compile_standard_input`].
 #[derive(Debug, Clone)]
 pub struct CompilerProgram(PathBuf);
 
@@ -80,9 +81,12 @@ impl CompilerProgram {
     /// The running program itself.
     ///
     /// # Errors
+    /// If the system does not say which program is running.
+    ///
+    /// # Errors
     /// If the system does not say which that is.
     pub fn this() -> io::Result<Self> {
-        // Whatever has become of its file since: a replaced one could be another compiler.
+        // The running program, even if its file was replaced since: a replaced file could be another compiler.
         let running = Path::new("/proc/self/exe");
         if cfg!(target_os = "linux") && running.exists() {
             return Ok(Self(running.to_owned()));
@@ -96,32 +100,32 @@ impl CompilerProgram {
     }
 }
 
-/// What a compiler is made from.
+/// The settings of a compiler.
 pub struct CompilerSettings {
-    /// What compiles.
+    /// The program that compiles.
     pub program: CompilerProgram,
-    /// With how much.
+    /// The resources of one compilation.
     pub limits: IntakeLimits,
-    /// Whether it gives up what else the system would let it do.
+    /// The child gives up all other rights that the system would let it have.
     pub is_confined: bool,
-    /// Where compiled code is kept: a folder of nobody's but the host's own. None: nowhere.
+    /// The folder where compiled code is kept, which is the host's own and nobody else's. None if no code is kept.
     pub cache: Option<PathBuf>,
-    /// Where trouble with that is told.
+    /// The log that is told of trouble with compiling and with the cache.
     pub log: Log,
 }
 
-/// How a component was come by.
+/// The origin of a component.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Provenance {
-    /// It was live already.
+    /// The component was live already.
     Live,
-    /// Its code was in the cache.
+    /// The component's code was in the cache.
     Cached,
-    /// It was compiled.
+    /// The component was compiled.
     Compiled,
 }
 
-/// Loads components into a sandbox. Shared by everybody who does.
+/// The loader of components into a sandbox. All callers share one.
 pub struct Compiler {
     sandbox: Arc<Sandbox>,
     program: CompilerProgram,
@@ -131,14 +135,14 @@ pub struct Compiler {
     cache: Option<Cache>,
     stop: Stop,
     log: Log,
-    /// Whether the log was told what children do without.
+    /// The log was told what children do without.
     has_told: AtomicBool,
     known: Mutex<Known>,
     /// Rung when a digest is not under way any more.
     landed: Condvar,
 }
 
-/// What need not be compiled, or not now.
+/// The digests that need not be compiled, or not now.
 #[derive(Default)]
 struct Known {
     live: BTreeMap<Digest, WeakComponent>,
@@ -147,7 +151,7 @@ struct Known {
 }
 
 impl Compiler {
-    /// Makes one. Without a folder that can be trusted it has no cache, which the log is told.
+    /// A compiler. Without a folder that can be trusted it has no cache, and the log is told so.
     ///
     /// # Errors
     /// If the system gives no pipe.
@@ -170,23 +174,23 @@ impl Compiler {
         Ok(Self { sandbox, program, limits, is_confined, engine, cache, stop, log, has_told, known, landed })
     }
 
-    /// The threads of one child, its first included.
+    /// The number of threads of one child, its first included.
     pub fn least_threads() -> usize {
         threads().saturating_add(1)
     }
 
-    /// The largest artifact that it takes.
+    /// The size of the largest artifact that the compiler takes.
     pub fn most_artifact_bytes(&self) -> u64 {
         self.limits.artifact_bytes
     }
 
-    /// Ends what is under way; from now on nothing is compiled.
+    /// Ends all compilations under way. From now on nothing is compiled.
     pub fn stop(&self) {
         self.stop.stop();
     }
 
-    /// Turns an artifact into a component, without compiling it where that can be avoided. Takes up to what the limits
-    /// say, mostly waiting: not for an async worker.
+    /// Turns an artifact into a component, and compiles it only if need be. The call takes as long as the limits
+    /// allow, and mostly waits: not for an async worker.
     pub fn load(&self, bytes: &[u8]) -> Result<(Component, Provenance), ComponentError> {
         if u64::try_from(bytes.len()).unwrap_or(u64::MAX) > self.limits.artifact_bytes {
             return Err(ComponentError::TooLarge { most: Size(self.limits.artifact_bytes) });
@@ -215,7 +219,8 @@ impl Compiler {
         loaded
     }
 
-    /// What is known of a digest; waits while another thread is finding it out.
+    /// The known component or refusal of a digest, or the order to find it out. Waits while another thread finds it
+    /// out.
     fn take(&self, digest: Digest) -> Result<Taken<'_>, ComponentError> {
         let known = self.known();
         let is_under_way = |known: &mut Known| known.under_way.contains(&digest);
@@ -254,14 +259,14 @@ impl Compiler {
         Ok((component, Provenance::Compiled))
     }
 
-    /// A component whose code is in the cache. What is there and of no use is thrown away.
+    /// A component whose code is in the cache. Code that is there and of no use is thrown away.
     fn find_kept(&self, key: &Key, artifact: &[u8]) -> Result<Option<Component>, ComponentError> {
         let Some(cache) = &self.cache else { return Ok(None) };
         let wrong = match cache.find(key) {
             Ok(Found::Nothing) => return Ok(None),
             Ok(Found::Code(code)) => match self.component(&code, artifact, key.artifact) {
                 Ok(component) => return Ok(Some(component)),
-                // Other code would fare no better.
+                // Other code would fare no better on this host.
                 Err(error) if error.is_of_host() => return Err(error),
                 Err(error) => {
                     let forgotten = cache.forget(key).err().map(|error| format!("; {error}"));
@@ -279,7 +284,8 @@ impl Compiler {
     fn component(&self, code: &[u8], artifact: &[u8], digest: Digest) -> Result<Component, ComponentError> {
         let compiled = Code(code).load(&self.sandbox.engine);
         let compiled = compiled.map_err(|error| match of_system(&error) {
-            // What the system refuses now is not the component's fault; what does not fit the pool is.
+            // A refusal of the system is not the component's fault; a component that does not fit the pool is at
+            // fault.
             Some(errno) => ComponentError::NoInstance(format!("{error:#}; {}", advice(errno))),
             None if error.is::<wasmtime::OutOfMemory>() => ComponentError::NoInstance(format!("{error:#}")),
             None => ComponentError::Invalid(format!("{error:#}")),
@@ -291,12 +297,12 @@ impl Compiler {
         Ok(component)
     }
 
-    /// Where its components run.
+    /// The sandbox where the compiler's components run.
     pub fn sandbox(&self) -> &Arc<Sandbox> {
         &self.sandbox
     }
 
-    /// Has a child compile it: what that wrote.
+    /// Starts a child to compile an artifact, and returns its output.
     fn compile(&self, bytes: &[u8]) -> Result<Vec<u8>, ComponentError> {
         let IntakeLimits { compile_time: time, compile_memory_bytes: memory_bytes, .. } = self.limits;
         let task = Task {
@@ -312,12 +318,12 @@ impl Compiler {
             .arg("compile")
             .args(task.to_arguments())
             .env_clear()
-            // Cranelift's threads are rayon's, which looks nowhere else.
+            // Cranelift's threads are rayon's, which reads this variable only.
             .env("RAYON_NUM_THREADS", threads().to_string())
             // An allocator that reserves gigabytes in advance would use up the address space for nothing.
             .env("MIMALLOC_ARENA_RESERVE", "32MiB")
             .current_dir("/")
-            // What a terminal sends to the host is not for it.
+            // The child is not to get the signals that a terminal sends to the host.
             .process_group(0);
         let bounds = Bounds {
             time: time.saturating_mul(WALL_FOR_CPU),
@@ -334,7 +340,7 @@ impl Compiler {
         self.explain(ended)
     }
 
-    /// What a child wrote, or which limit it came to its end by.
+    /// A child's output, or the limit that ended the child.
     fn explain(&self, ended: Ended) -> Result<Vec<u8>, ComponentError> {
         let Ended { how, output, complaint } = ended;
         match how {
@@ -352,7 +358,7 @@ impl Compiler {
         }
     }
 
-    /// What a child did without tells the log, the first time.
+    /// Tells the log, the first time, what a child did without.
     fn tell_once(&self, complaint: &str) {
         let missing = complaint.trim();
         if !missing.is_empty() && !self.has_told.swap(true, Ordering::Relaxed) {
@@ -367,16 +373,18 @@ impl Compiler {
         if signal == Some(Signal::XCPU.as_raw()) {
             return ComponentError::CompileTime { most: self.limits.compile_time };
         }
-        // What Rust says before it aborts, what the system says of a map or a thread that there is no memory for.
+        // The words of Rust before it aborts, and those of the system for a map or a thread that there is no memory
+        // for.
         let is_of_memory = ["memory allocation of", "Cannot allocate memory", "out of memory"]
             .iter()
             .any(|words| complaint.contains(words));
         if is_of_memory {
             return self.too_much_memory();
         }
-        // Not of its own making: whoever ran out of memory or of processes ended it, or it had no thread.
+        // These ends are not the component's doing: the system or an operator ended the child, for want of memory or
+        // processes, or the child had no thread.
         let is_killed = signal.is_some_and(|signal| {
-            // The last is a filter's, which kills for a call that it forbids.
+            // The last signal is a filter's, which kills for a call that it forbids.
             [Signal::KILL, Signal::TERM, Signal::INT, Signal::HUP, Signal::SYS]
                 .iter()
                 .any(|by| by.as_raw() == signal)
@@ -413,7 +421,7 @@ enum Taken<'a> {
     ToDo(UnderWay<'a>),
 }
 
-/// Others who want the same wait until this is dropped.
+/// A digest under way. Other threads that want the digest wait until this is dropped.
 struct UnderWay<'a> {
     compiler: &'a Compiler,
     digest: Digest,
@@ -426,8 +434,8 @@ impl Drop for UnderWay<'_> {
     }
 }
 
-/// All that decides whether kept code is what compiling would give: the engine, what intake lets through, and how bulk
-/// instructions are cut.
+/// The digest of everything that decides if kept code is the code that compiling would give: the engine, the rules of
+/// intake, and the cutting of bulk instructions.
 fn fingerprint(sandbox: &Sandbox) -> Digest {
     let mut sum = Sum(Sha256::new());
     sandbox.engine.precompile_compatibility_hash().hash(&mut sum);
@@ -437,7 +445,7 @@ fn fingerprint(sandbox: &Sandbox) -> Digest {
     Digest::from(<[u8; 32]>::from(sum.0.finalize()))
 }
 
-/// SHA-256 as std's traits feed it; what it comes to is asked of it itself.
+/// SHA-256 as a hasher of std's traits. The sum is read from the inner value.
 struct Sum(Sha256);
 
 impl Hasher for Sum {

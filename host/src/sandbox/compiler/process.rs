@@ -1,11 +1,7 @@
 //! A child process from the outside: fed, read, bounded in time and output, and always reaped.
 //!
-//! One thread does all of it, by `poll`. Knows nothing of components. A child that is to end early is killed; whatever
-//! way it ends, it is waited for before `run` returns, so that none is left behind.
-//!
-//! It is not tokio's process: `Compiler::load` blocks its thread on more than the child, so there is a thread to wait in;
-//! a future that is dropped cannot wait until its child is reaped; and a child dies with the thread that started it
-//! (`PR_SET_PDEATHSIG`), which has to be the one that waits.
+//! One thread does all of it, by `poll`. Knows nothing of components. A child that is to end early is killed. However
+//! a child ends, it is waited for before `run` returns, so that none is left behind.
 
 use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
@@ -15,18 +11,18 @@ use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-/// What is read, or written, at once.
+/// The most bytes that are read, or written, at once.
 const PIECE_BYTES: usize = 64 << 10;
 
-/// What is kept of standard error: its end says why a process died.
+/// The number of last bytes of standard error that are kept: its end says why a process died.
 const KEPT_COMPLAINT_BYTES: usize = 4096;
 
-/// What a child may use.
+/// The bounds of a child.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Bounds {
-    /// By the clock on the wall.
+    /// The longest time by the wall clock.
     pub(super) time: Duration,
-    /// On standard output.
+    /// The most bytes on standard output.
     pub(super) output_bytes: usize,
 }
 
@@ -34,29 +30,29 @@ pub(super) struct Bounds {
 #[derive(Debug)]
 pub(super) struct Ended {
     pub(super) how: How,
-    /// What it wrote to standard output.
+    /// The bytes that the child wrote to standard output.
     pub(super) output: Vec<u8>,
-    /// The end of what it wrote to standard error.
+    /// The end of the child's standard error.
     pub(super) complaint: String,
 }
 
-/// How a child ended.
+/// The way in which a child ended.
 #[derive(Debug)]
 pub(super) enum How {
-    /// By itself, or by a signal from elsewhere.
+    /// The child ended by itself, or by a signal from elsewhere.
     Exited(ExitStatus),
-    /// It was killed when its time was over.
+    /// The child was killed when its time was over.
     TimeIsOver,
-    /// It was killed when it wrote more than it may.
+    /// The child was killed when it wrote more than it may.
     WroteTooMuch,
-    /// It was killed because nobody wants what it makes any more.
+    /// The child was killed because nobody wants its output any more.
     Stopped,
 }
 
-/// Tells every child at once that it is wanted no longer.
+/// The signal that tells every child at once to stop.
 #[derive(Debug)]
 pub(super) struct Stop {
-    /// Whose other end is hung up when this is gone.
+    /// The writing end of the pipe. Every child's watcher sees the hang-up when it is dropped.
     held: Mutex<Option<PipeWriter>>,
     heard: PipeReader,
 }
@@ -73,7 +69,10 @@ impl Stop {
     }
 }
 
-/// Runs a child to its end, whatever that is.
+/// Runs a child to its end.
+///
+/// # Errors
+/// If the child cannot be started, or the system refuses to tell its state.
 ///
 /// # Errors
 /// If it cannot be started, or the system refuses to say how it does.
@@ -83,7 +82,7 @@ pub(super) fn run(command: &mut Command, input: &[u8], bounds: Bounds, stop: &St
     let mut pipes = Pipes::of(&mut child.0, input, bounds.output_bytes)?;
     let end = pipes.serve(bounds.time, &stop.heard);
     let Pipes { output, complaint, .. } = pipes;
-    // It has closed its pipes and is ending, or is to end: a signal that comes too late changes nothing.
+    // The child has closed its pipes and is ending, or is to end: a signal that comes too late changes nothing.
     let status = child.end()?;
     let how = match end? {
         End::Closed => How::Exited(status),
@@ -94,12 +93,12 @@ pub(super) fn run(command: &mut Command, input: &[u8], bounds: Bounds, stop: &St
     Ok(Ended { how, output, complaint: String::from_utf8_lossy(&complaint).into_owned() })
 }
 
-/// A child that is killed and waited for, at the latest when this is dropped.
+/// A child process that is killed and waited for, at the latest when this is dropped.
 struct Reaped(Child);
 
 impl Reaped {
     fn end(&mut self) -> io::Result<ExitStatus> {
-        // Refused only if it has been waited for already.
+        // The kill is refused only if the child has been waited for already.
         let _ = self.0.kill();
         self.0.wait()
     }
@@ -111,7 +110,7 @@ impl Drop for Reaped {
     }
 }
 
-/// Why the pipes are served no longer.
+/// The reason why the pipes are served no longer.
 enum End {
     Closed,
     TimeIsOver,
@@ -119,7 +118,7 @@ enum End {
     Stopped,
 }
 
-/// The host's ends of a child's pipes. One that is closed is `None`.
+/// The host's ends of a child's pipes. A closed end is `None`.
 struct Pipes<'a> {
     stdin: Option<ChildStdin>,
     stdout: Option<ChildStdout>,
@@ -151,7 +150,7 @@ impl<'a> Pipes<'a> {
         })
     }
 
-    /// Serves them until the child closes both that it writes to, or is to end.
+    /// Serves the pipes until the child closes both that it writes to, or is to end.
     fn serve(&mut self, time: Duration, stop: &PipeReader) -> io::Result<End> {
         let began = Instant::now();
         while self.stdout.is_some() || self.stderr.is_some() {
@@ -171,7 +170,7 @@ impl<'a> Pipes<'a> {
         Ok(End::Closed)
     }
 
-    /// Waits until there is something to do. Whether the child is to be stopped.
+    /// Waits until a pipe is ready or the time is over. True if the child is to be stopped.
     fn wait(&self, left: Duration, stop: BorrowedFd<'_>) -> io::Result<bool> {
         let stop = PollFd::from_borrowed_fd(stop, PollFlags::IN);
         let mut waited_for = vec![stop];
@@ -197,7 +196,7 @@ impl<'a> Pipes<'a> {
         match sent {
             Ok(sent) => self.unsent = self.unsent.get(sent..).unwrap_or_default(),
             Err(error) if is_for_later(&error) => return,
-            // It reads no more: what it says, or how it ends, tells why.
+            // The child reads no more: its output, or its end, tells why.
             Err(_) => self.unsent = &[],
         }
         if self.unsent.is_empty() {
@@ -221,7 +220,7 @@ impl<'a> Pipes<'a> {
     }
 }
 
-/// Reads what is there, at most one piece. Whether there may be more.
+/// Reads the bytes that are there, at most one piece. True if more may come.
 fn read_some(pipe: &mut impl Read, into: &mut Vec<u8>) -> bool {
     let mut piece = [0; PIECE_BYTES];
     match pipe.read(&mut piece) {

@@ -1,11 +1,11 @@
-//! `wasi:config/store`, in both of the versions that are in use: the plugin's own configuration.
+//! The interface `wasi:config/store`, in both of the versions that are in use: the plugin's own configuration.
 
 use wasmtime::component::{HasData, Linker};
 
 use crate::sandbox::bindings::{config_draft, config_rc};
 use crate::sandbox::call::Abilities;
 
-/// What the plugin was given.
+/// The plugin's abilities, among them its configuration.
 pub(in crate::sandbox) struct Config<'a>(pub(in crate::sandbox) &'a Abilities);
 
 /// The key by which bindings find the view.

@@ -1,4 +1,4 @@
-//! `jackfield:plugin/context`: the facts about this request.
+//! The interface `jackfield:plugin/context`: the facts about this request.
 
 use wasmtime::component::{HasData, Linker};
 

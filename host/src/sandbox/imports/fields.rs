@@ -1,5 +1,5 @@
-//! Heads of messages in `wasi:http/types`: whatever has the host build a part of one, header fields above all, is paid
-//! for out of the call's limit `fields`; what it does is wasmtime's crate's.
+//! The heads of messages in `wasi:http/types`. A function that makes the host build a part of a head, above all a
+//! header field, is paid for out of the call's limit `fields`; the work itself is done by wasmtime's crate.
 
 use wasmtime::component::{Linker, Resource};
 use wasmtime_wasi_http::FieldMap;
@@ -12,14 +12,14 @@ use wasmtime_wasi_http::p2::types::HostOutgoingRequest;
 use super::messages::{Messages, TYPES, View, replace};
 use crate::limits::Limit;
 
-/// What one field costs beside its name and value: the two entries of a map that it takes at most.
+/// The cost of one field beside its name and value: the two entries of a map that it takes at most.
 pub const FIELD_BYTES: u64 = 72;
 
 type Refused<T> = wasmtime::Result<(Result<T, HeaderError>,)>;
 
 type Answered = wasmtime::Result<(Result<(), ()>,)>;
 
-/// Takes the place of those functions of the interface that build something. Shadowing must be allowed.
+/// Replaces the functions of the interface that build something. Shadowing must be allowed.
 pub(in crate::sandbox) fn add_to_linker<T: 'static>(
     linker: &mut Linker<T>,
     view: View<T>,
@@ -30,7 +30,7 @@ pub(in crate::sandbox) fn add_to_linker<T: 'static>(
     replace(types, view, "[method]fields.set", set)?;
     replace(types, view, "[method]fields.append", append)?;
     replace(types, view, "[method]fields.clone", copy)?;
-    // Of any length in wasmtime-wasi-http 50, and kept as long as the request is.
+    // These texts may have any length in wasmtime-wasi-http 50, and are kept as long as the request is.
     replace(types, view, "[method]outgoing-request.set-method", set_method)?;
     replace(types, view, "[method]outgoing-request.set-path-with-query", set_path_with_query)?;
     replace(types, view, "[method]outgoing-request.set-authority", set_authority)?;
@@ -63,7 +63,8 @@ fn append(
     told(messages.http().append(fields, name, value))
 }
 
-/// A copy shares its original's memory until one of them changes; it is paid for at once, for then it does not.
+/// Copies fields. A copy shares its original's memory until one of them changes; it is paid for at once, for a
+/// changed copy has its own memory.
 fn copy(
     mut messages: Messages<'_>,
     (fields,): (Resource<FieldMap>,),
@@ -105,7 +106,7 @@ fn sum(costs: impl Iterator<Item = u64>) -> u64 {
     costs.fold(0, u64::saturating_add)
 }
 
-/// What the guest is told of it; what it cannot be told traps.
+/// The result as the guest is told it. An error that the WIT has no case for traps.
 fn told<T>(result: HeaderResult<T>) -> Refused<T> {
     match result {
         Ok(made) => Ok((Ok(made),)),

@@ -1,4 +1,4 @@
-//! `wasi:keyvalue` in both drafts over [`crate::capability::KeyValue`].
+//! The interfaces of `wasi:keyvalue` in both drafts, over [`crate::capability::KeyValue`].
 
 use wasmtime::component::{HasData, Linker, Resource, ResourceTable};
 
@@ -7,14 +7,14 @@ use crate::sandbox::bindings::{keyvalue_draft, keyvalue_draft2};
 use crate::sandbox::output::Output;
 use crate::sandbox::stored::{Cas, CasError, StoreError};
 
-/// Keys in one page of a listing: the capability's own page.
+/// The keys in one page of a listing: the capability's own page.
 type Keys = Vec<String>;
 
-/// The stores that the plugin may open, and the account of what its handles keep.
+/// The stores that the plugin may open, and the count of the bytes that its handles keep.
 pub(in crate::sandbox) struct Stores<'a> {
     pub(in crate::sandbox) keyvalue: Option<&'a KeyValue>,
     pub(in crate::sandbox) output: &'a Output,
-    /// Bytes of stored values that the guest's handles keep.
+    /// The bytes of stored values that the guest's handles keep.
     pub(in crate::sandbox) held_bytes: &'a mut usize,
     pub(in crate::sandbox) table: &'a mut ResourceTable,
 }
@@ -45,7 +45,8 @@ impl Stores<'_> {
         Ok(self.table.get(handle)?.clone())
     }
 
-    /// Keeps a value that was read until the guest lets go of it: outside its memory, so it is counted.
+    /// Keeps a value that was read until the guest lets go of it. The value is outside the guest's memory, so it is
+    /// counted.
     fn hold(&mut self, cas: Cas) -> Result<Resource<Cas>, StoreError> {
         let bytes = self.held_bytes.saturating_add(cas.bytes());
         if bytes > MAX_BATCH_BYTES {
@@ -62,7 +63,7 @@ impl Stores<'_> {
         Ok(cas)
     }
 
-    /// Notes for the operator what a guest is told only in general terms.
+    /// Notes an error for the operator that the guest is told only in general terms.
     fn note(&self, error: &KeyValueError) {
         if let KeyValueError::Other(_) = error {
             self.output.host_call_failed(&error.to_string());

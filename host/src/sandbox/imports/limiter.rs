@@ -1,4 +1,4 @@
-//! `jackfield:plugin/limiter` over [`crate::capability::Limiter`].
+//! The interface `jackfield:plugin/limiter`, over [`crate::capability::Limiter`].
 
 use wasmtime::component::{HasData, Linker};
 

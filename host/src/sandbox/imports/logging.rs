@@ -1,4 +1,4 @@
-//! `wasi:logging`: lines for the plugin's log.
+//! The interface `wasi:logging`: lines for the plugin's log.
 
 use wasmtime::component::{HasData, Linker};
 
@@ -6,7 +6,7 @@ use crate::observe::Level;
 use crate::sandbox::bindings::imports::wasi::logging::logging;
 use crate::sandbox::output::Output;
 
-/// What is kept of a context: enough of a name to find lines by.
+/// The part of a context that is kept: enough of a name to find lines by.
 const MAX_CONTEXT_BYTES: usize = 64;
 
 /// The output of the call.

@@ -1,4 +1,4 @@
-//! `wasi:http` as wasmtime's crate links it, and how single functions of it are put in the place of its own.
+//! The interfaces of `wasi:http` as wasmtime's crate links them, and the replacement of single functions.
 
 use wasmtime::component::{ComponentNamedList, Lift, Linker, LinkerInstance, Lower, ResourceTable};
 use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
@@ -6,8 +6,8 @@ use wasmtime_wasi_http::{WasiHttpCtxView, WasiHttpView};
 use crate::sandbox::http::HttpState;
 use crate::sandbox::totals::Totals;
 
-/// The interface by the name that wasmtime's crate gives it. Were it another, these functions would be beside those
-/// that guests call: the suite notices.
+/// The name that wasmtime's crate gives the interface. With another name, the replacing functions would stand beside
+/// those that guests call: the suite notices.
 pub(super) const TYPES: &str = "wasi:http/types@0.2.12";
 
 /// The HTTP messages of one call, and the totals that their parts are paid from.
@@ -32,7 +32,7 @@ pub(in crate::sandbox) fn add_to_linker<T: WasiHttpView + 'static>(
     wasmtime_wasi_http::p2::add_only_http_to_linker_async(linker)
 }
 
-/// Puts `function` in the place of the one of this name. Shadowing must be allowed.
+/// Replaces the function of this name by `function`. Shadowing must be allowed.
 pub(super) fn replace<T, P, R>(
     types: &mut LinkerInstance<'_, T>,
     view: View<T>,

@@ -1,8 +1,8 @@
 //! Thin bindings from WIT interfaces to the capability room: one file an interface, no behaviour.
 //!
-//! What one call may use up is in `totals.rs`; what it may hold is counted where it is held. What one host call passes is
-//! bounded by hostcall fuel (`state.rs`), and needs no total: what is not kept is gone with the host call, and copying it is
-//! the guest's `cpu`.
+//! The amounts that one call may use up are in `totals.rs`; the things that it may hold are counted where they are
+//! held. The bytes that one host call passes are bounded by hostcall fuel (`state.rs`), and need no total: bytes that
+//! are not kept are gone with the host call, and copying them is the guest's `cpu`.
 
 pub(super) mod config;
 pub(super) mod context;
@@ -20,18 +20,18 @@ pub use response_body::has_no_body;
 
 use crate::capability::{Grant, Grants};
 
-/// What an import takes to be satisfied.
+/// The need of an import: what a plugin must have for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Need {
-    /// Nothing: every plugin has it.
+    /// The import needs nothing: every plugin has it.
     Nothing,
-    /// This grant.
+    /// The import needs this grant.
     Grant(Grant),
-    /// More than this host has: nothing of that name is known here.
+    /// The host does not know the import.
     Unknown,
 }
 
-/// Prereleases match by their whole name, published versions by what semver promises.
+/// The interfaces and their needs. Prereleases match by their whole name, published versions by semver's rules.
 const INTERFACES: &[(&str, Need)] = &[
     ("jackfield:plugin/context@0.1.", Need::Nothing),
     ("jackfield:plugin/limiter@0.1.", Need::Grant(Grant::Limiter)),
@@ -46,8 +46,8 @@ const INTERFACES: &[(&str, Need)] = &[
     ("wasi:keyvalue/batch@0.2.0-draft", Need::Grant(Grant::KeyValue)),
 ];
 
-/// WASI 0.2 that toolchains import. Everything of it but clocks, random and HTTP is empty or refuses;
-/// `wasi:http/outgoing-handler` reaches what is granted and denies the rest, for many toolchains import it
+/// The interfaces of WASI 0.2 that toolchains import. All of them but clocks, random and HTTP are empty or refuse.
+/// `wasi:http/outgoing-handler` reaches the granted origins and denies the rest, for many toolchains import it
 /// unasked.
 const WASI: &[(&str, &[&str])] = &[
     (
@@ -84,7 +84,7 @@ const WASI: &[(&str, &[&str])] = &[
     ),
 ];
 
-/// What an import of this name takes. Types alone take nothing, whatever they are called.
+/// The need of an import of this name. Types alone need nothing, whatever their name.
 pub(super) fn need(import: &str, is_types_only: bool) -> Need {
     if is_types_only {
         return Need::Nothing;
@@ -100,13 +100,13 @@ pub(super) fn need(import: &str, is_types_only: bool) -> Need {
     if is_wasi(interface) && is_published { Need::Nothing } else { Need::Unknown }
 }
 
-/// Whether it is an interface of WASI 0.2 that this host has; the name without a version.
+/// True if the host has this interface of WASI 0.2. The name has no version.
 fn is_wasi(interface: &str) -> bool {
     let (package, name) = interface.split_once('/').unwrap_or((interface, ""));
     WASI.iter().any(|(known, names)| *known == package && names.contains(&name))
 }
 
-/// The versions in which this host has an interface that it does not have in the one that is imported.
+/// The host's versions of an interface that it does not have in the imported version.
 pub(super) fn versions(import: &str) -> Vec<&'static str> {
     let interface = import.split('@').next().unwrap_or_default();
     if is_wasi(interface) {
@@ -116,8 +116,8 @@ pub(super) fn versions(import: &str) -> Vec<&'static str> {
     known.filter(|(name, _)| *name == interface).map(|(_, version)| version.trim_end_matches('.')).collect()
 }
 
-/// Whether these grants open an interface that needs this one. `keyvalue-shared` alone opens `wasi:keyvalue` too; which
-/// store may be opened is asked again when it is.
+/// True if these grants open an interface that needs `grant`. `keyvalue-shared` alone opens `wasi:keyvalue` too; the
+/// right to a single store is checked when the store is opened.
 pub(super) fn is_opened(grants: Grants, grant: Grant) -> bool {
     grants.hold(grant) || (grant == Grant::KeyValue && grants.hold(Grant::KeyValueShared))
 }

@@ -1,5 +1,5 @@
-//! `wasi:random`: real random bytes, paid for out of the call's limit `random`, whichever of the interfaces gives them.
-//! The seed is one for an instance, and free.
+//! The interfaces of `wasi:random`: real random bytes, paid for out of the call's limit `random` by all of them. An
+//! instance has one seed, which is free.
 
 use wasmtime::component::{HasData, Linker};
 use wasmtime_wasi::WasiCtx;
@@ -10,7 +10,7 @@ use crate::sandbox::totals::Totals;
 
 const WORD_BYTES: u64 = 8;
 
-/// Takes the place of wasmtime's own. Shadowing must be allowed.
+/// Replaces wasmtime's own functions. Shadowing must be allowed.
 pub(in crate::sandbox) fn add_to_linker<T: 'static>(
     linker: &mut Linker<T>,
     view: fn(&mut T) -> PaidRandom<'_>,

@@ -1,6 +1,7 @@
-//! Bodies of answers in `wasi:http/types`. wasmtime's crate holds each to the `content-length` of its head; here that is
-//! so only where a body is sent. Elsewhere the length is the one that a GET's answer would have (RFC 9110 §8.6). It is noted
-//! whether the guest has finished the one that it took: an instance that has not is not used again.
+//! The bodies of answers in `wasi:http/types`. wasmtime's crate holds each body to the `content-length` of its head;
+//! here that is so only where a body is sent. Elsewhere the length is the one that a GET's answer would have (RFC
+//! 9110 §8.6). The host notes if the guest has not finished the body that it took: its instance is not used again
+//! then.
 
 use http::StatusCode;
 use wasmtime::component::{Linker, Resource};
@@ -13,12 +14,12 @@ use wasmtime_wasi_http::p2::types::HostOutgoingResponse;
 
 use super::messages::{Messages, TYPES, View, replace};
 
-/// Whether an answer of this status never has a body (RFC 9110 §6.4.1).
+/// True if an answer of this status never has a body (RFC 9110 §6.4.1).
 pub fn has_no_body(status: StatusCode) -> bool {
     matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-/// Takes the place of the functions that give a guest the body to write, and end one. Shadowing must be allowed.
+/// Replaces the functions that give a guest the body to write, and end it. Shadowing must be allowed.
 pub(in crate::sandbox) fn add_to_linker<T: 'static>(
     linker: &mut Linker<T>,
     view: View<T>,

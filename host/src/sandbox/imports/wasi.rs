@@ -1,6 +1,5 @@
-//! WASI 0.2 as ordinary toolchains import it. Clocks are real, in steps (`sandbox/wasi.rs`), and random bytes too; stdout and stderr go to the
-//! plugin's log; there is no environment, no argument, no file, no network: every such operation answers
-//! with the WIT's own error.
+//! WASI 0.2 as ordinary toolchains import it. Clocks and random are real. stdout and stderr go to the plugin's log.
+//! There is no environment, no argument, no file, no network: every such operation answers with the WIT's own error.
 
 use std::sync::Arc;
 
@@ -15,12 +14,13 @@ use wasmtime_wasi::{WasiView, async_trait};
 
 use crate::sandbox::output::{OpenStream, Output, StandardStreams, Stream};
 
-/// Bytes that a guest may hand over in one write to stdout or stderr.
+/// The most bytes that a guest may hand over in one write to stdout or stderr.
 const WRITE_BYTES: usize = 4096;
 
-/// Adds all of it. wasmtime-wasi reaches the table through its context, which a guest that uses streams and polls alone
-/// would have made for nothing: about 1 µs a call. And a guest may keep its standard streams from one call to the next, of
-/// which the context knows nothing. So these interfaces take the place of wasmtime-wasi's own.
+/// Adds all interfaces of WASI 0.2. wasmtime-wasi reaches the table through its context. For a guest that uses
+/// streams and polls alone, the context would be made for nothing: about 1 µs a call. And a guest may keep its
+/// standard streams from one call to the next, of which the context knows nothing. So the interfaces of streams,
+/// polls and standard streams replace wasmtime-wasi's own.
 pub(in crate::sandbox) fn add_to_linker<T: WasiView>(
     linker: &mut Linker<T>,
     table: fn(&mut T) -> &mut ResourceTable,
@@ -38,7 +38,7 @@ pub(in crate::sandbox) fn add_to_linker<T: WasiView>(
     Ok(())
 }
 
-/// `wasi:io`, which needs nothing but the table of resources.
+/// The key by which bindings of `wasi:io` find the table of resources, which is all that they need.
 struct Io;
 
 impl HasData for Io {
@@ -85,7 +85,7 @@ impl stderr::Host for StandardView<'_> {
     }
 }
 
-/// stdin of a guest: at its end from the beginning.
+/// The stdin of a guest: at its end from the beginning.
 struct NoInput {
     _open: OpenStream,
 }
@@ -101,7 +101,7 @@ impl InputStream for NoInput {
     }
 }
 
-/// stdout or stderr of a guest: lines for its log. Never waits, for what is over the budget is dropped.
+/// The stdout or stderr of a guest: lines for its log. It never waits, for lines over the budget are dropped.
 struct Printed {
     open: OpenStream,
     stream: Stream,
@@ -115,7 +115,7 @@ impl Pollable for Printed {
 #[async_trait]
 impl OutputStream for Printed {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        // The WIT has a write of more than `check-write` allowed trap; it would also be megabytes of lines
+        // By the WIT, a write of more than `check-write` allowed traps. Such a write would also be megabytes of lines
         // to look at, with no chance to stop the guest in between.
         if bytes.len() > WRITE_BYTES {
             return Err(StreamError::trap("cannot write more than `check-write` allows"));

@@ -1,10 +1,10 @@
-//! The proposal that a component needs and that is turned off, in words that its author knows.
+//! The proposals that are turned off, in words that an author of a component knows.
 
 use wasmparser::{BinaryReaderError, Parser, Payload, WasmFeatures};
 
 use super::error::IntakeError;
 
-/// What its user calls a proposal.
+/// The names of proposals as their users call them.
 const WORDS: [(WasmFeatures, &str); 23] = [
     (WasmFeatures::CM_THREADING, "threads of the component model"),
     (WasmFeatures::CM_ERROR_CONTEXT, "`error-context` of the component model"),
@@ -31,13 +31,13 @@ const WORDS: [(WasmFeatures, &str); 23] = [
     (WasmFeatures::COMPACT_IMPORTS, "imports in their compact form"),
 ];
 
-/// What only components for WASI 0.3 use.
+/// The proposals that only components for WASI 0.3 use.
 const OF_WASI_0_3: WasmFeatures = WasmFeatures::CM_ASYNC
     .union(WasmFeatures::CM_ASYNC_STACKFUL)
     .union(WasmFeatures::CM_MORE_ASYNC_BUILTINS)
     .union(WasmFeatures::CM_FORWARD);
 
-/// What an error of the validator means: of a proposal, or of bytes that are broken.
+/// The meaning of a validator's error: a proposal that is turned off, or broken bytes.
 pub(super) fn explain(error: &BinaryReaderError, bytes: &[u8]) -> IntakeError {
     let offset = error.offset();
     let Some(missing) = error.missing_wasm_feature() else {
@@ -54,7 +54,7 @@ pub(super) fn explain(error: &BinaryReaderError, bytes: &[u8]) -> IntakeError {
     IntakeError::Proposal { uses, message: error.to_string() }
 }
 
-/// The first interface of WASI 0.3 that the component itself imports or exports, and which of both it does.
+/// The first interface of WASI 0.3 that the component itself imports or exports, in words.
 fn name_of_wasi_0_3(bytes: &[u8]) -> Option<String> {
     let mut depth: usize = 0;
     for payload in Parser::new(0).parse_all(bytes) {
@@ -79,7 +79,7 @@ fn name_of_wasi_0_3(bytes: &[u8]) -> Option<String> {
     None
 }
 
-/// Whether an import or export of this name is of WASI 0.3, release candidates included.
+/// True if an import or export of this name belongs to WASI 0.3, release candidates included.
 pub(in crate::sandbox) fn is_wasi_0_3(name: &str) -> bool {
     name.starts_with("wasi:") && name.split_once('@').is_some_and(|(_, version)| version.starts_with("0.3."))
 }

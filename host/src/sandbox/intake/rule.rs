@@ -1,8 +1,8 @@
-//! The parts of a component that are bounded, and how many of each it may have.
+//! The parts of a component that are bounded, and their bounds.
 
 use std::fmt;
 
-/// A part of a component that is bounded. Each is of the whole file, unless it says otherwise.
+/// A part of a component that is bounded. The bound holds for the whole file, unless the rule says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Rule {
     /// Components and modules inside one another.
@@ -15,7 +15,7 @@ pub enum Rule {
     Expansion,
     /// Instances of components and of modules.
     Instances,
-    /// What instances are given and made from.
+    /// The arguments of instances, and the exports that they are made from.
     Arguments,
     /// Aliases.
     Aliases,
@@ -31,7 +31,7 @@ pub enum Rule {
     Imports,
     /// Exports of components.
     Exports,
-    /// Bytes of one of their names.
+    /// Bytes of one name of a component's import or export.
     Name,
     /// Imports of core modules.
     CoreImports,
@@ -87,13 +87,13 @@ impl Rule {
         Self::Blocks,
     ];
 
-    /// Its name.
+    /// The rule's name.
     pub fn name(self) -> &'static str {
         self.row().0
     }
 
-    /// The most that is let through. Behind each: what CPython (componentize-py), StarlingMonkey (componentize-js),
-    /// QuickJS, TinyGo and Rust make of it, whichever has most.
+    /// The bound. The number behind each is the most that CPython (componentize-py), StarlingMonkey
+    /// (componentize-js), QuickJS, TinyGo or Rust has of the part.
     pub fn most(self) -> u64 {
         self.row().1
     }

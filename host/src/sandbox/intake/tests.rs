@@ -1,6 +1,6 @@
 use super::*;
 
-/// What the fuzzer has come upon (`fuzz/fuzz_targets/artifact.rs`), where a panic or a hang would be this test's own.
+/// The corpus of the fuzzer (`fuzz/fuzz_targets/artifact.rs`), where a panic or a hang would be this test's own.
 #[test]
 fn the_corpus_of_the_fuzzer_is_taken_or_refused_and_nothing_else() {
     let corpus = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/corpus/artifact");

@@ -1,5 +1,5 @@
-//! The routes against their specification: the promises one by one in tables, then all of them together,
-//! on many small cases, against a plain list that is searched the slow way.
+//! The routes against their specification: the promises one by one in tables, then all of them together, on many
+//! small cases, against a plain list that is searched the slow way.
 
 use proptest::prelude::*;
 
@@ -56,7 +56,7 @@ pub(in super::super) fn request(line: &str) -> Request {
     request
 }
 
-/// Where `routes` send the request, as `target name=value… METHOD`, `405 Allow`, `204 Allow` or `404`.
+/// The target of a request, as `target name=value… METHOD`, `405 Allow`, `204 Allow` or `404`.
 fn sent(routes: &Routes<String>, line: &str) -> String {
     let request = request(line);
     let path = RequestPath::parse(&request.path).expect(line);
@@ -103,7 +103,7 @@ fn the_host_answers_for_the_routes_that_fit_and_for_the_one_that_a_preflight_is_
         ("OPTIONS /books/7 access-control-request-method=PATCH", "change, by /books/{book}"),
         ("OPTIONS /books/7 access-control-request-method=HEAD", "read, by /books/{id}"),
         ("OPTIONS /books/7 access-control-request-method=GET x-beta=1", "beta, by /books/{id}"),
-        // No route of this host takes it.
+        // No route of this host takes the method.
         ("OPTIONS /books/7 access-control-request-method=PUT", "change read, by /books/{book}"),
         ("POST /books/7 access-control-request-method=GET", "change read, by /books/{book}"),
         (
@@ -377,7 +377,7 @@ fn routes_clash_when_one_request_could_go_to_both() {
     }
 }
 
-/// Would never end if static and captured segments were tried in every combination.
+/// The search would never end if static and captured segments were tried in every combination.
 #[test]
 fn a_hostile_path_costs_no_more_than_trying_every_pattern_once() {
     let mut rules = Vec::new();
@@ -449,7 +449,7 @@ mod specification {
         format!("{status} {}", allow.join(", "))
     }
 
-    /// Of rules that do not clash, at most one has the most headers.
+    /// The rule that takes the method. Of rules that do not clash, at most one has the most headers.
     fn taker<'a>(inside: &[&'a Rule<String>], method: &Method) -> Option<&'a Rule<String>> {
         let takes =
             |rule: &Rule<String>| rule.methods.as_ref().is_none_or(|methods| methods.contains(method));
@@ -461,7 +461,7 @@ mod specification {
         taker.copied()
     }
 
-    /// What each segment of the pattern is: 0 static, 1 captured, 2 the rest. `None` if it does not fit.
+    /// The kind of each segment of the pattern: 0 static, 1 captured, 2 the rest. `None` if the pattern does not fit.
     pub(super) fn specificity(rule: &Rule<String>, path: &[&str]) -> Option<Vec<u8>> {
         let mut ranks = Vec::new();
         let mut path = path.iter();
@@ -494,7 +494,7 @@ mod specification {
         shown(&rule.target, captures.iter().map(|(name, value)| (*name, value.as_str())), method)
     }
 
-    /// Enough for what the cases below are made of.
+    /// The text decoded, as far as the cases below need it.
     fn decoded(text: &str) -> String {
         text.replace("%61", "a").replace("%2F", "/")
     }
