@@ -35,7 +35,7 @@ use crate::store::{Store, StoreError};
 use crate::tenant::Slots;
 use descriptors::Room;
 
-/// How long a call may wait for one of the pool's slots.
+/// The longest wait of a call for one of the pool's slots.
 const SLOT_WAIT: Duration = Duration::from_secs(1);
 
 /// The folder of compiled code in the state folder.
@@ -44,36 +44,36 @@ const COMPILED: &str = "compiled";
 /// Workers of the runtime for each processor, and so for each thread that guests compute on.
 const WORKERS_FOR_ONE_PROCESSOR: usize = 2;
 
-/// So many slots have one more beside them, for filters on answers that are streams.
+/// The number of slots for each extra slot that is only for filters on streamed answers.
 const SLOTS_FOR_ONE_BESIDE_STREAMS: usize = 16;
 
-/// The fewest of those: a tenant that has its part of them leaves some for others.
+/// The fewest extra slots for these filters: a tenant that takes its part of them leaves some for others.
 const LEAST_BESIDE_STREAMS: usize = 4;
 
-/// So many slots have one more beside them, for an instance that waits for its plugin's next call.
+/// The number of slots for each extra slot that is for an idle instance, between two calls of its plugin.
 const SLOTS_FOR_ONE_IDLE: usize = 4;
 
-/// What a host is made from.
+/// The parts that a host is made from.
 pub struct Setup {
-    /// Where the site comes from.
+    /// The origin of the site.
     pub origin: Origin,
     /// The site, as read from there.
     pub site: Site,
-    /// Where secrets may be, beside files.
+    /// The environment, in which secrets may be.
     pub environment: Environment,
-    /// Where log lines go.
+    /// The log.
     pub log: Log,
-    /// The store; none is the embedded one in the site's `state` folder.
+    /// The store; if none, the embedded one in the site's `state` folder.
     pub store: Option<Store>,
-    /// The program that compiles components: this one, unless it has no such command.
+    /// The program that compiles components: this program, if it has the compiler's command.
     pub compiler: CompilerProgram,
-    /// Where compiled code is kept; none is `compiled` in the site's `state` folder.
+    /// The folder of compiled code; if none, `compiled` in the site's `state` folder.
     pub compiled: Option<PathBuf>,
     /// The listening sockets that were handed over.
     pub inherited: Inherited,
 }
 
-/// Why a host did not start.
+/// The reason why a host did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum HostError {
     /// An address cannot be bound.
@@ -88,12 +88,12 @@ pub enum HostError {
     /// The pool cannot be made.
     #[error(transparent)]
     Sandbox(SandboxError),
-    /// The pool does not fit, and a smaller one would.
+    /// The pool does not fit into the address space, but a smaller one would.
     #[error("{error}: `concurrency = {concurrency}` fits")]
     TooConcurrent {
-        /// Why it does not.
+        /// The error of the pool.
         error: PoolError,
-        /// What would.
+        /// A `concurrency` that would fit.
         concurrency: usize,
     },
     /// Guests cannot be scheduled.
@@ -102,13 +102,13 @@ pub enum HostError {
     /// The site's components cannot run, or its certificates cannot be used.
     #[error(transparent)]
     Site(#[from] StartError),
-    /// No random numbers for TLS.
+    /// There are no random numbers for TLS.
     #[error(transparent)]
     Tls(#[from] TlsError),
-    /// No pipe to tell the compiler's processes by.
+    /// The pipe that stops the compiler's processes cannot be made.
     #[error("cannot set up the compiler")]
     Compiler(#[source] std::io::Error),
-    /// No thread to watch files.
+    /// The thread that watches files cannot be started.
     #[error(transparent)]
     Watch(#[from] WatchError),
     /// The clock is outside the years that HTTP has dates for, and that certificates are checked in.
@@ -138,7 +138,7 @@ impl HostError {
 /// A host that serves.
 pub struct Host {
     addresses: Vec<Address>,
-    // Parts are dropped from the top: whoever uses another one stands above it.
+    // Parts are dropped in the order of the fields: a part stands above the parts that it uses.
     probes: Option<Probes>,
     watcher: Watcher,
     server: Server,
@@ -245,29 +245,29 @@ impl Host {
         Ok(host)
     }
 
-    /// Where callers connect.
+    /// The addresses that callers connect to.
     pub fn addresses(&self) -> &[Address] {
         &self.addresses
     }
 
-    /// Where the probes are.
+    /// The address of the probes.
     pub fn probes(&self) -> Option<SocketAddr> {
         self.probes.as_ref().map(Probes::address)
     }
 
-    /// The counters, as `/metrics` tells them.
+    /// The counters behind `/metrics`.
     pub fn metrics(&self) -> &Metrics {
         &self.metrics
     }
 
-    /// Reads the site anew, whether or not a file has changed, and certificates that have.
+    /// Reads the site again, changed or not, and the certificates that have changed.
     pub fn reload(&self) {
         self.server.look_at_certificates();
         self.watcher.reload();
     }
 
-    /// Is not ready from now on, and serves as before for as long as it was set: whoever sends callers here learns of it
-    /// meanwhile.
+    /// Becomes unready, and goes on serving for the linger time: in it, the load balancers that send callers here
+    /// notice.
     pub async fn linger(&self) {
         self.readiness.set_draining();
         if !self.linger.is_zero() {
@@ -277,7 +277,7 @@ impl Host {
         }
     }
 
-    /// Stops accepting, finishes what is in flight within the grace time, and ends.
+    /// Stops accepting, finishes the requests in flight within the grace time, and ends.
     pub async fn stop(self) {
         self.readiness.set_draining();
         self.log.info("stopping: no new connections, what is in flight is finished").send();
@@ -289,7 +289,7 @@ impl Host {
                 .send();
         }
         let scheduler = self.scheduler;
-        // It fails only if the runtime ends.
+        // The join fails only if the runtime ends.
         let _ = tokio::task::spawn_blocking(move || scheduler.shut_down()).await;
         self.log.info("stopped").send();
         self.log.flush();
@@ -305,8 +305,8 @@ impl Host {
     }
 }
 
-/// Libraries take it for granted that the clock is between 1970 and 9999: hyper (1.12) for dates, rustls (0.23) for tickets
-/// and certificates panic outside of it. Linux lets nobody set its clock there, so that it is looked at once.
+/// Checks that the clock is between 1970 and 9999. Outside of that, hyper (1.12) panics on dates, and rustls (0.23)
+/// on tickets and certificates. Linux does not let a clock be set there, so one check is enough.
 fn clock_can_be_used(now: SystemTime) -> Result<(), HostError> {
     const YEAR_10000: u64 = 253_402_300_800;
     let seconds = |since: Duration| i64::try_from(since.as_secs()).unwrap_or(i64::MAX);
@@ -332,8 +332,8 @@ async fn bind(settings: &HostSettings, inherited: &mut Inherited) -> Result<Vec<
     Ok(bound)
 }
 
-/// What a host of these settings goes on needing of the system. Its state folder is made, for only what is there can be
-/// kept open to it.
+/// The needs of a host with these settings once it is confined. Makes the state folder, because only an existing
+/// folder can be kept open to the host.
 pub fn needs(settings: &HostSettings) -> Result<Needs, HostError> {
     Store::prepare_folder(&settings.state)?;
     let mut socket_folders = BTreeSet::new();
@@ -349,8 +349,8 @@ pub fn needs(settings: &HostSettings) -> Result<Needs, HostError> {
     Ok(Needs { state: settings.state.clone(), socket_folders, tcp_ports })
 }
 
-/// The threads and processes that a host of these settings has at the least, beside its first, on a runtime of so many
-/// workers: while it starts with nothing compiled yet.
+/// The least number of threads and processes of a host with these settings, beside its first thread, on a runtime
+/// with `workers` workers: those at a start with nothing compiled yet.
 pub fn threads(settings: &HostSettings, workers: usize) -> usize {
     const LOG: usize = 1;
     const FOR_WHAT_BLOCKS: usize = 1;
@@ -382,7 +382,7 @@ fn concurrency_of(slots: usize) -> usize {
     slots.saturating_sub(beside)
 }
 
-/// The site's pairs of certificate and key as their files have them now, and everything that is to be said of them.
+/// The site's pairs of certificate and key as their files are now, with all findings about them.
 pub fn certificates(site: &Site) -> (Vec<Pair>, Vec<Diagnostic>) {
     let mut pairs = Vec::new();
     let mut found = Vec::new();
@@ -408,20 +408,21 @@ pub fn certificates(site: &Site) -> (Vec<Pair>, Vec<Diagnostic>) {
     (pairs, found)
 }
 
-/// At start a pair that cannot be used is an error; one that is too old is a line of the log.
+/// The pairs at start: a pair that cannot be used is an error; an expired one is logged.
 fn pairs(site: &Site) -> Result<Vec<Pair>, StartError> {
     let (pairs, mut found) = certificates(site);
     found.retain(|found| found.severity() == Severity::Error);
     if found.is_empty() { Ok(pairs) } else { Err(StartError::Site(found.into())) }
 }
 
-/// TLS handshakes that are worked on at once: the other half of the threads is for whoever is connected.
+/// The most TLS handshakes that are computed at once: the other half of the threads serves connections.
 fn signing_at_once() -> usize {
     tokio::runtime::Handle::current().metrics().num_workers().div_euclid(2).max(1)
 }
 
-/// Turns on the CPU, as many as there are processors: of two workers for each, the others serve connections, and find out
-/// who else wants to compute. Were there no others, that would be decided in the runtime's queue, first come, first served.
+/// The number of CPU turns: one for each processor. Of the two workers for each processor, the other one serves
+/// connections, and finds out which tenants also want to compute. Without it, the runtime's queue would decide: first
+/// come, first served.
 fn turns() -> usize {
     tokio::runtime::Handle::current().metrics().num_workers().div_euclid(WORKERS_FOR_ONE_PROCESSOR)
 }
@@ -434,13 +435,14 @@ fn capacity(settings: &HostSettings, cpu: Scheduler) -> Capacity {
     }
 }
 
-/// Slots for filters behind streams. They are calls of microseconds, so few will do; those that last are kept from
-/// having all by [`Slots::divided`].
+/// The number of extra slots for filters on streamed answers. These calls take microseconds, so few slots are enough;
+/// [`Slots::divided`] keeps long calls from taking all of them.
 fn beside_streams(settings: &HostSettings) -> usize {
     settings.concurrency.div_ceil(SLOTS_FOR_ONE_BESIDE_STREAMS).max(LEAST_BESIDE_STREAMS)
 }
 
-/// What there are descriptors for; says what of `[host]` cannot be had for want of them.
+/// The bounds on connections by the process's limit on descriptors; warns if `connections` of `[host]` is out of
+/// reach.
 fn room(site: &Site, log: &Log) -> Room {
     let settings = &site.host;
     let components = site.tenants.values().map(|tenant| tenant.document.plugins.len()).sum();

@@ -24,7 +24,7 @@
 //! `docs/ARCHITECTURE.md` has the arrows between them, the life of a request and of a change, and the
 //! invariants.
 
-// Nothing that a guest, a caller or an operator can send may make the host panic.
+// No input of a guest, a caller or an operator may make the host panic.
 #![cfg_attr(
     not(test),
     deny(

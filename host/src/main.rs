@@ -1,10 +1,10 @@
-//! The program: arguments, environment and the sockets that it was handed → a command.
+//! The program: turns arguments, environment and inherited sockets into a command.
 
 use std::process::ExitCode;
 
 use jackfield::command::HandedOver;
 
-/// Short-lived allocations of every size from many threads are what a request is made of.
+/// A request consists of short-lived allocations of every size from many threads.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -1,17 +1,17 @@
-//! What a file looks like from outside, by which a change of it is seen without reading it.
+//! The stamp of a file: its metadata, by which a change is seen without reading the file.
 //!
-//! A stamp is a hint in one direction only: another stamp may be that of the same content, and whoever looks compares
-//! what he reads. Knows nothing of what is in a file.
+//! A stamp is a hint in one direction only: the same content may have another stamp, so the reader compares the
+//! content. Knows nothing of the content.
 
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
-/// The look of a file, links followed; equal while it has not changed. The default is that of a file that is not there.
+/// The stamp of a file, links followed; equal while the file has not changed. The default is that of a missing file.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Stamp(Option<Look>);
 
-/// No program can set back the time of a file's last change of any kind, as `cp -p` and archives do with that of its
-/// content's. Both count: some file systems of other machines keep only the second.
+/// The metadata of a file. No program can set back the time of the last change of any kind, as `cp -p` and archives
+/// do with the time of the content's last change. Both count, because some network file systems keep only the latter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Look {
     device: u64,
@@ -22,7 +22,7 @@ struct Look {
 }
 
 impl Stamp {
-    /// What the file looks like now.
+    /// The file's present stamp.
     pub fn of(file: &Path) -> Self {
         let metadata = std::fs::metadata(file).ok();
         Self(metadata.map(|metadata| Look {
@@ -43,7 +43,7 @@ mod tests {
 
     use super::*;
 
-    /// The system's clock of files goes in steps of some milliseconds: `change` is made until it is seen.
+    /// Makes `change` until it is seen: the clock of files advances in steps of some milliseconds.
     fn expect_seen(path: &Path, change: impl Fn()) {
         let (stamp, began) = (Stamp::of(path), Instant::now());
         while Stamp::of(path) == stamp {
@@ -66,7 +66,7 @@ mod tests {
             let file = File::options().write(true).open(&path).unwrap();
             file.set_times(FileTimes::new().set_modified(before)).unwrap();
         });
-        // A file that could not be read is read again when it can.
+        // A file that could not be read is read again when its permissions change.
         expect_seen(&path, || std::fs::set_permissions(&path, Permissions::from_mode(0o600)).unwrap());
         assert_eq!(modified(), before);
     }

@@ -1,5 +1,5 @@
-//! Key-value: owns which stores a plugin may open by which name, and what it is told when something fails.
-//! What the operations do, and their limits, is `store`'s.
+//! Key-value: owns which stores a plugin may open by which name, and the error texts that the plugin gets. The
+//! operations and their limits are `store`'s.
 
 use std::sync::Arc;
 
@@ -7,7 +7,7 @@ use super::{Grant, Grants};
 use crate::store::{Entries, EntryError, Page, Space, StorageQuota, Store, StoreError, Swap};
 use crate::tenant::{PluginName, TenantName};
 
-/// One plugin's way to the key-value stores. Cheap to clone.
+/// The key-value stores that one plugin may open. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct KeyValue {
     store: Store,
@@ -23,11 +23,11 @@ pub struct Bucket {
     entries: Entries,
 }
 
-/// Why a key-value operation failed: the full story, for the host's log. A guest gets
+/// The error of a key-value operation: the full text, for the host's log. A guest gets
 /// [`KeyValueError::guest_message`].
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum KeyValueError {
-    /// No store has that name.
+    /// There is no store with that name.
     #[error("no key-value store is named `{name}`: there are only `default` (or an empty name) and `shared`")]
     NoSuchStore {
         /// The name.
@@ -36,7 +36,7 @@ pub enum KeyValueError {
     /// The store's grant is missing.
     #[error("the plugin may not open this key-value store: add `{grant} = true` to its grants")]
     AccessDenied {
-        /// The grant that would allow it.
+        /// The grant that would allow the store.
         grant: Grant,
     },
     /// Refused by a limit, or the store failed.
@@ -45,7 +45,7 @@ pub enum KeyValueError {
 }
 
 impl KeyValue {
-    /// What `plugin` of `tenant` may use, held to the tenant's storage quota.
+    /// The stores of `plugin` of `tenant`, under the tenant's storage quota.
     pub fn new(
         store: Store,
         tenant: TenantName,
@@ -81,12 +81,12 @@ impl Bucket {
         Ok(self.entries.set(key, value).await?)
     }
 
-    /// Takes `key` and its value away; nothing to take is no error.
+    /// Removes `key` and its value; a missing key is not an error.
     pub async fn delete(&self, key: &str) -> Result<(), KeyValueError> {
         Ok(self.entries.delete(key).await?)
     }
 
-    /// Whether `key` has a value.
+    /// True if `key` has a value.
     pub async fn exists(&self, key: &str) -> Result<bool, KeyValueError> {
         Ok(self.entries.exists(key).await?)
     }
@@ -106,12 +106,12 @@ impl Bucket {
         Ok(self.entries.get_many(keys).await?)
     }
 
-    /// Puts each value under its key: all or none.
+    /// Puts each value under its key: all or nothing.
     pub async fn set_many(&self, entries: Vec<(String, Vec<u8>)>) -> Result<(), KeyValueError> {
         Ok(self.entries.set_many(entries).await?)
     }
 
-    /// Takes each key and its value away: all or none.
+    /// Removes each key and its value: all or nothing.
     pub async fn delete_many(&self, keys: &[String]) -> Result<(), KeyValueError> {
         Ok(self.entries.delete_many(keys).await?)
     }
@@ -127,7 +127,7 @@ impl Bucket {
         Ok(self.entries.increment_unsigned(key, delta).await?)
     }
 
-    /// Puts `new` under `key` if what is there is `expected`.
+    /// Puts `new` under `key` if the present value is `expected`.
     pub async fn compare_and_swap(
         &self,
         key: &str,
@@ -139,7 +139,8 @@ impl Bucket {
 }
 
 impl KeyValueError {
-    /// What the guest may know: its own mistake, or that the store is away; nothing of the host's insides.
+    /// The error text for the guest: its own mistake, or that the store is unavailable; nothing about the host's
+    /// insides.
     pub fn guest_message(&self) -> String {
         match self {
             Self::NoSuchStore { .. } => "no such store".into(),
@@ -152,7 +153,7 @@ impl KeyValueError {
         }
     }
 
-    /// Whether the store is away: the same call may work later.
+    /// True if the store is unavailable: the same call may work later.
     pub fn is_store_unavailable(&self) -> bool {
         matches!(self, Self::Other(EntryError::Store(_)))
     }

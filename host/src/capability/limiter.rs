@@ -18,32 +18,32 @@ use crate::tenant::{PluginName, TenantName};
 /// The longest key, in bytes.
 pub const MAX_KEY_BYTES: usize = 256;
 
-/// How many keys one plugin's limiter remembers; the least used are forgotten first.
+/// The most keys that one plugin's limiter remembers; the least used are forgotten first.
 pub const MAX_KEYS: u64 = 65_536;
 
 /// The longest window: a day.
 pub const MAX_WINDOW_MS: u32 = 24 * 60 * 60 * 1000;
 
-/// What was decided, and what the caller may be told.
+/// The limiter's decision about one call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Decision {
-    /// Whether the cost was taken. If not, nothing was.
+    /// True if the cost was taken. If not, nothing was taken.
     pub allowed: bool,
-    /// How much may still be taken at this instant.
+    /// The cost that may still be taken at this instant.
     pub remaining: u32,
     /// Milliseconds until the present window ends.
     pub reset_ms: u32,
-    /// Milliseconds until the same call would be allowed if nobody else took anything; 0 if it was.
+    /// Milliseconds until the same call would be allowed if no other call took anything; 0 if it was allowed.
     pub retry_after_ms: u32,
 }
 
-/// Why no decision was made.
+/// The reason why no decision was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum TakeError {
     /// The key is too long.
     #[error("the key has {bytes} bytes, and {MAX_KEY_BYTES} are allowed")]
     KeyTooLong {
-        /// Its length.
+        /// The key's length.
         bytes: usize,
     },
     /// The limit or the window is 0, or the window is more than a day.
@@ -67,7 +67,7 @@ pub enum TakeError {
     },
 }
 
-/// What a call asks for: known to make sense.
+/// The parameters of one call, which are valid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Take {
     limit: u32,
@@ -76,7 +76,7 @@ pub struct Take {
 }
 
 impl Take {
-    /// `cost` of the `limit` that every `window_ms` milliseconds allow.
+    /// A call that takes `cost` of the `limit` that is allowed every `window_ms` milliseconds.
     pub fn new(limit: u32, window_ms: u32, cost: u32) -> Result<Self, TakeError> {
         if limit == 0 || window_ms == 0 || window_ms > MAX_WINDOW_MS {
             return Err(TakeError::InvalidWindow { limit, window_ms });
@@ -88,11 +88,11 @@ impl Take {
     }
 }
 
-/// The two counters of one key. Every call of one window has the same `window_ms`; the limit may differ from
-/// call to call, and each call is judged by its own against what all have taken.
+/// The two counters of one key. All calls of one `Window` have the same `window_ms`; the limit may differ from call
+/// to call, and each call is decided by its own limit against the sum of all that was taken.
 #[derive(Debug, Clone, Default)]
 pub struct Window {
-    /// Where the present window began; none before the first call.
+    /// The start of the present window; none before the first call.
     start_ms: Option<u64>,
     present: u64,
     before: u64,
@@ -126,14 +126,14 @@ impl Window {
         }
     }
 
-    /// What a call at `now_ms` would come to; nothing is taken.
+    /// The decision that a call at `now_ms` would get; nothing is taken.
     pub fn peek(&self, now_ms: u64, call: Take) -> Decision {
         let decision = self.clone().take(now_ms, call);
         let given_back = if decision.allowed { call.cost } else { 0 };
         Decision { remaining: decision.remaining.saturating_add(given_back), ..decision }
     }
 
-    /// Moves on to the window that `now_ms` is in, and says how far into it that is.
+    /// Moves on to the window that `now_ms` is in, and returns the time since its start.
     fn advance(&mut self, now_ms: u64, window: u64) -> u64 {
         let start = *self.start_ms.get_or_insert(now_ms);
         let elapsed = now_ms.saturating_sub(start);
@@ -148,25 +148,24 @@ impl Window {
             self.start_ms = Some(next);
             past_next
         } else {
-            // Nothing of the last window's length was used: as if the key were new.
+            // The last window's length passed without a call: the key counts as new.
             *self = Self { start_ms: Some(now_ms), ..Self::default() };
             0
         }
     }
 
-    /// How long until no more than `room` is used, of which `left` falls into the present window.
+    /// The time until at most `room` is used, where `left` of the present window remains.
     fn wait(&self, window: u64, left: u64, room: u64) -> u64 {
         match room.checked_sub(self.present) {
-            // The window before has to fade far enough; at the end of this one it no longer counts.
+            // The previous window has to fade far enough; at the end of the present one it no longer counts.
             Some(beside_present) => left.saturating_sub(share(beside_present, window, self.before)),
-            // This one has to, as the window before the next.
+            // The present window has to fade, as the previous one of the next window.
             None => left.saturating_add(window.saturating_sub(share(room, window, self.present))),
         }
     }
 }
 
-/// The most of `window` that a counter of `used` may still have to count in proportion to, to count at most
-/// `room`.
+/// The longest part of `window` for which a counter of `used`, counted in proportion, is at most `room`.
 fn share(room: u64, window: u64, used: u64) -> u64 {
     room.saturating_mul(window).checked_div(used).unwrap_or(window).min(window)
 }
@@ -193,13 +192,13 @@ struct CounterKey {
 }
 
 impl Limiter {
-    /// A limiter that has counted nothing.
+    /// A limiter without counters.
     pub fn new() -> Self {
         let windows = Cache::builder().max_capacity(MAX_KEYS).expire_after(TwoWindowsIdle).build();
         Self { windows, origin: Instant::now() }
     }
 
-    /// Takes `cost` from what `limit` allows to `key` in every `window_ms`. One atomic step.
+    /// Takes `cost` from the `limit` of `key` in every `window_ms`. One atomic step.
     pub fn take(&self, key: &str, limit: u32, window_ms: u32, cost: u32) -> Result<Decision, TakeError> {
         let (counter, call) = counter(key, limit, window_ms, cost)?;
         let window = self.windows.get_with(counter, Arc::default);
@@ -208,7 +207,7 @@ impl Limiter {
         Ok(window.take(self.now_ms(), call))
     }
 
-    /// What [`Self::take`] would decide; nothing is taken, and no key is remembered for it.
+    /// The decision that [`Self::take`] would make; nothing is taken, and the key is not remembered.
     pub fn peek(&self, key: &str, limit: u32, window_ms: u32, cost: u32) -> Result<Decision, TakeError> {
         let (counter, call) = counter(key, limit, window_ms, cost)?;
         let window = self.windows.get(&counter).unwrap_or_default();
@@ -235,7 +234,7 @@ impl Default for Limiter {
     }
 }
 
-/// After two windows without a call, counters say what no counters say.
+/// The expiry rule: two windows after the last call, a key's counters equal those of a new key.
 struct TwoWindowsIdle;
 
 impl TwoWindowsIdle {
@@ -261,14 +260,14 @@ impl Expiry<CounterKey, Arc<Mutex<Window>>> for TwoWindowsIdle {
     }
 }
 
-/// Every plugin's limiter: the same for each revision that uses the plugin, and gone with the last.
+/// The limiters of all plugins: each is shared by the revisions that use the plugin, and dropped with the last.
 #[derive(Debug, Default)]
 pub struct Limiters {
     known: Mutex<HashMap<(TenantName, PluginName), Weak<Limiter>>>,
 }
 
 impl Limiters {
-    /// The limiter of a plugin: the one in use, or a new one.
+    /// The limiter of a plugin: the present one, or a new one.
     pub fn get(&self, tenant: &TenantName, plugin: &PluginName) -> Arc<Limiter> {
         let mut known = self.lock();
         let name = (tenant.clone(), plugin.clone());

@@ -1,10 +1,10 @@
-//! What plugins print and log: owns how lines are put together and rationed. They are handed on as they
-//! were printed; what marks them, where they go and what makes them harmless there is for `observe`.
+//! The output of plugins, printed or logged: owns how lines are put together and rationed. The lines are handed on as
+//! they were printed; `observe` marks them, makes them harmless, and knows where they go.
 
-/// The longest line, in bytes, that is waited for; what goes on longer is several lines.
+/// The longest line, in bytes; a longer one is split into several.
 pub const MAX_LINE_BYTES: usize = 4 << 10;
 
-/// What one call may still print or log: the limits `log-lines` and `log-bytes`.
+/// The log budget of one call: the rest of its limits `log-lines` and `log-bytes`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogBudget {
     lines: u32,
@@ -12,22 +12,22 @@ pub struct LogBudget {
     dropped: DroppedLog,
 }
 
-/// What did not fit into a call's budget.
+/// The log lines of a call that were over its budget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct DroppedLog {
-    /// Lines.
+    /// The number of lines.
     pub lines: u64,
-    /// Their bytes, as printed.
+    /// The number of their bytes, as printed.
     pub bytes: u64,
 }
 
 impl LogBudget {
-    /// The budget of a call that begins.
+    /// The budget at the start of a call.
     pub fn new(lines: u32, bytes: u64) -> Self {
         Self { lines, bytes, dropped: DroppedLog::default() }
     }
 
-    /// Takes a line of so many bytes from the budget; or says no, and counts it as dropped.
+    /// Takes a line of `line_bytes` from the budget; if it does not fit, returns false and counts it as dropped.
     #[must_use = "a line that does not fit is not to be logged"]
     pub fn admit(&mut self, line_bytes: usize) -> bool {
         let line_bytes = u64::try_from(line_bytes).unwrap_or(u64::MAX);
@@ -42,27 +42,27 @@ impl LogBudget {
         false
     }
 
-    /// What was dropped since this was last asked; none if nothing was.
+    /// The lines that were dropped since the last such call; none if there were none.
     pub fn take_dropped(&mut self) -> Option<DroppedLog> {
         let dropped = std::mem::take(&mut self.dropped);
         (dropped.lines > 0).then_some(dropped)
     }
 }
 
-/// Puts the pieces that a plugin writes to its standard output or error together to lines. Holds at most
-/// [`MAX_LINE_BYTES`].
+/// A buffer that puts the pieces which a plugin writes to its standard output or error together to lines. Holds at
+/// most [`MAX_LINE_BYTES`].
 #[derive(Debug, Default)]
 pub struct LineBuffer {
     partial: Vec<u8>,
 }
 
 impl LineBuffer {
-    /// Adds what was written, and gives each line that it completes to `line`, without its end. What is not
-    /// UTF-8 becomes U+FFFD.
+    /// Adds written bytes, and gives each line that they complete to `line`, without its line break. Bytes that are
+    /// not UTF-8 become U+FFFD.
     pub fn write(&mut self, mut bytes: &[u8], mut line: impl FnMut(&str)) {
         while !bytes.is_empty() {
             let room = MAX_LINE_BYTES.saturating_sub(self.partial.len());
-            // The end may follow a line that is just as long as it may be.
+            // The line break may follow a line of exactly the longest length.
             let end = bytes.iter().take(room.saturating_add(1)).position(|&byte| byte == b'\n');
             let (piece, rest) = bytes.split_at(end.unwrap_or(room).min(bytes.len()));
             self.partial.extend_from_slice(piece);
@@ -78,7 +78,7 @@ impl LineBuffer {
         }
     }
 
-    /// Gives what is left, a line without an end, to `line`.
+    /// Gives the rest, a line without a line break, to `line`.
     pub fn finish(&mut self, mut line: impl FnMut(&str)) {
         if !self.partial.is_empty() {
             self.finish_line(&mut line);

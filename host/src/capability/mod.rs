@@ -1,5 +1,5 @@
-//! What a plugin may use beyond its own memory, in plain Rust: owns the grants and, one module each, the
-//! capabilities behind them. Leaves the wiring into a plugin's imports to the sandbox.
+//! Capabilities: all that a plugin may use beyond its own memory, in plain Rust. Owns the grants and, in one module
+//! each, the capabilities behind them. Leaves the wiring into a plugin's imports to the sandbox.
 
 pub mod http;
 pub mod keyvalue;
@@ -12,8 +12,7 @@ pub use keyvalue::{Bucket, KeyValue, KeyValueError};
 pub use limiter::{Limiter, Limiters};
 pub use log::{LineBuffer, LogBudget, MAX_LINE_BYTES};
 
-/// How a compare-and-swap ended, why an operation did not, and how much one may hold: words of the store that
-/// pass through unchanged.
+/// The store's own types that pass through unchanged.
 pub use crate::store::{EntryError, MAX_BATCH_BYTES, Swap};
 
 /// One capability that a plugin may be granted. Outbound HTTP is granted by origin, not by name.
@@ -44,7 +43,7 @@ impl fmt::Display for Grant {
     }
 }
 
-/// The host's capabilities that a plugin was granted; everything is refused unless named.
+/// The grants of one plugin; a capability that is not named is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Grants {
     /// The plugin's own key-value store.
@@ -56,7 +55,7 @@ pub struct Grants {
 }
 
 impl Grants {
-    /// Whether this capability was granted.
+    /// True if this capability was granted.
     pub fn hold(self, grant: Grant) -> bool {
         match grant {
             Grant::KeyValue => self.keyvalue,

@@ -10,11 +10,11 @@ use crate::observe::acts_on_a_terminal;
 /// The way in which a command ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Exit {
-    /// It did what was asked.
+    /// The command succeeded.
     Done,
-    /// What was asked was refused, or failed.
+    /// The command was refused, or failed.
     Refused,
-    /// What was asked makes no sense.
+    /// The command line is not valid.
     WrongUsage,
 }
 
@@ -28,18 +28,18 @@ impl From<Exit> for ExitCode {
     }
 }
 
-/// One line (or a few) of an answer.
+/// Prints a line (or a few) of an answer.
 pub(super) fn say(text: impl Display) {
-    // Whoever closed the pipe wants no more of it.
+    // A reader that closed the pipe wants no more output.
     let _ = writeln!(std::io::stdout(), "{text}");
 }
 
-/// One line (or a few) of a complaint.
+/// Prints a line (or a few) of a complaint.
 pub(super) fn complain(text: impl Display) {
     let _ = writeln!(std::io::stderr(), "{text}");
 }
 
-/// An error that has no place in a file, in the form that those have.
+/// Prints an error without a place in a file, in the form of errors with one.
 pub(super) fn refuse(reason: impl Display) -> Exit {
     // A reason may repeat names that a component chose.
     let harmless = |c: char| if c != '\n' && acts_on_a_terminal(c) { char::REPLACEMENT_CHARACTER } else { c };
@@ -48,13 +48,13 @@ pub(super) fn refuse(reason: impl Display) -> Exit {
     Exit::Refused
 }
 
-/// An error and what it came from, in one line.
+/// An error and its causes, in one line.
 pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         let reason = error.to_string();
-        // Some errors repeat their cause in their own words.
+        // Some errors contain the text of their cause.
         if !text.contains(&reason) {
             text.push_str(": ");
             text.push_str(&reason);
@@ -71,7 +71,7 @@ pub(super) fn say_json(value: &impl serde::Serialize) {
     }
 }
 
-/// Whether what people read may be coloured.
+/// The use of colours in text for people.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Colours {
     /// On a terminal.
@@ -81,8 +81,8 @@ pub(super) enum Colours {
 }
 
 impl Colours {
-    /// By the two variables by which people say that they want none: `NO_COLOR` with any text in it (no-color.org), and a
-    /// terminal that calls itself dumb.
+    /// Returns `Never` for either variable that asks for no colours: a non-empty `NO_COLOR` (no-color.org), or a
+    /// `TERM` of `dumb`.
     pub(super) fn asked_for_by(environment: &[(OsString, OsString)]) -> Self {
         let is_against = |(name, value): &(OsString, OsString)| {
             (name == "NO_COLOR" && !value.is_empty()) || (name == "TERM" && value == "dumb")
@@ -90,7 +90,7 @@ impl Colours {
         if environment.iter().any(is_against) { Self::Never } else { Self::Auto }
     }
 
-    /// Whether they are on standard error.
+    /// True if text on standard error is coloured.
     pub(super) fn are_shown(self) -> bool {
         self == Self::Auto && std::io::stderr().is_terminal()
     }

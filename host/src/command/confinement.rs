@@ -1,7 +1,7 @@
-//! The confinement of `serve`: how much of it the site file asks for, and what is said of what came of it.
+//! The confinement of `serve`: as the site file asks for it, with a report of the result.
 //!
-//! The process is confined before it has a second thread, and so before it has a log: what is to be said is kept until
-//! the host serves.
+//! The process is confined before it has a second thread, and so before it has a log: the report is kept until the
+//! host serves.
 
 use super::answer::{Exit, refuse, with_causes};
 use crate::config::HostSettings;
@@ -11,10 +11,10 @@ use crate::host::{self, Host};
 use crate::listen::group_id;
 use crate::observe::Log;
 
-/// What was given up, or that nothing was to be.
+/// The result of confining; none if confinement is off.
 pub(super) struct Outcome(Option<Confined>);
 
-/// Confines this thread, and all that it starts from now on, as these settings ask.
+/// Confines this thread, and all threads and programs that it starts from now on, by these settings.
 pub(super) fn confine(settings: &HostSettings) -> Result<Outcome, Exit> {
     if settings.confinement == Confinement::Off {
         return Ok(Outcome(None));
@@ -32,8 +32,8 @@ pub(super) fn confine(settings: &HostSettings) -> Result<Outcome, Exit> {
     Ok(Outcome(Some(confined)))
 }
 
-/// Root may give a file to any group, and gives that right back: with it gone, it has to be in those of its sockets. What
-/// is refused here, making the socket tells.
+/// Joins the groups of the sockets. Root may give a file to any group, but loses that right by the confinement; then
+/// it must be in the groups of its sockets. If joining is refused, making the socket reports it.
 #[cfg(target_os = "linux")]
 fn join_groups_of_sockets(settings: &HostSettings) {
     let named = settings.listen.iter().filter_map(|listener| listener.group.as_deref());
@@ -52,10 +52,11 @@ fn join_groups_of_sockets(settings: &HostSettings) {
 fn join_groups_of_sockets(_: &HostSettings) {}
 
 impl Outcome {
-    /// Tells the log and the metrics of the host that runs with it.
+    /// Reports the result to the log and the metrics of the confined host.
     pub(super) fn tell(&self, host: &Host, log: &Log) {
         if rustix::process::geteuid().is_root() {
-            // Not refused: in most containers everything is root, and from inside nothing tells that root from this one.
+            // Root is not refused: in most containers everything runs as root, and cannot tell from inside which root
+            // it is.
             log.warn("running as root")
                 .field("instead", "a user of its own; ports below 1024 take CAP_NET_BIND_SERVICE alone")
                 .send();

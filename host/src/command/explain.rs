@@ -1,4 +1,4 @@
-//! `jackfield explain`: where a request would go, and why.
+//! `jackfield explain`: the route of a request, and the reason for it.
 
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use serde_json::json;

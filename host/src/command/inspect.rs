@@ -1,4 +1,4 @@
-//! `jackfield inspect`: what a component is, and what it takes to run it.
+//! `jackfield inspect`: the kind of a component, and the grants that it takes to run.
 
 use serde_json::json;
 
@@ -10,10 +10,10 @@ use crate::limits::IntakeLimits;
 use crate::observe::{FEW, Plug, few};
 use crate::sandbox::{Component, Interface, Need, PoolSettings};
 
-/// Nothing is run, so one slot is enough.
+/// The pool for a component that is not run: one slot is enough.
 const POOL: PoolSettings = PoolSettings { slots: 1, idle: 0, memory_bytes: 1 << 30 };
 
-/// The imports that are listed. The component of the largest honest toolchain has 49; all of them are in the JSON form.
+/// The most imports that are listed. The component of the largest honest toolchain has 49; the JSON form lists all.
 const MOST_LISTED: usize = 100;
 
 pub(super) fn run(inspect: &Inspect) -> Exit {
@@ -92,12 +92,12 @@ fn describe(component: &Component) {
     }
 }
 
-/// What it can be in a route.
+/// The plugs that the component can be in a route.
 fn plugs(component: &Component) -> Vec<Plug> {
     Plug::ALL.into_iter().filter(|plug| component.is(*plug)).collect()
 }
 
-/// Why it cannot run here, whatever it is granted: of many imports, the first few.
+/// The reasons why the component cannot run here, whatever it is granted; of many imports, the first few.
 fn missing(component: &Component) -> Vec<String> {
     let mut missing = Vec::new();
     if component.interfaces().is_empty() {
@@ -121,7 +121,7 @@ fn missing(component: &Component) -> Vec<String> {
     missing
 }
 
-/// The grants that its imports take, each once.
+/// The grants that the component's imports take, each once.
 fn grants(component: &Component) -> Vec<&'static str> {
     let mut grants: Vec<_> = component
         .imports()

@@ -1,6 +1,6 @@
 //! The command line: arguments in, answers out, one exit code.
 //!
-//! Turns arguments into calls of the rooms and prints what they say; decides nothing itself.
+//! Turns arguments into calls of the rooms and prints their results; decides nothing itself.
 
 mod answer;
 mod arguments;
@@ -18,7 +18,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 use std::time::Duration;
 
-/// The sockets that whoever started this process has handed over.
+/// The sockets that the parent process has handed over.
 pub use listenfd::ListenFd as HandedOver;
 
 use crate::deploy::Environment;

@@ -1,7 +1,7 @@
-//! `jackfield new`: a first plugin, written out in the language asked for.
+//! `jackfield new`: writes a first plugin in the given language.
 //!
-//! Owns which languages there are, and what in a project changes with its name. The files are those below `examples/`,
-//! embedded as they stand there: what is written here is what is tested there.
+//! Owns the list of languages, and the parts of a project that depend on its name. The files are those below
+//! `examples/`, embedded without a change, so the files that are written are those that are tested.
 
 use std::fs;
 use std::io::{self, Write};
@@ -14,11 +14,11 @@ use super::answer::{Exit, refuse, say};
 use super::arguments::{Language, New};
 use super::project_name::ProjectName;
 
-/// The name of every project below `examples/`, and of nothing else in its `named` files.
+/// The name of every project below `examples/`, and of nothing else in the `named` files of the project.
 const EXAMPLE: &str = "hello";
 
 impl ProjectName {
-    /// `text` with this name where the example's stands as a word of its own.
+    /// Returns `text` with this name wherever the example's name stands as a word of its own.
     fn put_into(&self, text: &str) -> String {
         let is_part = |letter: char| letter.is_ascii_alphanumeric() || letter == '_' || letter == '-';
         let mut named = String::with_capacity(text.len());
@@ -33,7 +33,7 @@ impl ProjectName {
         named
     }
 
-    /// `text` with this name in it, the file that the project is built into included.
+    /// Returns `text` with this name, also in the name of the built file.
     fn put_into_all(&self, text: &str, naming: Naming) -> String {
         match naming {
             Naming::Project => self.put_into(text),
@@ -45,41 +45,41 @@ impl ProjectName {
     }
 }
 
-/// How the file is called that a project is built into.
+/// The name of the file that a project is built into.
 #[derive(Debug, Clone, Copy)]
 enum Naming {
-    /// As the project is.
+    /// The project's name.
     Project,
-    /// As Rust calls a library: `_` for each `-`.
+    /// The project's name as Rust names a library: `_` for each `-`.
     Library,
 }
 
-/// An example, as it is embedded.
+/// An embedded example.
 struct Project {
-    /// What it is, in a few words.
+    /// The kind of project, in a few words.
     what: &'static str,
     /// Path and text of each file in which `hello` is the project's name.
     named: &'static [(&'static str, &'static str)],
     /// Path and text of each other file.
     plain: &'static [(&'static str, &'static str)],
-    /// The command that builds it, in its folder.
+    /// The command that builds the project, in its folder.
     build: &'static str,
-    /// What that makes, relative to its folder, for a project called `hello`.
+    /// The built file of a project called `hello`, relative to its folder.
     made: &'static str,
-    /// How the made file's name follows the project's.
+    /// The relation between the built file's name and the project's.
     naming: Naming,
-    /// Names that its tool refuses, beyond those that no project may have.
+    /// Names that the language's tool refuses, beyond those that no project may have.
     refused: Refused,
 }
 
 /// Names that the tool of a language refuses.
 struct Refused {
     names: &'static [&'static str],
-    /// Who refuses them, and why.
+    /// The tool that refuses them, and the reason.
     why: &'static str,
 }
 
-/// For a language whose projects are known by their name to nothing but themselves.
+/// For a language whose tool refuses no name.
 const NOTHING: Refused = Refused { names: &[], why: "" };
 
 /// Embeds files of one example.
@@ -101,7 +101,7 @@ impl Language {
         }
     }
 
-    /// Whether this language's tool takes a project of this name.
+    /// Refuses a name that this language's tool does not accept.
     fn check(self, name: &ProjectName) -> Result<(), NewError> {
         let Refused { names, why } = self.project().refused;
         if !names.contains(&name.0.as_str()) {
@@ -144,7 +144,7 @@ const RUST_WSTD: Project = Project {
     build: "cargo build --release --target wasm32-wasip2",
     made: "target/wasm32-wasip2/release/hello.wasm",
     naming: Naming::Project,
-    // A library may be called so: its file has another beginning or end.
+    // A library may have such a name: its file has another prefix or suffix.
     refused: Refused {
         names: &["build", "deps", "examples", "incremental"],
         why: "cargo builds no program by the name of a folder in `target`",
@@ -190,8 +190,8 @@ const GO: Project = Project {
     refused: Refused { names: &OF_GO, why: "Go has packages of its own by that name" },
 };
 
-/// What Go 1.27 does not take as a module's name: words with a meaning to its command, and its own packages, which it
-/// then finds twice.
+/// The names that Go 1.27 does not accept for a module: words with a meaning to its command, and its own packages,
+/// which it would find twice.
 #[rustfmt::skip]
 const OF_GO: [&str; 49] = [
     "all", "arena", "bufio", "builtin", "bytes", "cmd", "cmp", "context", "crypto", "embed", "encoding", "errors",
@@ -217,7 +217,7 @@ const C: Project = Project {
     refused: NOTHING,
 };
 
-/// Why a project was not written.
+/// The reason why a project was not written.
 #[derive(Debug, Error)]
 enum NewError {
     #[error("{} is not empty; choose another name, or a folder with --path", .0.display())]
@@ -243,7 +243,7 @@ pub(super) fn run(new: &New) -> Exit {
     Exit::Done
 }
 
-/// Writes all files of a project, and tells how many there are.
+/// Writes all files of a project, and returns their number.
 fn write(project: &Project, name: &ProjectName, folder: &Path) -> Result<usize, NewError> {
     let failed = |file: &Path, reason| NewError::Write { file: file.into(), reason };
     let is_occupied = match fs::read_dir(folder) {
@@ -265,7 +265,7 @@ fn write(project: &Project, name: &ProjectName, folder: &Path) -> Result<usize, 
     Ok(files)
 }
 
-/// Writes a file that is not there yet, and the folders above it.
+/// Writes a file that does not exist yet, and its folders.
 fn write_file(path: &Path, text: &str) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
@@ -273,7 +273,7 @@ fn write_file(path: &Path, text: &str) -> io::Result<()> {
     fs::File::create_new(path)?.write_all(text.as_bytes())
 }
 
-/// A path as a shell takes it.
+/// A path in a shell's quotes, if it needs them.
 fn quoted(path: &Path) -> String {
     let text = path.to_string_lossy();
     let is_plain = |letter: char| letter.is_ascii_alphanumeric() || "-_./+@".contains(letter);
@@ -293,7 +293,7 @@ mod tests {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)
     }
 
-    /// The files below an example, but for what its `.gitignore` names and what a build leaves.
+    /// The files below an example, except those that its `.gitignore` names and those that a build leaves.
     fn files_of(example: &Path) -> BTreeSet<String> {
         let ignored = fs::read_to_string(example.join(".gitignore")).unwrap_or_default();
         let ignored: Vec<_> = ignored.lines().map(|line| line.trim_matches('/')).collect();
@@ -354,7 +354,7 @@ mod tests {
             ("go", &[Go]),
             ("plugin", &[Go]),
             ("net", &[Go]),
-            // As Rust's dependencies, and Go's first package, are called.
+            // Names of Rust's dependencies, and of Go's first package.
             ("wstd", &[]),
             ("serde", &[]),
             ("main", &[]),
@@ -371,7 +371,7 @@ mod tests {
                 assert_eq!(taken(language), !refused.contains(language), "{name} in {language:?}");
             }
         }
-        // Whatever is refused, what is offered instead is not.
+        // The suggestion for any refused name is accepted.
         let refused = Language::value_variants().iter().flat_map(|language| language.project().refused.names);
         for name in refused.chain(&RESERVED) {
             let offered = ProjectName::from_str(&format!("my-{name}")).unwrap();

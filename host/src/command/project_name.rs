@@ -4,7 +4,7 @@ use std::str::FromStr;
 
 use thiserror::Error;
 
-/// Words that Rust or WIT keep for themselves, or that are crates already: as a name they break a build.
+/// Reserved words of Rust or WIT, and names of crates: a project of that name would not build.
 #[rustfmt::skip]
 pub(super) const RESERVED: [&str; 92] = [
     "abstract", "alloc", "as", "async", "await", "become", "bool", "borrow", "box", "break", "char", "const",
@@ -17,11 +17,11 @@ pub(super) const RESERVED: [&str; 92] = [
     "where", "while", "with", "world",
 ];
 
-/// The name of a new project: what packages of every language, WIT worlds and the site file's plugins can be called.
+/// The name of a new project: valid for packages of every language, WIT worlds and plugins of the site file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct ProjectName(pub(super) String);
 
-/// A text that is no such name.
+/// The reason why a text is not a project's name.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub(super) enum NameError {
     #[error("it has {0} characters; it may have 63")]

@@ -56,7 +56,7 @@ pub(super) fn run(serve: Serve, environment: Environment, sockets: HandedOver, c
     for warning in &site.warnings {
         complain(warning.render(colours.are_shown()));
     }
-    // Before the first thread, the log's: one that is there already would keep what this one gives up.
+    // Before the first thread, that of the log: a thread that exists already would not be confined.
     let confined = match confinement::confine(&site.host) {
         Ok(confined) => confined,
         Err(exit) => return exit,
@@ -85,8 +85,8 @@ pub(super) fn run(serve: Serve, environment: Environment, sockets: HandedOver, c
         Ok(runtime) => runtime,
         Err(error) => return refuse(format_args!("cannot start the runtime: {error}")),
     };
-    // The first thread for what blocks, which stays: with none, and none to be had, the runtime panics when there is such
-    // work; with one it does it later.
+    // The first thread for blocking work, which stays. Without any such thread, the runtime panics if none can be
+    // started for blocking work; with one, the work is done later.
     drop(runtime.spawn_blocking(|| ()));
     let compiler = match CompilerProgram::this() {
         Ok(compiler) => compiler,
@@ -94,13 +94,13 @@ pub(super) fn run(serve: Serve, environment: Environment, sockets: HandedOver, c
     };
     let setup = Setup { origin, site, environment, log, store: None, compiler, compiled: None, inherited };
     let exit = runtime.block_on(until_told(setup, confined));
-    // What is still under way, such as a compile that a signal came before, is not waited for.
+    // Work that is still under way, such as a compile at the time of a signal, is not waited for.
     runtime.shutdown_background();
     exit
 }
 
-/// Ends the process, until the host has started, where a library panics for want of a thread or of memory for one: tokio
-/// would wait, as it unwinds, for threads that do not end.
+/// Until the host has started, ends the process if a library panics for want of a thread, or of memory for one: while
+/// tokio unwinds, it would wait for threads that do not end.
 pub(super) fn end_where_there_is_no_thread() {
     const TOLD_BY: [(&str, &str); 2] = [
         ("OS can't spawn worker thread", "raise `LimitNPROC=` (`ulimit -u`) and `TasksMax=`"),
@@ -122,7 +122,7 @@ pub(super) fn end_where_there_is_no_thread() {
 fn runtime() -> io::Result<Runtime> {
     let named = |call: &'static str| move |error| io::Error::other(format!("{call}: {error}"));
     let stay_ordinary = stay_ordinary();
-    // How signals come to it, of which it does not say that there are none, but panics.
+    // Checks for a socket pair, which tokio needs for signals: without one, tokio panics and reports no error.
     UnixStream::pair().map_err(named("socketpair"))?;
     tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers())
@@ -136,8 +136,8 @@ fn runtime() -> io::Result<Runtime> {
         .map_err(named("epoll, eventfd"))
 }
 
-/// Two for each processor: while guests have one of them, the other serves connections. Guests that compute on have
-/// threads of their own.
+/// The number of workers, two for each processor: while guests take one of them, the other serves connections. Guests
+/// with long computations have threads of their own.
 fn workers() -> usize {
     std::thread::available_parallelism().map_or(2, |processors| processors.get().saturating_mul(2))
 }
@@ -160,7 +160,7 @@ async fn until_told(setup: Setup, confined: Outcome) -> Exit {
     let host = tokio::select! {
         started = start => match started {
             Ok(Ok(host)) => host,
-            // Diagnostics are rendered whole; they say `error:` themselves.
+            // Diagnostics are rendered whole, with their own `error:`.
             Ok(Err(HostError::Site(faults))) => {
                 complain(faults);
                 return Exit::Refused;
@@ -170,7 +170,7 @@ async fn until_told(setup: Setup, confined: Outcome) -> Exit {
         },
         () = told_to_stop() => return Exit::Done,
     };
-    // From now on there is a thread for what blocks.
+    // From now on, there is a thread for blocking work.
     drop(panic::take_hook());
     confined.tell(&host, &log);
     loop {

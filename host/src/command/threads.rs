@@ -1,7 +1,7 @@
-//! Threads: whether the system gives this process as many as it needs, asked before any of them is needed.
+//! Threads: the check that the system gives this process as many as it needs, before any of them is needed.
 //!
-//! Libraries take a thread that they do not get for impossible, and panic or wait for ever. So as many as a host needs are
-//! started at once and ended again, and what is missing is told by name.
+//! Libraries expect that a thread can always be started, and panic or wait for ever if not. So as many threads as a
+//! host needs are started at once and ended again, and a missing one is reported by the name of the limit.
 
 use std::fmt;
 use std::io;
@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use crate::sandbox::{PROCESSES, ProcessLimits};
 
-/// How long the end of threads is waited for: they count until the kernel has let them go.
+/// The longest wait for the end of threads: they count until the kernel has released them.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The system has too few threads for this process.
@@ -21,7 +21,7 @@ pub(super) struct TooFew {
     needed: usize,
     had: usize,
     reason: io::Error,
-    /// What the cgroup allows, if one is known.
+    /// The cgroup's limit, if it is known.
     most_of_cgroup: Option<String>,
 }
 
@@ -41,7 +41,7 @@ impl fmt::Display for TooFew {
     }
 }
 
-/// Starts so many threads at once, and ends them.
+/// Starts `needed` threads at once, and ends them.
 pub(super) fn probe(needed: usize) -> Result<(), TooFew> {
     let gate = Arc::new(Mutex::new(()));
     let closed = gate.lock();
@@ -49,7 +49,7 @@ pub(super) fn probe(needed: usize) -> Result<(), TooFew> {
     let mut refused = None;
     while started.len() < needed && refused.is_none() {
         let gate = gate.clone();
-        // Whether the lock is poisoned is of no interest: nobody keeps anything in it.
+        // A poisoned lock does not matter: it protects nothing.
         match Builder::new().spawn(move || drop(gate.lock())) {
             Ok(thread) => started.push(thread),
             Err(error) => refused = Some(error),
@@ -57,7 +57,7 @@ pub(super) fn probe(needed: usize) -> Result<(), TooFew> {
     }
     let had = started.len();
     drop(closed);
-    // They have nothing to panic over.
+    // The threads do nothing that could panic.
     started.into_iter().for_each(|thread| _ = thread.join());
     until_alone();
     match refused {
@@ -85,7 +85,7 @@ fn most_of_cgroup() -> Option<String> {
     Some(most.trim().to_owned())
 }
 
-/// Where the limit is that holds for a process of these groups, as `/proc/self/cgroup` lists them.
+/// The folder with the limit for a process of these groups, as `/proc/self/cgroup` lists them.
 fn pids_folder(groups: &str) -> Option<PathBuf> {
     let below = |root: &str, path: &str| Path::new(root).join(path.trim_start_matches('/'));
     let of = |line: &str| {
@@ -99,7 +99,7 @@ fn pids_folder(groups: &str) -> Option<PathBuf> {
             _ => None,
         }
     };
-    // Of two hierarchies the older one has it, if it is there.
+    // Of two hierarchies, the older one has the limit, if it exists.
     let found = groups.lines().filter_map(of);
     found.max_by_key(|folder| folder.starts_with("/sys/fs/cgroup/pids"))
 }

@@ -19,7 +19,7 @@ pub(super) fn limits(given: &LimitsDocument, bounds: &Allowance<'_>, findings: &
     limits
 }
 
-/// One limit: as written, if it is below the ceilings; else its default, lowered to them.
+/// One limit: the written value if it is below the ceilings; else the default, lowered to the ceilings.
 fn one(
     limit: Limit,
     default: u64,
@@ -51,7 +51,7 @@ fn one(
     given.value.min(ceiling.value)
 }
 
-/// The lower of the ceilings of tenant and host, and whose it is.
+/// The lower of the ceilings of tenant and host, and the words for its owner.
 fn lowest_ceiling<'a>(limit: Limit, bounds: &Allowance<'a>) -> Option<(&'a Spanned<u64>, String)> {
     let of_host = bounds.host_ceilings.0.get(&limit).map(|ceiling| (ceiling, "the host".to_owned()));
     let of_tenant = bounds.tenant_ceilings.and_then(|ceilings| ceilings.0.get(&limit));
@@ -59,14 +59,15 @@ fn lowest_ceiling<'a>(limit: Limit, bounds: &Allowance<'a>) -> Option<(&'a Spann
     of_tenant.into_iter().chain(of_host).min_by_key(|(ceiling, _)| ceiling.value)
 }
 
-/// `response-body` of a streamed answer has no default: a stream is bounded where somebody said so.
+/// The limit `response-body` of a streamed answer. It has no default: a stream is bounded only by the plugin's own
+/// limit or a ceiling.
 fn streamed_response_body(given: &LimitsDocument, bounds: &Allowance<'_>) -> Option<u64> {
     let ceiling = lowest_ceiling(Limit::ResponseBody, bounds).map(|(ceiling, _)| ceiling);
     let given = given.0.get(&Limit::ResponseBody);
     given.into_iter().chain(ceiling).map(|bytes| bytes.value).min()
 }
 
-/// A tenant's ceiling above the host's own says nothing, and hardly what was meant.
+/// Warns of a tenant's ceiling above the host's own: it has no effect, and is hardly intended.
 pub(super) fn are_below_the_hosts(limits: &LimitsDocument, host: &LimitsDocument, findings: &mut Findings) {
     for (limit, mine) in &limits.0 {
         let Some(host) = host.0.get(limit).filter(|host| mine.value > host.value) else { continue };

@@ -1,7 +1,7 @@
-//! What is wrong in a site file: one finding as data, and its two faces, for people and for programs.
+//! A diagnostic: one finding in a site file as data, rendered for people and for programs.
 //!
-//! Owns the rendering; that nothing of the file steers a terminal is `visible`'s. What counts as wrong is decided by
-//! `read` and `resolve`.
+//! Owns the rendering. Leaves to `visible` that no text of the file steers a terminal, and to `read` and `resolve`
+//! what counts as a fault.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,13 +12,13 @@ use serde::{Serialize, Serializer};
 use super::source::{Source, Span};
 use super::visible::{message, visible, visible_line};
 
-/// The longest line that is shown; of a longer one only the place is named.
+/// The longest line that is shown; of a longer line, only the place is named.
 const MAX_SHOWN_LINE_BYTES: usize = 4096;
 
-/// Lines that may lie between two carets of one excerpt.
+/// The most lines between two carets of one excerpt.
 const MAX_EXCERPT_GAP: usize = 6;
 
-/// How bad a finding is.
+/// The severity of a finding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
@@ -28,7 +28,7 @@ pub enum Severity {
     Warning,
 }
 
-/// One finding: what is wrong, where, and what would be right.
+/// One finding: the fault, its place, and the remedy.
 #[derive(Debug, Clone)]
 pub struct Diagnostic {
     severity: Severity,
@@ -75,13 +75,13 @@ impl Diagnostic {
         }
     }
 
-    /// The same as a warning: it stops nothing.
+    /// The same finding as a warning: a site with warnings can be run.
     #[must_use]
     pub fn into_warning(self) -> Self {
         Self { severity: Severity::Warning, ..self }
     }
 
-    /// Says what would be right.
+    /// Adds the remedy.
     #[must_use]
     pub fn with_help(self, help: &str) -> Self {
         Self { help: Some(message(help)), ..self }
@@ -94,22 +94,22 @@ impl Diagnostic {
         self
     }
 
-    /// How bad it is.
+    /// The severity of the finding.
     pub fn severity(&self) -> Severity {
         self.severity
     }
 
-    /// What is wrong, in one line.
+    /// The fault, in one line.
     pub fn headline(&self) -> &str {
         &self.headline
     }
 
-    /// What would be right.
+    /// The remedy.
     pub fn help(&self) -> Option<&str> {
         self.help.as_deref()
     }
 
-    /// Its text for people, with the lines of the file that it is about; `color` adds terminal colours.
+    /// The text for people, with the lines of the file at the finding's place; `color` adds terminal colours.
     pub fn render(&self, color: bool) -> String {
         let renderer = if color { Renderer::styled() } else { Renderer::plain() };
         renderer.render(&[self.group()])
@@ -132,7 +132,7 @@ impl Diagnostic {
         }
     }
 
-    /// Excerpts of the source, that of the primary label first: lines close to each other share one.
+    /// Excerpts of the source, that of the primary label first: lines that are close to each other share one.
     fn excerpts(&self, primary: &Label) -> Vec<Element<'static>> {
         let with_line =
             |kind| move |label: &Label| (self.source.line_index(label.span.start), kind, label.clone());
@@ -159,7 +159,8 @@ impl Diagnostic {
         for (index, line) in (first..=last).zip(&spans) {
             let start = shown.len();
             for (_, kind, label) in labels.iter().filter(|(at, ..)| *at == index) {
-                // Characters may be shown by others of another length: what stands before decides the offset.
+                // A character may be shown as another of another length: the shown text before the place decides the
+                // offset.
                 let offset = |to: usize| {
                     let before = self.source.text().get(line.start..to.min(line.end)).unwrap_or_default();
                     start.saturating_add(visible_line(before).len())
@@ -200,7 +201,7 @@ impl fmt::Display for Diagnostic {
     }
 }
 
-/// As `check --json` writes it. Lines and columns count from 1, columns and lengths in characters.
+/// The form of `check --json`. Lines and columns count from 1, columns and lengths in characters.
 impl Serialize for Diagnostic {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         #[derive(Serialize)]
@@ -244,7 +245,7 @@ impl Serialize for Diagnostic {
     }
 }
 
-/// All that was found in one go, in the order of the file.
+/// All findings of one reading, in the order of the file.
 #[derive(Debug, Clone, Serialize)]
 #[serde(transparent)]
 pub struct Diagnostics(Vec<Diagnostic>);
@@ -270,10 +271,10 @@ impl Diagnostics {
 }
 
 impl Source {
-    /// An error found at `span` after the file was read: a component that is missing, an import that is not granted.
+    /// An error found at `span` after the file was read: a missing component, an import that is not granted.
     ///
-    /// `headline` says what is wrong, `label` what stands at the caret, `help` what would be right. A source without
-    /// text (one made for a component without a site file) has no carets: the label follows the headline.
+    /// `headline` names the fault, `label` the text at the caret, `help` the remedy. A source without text (that of a
+    /// component without a site file) has no carets: the label follows the headline.
     pub fn diagnostic(
         self: &Arc<Self>,
         span: &Span,

@@ -1,7 +1,8 @@
-//! The HTTP edge in the site file: where callers connect, with which certificates, from behind which proxies, and how
-//! long they may take.
+//! The HTTP edge in the site file: the addresses that callers connect to, the certificates, the proxies in front, and
+//! the time that clients may take.
 //!
-//! Owns `listen`, `tls`, `proxy`, `connections-per-client` and `timeouts` of `[host]`, from their text to what is run.
+//! Owns `listen`, `tls`, `proxy`, `connections-per-client` and `timeouts` of `[host]`, from their text to their
+//! settings.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -28,8 +29,8 @@ const MAX_SOCKET_PATH_BYTES: usize = 103;
 /// Pairs of certificate and key.
 const MAX_PAIRS: usize = 10_000;
 
-/// How long a host that somebody may ask whether it is ready goes on serving when it is not, unless the file says otherwise:
-/// two or three of a balancer's questions, and what its answer takes to spread.
+/// The default time for which a host with a readiness probe goes on serving after it has become unready: two or three
+/// probes of a load balancer, and the time for its decision to spread.
 const LINGER_SECONDS: u64 = 5;
 
 const ANY_RATE: std::ops::RangeInclusive<ByteRate> = ByteRate(0)..=ByteRate(u64::MAX);
@@ -148,7 +149,7 @@ pub(super) fn resolved_timeouts(host: &HostDocument) -> Timeouts {
     }
 }
 
-/// Resolves `listen`, and holds it against `tls` and `proxy`.
+/// Resolves `listen`, and checks it against `tls` and `proxy`.
 pub(super) fn listeners(host: &HostDocument, findings: &mut Findings) -> Vec<ListenSite> {
     let Some(listen) = &host.listen else {
         let address = ListenAddress::Tcp(([127, 0, 0, 1], 8080).into());

@@ -1,7 +1,7 @@
-//! What was found so far while a file is read.
+//! The findings so far while a file is read.
 //!
-//! Owns the bound on findings and what is held back as an echo of something said already. How a finding looks is
-//! `diagnostic`'s.
+//! Owns the bound on findings, and suppresses a finding that only echoes an earlier one. Leaves their form to
+//! `diagnostic`.
 
 use std::sync::Arc;
 
@@ -11,13 +11,13 @@ use super::source::{Source, Span};
 /// The most findings that one reading keeps; the rest are counted.
 const MAX_FINDINGS: usize = 100;
 
-/// What is found while a file, and what it names, is read: a bounded number.
+/// The findings in a file, and in the files that it names: a bounded number.
 pub struct Findings {
     source: Arc<Source>,
     list: Vec<Diagnostic>,
     errors: usize,
     beyond: usize,
-    /// Lines that are not TOML: what is found there is an echo of that.
+    /// The lines that are not TOML: other findings on them are echoes.
     broken_lines: Vec<usize>,
     /// The keys that were asked for, by table.
     #[cfg(test)]
@@ -25,7 +25,7 @@ pub struct Findings {
 }
 
 impl Findings {
-    /// None yet, of this file.
+    /// No findings in `source`.
     pub fn new(source: Arc<Source>) -> Self {
         Self {
             source,
@@ -42,22 +42,22 @@ impl Findings {
         &self.source
     }
 
-    /// How many errors there are: the same number before and after a piece was read means that it is sound.
+    /// The number of errors. If it is the same before and after a part was read, the part has no error.
     pub(super) fn errors(&self) -> usize {
         self.errors
     }
 
-    /// Whether the text is no TOML, so that what is missing may only have been lost.
+    /// True if the text is not TOML, so that a missing key may only have been lost.
     pub(super) fn is_broken(&self) -> bool {
         !self.broken_lines.is_empty()
     }
 
-    /// Whether findings are only counted from here on, so that nobody need look for a good help.
+    /// True if findings are only counted from here on, so that no help needs to be composed.
     pub(super) fn is_full(&self) -> bool {
         self.list.len() >= MAX_FINDINGS
     }
 
-    /// Marks the line of an offset as one that is not TOML; whether it was not marked yet.
+    /// Marks the line of an offset as not TOML. Returns true if it was not marked yet.
     pub(super) fn mark_broken(&mut self, offset: usize) -> bool {
         let line = self.source.line_index(offset);
         let is_known = self.broken_lines.contains(&line);
@@ -67,14 +67,14 @@ impl Findings {
         !is_known
     }
 
-    /// Adds what is wrong with a line that is not TOML.
+    /// Adds the error of a line that is not TOML.
     pub(super) fn syntax_error(&mut self, span: &Span, headline: String, help: Option<String>) {
         if self.counts(Severity::Error) {
             self.list.push(self.source.diagnostic(span, headline, "", help));
         }
     }
 
-    /// Adds an error, unless it is found on a line that is not TOML.
+    /// Adds an error, unless it is on a line that is not TOML.
     pub(super) fn error(
         &mut self,
         span: &Span,
@@ -87,7 +87,7 @@ impl Findings {
         }
     }
 
-    /// Adds a finding, unless it is found on a line that is not TOML.
+    /// Adds a finding, unless it is on a line that is not TOML.
     pub fn push(&mut self, found: Diagnostic) {
         if !self.is_echo(found.start()) && self.counts(found.severity()) {
             self.list.push(found);
@@ -98,7 +98,7 @@ impl Findings {
         !self.broken_lines.is_empty() && self.broken_lines.contains(&self.source.line_index(offset))
     }
 
-    /// Counts one more finding; whether it is also to be kept.
+    /// Counts one more finding. Returns true if it is also to be kept.
     fn counts(&mut self, severity: Severity) -> bool {
         if severity == Severity::Error {
             self.errors = self.errors.saturating_add(1);
@@ -110,7 +110,7 @@ impl Findings {
         is_kept
     }
 
-    /// All that was kept, and a last line about what was not.
+    /// All findings that were kept, and a last line about the number of the others.
     pub fn into_list(self) -> Vec<Diagnostic> {
         let mut list = self.list;
         if self.beyond > 0 {

@@ -142,7 +142,7 @@ pub(super) fn server_name(text: &str) -> Result<ServerName, String> {
     })
 }
 
-/// To connect to a socket is to write to it.
+/// The mode of a socket. It must allow writing, because connecting to a socket takes the right to write.
 pub(super) fn socket_mode(text: &str) -> Result<SocketMode, String> {
     const WRITE: u32 = 0o222;
     let is_octal = matches!(text.len(), 3 | 4) && text.bytes().all(|byte| matches!(byte, b'0'..=b'7'));

@@ -1,4 +1,4 @@
-//! The id of a document that was read from a site file: what is part of it, and what is not.
+//! The id of a document that was read from a site file: the settings that are part of it, and those that are not.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ header = "x-key"
 secret = "other"
 "#;
 
-/// A line of it.
+/// The line of [`SITE`] with the grants.
 const GRANTED: &str = r#"grants = { http = ["https://api.example", "https://pay.example"] }"#;
 
 fn id_of(text: &str) -> Digest {
@@ -54,7 +54,7 @@ fn an_id_has_what_a_plugin_may_reach_and_the_names_of_its_secrets() {
         (r#"instances = "reused""#, "instances = \"reused\"\nreuse = { calls = 2 }"),
         (r#"instances = "reused""#, "instances = \"reused\"\nreuse = { age = \"1h\" }"),
         (r#"instances = "reused""#, "instances = \"reused\"\nreuse = { idle = \"1h\" }"),
-        // A streamed answer is bounded only if it is written.
+        // A streamed answer is bounded only if its limit is written.
         (r#", response-body = "16MiB""#, ""),
     ] {
         let changed = SITE.replacen(from, to, 1);

@@ -1,6 +1,6 @@
-//! The keys that a site file has, and which of them another text of it leaves out.
+//! The keys of a site file, and those that another text of it leaves out.
 //!
-//! Knows nothing of what a key means, so that a key that is added to the grammar needs no word here.
+//! Knows nothing of the meaning of a key, so a key that is added to the grammar needs no change here.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ impl Source {
     }
 }
 
-/// How often each key stands in a text. A table of an array counts as its array's name.
+/// The number of times that each key stands in a text. A table of an array counts under its array's name.
 fn keys(text: &str) -> BTreeMap<String, usize> {
     let mut keys = BTreeMap::new();
     let (document, _) = DeTable::parse_recoverable(text);

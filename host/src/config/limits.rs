@@ -1,5 +1,5 @@
-//! The keys of limits, and of their ceilings, as the table of limits has them: how they are read, and how the schema
-//! explains them. What holds of them is for `ceilings`.
+//! The keys of limits and of their ceilings, made of the table of limits: how they are read, and how the schema
+//! explains them. Leaves the rules between a limit and its ceilings to `ceilings`.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -12,7 +12,7 @@ use super::units::{ByteSize, TimeSpan, written};
 use super::value::{Spanned, Table, Value, bytes, duration, integer, table};
 use crate::limits::{Ceilings, Limit, Limits, Quantity, Row, Unit};
 
-/// Limits as they are written: those that are, in the smallest part of their unit.
+/// The limits that are written, each in the smallest part of its unit.
 #[derive(Debug, Clone, Default)]
 pub(super) struct LimitsDocument(pub(super) BTreeMap<Limit, Spanned<u64>>);
 
@@ -35,7 +35,7 @@ pub(super) fn ceilings(value: &Value<'_>, findings: &mut Findings) -> Option<Cei
     limits(value, findings).map(CeilingsDocument)
 }
 
-/// An amount within the bounds of its row, in the smallest part of the row's unit.
+/// The reader of an amount within the bounds of its row, in the smallest part of the row's unit.
 fn amount(row: &Row) -> impl Fn(&Value<'_>, &mut Findings) -> Option<Spanned<u64>> {
     let Row { unit, least, most, .. } = *row;
     move |value, findings| match unit {
@@ -52,7 +52,7 @@ fn amount(row: &Row) -> impl Fn(&Value<'_>, &mut Findings) -> Option<Spanned<u64
 }
 
 impl LimitsDocument {
-    /// The values, without where each is written.
+    /// The limits as ceilings, without their spans.
     pub(super) fn ceilings(&self) -> Ceilings {
         self.0.iter().map(|(limit, amount)| (*limit, amount.value)).collect()
     }
@@ -67,7 +67,7 @@ impl JsonSchema for LimitsDocument {
         let default = Limits::default();
         let about = "The ceilings of each call of a plugin, and of its calls together.";
         schema(about, generator, |limit| {
-            // Of a streamed answer it has none.
+            // The limit `response-body` of a streamed answer has no default.
             (limit != Limit::ResponseBody).then(|| default.get(limit))
         })
     }

@@ -1,4 +1,4 @@
-//! Lists in a site file: each thing is there once, and there is a bound on how many.
+//! Lists in a site file: every item is there once, and their number is bounded.
 
 use std::collections::HashMap;
 use std::fmt::Display;
@@ -8,7 +8,7 @@ use super::findings::Findings;
 use super::value::{Spanned, Value, array};
 use super::visible::quoted;
 
-/// Networks in one list: those that granted origins may be in, those of proxies.
+/// The most networks in one list: those that granted origins may be in, or those of proxies.
 const MAX_NETWORKS: usize = 1000;
 
 /// A bounded list of networks.
@@ -27,7 +27,7 @@ pub(super) fn networks<T>(
     }
 }
 
-/// Says of each thing that is there again where it was before.
+/// Reports each item that is there again, with its first place.
 pub(super) fn each_is_there_once<T: Hash + Eq + Display>(
     what: &str,
     all: &[Spanned<T>],

@@ -21,7 +21,7 @@ use crate::tenant::{PluginName, Quota, TenantName};
 const MAX_SOURCE_BYTES: usize = 4 * 1024 * 1024;
 
 impl Site {
-    /// Reads the site file at `path`: all that is wrong with it, or a site.
+    /// Reads the site file at `path`: a site, or all of its faults.
     pub fn load(path: &Path) -> Result<Self, Diagnostics> {
         Self::from_source(read_source(path)?)
     }
@@ -31,11 +31,11 @@ impl Site {
         Self::from_source(Source::new(path, text))
     }
 
-    /// The site of one component without a site file: it answers every path of every host, with every grant
-    /// but origins.
+    /// The site of one component without a site file: the component answers every path of every host, with every
+    /// grant but origins.
     ///
-    /// The tenant is `default`; the plugin is named after the file, or `plugin` where that gives no name. State is
-    /// kept beside the component.
+    /// The tenant is `default`; the plugin is named after the file, or `plugin` if the file's name is not valid.
+    /// State is kept beside the component.
     pub fn for_component(path: &Path) -> Self {
         let source = Source::new(path, String::new());
         let component = source.folder().join(path.file_name().unwrap_or(path.as_os_str()));
@@ -62,7 +62,7 @@ impl Site {
     fn from_source(source: Arc<Source>) -> Result<Self, Diagnostics> {
         let mut findings = Findings::new(source.clone());
         let document = read::document(&mut findings);
-        // Of half a file it cannot be told what fits together.
+        // With half a file, references cannot be checked.
         let resolved = (!findings.is_broken()).then(|| resolve::site(&document, &mut findings));
         match resolved {
             Some((host, tenants, spans)) if findings.errors() == 0 => {
@@ -114,7 +114,7 @@ fn read_source(path: &Path) -> Result<Arc<Source>, Diagnostics> {
     })
 }
 
-/// At most one byte more than a site file may have, so that the caller sees that it has more.
+/// Reads at most one byte more than a site file may have, so that the caller sees that the file is too large.
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
     let bound = u64::try_from(MAX_SOURCE_BYTES).unwrap_or(u64::MAX).saturating_add(1);
     let mut bytes = Vec::new();

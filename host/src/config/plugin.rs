@@ -1,7 +1,9 @@
-//! From the text of a site file to the document: `[tenants.NAME.plugins.NAME]` and `[tenants.NAME.secrets.NAME]`.
+//! Plugins and secrets, from the text of a site file to the document: `[tenants.NAME.plugins.NAME]` and
+//! `[tenants.NAME.secrets.NAME]`.
 //!
-//! Owns the keys of a plugin, and of grants, which tenants have too; those of limits are made of their table (`limits`).
-//! Whether what a plugin asks for is allowed, and what it names is there, is left to `resolve`.
+//! Owns the keys of a plugin, and of grants, which tenants have too; the keys of limits come from their table
+//! (`limits`). Leaves to `resolve` whether a plugin's requests are allowed, and whether the things that it names
+//! exist.
 
 use super::document::{
     ConfigDocument, CredentialDocument, GrantsDocument, PluginDocument, SecretDocument, SecretReference,
@@ -15,13 +17,13 @@ use super::value::{Spanned, Table, Value, array, boolean, named, no_help, parsed
 use super::visible::quoted;
 use crate::capability::http::Origin;
 
-/// Keys and values of one plugin's configuration, in bytes.
+/// The most bytes of keys and values of one plugin's configuration.
 pub const MAX_CONFIG_BYTES: usize = 64 * 1024;
 
-/// Origins of one table of grants.
+/// The most origins of one table of grants.
 const MAX_ORIGINS: usize = 1000;
 
-/// Header fields that the host adds to one plugin's requests.
+/// The most header fields that the host adds to one plugin's requests.
 const MAX_CREDENTIALS: usize = 32;
 
 pub(super) fn plugin(
@@ -120,7 +122,7 @@ fn config(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<(Spanned<Str
     let sizes = config.iter().map(|(key, value)| {
         let value = match value {
             ConfigDocument::Text(text) => text.value.len(),
-            // What it has is known when it is read; only then is the sum.
+            // The size of a secret is known when the secret is read; the sum is checked again then.
             ConfigDocument::Secret(_) => 0,
         };
         key.value.len().saturating_add(value)
@@ -156,7 +158,7 @@ pub(super) fn secret(
         env: table.optional("env", findings, parsed("a variable's name", "API_TOKEN", variable, no_help)),
     });
     let secret = read(value, findings)?;
-    // A key that is wrong may be the one that is missing.
+    // A faulty key may be the one that is missing.
     if findings.errors() == before && !findings.is_broken() {
         match (&secret.file, &secret.env) {
             (Some(file), Some(env)) => {

@@ -1,7 +1,7 @@
-//! From the text of a site file to the document: which keys there are, of which type and within which bounds.
+//! From the text of a site file to the document: the keys, their types and their bounds.
 //!
-//! Owns what can be said of a value by itself, of a plugin in `plugin`. What needs another part of the file (references,
-//! ceilings, conflicts) is left to `resolve`.
+//! Owns the checks of a single value; those of a plugin are in `plugin`. Leaves checks between parts of the file
+//! (references, ceilings, conflicts) to `resolve`.
 
 use std::collections::HashMap;
 use std::ops::RangeInclusive;
@@ -32,13 +32,14 @@ use super::visible::quoted;
 use crate::snapshot::{HostPattern, PatternError, RoutePattern};
 use crate::tenant::{NameError, PluginName, SecretName, TenantName};
 
-/// Calls in flight of the host, each a slot of address space: 47 bits of it hold about this many.
+/// The most calls in flight of the host. Each takes a slot of address space, and 47 bits of address space hold about
+/// this many.
 const MAX_SLOTS: usize = 20_000;
 
-/// The most of what is counted one by one: connections, calls in flight, calls waiting.
+/// The greatest count of single things: connections, calls in flight, waiting calls.
 const MAX_COUNT: usize = 1_000_000;
 
-/// The most that one tenant's share may be above another's.
+/// The greatest weight of a tenant, relative to another's of 1.
 const MAX_WEIGHT: u32 = 1000;
 
 /// The most keys in a store.
@@ -47,23 +48,23 @@ const MAX_KEYS: u64 = 1_000_000_000_000;
 /// The largest artifact that can be allowed: no compiler takes more.
 const MAX_ARTIFACT: ByteSize = ByteSize(1 << 30);
 
-/// With less than these not even an empty component is compiled.
+/// The least compile time: less would not compile even an empty component.
 const LEAST_COMPILE_TIME: TimeSpan = TimeSpan(Duration::from_secs(1));
 const LEAST_COMPILE_MEMORY: ByteSize = ByteSize(512 << 20);
 
-/// Host patterns of one tenant or route.
+/// The most host patterns of one tenant or route.
 const MAX_HOSTS: usize = 1000;
 
-/// Routes of one tenant.
+/// The most routes of one tenant.
 const MAX_ROUTES: usize = 10_000;
 
-/// Methods, filters or headers of one route, each.
+/// The most methods of one route; also the most filters, and the most headers.
 const MAX_PARTS: usize = 32;
 
 const SOME_CPU: RangeInclusive<CpuRate> =
     CpuRate(Duration::from_millis(1))..=CpuRate(Duration::from_secs(100_000));
 
-/// Reads the whole text, whatever is wrong with parts of it.
+/// Reads the whole text, even if parts of it are faulty.
 pub(super) fn document(findings: &mut Findings) -> SiteDocument {
     let source = findings.source().clone();
     let (document, errors) = DeTable::parse_recoverable(source.text());
@@ -86,7 +87,7 @@ pub(super) fn document(findings: &mut Findings) -> SiteDocument {
 
 fn syntax_errors(mut errors: Vec<toml::de::Error>, findings: &mut Findings) {
     let source = findings.source().clone();
-    // Lexer and parser each report in order, one after the other.
+    // The lexer and the parser each report their errors in order, one after the other.
     errors.sort_by_key(|error| error.span().map_or(usize::MAX, |span| span.start));
     let mut may_be_open = false;
     for error in &errors {
@@ -94,8 +95,8 @@ fn syntax_errors(mut errors: Vec<toml::de::Error>, findings: &mut Findings) {
         let span = error.span().unwrap_or(source.text().len()..source.text().len());
         let is_of_items =
             ["array element", "inline table", "key-value pairs"].iter().any(|of| message.contains(of));
-        // One line often makes several complaints, and an array without its end one for each line that follows: the
-        // first is the one to mend.
+        // One line often causes several errors, and an unclosed array causes one for each later line: the first is
+        // the one to mend.
         let begins_its_line = source.text_before(span.start).trim().is_empty();
         let is_echo = may_be_open && is_of_items && begins_its_line;
         if !findings.mark_broken(span.start) || is_echo {
@@ -208,7 +209,7 @@ fn tenant(value: &Value<'_>, findings: &mut Findings) -> Option<TenantDocument> 
     read(value, findings)
 }
 
-/// An entry of a table of names. A wrong name does not hide what else is wrong with it, or with those who refer to it.
+/// An entry of a table of names. A faulty name does not hide other faults of the entry, or of references to it.
 fn entry<N, T>(
     key: &Spanned<String>,
     parse: impl Fn(&str) -> Result<N, NameError>,

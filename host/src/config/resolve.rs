@@ -1,7 +1,8 @@
-//! From the document to the site: what the parts of a site file say of one another.
+//! From the document to the site: the checks between the parts of a site file.
 //!
-//! Owns the host's settings but for the HTTP `edge`, quotas, and whose a host is; plugins are held to their bounds by `allowance`, routes to what
-//! they name by `routes`, plugins by `secrets`. Values arrive well-formed from `read`.
+//! Owns the host's settings (except the HTTP `edge`), quotas, and the owners of hosts. `allowance` checks plugins
+//! against their bounds, `routes` the references of routes, `secrets` those of plugins. Values arrive well-formed
+//! from `read`.
 
 use std::collections::{BTreeMap, HashMap};
 use std::num::NonZeroU32;
@@ -28,14 +29,14 @@ use crate::tenant::{Quota, Storage, TenantName};
 /// Calls in flight of all tenants together, unless the file says otherwise.
 pub const DEFAULT_CONCURRENCY: usize = 1000;
 
-/// Open connections, unless the file says otherwise; and those of one client, for whom there is never more than half.
+/// The default of open connections, and of those of one client, which is at most half of all.
 const CONNECTIONS: usize = 10_000;
 const CONNECTIONS_PER_CLIENT: usize = 1000;
 
 /// The ceiling of `memory` of the host, unless the file names another.
 const MEMORY_CEILING_BYTES: u64 = 1 << 30;
 
-/// Resolves the document. What is wrong is left out of the result, and reported.
+/// Resolves the document. Faulty parts are reported and left out of the result.
 pub(super) fn site(
     document: &SiteDocument,
     findings: &mut Findings,
@@ -63,7 +64,7 @@ pub(super) fn site(
     (settings, tenants, spans)
 }
 
-/// Resolves `[host]`, with the spans of it.
+/// Resolves `[host]`. Returns its settings, and their spans.
 pub(super) fn host_settings(host: &HostDocument, findings: &mut Findings) -> (HostSettings, Spans) {
     let folder = findings.source().folder().to_owned();
     let connections = value(&host.connections).unwrap_or(CONNECTIONS);
@@ -118,7 +119,7 @@ fn value<T: Copy>(given: &Option<Spanned<T>>) -> Option<T> {
     given.as_ref().map(|given| given.value)
 }
 
-/// The host's ceilings, with the one that is always there. Its span is empty if the file does not name it.
+/// The host's ceilings, with the one that always exists. The span of that one is empty if the file does not name it.
 fn host_ceilings(host: &HostDocument) -> LimitsDocument {
     let mut limits = host.limits.as_ref().map(|CeilingsDocument(limits)| limits.clone()).unwrap_or_default();
     limits.0.entry(Limit::Memory).or_insert(Spanned { value: MEMORY_CEILING_BYTES, span: 0..0 });

@@ -1,6 +1,6 @@
-//! `instances` and `reuse` of a plugin: whether its instances serve one call or several, and how long.
+//! `instances` and `reuse` of a plugin: whether its instances serve one call or several, and for how long.
 //!
-//! Owns both keys, from their text to what is run.
+//! Owns both keys, from their text to their settings.
 
 use super::document::{InstancesDocument, PluginDocument, ReuseDocument};
 use super::findings::Findings;
@@ -9,7 +9,7 @@ use super::value::{Spanned, Table, Value, duration, integer, no_help, parsed, ta
 use super::visible::quoted;
 use crate::limits::Reuse;
 
-/// The most calls that one instance may be given.
+/// The most calls of one instance.
 const MAX_CALLS: u32 = 1_000_000_000;
 
 pub(super) fn instances(value: &Value<'_>, findings: &mut Findings) -> Option<Spanned<InstancesDocument>> {
@@ -30,7 +30,7 @@ pub(super) fn reuse(value: &Value<'_>, findings: &mut Findings) -> Option<Spanne
     Some(Spanned { value: read(value, findings)?, span: value.name_or_span() })
 }
 
-/// The reuse of the plugin's instances; none if each serves one call.
+/// The bounds on the reuse of the plugin's instances; none if each instance serves one call.
 pub(super) fn resolve(plugin: &PluginDocument, findings: &mut Findings) -> Option<Reuse> {
     let instances = plugin.instances.as_ref();
     if instances.is_none_or(|instances| instances.value == InstancesDocument::Fresh) {

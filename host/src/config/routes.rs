@@ -1,7 +1,7 @@
-//! The routes of a tenant: what they name exists, and no two of them claim the same request.
+//! The routes of a tenant: the plugins and hosts that they name exist, and no two routes claim the same request.
 //!
-//! Owns references from routes to plugins and hosts. Which of two routes wins is `snapshot`'s, and so is the rule by
-//! which they clash.
+//! Owns references from routes to plugins and hosts. Leaves to `snapshot` which of two routes wins, and when two
+//! routes clash.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -15,7 +15,7 @@ use crate::document::RouteSpec;
 use crate::snapshot::HostPattern;
 use crate::tenant::{PluginName, TenantName};
 
-/// Resolves the routes. What is wrong is left out of the result, and reported.
+/// Resolves the routes. Faulty routes are reported and left out of the result.
 pub(super) fn routes(
     tenant: &Entry<TenantName, TenantDocument>,
     findings: &mut Findings,
@@ -105,7 +105,7 @@ fn plugin_named(
 
 fn routes_do_not_clash(routes: &[(RouteSpec, RouteSpans)], tenant: &str, findings: &mut Findings) {
     let mut rules: Vec<_> = routes.iter().map(|(route, spans)| route.rule(&spans.path)).collect();
-    // Patterns of one shape are neighbours in their order, and only those can clash.
+    // Patterns of one shape are neighbours in their order, and only patterns of one shape can clash.
     rules.sort_by(|a, b| a.pattern.cmp(&b.pattern).then(a.target.start.cmp(&b.target.start)));
     for group in rules.chunk_by(|a, b| a.pattern.conflicts_with(&b.pattern)) {
         let mut group: Vec<_> = group.iter().collect();
@@ -129,7 +129,7 @@ fn routes_do_not_clash(routes: &[(RouteSpec, RouteSpans)], tenant: &str, finding
 
 /// Warns of plugins that no route names.
 pub(super) fn unused_plugins_are_told(tenant: &TenantDocument, findings: &mut Findings) {
-    // Where there are errors, the one that would use it may be among them.
+    // If there are errors, the part that uses the plugin may be among them.
     if findings.errors() > 0 {
         return;
     }

@@ -1,7 +1,7 @@
 //! The JSON Schema of the site file, made of the types that read it.
 //!
-//! Owns how the document's types look in JSON Schema where a derive cannot say it. An editor that knows the schema
-//! completes and explains keys; the host itself never reads it.
+//! Owns the schema of types for which a derive cannot express it. An editor that knows the schema completes and
+//! explains keys; the host itself never reads it.
 
 use std::borrow::Cow;
 
@@ -28,8 +28,8 @@ pub fn json_schema() -> String {
     text
 }
 
-/// What the derive says of Rust, said of TOML: there is no null (what may be left out is left out), numbers have bounds
-/// and no Rust type, and a doc comment's line breaks are not its reader's.
+/// Turns the derived schema, which describes Rust, into one for TOML: there is no null (an optional key may be left
+/// out), numbers have bounds and no Rust type, and the line breaks of doc comments are removed.
 fn as_toml(schema: &mut Schema) {
     schema.remove("format");
     if let Some(Value::String(description)) = schema.get_mut("description") {
@@ -111,7 +111,7 @@ macro_rules! text_schema {
     )*};
 }
 
-// The patterns are for an editor's first glance: what they let through, the host still checks.
+// The patterns are approximate, for an editor: the host still checks each text.
 text_schema! {
     ByteSize, "Size", "A whole number of bytes and its unit: B, KiB, MiB or GiB.",
         "^[0-9]+(B|KiB|MiB|GiB)$", ["64KiB", "128MiB"];

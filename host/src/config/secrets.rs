@@ -1,7 +1,7 @@
-//! The secrets of a tenant, and what of its plugins names them.
+//! The secrets of a tenant, and the references from its plugins to them.
 //!
-//! Owns references from plugins to secrets and to the origins that they are sent to. Values are not in the file, and
-//! none is read here.
+//! Owns references from plugins to secrets, and to the origins that secrets are sent to. Values are not in the file,
+//! and are not read here.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -43,8 +43,8 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Resolves where the secrets of a tenant are, and where that is written. What is wrong is left out of the result, and
-/// was reported.
+/// Resolves the places of a tenant's secrets, and the spans of these places. Faulty secrets are left out of the
+/// result, and were reported.
 pub(super) fn secrets(
     tenant: &TenantDocument,
     findings: &Findings,
@@ -60,7 +60,8 @@ pub(super) fn secrets(
     sites.collect()
 }
 
-/// Resolves what is added to a plugin's requests. What is wrong is left out of the result, and reported.
+/// Resolves the credentials that are added to a plugin's requests. Faulty ones are reported and left out of the
+/// result.
 pub(super) fn credentials(
     plugin: &PluginDocument,
     origins: &BTreeSet<Origin>,
@@ -70,7 +71,7 @@ pub(super) fn credentials(
     let mut seen: HashMap<(&Origin, &HeaderName), &Span> = HashMap::new();
     let mut resolved = Vec::new();
     for CredentialDocument { origin, header, secret } in &plugin.outbound {
-        // Of grants that could not be read it is not known what is missing.
+        // If the grants could not be read, it is unknown whether the origin is granted.
         if let Some(origin) = origin
             && plugin.has_sound_grants
             && !origins.contains(&origin.value)
@@ -105,7 +106,7 @@ pub(super) fn credentials(
     resolved
 }
 
-/// Resolves a plugin's configuration. What is wrong is left out of the result, and reported.
+/// Resolves a plugin's configuration. Faulty entries are reported and left out of the result.
 pub(super) fn config(
     plugin: &PluginDocument,
     secrets: &Known<'_>,
@@ -125,7 +126,7 @@ pub(super) fn config(
 
 /// Warns of secrets that no plugin is given.
 pub(super) fn unused_secrets_are_told(tenant: &TenantDocument, findings: &mut Findings) {
-    // Where there are errors, the one that would use it may be among them.
+    // If there are errors, the part that uses the secret may be among them.
     if findings.errors() > 0 {
         return;
     }

@@ -1,6 +1,6 @@
-//! A name that is none of those known: which of them was meant.
+//! The nearest known name to an unknown one.
 //!
-//! Owns what counts as similar, and how much is compared. Where names come from is the caller's.
+//! Owns the measure of similarity, and the bounds of the comparison. The known names come from the caller.
 
 use super::findings::Findings;
 use crate::observe::few;
@@ -8,13 +8,13 @@ use crate::observe::few;
 /// The longest name for which a similar one is sought.
 const MAX_SIMILAR_CHARS: usize = 64;
 
-/// The most names that one is compared with.
+/// The most names that a name is compared with.
 const MAX_COMPARED: usize = 1000;
 
 /// The most keys that a message lists.
 const MAX_LISTED: usize = 16;
 
-/// Help for a name that is none of those known: the most similar one, or all of them after `all_of`.
+/// Help for an unknown name: the most similar known name, or all known names after `all_of`.
 pub(super) fn did_you_mean<S: AsRef<str>>(
     name: &str,
     known: &[S],
@@ -44,8 +44,8 @@ fn most_similar<'k>(name: &str, known: impl Iterator<Item = &'k str>) -> Option<
     near.min_by_key(|(distance, _)| *distance).map(|(_, known)| known)
 }
 
-/// How many letters must be added, left out, changed or swapped with their neighbour to make one word the other. A
-/// `_` for a `-` costs nothing.
+/// The number of letters to add, leave out, change or swap with their neighbour to make one word the other. A `_` for
+/// a `-` counts as equal.
 fn distance(from: &[char], to: &[char]) -> usize {
     let same = |a: char, b: char| a == b || (a == '_' && b == '-');
     let mut before_last: Vec<usize> = Vec::new();

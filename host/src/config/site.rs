@@ -1,7 +1,7 @@
-//! A site as the host runs it: every name, address, path and limit resolved and checked.
+//! A site as the host runs it: every name, address, path and limit is resolved and checked.
 //!
-//! Owns the types that the other rooms see; a tenant's plugins and routes are a document. Components are named by their
-//! paths here; that they exist and what they import is seen when they are deployed.
+//! Owns the types that the other rooms see; a tenant's plugins and routes are a document. Components are named by
+//! their paths here; deployment finds out whether they exist, and what they import.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -22,7 +22,7 @@ use crate::listen::ForwardedFields;
 use crate::snapshot::HostPattern;
 use crate::tenant::{Quota, SecretName, TenantName};
 
-/// All that a site file says.
+/// The content of a site file.
 #[derive(Debug, Clone)]
 pub struct Site {
     /// The text that spans point into.
@@ -31,60 +31,60 @@ pub struct Site {
     pub host: HostSettings,
     /// `[tenants]`.
     pub tenants: BTreeMap<TenantName, TenantSettings>,
-    /// Where in the text things stand.
+    /// The places of things in the text.
     pub spans: Arc<Spans>,
-    /// What is likely not meant, and yet can be run.
+    /// Findings that can be run, but are probably not intended.
     pub warnings: Vec<Diagnostic>,
 }
 
 /// The host itself. Fixed at start.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HostSettings {
-    /// Where callers connect: at least one.
+    /// The addresses that callers connect to: at least one.
     pub listen: Vec<ListenSite>,
-    /// Certificates for those of them that speak TLS.
+    /// The certificates of the TLS addresses.
     pub tls: Vec<TlsSite>,
     /// The proxies in front.
     pub proxy: ProxySettings,
-    /// Where `/livez`, `/readyz` and `/metrics` are.
+    /// The address of `/livez`, `/readyz` and `/metrics`.
     pub probes: Option<SocketAddr>,
     /// The folder of the embedded store, absolute.
     pub state: PathBuf,
-    /// Calls in flight of all tenants together: at least one.
+    /// The most calls in flight of all tenants together: at least one.
     pub concurrency: usize,
-    /// Open connections of clients: at least one.
+    /// The most open connections of clients: at least one.
     pub connections: usize,
-    /// Open connections of one client's address: at least one.
+    /// The most open connections of one client's address: at least one.
     pub connections_per_client: usize,
-    /// How long clients may take.
+    /// The longest times that clients may take.
     pub timeouts: Timeouts,
-    /// What no plugin's limits may exceed. `memory` is always there.
+    /// The ceilings of all plugins' limits. `memory` is always there.
     pub limits: Ceilings,
-    /// How granted origins are reached.
+    /// The settings of outbound HTTP to granted origins.
     pub outbound: OutboundSettings,
-    /// What the process gives up of the system.
+    /// The confinement of the process.
     pub confinement: Confinement,
-    /// What one component may cost before it runs.
+    /// The bounds on compiling one component.
     pub intake: IntakeLimits,
 }
 
-/// Where callers connect, and what is spoken there.
+/// An address that callers connect to, and the protocols there.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ListenSite {
-    /// Where.
+    /// The address.
     pub address: ListenAddress,
     /// Over TLS.
     pub tls: bool,
-    /// Each connection begins with a header of the PROXY protocol.
+    /// True if each connection begins with a header of the PROXY protocol.
     pub proxy_protocol: bool,
-    /// Who may connect to it, if it is a Unix socket that is made here.
+    /// The mode of the socket, if it is a Unix socket that the host makes.
     pub mode: SocketMode,
     /// The group of that socket, by name or number; the system's choice if left out.
     pub group: Option<String>,
 }
 
 impl ListenSite {
-    /// Plain HTTP, for the host's own user where it is a Unix socket.
+    /// Plain HTTP; a Unix socket is for the host's own user.
     pub fn plain(address: ListenAddress) -> Self {
         Self { address, tls: false, proxy_protocol: false, mode: SocketMode::OWNER, group: None }
     }
@@ -104,41 +104,41 @@ impl SocketMode {
 /// A certificate and its key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TlsSite {
-    /// The PEM file of the certificate and those above it, absolute; it need not exist.
+    /// The PEM file of the certificate and its chain, absolute; it need not exist.
     pub certificate: PathBuf,
-    /// The PEM file of its key, absolute; it need not exist.
+    /// The PEM file of the certificate's key, absolute; it need not exist.
     pub key: PathBuf,
 }
 
 /// The proxies in front of the host.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ProxySettings {
-    /// Their networks.
+    /// The proxies' networks.
     pub trusted: Vec<IpNet>,
-    /// Whether whoever connects to a Unix socket is one.
+    /// True if every peer on a Unix socket is a trusted proxy.
     pub trusted_unix: bool,
-    /// The fields that they set.
+    /// The fields that the proxies set.
     pub fields: ForwardedFields,
-    /// Which hosts they may ask for on one connection of TLS.
+    /// The hosts that the proxies may ask for on one TLS connection.
     pub server_name: ServerName,
 }
 
-/// Which hosts a trusted proxy may ask for on one connection of TLS.
+/// The hosts that a trusted proxy may ask for on one TLS connection.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ServerName {
-    /// Those of the tenant whose name it gave as the TLS began.
+    /// The hosts of the tenant whose server name the proxy gave in the TLS handshake.
     #[default]
     Tenant,
-    /// Any, whatever name it gave.
+    /// All hosts, whatever server name the proxy gave.
     Any,
 }
 
 impl ServerName {
-    /// Each by its name in the site file.
+    /// All values, each by its name in the site file.
     pub const NAMED: [(&str, Self); 2] = [("tenant", Self::Tenant), ("any", Self::Any)];
 }
 
-/// The fields of proxies, each by its name in the site file.
+/// The kinds of proxies' fields, each by its name in the site file.
 pub(super) const FORWARDED_FIELDS: [(&str, ForwardedFields); 2] =
     [("x-forwarded", ForwardedFields::XForwarded), ("forwarded", ForwardedFields::Forwarded)];
 
@@ -151,22 +151,22 @@ pub enum ListenAddress {
     Unix(PathBuf),
 }
 
-/// How long clients may take.
+/// The longest times that clients may take.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Timeouts {
-    /// What comes before HTTP: the PROXY protocol's header and the TLS handshake, each.
+    /// The PROXY protocol's header, and the TLS handshake: the time of each.
     pub handshake: Duration,
     /// A whole request head, and the first byte of a connection.
     pub head: Duration,
     /// Between two pieces of a request's body.
     pub body: Duration,
-    /// A client that takes nothing of its answer.
+    /// The time in which a client takes nothing of its answer.
     pub write: Duration,
     /// Between the end of an answer and the next request's first byte.
     pub idle: Duration,
-    /// A whole connection: then it ends with the requests that it is in.
+    /// The age of a connection: then it ends, after the requests that are under way on it.
     pub age: Duration,
-    /// What is in flight at shutdown; may be zero.
+    /// The time of requests in flight at shutdown; may be zero.
     pub grace: Duration,
     /// Before that, not ready and still serving; may be zero.
     pub linger: Duration,
@@ -174,35 +174,35 @@ pub struct Timeouts {
     pub rate_bytes_per_second: u64,
 }
 
-/// How granted origins are reached.
+/// The settings of outbound HTTP to granted origins.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct OutboundSettings {
-    /// The networks inside that they may be in.
+    /// The private networks that granted origins may be in.
     pub allow: Vec<IpNet>,
     /// The PEM file of further certificate authorities, absolute; it need not exist.
     pub certificates: Option<PathBuf>,
 }
 
-/// One tenant. Equal if it would run the same way, wherever in the file it is written.
+/// One tenant. Two are equal if they run the same way, wherever in the file they are written.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TenantSettings {
-    /// Its hosts: at least one, and no other tenant has the same.
+    /// The tenant's hosts: at least one, and no other tenant has the same host.
     pub hosts: Vec<HostPattern>,
-    /// The ceilings on it as a whole.
+    /// The ceilings on the tenant as a whole.
     pub quota: Quota,
-    /// Its secrets.
+    /// The tenant's secrets.
     pub secrets: BTreeMap<SecretName, SecretSource>,
-    /// Its plugins and routes. No two routes claim the same request; all plugins and secrets that are named exist, and
-    /// no limit is above a ceiling.
+    /// The tenant's plugins and routes. No two routes claim the same request; all plugins and secrets that are named
+    /// exist, and no limit is above a ceiling.
     pub document: TenantDocument,
 }
 
-/// Where the value of a secret is.
+/// The place of a secret's value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum SecretSource {
-    /// In this file, absolute; it need not exist.
+    /// The value is in this file, absolute; it need not exist.
     File(PathBuf),
-    /// In this variable of the environment; it need not be there.
+    /// The value is in this variable of the environment; it need not be there.
     Variable(String),
 }
 

@@ -1,6 +1,6 @@
-//! The text of a site file, and where in it a thing stands.
+//! The text of a site file, and places in it.
 //!
-//! Owns lines and columns. The file is read by `load`, and what the text means elsewhere.
+//! Owns lines and columns. `load` reads the file; other modules read its meaning.
 
 use std::fmt;
 use std::ops::Range;
@@ -37,12 +37,12 @@ impl Source {
         Arc::new(Self { path: path.to_owned(), folder, text, lines })
     }
 
-    /// The path as it was given.
+    /// The path, as it was given to the program.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The folder of the file, absolute: what paths in the file are relative to.
+    /// The absolute folder of the file. Paths in the file are relative to it.
     pub fn folder(&self) -> &Path {
         &self.folder
     }
@@ -52,7 +52,7 @@ impl Source {
         &self.text
     }
 
-    /// The same span inside the text, between characters and on one line: of a span of several lines, the first.
+    /// The same span inside the text, at the bounds of characters and on one line: the first, if it has several.
     pub(super) fn on_one_line(&self, span: &Span) -> Span {
         let start = self.text.floor_char_boundary(span.start.min(self.text.len()));
         let line_end = self.line(self.line_index(start)).end;
@@ -60,7 +60,7 @@ impl Source {
         start..end.max(start)
     }
 
-    /// Where an offset is; the end if it lies beyond.
+    /// The line and column of an offset; the end of the text if it lies beyond.
     pub(super) fn position(&self, offset: usize) -> Position {
         let offset = self.text.floor_char_boundary(offset.min(self.text.len()));
         let line = self.line_index(offset);
@@ -68,7 +68,7 @@ impl Source {
         Position { line: line.saturating_add(1), column }
     }
 
-    /// What stands before an offset on its line.
+    /// The text before an offset on its line.
     pub(super) fn text_before(&self, offset: usize) -> &str {
         self.text.get(self.line(self.line_index(offset)).start..offset).unwrap_or_default()
     }

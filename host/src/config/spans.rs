@@ -1,6 +1,7 @@
-//! Where in a site file things stand with which something may be wrong that is found later.
+//! The places in a site file of things whose faults are found after reading.
 //!
-//! The side table of a site: what is run has no spans, so that it is equal wherever it is written.
+//! The spans are a table beside the site: the settings that are run contain no spans, so two of them are equal
+//! wherever they are written.
 
 use std::collections::BTreeMap;
 
@@ -11,9 +12,9 @@ use crate::tenant::{PluginName, SecretName, TenantName};
 /// The spans of a site.
 #[derive(Debug, Default)]
 pub struct Spans {
-    /// Of the pairs in `[[host.tls]]`, in their order.
+    /// The spans of the pairs in `[[host.tls]]`, in their order.
     pub tls: Vec<PairSpans>,
-    /// Of the path `certificates` in `[host.outbound]`.
+    /// The span of the path `certificates` in `[host.outbound]`.
     pub certificates: Span,
     pub(super) tenants: BTreeMap<TenantName, TenantSpans>,
 }
@@ -21,9 +22,9 @@ pub struct Spans {
 /// The spans of a certificate and its key.
 #[derive(Debug)]
 pub struct PairSpans {
-    /// Of the certificate's path.
+    /// The span of the certificate's path.
     pub certificate: Span,
-    /// Of the key's path.
+    /// The span of the key's path.
     pub key: Span,
 }
 
@@ -31,7 +32,7 @@ pub struct PairSpans {
 #[derive(Debug, Default)]
 pub(super) struct TenantSpans {
     pub(super) plugins: BTreeMap<PluginName, PluginSpans>,
-    /// Of the sources of secrets.
+    /// The spans of the sources of secrets.
     pub(super) secrets: BTreeMap<SecretName, Span>,
     /// In the order of the document's routes.
     pub(super) routes: Vec<RouteSpans>,
@@ -53,7 +54,8 @@ pub(super) struct RouteSpans {
 }
 
 impl Spans {
-    /// The span of a place in a tenant's document; an empty one at the start of the text if the file does not have it.
+    /// The span of a place in a tenant's document; if the file does not have the place, an empty span at the start of
+    /// the text.
     pub fn of(&self, tenant: &TenantName, place: &Place) -> Span {
         let tenant = self.tenants.get(tenant);
         tenant.and_then(|tenant| tenant.of(place)).cloned().unwrap_or_default()

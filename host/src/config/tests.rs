@@ -1,4 +1,4 @@
-//! The site file as its writers see it: what is taken, what is refused, and in which words.
+//! The site file as its authors see it: the texts that are accepted, those that are refused, and the messages.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -36,7 +36,7 @@ fn plugin<'a>(tenant: &'a TenantSettings, name: &str) -> &'a PluginSpec {
     &tenant.document.plugins[&PluginName::parse(name).unwrap()]
 }
 
-/// Each `NAME.toml` beside what is said of it in `NAME.txt`. `SNAPSHOTS=overwrite cargo test` writes the latter.
+/// Each `NAME.toml` gives the diagnostics in `NAME.txt`. `SNAPSHOTS=overwrite cargo test` writes the latter.
 #[test]
 fn everything_wrong_with_a_file_is_said_in_one_go() {
     let mut files: Vec<_> = std::fs::read_dir(FOLDER).unwrap().map(|entry| entry.unwrap().path()).collect();

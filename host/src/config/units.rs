@@ -1,7 +1,6 @@
 //! Quantities as the site file writes them: a whole number and its unit, `"64MiB"`, `"50ms"` or `"240B/s"`.
 //!
-//! Owns their parsing and their printing; which quantity a key takes, and how large it may be, is the reader's
-//! business.
+//! Owns their parsing and their printing; the reader decides which quantity a key takes, and its bounds.
 
 use std::fmt;
 use std::time::Duration;
@@ -31,28 +30,28 @@ pub(super) const NO_TIME: TimeSpan = TimeSpan(Duration::ZERO);
 pub(super) const SOME_TIME: TimeSpan = TimeSpan(Duration::from_micros(1));
 pub(super) const MAX_TIME: TimeSpan = TimeSpan(Duration::MAX);
 
-/// The reason why a text is no quantity, and what would be right.
+/// The reason why a text is not a quantity, and the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}")]
 pub(super) struct UnitError {
     problem: String,
-    /// The correction.
+    /// The remedy.
     pub(super) help: String,
 }
 
-/// The most that a size may be: what a TOML integer can count.
+/// The largest size: the largest integer of TOML.
 const MOST_BYTES: u64 = i64::MAX.unsigned_abs();
 
-/// The most that a duration may be, a year: any of them can be added to any instant.
+/// The longest duration, a year: every instant can be increased by it.
 const MOST_MICROSECONDS: u64 = 8760 * 3_600_000_000;
 
 /// The most CPU time a second: that of a hundred thousand processors.
 const MOST_CPU_MICROSECONDS: u64 = 100_000 * 1_000_000;
 
 struct Scale {
-    /// Unit and what it is worth in the smallest one, smallest first.
+    /// Each unit with its value in the smallest one, smallest first.
     units: &'static [(&'static str, u64)],
-    /// The units that people write instead, in lower case: the number's factor, and the unit meant.
+    /// Other spellings, in lower case: the factor to the number, and the unit that is meant.
     aliases: &'static [(&'static str, u64, &'static str)],
     most: u64,
     /// The most, in words.

@@ -1,7 +1,7 @@
-//! Reading one TOML value: its type, its form, its bounds, and the words for what is wrong with it.
+//! The reader of one TOML value: its type, its form, its bounds, and the words for its faults.
 //!
-//! Owns the walk from table to values: every key that is asked for is a known key, every other one is an error. Which
-//! keys there are is `read`'s. A reader that answers `None` has already said why.
+//! Owns the walk from table to values: every key that is asked for is a known key, every other key is an error.
+//! Leaves the keys themselves to `read`. A reader that returns `None` has already reported the error.
 
 use std::fmt::Display;
 use std::ops::RangeInclusive;
@@ -15,7 +15,7 @@ use super::source::Span;
 use super::units::{ByteRate, ByteSize, CpuRate, TimeSpan, UnitError};
 use super::visible::quoted;
 
-/// A value and where it stands.
+/// A value and its place.
 #[derive(Debug, Clone)]
 pub(super) struct Spanned<T> {
     pub(super) value: T,
@@ -32,11 +32,11 @@ impl<T> Spanned<T> {
 /// A value of the document before it is read.
 pub(super) struct Value<'a> {
     node: &'a TomlSpanned<DeValue<'a>>,
-    /// The keys that lead to it: `tenants.shop.quota`.
+    /// The keys that lead to the value: `tenants.shop.quota`.
     path: String,
-    /// What it is to the reader of a message: `` `cpu` ``, or ``an item of `hosts` ``.
+    /// The words for the value in a message: `` `cpu` ``, or ``an item of `hosts` ``.
     what: String,
-    /// The name that it stands under, of which the node itself knows nothing.
+    /// The span of the key before the value; the node itself does not know it.
     name: Option<Span>,
 }
 
@@ -44,7 +44,7 @@ pub(super) struct Value<'a> {
 pub(super) struct Table<'a> {
     entries: &'a DeTable<'a>,
     path: String,
-    /// Where to say that something is missing.
+    /// The place of a finding about a missing key.
     place: Span,
     asked: Vec<&'static str>,
 }
@@ -55,17 +55,17 @@ impl<'a> Value<'a> {
         self.node.span()
     }
 
-    /// What it is to the reader of a message.
+    /// The words for the value in a message.
     pub(super) fn what(&self) -> &str {
         &self.what
     }
 
-    /// Whether it is a table, where it may be something else as well.
+    /// True if the value is a table, at a key that also accepts another type.
     pub(super) fn is_table(&self) -> bool {
         matches!(self.node.get_ref(), DeValue::Table(_))
     }
 
-    /// The key that it stands under, if it has one.
+    /// The span of the key before the value, or that of the value if there is no key.
     pub(super) fn name_or_span(&self) -> Span {
         self.name.clone().unwrap_or_else(|| self.span())
     }
@@ -80,7 +80,7 @@ impl<'a> Value<'a> {
         None
     }
 
-    /// The value as it is written, if that is short enough to repeat.
+    /// The value as it is written, if the text is short enough to repeat.
     fn written<'s>(&self, findings: &'s Findings) -> Option<&'s str> {
         let text = findings.source().text().get(self.span())?;
         (text.len() <= 40 && !text.contains('\n')).then_some(text)
@@ -104,7 +104,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// The span of a part of the text, where the file has it letter by letter.
+    /// The span of a part of the text, if the file contains the text letter by letter.
     pub(super) fn part(&self, text: &str, part: Option<Span>, findings: &Findings) -> Span {
         let span = self.span();
         let inner = span.start.saturating_add(1)..span.end.saturating_sub(1);
@@ -122,12 +122,12 @@ pub(super) fn string(value: &Value<'_>, findings: &mut Findings) -> Option<Spann
     value.text("a string", "", findings).map(|text| value.spanned(text.to_owned()))
 }
 
-/// The help below a text that is not taken, where what is said of it is enough.
+/// No help for a text that is refused, because the headline is enough.
 pub(super) fn no_help<E>(_: &str, _: &E) -> (Option<Span>, Option<String>) {
     (None, None)
 }
 
-/// A string that `parse` takes; what it says of others is the headline, and `help` goes below it.
+/// A string that `parse` accepts. If it does not, its error is the headline, and `help` goes below the headline.
 pub(super) fn parsed<T, E: Display>(
     expected: &'static str,
     example: &'static str,
@@ -246,7 +246,7 @@ fn quantity<T: PartialOrd + Display>(
     }
 }
 
-/// An array of what `item` reads; `None` if any of them is wrong, after all of them were read.
+/// An array whose items `item` reads. All items are read; `None` if any of them is faulty.
 pub(super) fn array<T>(
     expected: &'static str,
     item: impl Fn(&Value<'_>, &mut Findings) -> Option<T>,
@@ -264,7 +264,7 @@ pub(super) fn array<T>(
     }
 }
 
-/// The same of at least one item; `why` ends the sentence "… is empty, …".
+/// An array with at least one item; `why` ends the sentence "… is empty, …".
 pub(super) fn filled_array<T>(
     expected: &'static str,
     why: &'static str,
@@ -281,7 +281,7 @@ pub(super) fn filled_array<T>(
     }
 }
 
-/// A table whose keys `read` asks for; all others are errors.
+/// A table whose keys `read` asks for; all other keys are errors.
 pub(super) fn table<T>(
     read: impl Fn(&mut Table<'_>, &mut Findings) -> T,
 ) -> impl Fn(&Value<'_>, &mut Findings) -> Option<T> {
@@ -295,7 +295,7 @@ pub(super) fn table<T>(
     }
 }
 
-/// A table whose keys are names that the file gives; what `item` answers `None` for is left out.
+/// A table whose keys are names that the file gives. Entries for which `item` returns `None` are left out.
 pub(super) fn named<T>(
     item: impl Fn(&Spanned<String>, &Value<'_>, &mut Findings) -> Option<T>,
 ) -> impl Fn(&Value<'_>, &mut Findings) -> Option<Vec<T>> {
@@ -369,7 +369,7 @@ impl<'a> Table<'a> {
         match self.ask(key) {
             Some(value) => read(&value, findings),
             None => {
-                // What does not read as TOML may well have been this key.
+                // Text that is not TOML may have been this key.
                 if !findings.is_broken() {
                     findings.error(
                         &self.place,

@@ -1,7 +1,7 @@
-//! What of a file may be shown, and how: in messages, excerpts and JSON.
+//! The visible form of a file's text: in messages, excerpts and JSON.
 //!
-//! No byte of a file or its path reaches a terminal as a control character or as a change of writing direction, and no
-//! message grows with the file.
+//! No byte of a file or its path reaches a terminal as a control character or as a change of writing direction, and
+//! no message grows with the file.
 
 use std::borrow::Cow;
 
@@ -13,7 +13,7 @@ const MAX_QUOTED: usize = 60;
 /// The most characters of a headline, label or help.
 const MAX_MESSAGE: usize = 500;
 
-/// A piece of the file inside a message: in backquotes, and cut where it is long.
+/// A piece of the file inside a message: in backquotes, and cut if it is long.
 pub(super) fn quoted(text: &str) -> String {
     if text.is_empty() {
         return "the empty text".into();
@@ -33,7 +33,7 @@ fn clipped(text: &str, most: usize) -> Cow<'_, str> {
     }
 }
 
-/// Replaces what could steer a terminal, each character by one that can be seen.
+/// Replaces each character that could steer a terminal by a visible one.
 pub(super) fn visible(text: &str) -> Cow<'_, str> {
     if text.chars().any(|c| stand_in(c).is_some()) {
         text.chars().map(|c| stand_in(c).unwrap_or(c)).collect::<String>().into()
@@ -42,12 +42,13 @@ pub(super) fn visible(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// The same for a line of the file, whose tabs the renderer widens.
+/// The visible form of a line of the file, whose tabs the renderer widens.
 pub(super) fn visible_line(line: &str) -> String {
     line.chars().map(|c| if c == '\t' { c } else { stand_in(c).unwrap_or(c) }).collect()
 }
 
-/// What stands for a control character, or for one that is unseen or changes how its neighbours are seen.
+/// The visible character in place of a control character, or of one that is invisible or changes how its neighbours
+/// are shown.
 pub(super) fn stand_in(c: char) -> Option<char> {
     match c {
         // Unicode has a picture of each, in the same order from U+2400.

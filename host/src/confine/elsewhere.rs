@@ -1,4 +1,4 @@
-//! A system on which nothing is given up: its means are others, or it has none.
+//! A system without means of confinement that this program knows.
 
 use super::{Confined, Means, Needs};
 

@@ -22,53 +22,54 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::path::PathBuf;
 
-/// How much confinement the operator asks for.
+/// The confinement that the operator asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Confinement {
-    /// As much as the system gives.
+    /// All means that the system has.
     #[default]
     BestEffort,
-    /// All of it, or the host does not start.
+    /// All means, or the host does not start.
     Required,
-    /// None.
+    /// No confinement.
     Off,
 }
 
 impl Confinement {
-    /// Each by its name in the site file.
+    /// All values, each by its name in the site file.
     pub const NAMED: [(&str, Self); 3] =
         [("best-effort", Self::BestEffort), ("required", Self::Required), ("off", Self::Off)];
 }
 
-/// What a host goes on needing of the system once it is confined.
+/// The needs of a host once it is confined.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Needs {
-    /// The folder that it writes to. It must be there.
+    /// The folder that the host writes to. It must exist.
     pub state: PathBuf,
-    /// The folders in which it makes and removes sockets. One that is not there gets no rule.
+    /// The folders in which the host makes and removes sockets. A folder that does not exist gets no rule.
     pub socket_folders: BTreeSet<PathBuf>,
-    /// The TCP ports that it binds; 0 is any free one.
+    /// The TCP ports that the host binds; 0 is any free one.
     pub tcp_ports: BTreeSet<u16>,
 }
 
-/// One of the means by which a process is confined.
+/// A means of the system by which a process is confined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Means {
-    /// No program that it starts has more rights than it has itself: `PR_SET_NO_NEW_PRIVS`.
+    /// `PR_SET_NO_NEW_PRIVS`: no started program has more rights than this process.
     NoNewPrivileges,
-    /// What root may do beyond its own files is given back: capabilities(7).
+    /// capabilities(7): the rights of root beyond its own files are given up.
     Capabilities,
-    /// Which files are written to or executed, which ports are bound, who is signalled: landlock(7).
+    /// landlock(7): bounds which files are written to or executed, which ports are bound, which processes are
+    /// signalled.
     Landlock,
     /// Which system calls there are: seccomp(2).
     Seccomp,
 }
 
 impl Means {
-    /// All of them.
+    /// All means.
     pub const ALL: [Self; 4] = [Self::NoNewPrivileges, Self::Capabilities, Self::Landlock, Self::Seccomp];
 
-    /// Its name, as the kernel's own documentation has it.
+    /// The means' name in the kernel's documentation.
     pub fn name(self) -> &'static str {
         match self {
             Self::NoNewPrivileges => "no_new_privs",
@@ -85,17 +86,17 @@ impl fmt::Display for Means {
     }
 }
 
-/// What came of confining.
+/// The result of confining.
 #[derive(Debug, Default)]
 pub struct Confined {
-    /// What holds from now on, and to what extent.
+    /// The means that hold from now on, each with its extent.
     pub held: Vec<(Means, String)>,
-    /// What does not, or not in full, and why. One of the means may be in both.
+    /// The means that do not hold, or not in full, each with the reason. A means may be in both lists.
     pub gaps: Vec<(Means, String)>,
 }
 
 impl Confined {
-    /// Whether one of the means holds, in part at least.
+    /// True if the means holds, at least in part.
     pub fn holds(&self, means: Means) -> bool {
         self.held.iter().any(|(held, _)| *held == means)
     }
@@ -108,16 +109,17 @@ impl Confined {
     }
 }
 
-/// Confines the calling thread, and all that it starts from now on, to what a host needs: it reads any file, writes
-/// beneath its state, makes sockets where it listens, binds its ports, connects anywhere, and executes nothing but its
-/// own program. Cannot be undone. To be called before any other thread is there: those keep what they have.
+/// Confines the calling thread, and all threads and programs that it starts from now on, to the needs of a host: it
+/// reads any file, writes beneath its state, makes sockets where it listens, binds its ports, connects anywhere, and
+/// executes nothing but its own program. This cannot be undone. Must be called before any other thread exists,
+/// because other threads are not confined.
 pub fn host(needs: &Needs) -> Confined {
     system::host(needs)
 }
 
-/// Confines the calling thread, and all that it starts, to what a compiler between two pipes needs: memory, threads,
-/// and the descriptors that are open. It opens no file and no socket, starts no program, and can make no memory
-/// executable. Cannot be undone.
+/// Confines the calling thread, and all threads that it starts, to the needs of a compiler between two pipes: memory,
+/// threads, and the open descriptors. It opens no file and no socket, starts no program, and cannot make memory
+/// executable. This cannot be undone.
 pub fn compiler() -> Confined {
     system::compiler()
 }

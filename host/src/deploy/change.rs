@@ -1,4 +1,5 @@
-//! A change: one value for what happened to what is live. Log lines and metrics are made from it here, and nowhere else.
+//! A change: one value that says what happened to the live tenants. Log lines and metrics are made from it here, and
+//! nowhere else.
 
 use crate::document::Diff;
 use crate::observe::{Log, Metrics};
@@ -6,35 +7,35 @@ use crate::sandbox::Digest;
 use crate::snapshot::HostPattern;
 use crate::tenant::{Quota, SecretName, TenantName};
 
-/// What happened to a tenant.
+/// An event in the life of a tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Change {
-    /// Its requests run on this revision from now on.
+    /// The tenant's requests run on this revision from now on.
     Published {
         /// The tenant.
         tenant: TenantName,
         /// The revision.
         revision: Digest,
-        /// What is different from the one before; of the first, all that it has.
+        /// The difference to the revision before; for the first revision, all of its content.
         diff: Box<Diff>,
     },
-    /// A document of it was refused.
+    /// A document of the tenant was refused.
     Refused {
         /// The tenant.
         tenant: TenantName,
         /// The revision that stays live.
         live: Option<Digest>,
-        /// All that is wrong, as whoever wrote the document is told.
+        /// The faults as text, as the author of the document gets them.
         reasons: String,
     },
-    /// A secret of it has another value.
+    /// A secret of the tenant has another value.
     SecretChanged {
         /// The tenant.
         tenant: TenantName,
         /// The secret.
         secret: SecretName,
     },
-    /// It has another quota.
+    /// The tenant has another quota.
     QuotaChanged {
         /// The tenant.
         tenant: TenantName,
@@ -43,16 +44,16 @@ pub enum Change {
         /// The quota that holds.
         to: Quota,
     },
-    /// It has other hosts.
+    /// The tenant has other hosts.
     HostsChanged {
         /// The tenant.
         tenant: TenantName,
         /// The hosts before.
         from: Vec<HostPattern>,
-        /// The hosts that it has.
+        /// The hosts that hold.
         to: Vec<HostPattern>,
     },
-    /// Nothing of it is live any more.
+    /// Nothing of the tenant is live any more.
     Removed {
         /// The tenant.
         tenant: TenantName,
@@ -67,7 +68,7 @@ pub enum Change {
 }
 
 impl Change {
-    /// Whether requests go elsewhere by it.
+    /// True if requests are routed differently after this change.
     pub(super) fn reroutes(&self) -> bool {
         match self {
             Self::Published { .. } | Self::HostsChanged { .. } | Self::Removed { .. } => true,
@@ -79,7 +80,7 @@ impl Change {
     }
 }
 
-/// Where changes are told; clones tell them to the same.
+/// The log and the metrics that changes are reported to; clones share them.
 #[derive(Clone)]
 pub(super) struct Changes {
     pub(super) log: Log,
@@ -87,7 +88,7 @@ pub(super) struct Changes {
 }
 
 impl Changes {
-    /// Tells of a change that has happened.
+    /// Reports a change that has happened.
     pub(super) fn tell(&self, change: &Change) {
         let info = |message, tenant: &TenantName| self.log.info(message).field("tenant", tenant);
         match change {

@@ -1,7 +1,7 @@
-//! The deployer: the tenants that there are, and the snapshot that is made of what is live of them.
+//! The deployer: owns the tenants of the host, and the snapshot that is made of their live revisions.
 //!
-//! What is live is `live.rs`'s; what a revision is made of is `revision.rs`'s; how a document becomes one is
-//! `publish.rs`'s. Holds its lock while nothing is read, parsed or compiled.
+//! Leaves the live state to `live.rs`, the content of a revision to `revision.rs`, and the way from a document to a
+//! revision to `publish.rs`. Its lock is not held while files are read, parsed or compiled.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,25 +24,25 @@ use crate::snapshot::Snapshot;
 use crate::store::Store;
 use crate::tenant::TenantName;
 
-/// What a deployer works with.
+/// The parts that a deployer works with.
 pub struct Parts {
-    /// Where the site comes from.
+    /// The origin of the site.
     pub origin: Origin,
-    /// Compiles components.
+    /// The compiler of components.
     pub compiler: Arc<Compiler>,
-    /// Under `wasi:keyvalue`.
+    /// The store under `wasi:keyvalue`.
     pub store: Store,
-    /// Under `wasi:http/outgoing-handler`.
+    /// The client under `wasi:http/outgoing-handler`.
     pub http: HttpClient,
-    /// Where secrets may be.
+    /// The environment, in which secrets may be.
     pub environment: Environment,
-    /// Where it says what it did.
+    /// The log of its changes.
     pub log: Log,
-    /// Where it counts it.
+    /// The metrics of its changes.
     pub metrics: Metrics,
 }
 
-/// Why there is nothing to serve at start.
+/// The reason why there is nothing to serve at start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
     /// The site, or a component that it names, is faulty.
@@ -50,20 +50,20 @@ pub enum StartError {
     Site(Diagnostics),
 }
 
-/// Publishes what is wanted of each tenant, and lets go of whom nobody wants.
+/// The deployer: publishes the documents of the wanted tenants, and removes tenants that are no longer wanted.
 pub struct Deployer {
     pub(super) parts: Parts,
     pub(super) loader: Loader,
     pub(super) limiters: Limiters,
     pub(super) changes: Changes,
-    /// Where tenants have their tasks.
+    /// The runtime of the tenants' tasks.
     pub(super) runtime: Handle,
     snapshot: Arc<ArcSwap<Snapshot>>,
     live: Mutex<Live>,
 }
 
 impl Deployer {
-    /// Publishes `site` for the first time. At start nothing is forgiven: any fault is an error.
+    /// Publishes `site` for the first time. At start, any fault is an error.
     pub async fn start(parts: Parts, site: &Site) -> Result<Self, StartError> {
         let (origin, compiler) = (parts.origin.clone(), parts.compiler.clone());
         let loader = Loader::new(origin, compiler, parts.environment.clone(), parts.metrics.clone());
@@ -92,13 +92,14 @@ impl Deployer {
         Ok(deployer)
     }
 
-    /// The pointer that is swapped.
+    /// The pointer to the live snapshot.
     pub fn snapshot(&self) -> Arc<ArcSwap<Snapshot>> {
         self.snapshot.clone()
     }
 
-    /// Takes over what is the operator's to say of these tenants: that there are they, their hosts, quotas and where
-    /// their secrets are. It holds at once, whatever becomes of their documents. What has changed by it.
+    /// Applies the operator's settings of these tenants: that the tenants exist, their hosts, their quotas and the
+    /// places of their secrets. The settings hold at once, whatever becomes of the tenants' documents. Returns the
+    /// changes.
     pub fn set_tenants(&self, tenants: &BTreeMap<TenantName, TenantSettings>) -> Vec<Change> {
         let mut live = self.live();
         let mut changes = self.take_over(&mut live, tenants);
@@ -106,7 +107,7 @@ impl Deployer {
         changes
     }
 
-    /// Removes all tenants but these. What has changed by it.
+    /// Removes all tenants except the `wanted` ones. Returns the changes.
     pub fn remove_others(&self, wanted: BTreeSet<TenantName>) -> Vec<Change> {
         let (mut live, mut changes) = (self.live(), Vec::new());
         live.wanted = wanted;
@@ -127,7 +128,7 @@ impl Deployer {
         changes
     }
 
-    /// Ends what is being loaded, for good.
+    /// Ends all loads, for good.
     pub(super) fn stop(&self) {
         self.loader.stop();
     }
@@ -136,7 +137,7 @@ impl Deployer {
         self.live.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives a tenant what was loaded for it. What has changed by it.
+    /// Gives a tenant its loaded components and secrets. Returns the changes.
     pub(super) fn renew(
         &self,
         name: &TenantName,
@@ -152,11 +153,11 @@ impl Deployer {
         changes
     }
 
-    /// Lets go of whom nobody wants, which is added to `changes`, and swaps the pointer if requests go elsewhere now.
-    /// Each change is told once it is live.
+    /// Removes tenants that are no longer wanted, adds those removals to `changes`, and swaps the pointer if requests
+    /// are routed differently now. Each change is reported once it is live.
     pub(super) fn settle(&self, live: &mut Live, changes: &mut Vec<Change>) {
         for name in live.gone() {
-            // What still runs of it keeps its gates; it is forgotten when that is drained.
+            // The running requests of the tenant keep its gates; the tenant is forgotten when they are drained.
             if live.tenants.get_mut(&name).is_some_and(LiveTenant::leave) {
                 changes.push(Change::Removed { tenant: name });
             }
@@ -164,7 +165,7 @@ impl Deployer {
         let is_rerouted = live.keep_only_awaited_hosts() || changes.iter().any(Change::reroutes);
         let previous = is_rerouted.then(|| self.snapshot.swap(Arc::new(live.snapshot())));
         changes.iter().for_each(|change| self.changes.tell(change));
-        // Revisions without requests end with it, so that they do not count as draining.
+        // Revisions without requests end with the snapshot, so that they do not count as draining.
         drop(previous);
         live.tenants.values_mut().for_each(LiveTenant::end_oldest);
         live.forget_gone();

@@ -1,6 +1,6 @@
-//! The files that a site is made from, and what they looked like from outside when they were read.
+//! The files that a site is made from, and their stamps at the time of reading.
 //!
-//! Stamps are taken before the reading: a file that changes while it is read has changed since.
+//! Stamps are taken before the reading: a file that changes while it is read has another stamp afterwards.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,17 +14,17 @@ use crate::stamp::Stamp;
 pub(super) struct Files(BTreeMap<PathBuf, Stamp>);
 
 impl Files {
-    /// These files as they look now.
+    /// These files with their present stamps.
     pub(super) fn look(paths: impl IntoIterator<Item = PathBuf>) -> Self {
         Self(BTreeMap::new()).instead(paths)
     }
 
-    /// The same files as they look now.
+    /// The same files with their present stamps.
     pub(super) fn look_again(&self) -> Self {
         Self::look(self.0.keys().cloned())
     }
 
-    /// Other files: those that are among these as they looked then, the rest as they look now.
+    /// Other files: a file that is among these keeps its stamp, the others get their present one.
     pub(super) fn instead(mut self, paths: impl IntoIterator<Item = PathBuf>) -> Self {
         let stamped = paths.into_iter().map(|path| {
             let stamp = self.0.remove(&path).unwrap_or_else(|| Stamp::of(&path));
@@ -33,29 +33,29 @@ impl Files {
         Self(stamped.collect())
     }
 
-    /// Takes it that this file has changed since it was read.
+    /// Marks a file as changed since it was read.
     pub(super) fn distrust(&mut self, path: &Path) {
         self.0.insert(path.to_owned(), Stamp::default());
     }
 
-    /// Whether any of them looks different now.
+    /// True if the present stamp of any file is another one.
     pub(super) fn have_changed(&self) -> bool {
         self.0.iter().any(|(path, stamp)| Stamp::of(path) != *stamp)
     }
 
-    /// Their paths.
+    /// The files' paths.
     pub(super) fn paths(&self) -> Vec<PathBuf> {
         self.0.keys().cloned().collect()
     }
 }
 
-/// Every file that a site is made from: where it comes from, its components and its secrets.
+/// The files that a site is made from: the site file or the component, all components and the secrets.
 pub(super) fn paths(origin: &Origin, site: &Site) -> Vec<PathBuf> {
     let (Origin::SiteFile(path) | Origin::Component(path)) = origin;
     site.tenants.values().flat_map(tenant_paths).chain([path.clone()]).collect()
 }
 
-/// Those that a tenant is made from.
+/// The files that a tenant is made from.
 pub(super) fn tenant_paths(tenant: &TenantSettings) -> Vec<PathBuf> {
     let components = tenant.document.plugins.values().filter_map(|plugin| match &plugin.component {
         ComponentRef::File(path) => Some(path.clone()),
@@ -79,7 +79,7 @@ mod tests {
         std::fs::write(&site, "first").unwrap();
         let looked = Files::look([site.clone()]);
         std::fs::write(&site, "second edit").unwrap();
-        // What the reading found named one more file.
+        // The reading found one more file by name.
         let files = looked.instead([site.clone(), plugin.clone()]);
         assert!(files.have_changed());
         let files = files.look_again();

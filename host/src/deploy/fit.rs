@@ -1,4 +1,4 @@
-//! Whether a component suits the plugin and the routes that name it.
+//! The check whether a component suits the plugin and the routes that name it.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ fn cannot_run(name: &PluginName, why: impl std::fmt::Display) -> Fault {
 
 fn refused_imports(name: &PluginName, plugin: &PluginSpec, component: &Component) -> Vec<Fault> {
     let mut all_refused = component.refused_imports(plugin.grants);
-    // What the tenant can mend itself comes first.
+    // Refusals that the tenant can mend itself come first.
     all_refused.sort_by_key(|refused| refused.grant().is_none());
     let mut faults = Vec::new();
     for refused in all_refused.iter().take(FEW) {
@@ -41,7 +41,7 @@ fn refused_imports(name: &PluginName, plugin: &PluginSpec, component: &Component
     faults
 }
 
-/// What would fail each of its calls.
+/// The limits that would fail every call of the plugin.
 fn oversized(name: &PluginName, plugin: &PluginSpec, component: &Component) -> Vec<Fault> {
     let Footprint { memory_bytes, table_elements } = component.footprint();
     let too_small = |why: String, least: String| {
@@ -63,13 +63,13 @@ fn oversized(name: &PluginName, plugin: &PluginSpec, component: &Component) -> V
     faults
 }
 
-/// The faults of routes whose components cannot be what they are used as.
+/// The faults of routes that name a component in a place which it does not support.
 pub(super) fn check_places(
     document: &TenantDocument,
     components: &BTreeMap<PluginName, Component>,
     origin: &Origin,
 ) -> Vec<Fault> {
-    // The routes of one component without a site file would all say the same.
+    // Without a site file, all routes of the one component would have the same fault.
     let told = if matches!(origin, Origin::SiteFile(_)) { usize::MAX } else { 1 };
     let mut faults = Vec::new();
     for (index, route) in document.routes.iter().take(told).enumerate() {

@@ -1,7 +1,7 @@
-//! The site's files, followed: what they say now is read, held to be whole, and published.
+//! The follower: reads the site's files again, checks that the site file is complete, and publishes.
 //!
-//! Whether they have changed is told by `files.rs`, when to look by `watch.rs`. One thread does all of it; nothing else
-//! waits for it.
+//! Leaves to `files.rs` whether the files have changed, and to `watch.rs` when to look. One thread does all of it;
+//! nothing else waits for it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -19,21 +19,21 @@ use crate::config::{Diagnostics, HostSettings, Site, TenantSettings};
 use crate::observe::Reload;
 use crate::tenant::TenantName;
 
-/// The files of a site, and what was made of them.
+/// The files of a site, and the state of their publication.
 pub struct Follower {
     origin: Origin,
-    /// `[host]` as it was at start, and as it was read last: what was told once is not told again.
+    /// `[host]` at start and as it was read last: a difference is reported once.
     host: HostSettings,
     seen_host: HostSettings,
     seen_warnings: Vec<String>,
     /// Every file that the last reload read, or should have.
     files: Files,
-    /// The text of the site that was taken last, and an edit of it that is withheld.
+    /// The text of the site that was taken last, and an edit that is withheld.
     settling: Settling,
     publishing: BTreeMap<TenantName, Publishing>,
 }
 
-/// A tenant that is being published: it goes on unless something else is wanted.
+/// A tenant that is being published: it goes on unless the site wants something else.
 struct Publishing {
     settings: TenantSettings,
     files: Files,
@@ -41,20 +41,20 @@ struct Publishing {
 }
 
 impl Follower {
-    /// Follows the files of a site that was read from there, and is about to be loaded for the first time.
+    /// A follower of a site that was read from `origin`, and is about to be loaded for the first time.
     pub fn new(origin: Origin, site: &Site) -> Self {
         let mut files = Files::look(paths(&origin, site));
         if let Origin::SiteFile(path) = &origin
             && std::fs::read_to_string(path).ok().as_deref() != Some(site.source.text())
         {
-            // Edited since the caller read it: the first look at the files is to find that out.
+            // The file was edited after the caller read it: the first look at the files must find that.
             files.distrust(path);
         }
         Self {
             origin,
             host: site.host.clone(),
             seen_host: site.host.clone(),
-            // The caller has told them.
+            // The caller has reported the warnings.
             seen_warnings: warnings(site),
             files,
             settling: Settling::new(site.source.clone()),
@@ -67,23 +67,23 @@ impl Follower {
         self.files.paths()
     }
 
-    /// Whether one of them looks other than when it was last read.
+    /// True if one of the files looks different from when it was last read.
     pub(super) fn has_changed(&self) -> bool {
         self.files.have_changed()
     }
 
-    /// How long until an edit that is withheld may be taken.
+    /// The time until a withheld edit may be taken.
     pub(super) fn is_due_in(&self) -> Option<Duration> {
         self.settling.is_due_in(Instant::now())
     }
 
-    /// Reads the site again, and takes what it says. What is the operator's holds at once; a tenant's own change is
-    /// published when it is loaded, whatever becomes of the others.
+    /// Reads the site again, and applies it. The operator's settings hold at once; a tenant's own change is published
+    /// when it is loaded, whatever becomes of the others.
     pub(super) fn reload(&mut self, deployer: &Arc<Deployer>) {
         self.read_again(deployer, |_, _| Verdict::Take);
     }
 
-    /// Reads the site again because a file has changed: what it leaves out may only not be written yet.
+    /// Reads the site again because a file has changed: keys that are missing may only not be written yet.
     pub(super) fn follow(&mut self, deployer: &Arc<Deployer>) {
         self.read_again(deployer, |settling, site| settling.judge(&site.source, Instant::now()));
     }
@@ -108,7 +108,7 @@ impl Follower {
                 self.files = looked.instead(paths(&self.origin, &site));
                 self.take_over(deployer, site);
             }
-            // Whatever else has changed is read when the edit is taken.
+            // Other changed files are read when the edit is taken.
             Verdict::Wait => self.files = looked,
             Verdict::Withhold { left_out } => {
                 self.files = looked;
@@ -132,14 +132,15 @@ impl Follower {
         for (name, settings) in &site.tenants {
             let publishing = self.publishing.get(name);
             if publishing.is_none_or(|publishing| !publishing.comes_to(settings)) {
-                // Looked at before they are read: one that changes while it is read has changed since.
+                // The stamps are taken before the reading: a file that changes while it is read has another one
+                // afterwards.
                 let files = Files::look(tenant_paths(settings));
                 let publication = publish(deployer, &site, name, settings);
                 let task = reload.spawn_on(publication, &deployer.runtime);
                 self.publishing.insert(name.clone(), Publishing { settings: settings.clone(), files, task });
             }
         }
-        // Behind the others: what is gone may have to wait for one of these.
+        // After the others, because a tenant that is removed may have to wait for one of them.
         changes.extend(deployer.remove_others(wanted));
         let metrics = deployer.parts.metrics.clone();
         deployer.runtime.spawn(async move {
@@ -153,10 +154,10 @@ impl Follower {
         });
     }
 
-    /// Tells the log what is to be told of the file itself.
+    /// Logs the warnings of the site file, and a change of `[host]`.
     fn tell_of(&mut self, deployer: &Deployer, site: &Site) {
         let log = &deployer.parts.log;
-        // Of a component, `[host]` is what the command line said.
+        // Without a site file, `[host]` comes from the command line.
         let is_told = std::mem::replace(&mut self.seen_host, site.host.clone()) == site.host;
         if site.host != self.host && !is_told && matches!(self.origin, Origin::SiteFile(_)) {
             log.warn("[host] was changed: that needs a restart; the rest of the site file is taken over")
@@ -171,14 +172,14 @@ impl Follower {
 }
 
 impl Publishing {
-    /// Whether what comes of it is what these settings and the files say now.
+    /// True if the publication is for these settings and the present files.
     fn comes_to(&self, settings: &TenantSettings) -> bool {
         (&self.settings.document, &self.settings.secrets) == (&settings.document, &settings.secrets)
             && !self.files.have_changed()
     }
 }
 
-/// Publishes a tenant as the site file has it. A refusal is told with the places in the file.
+/// Publishes a tenant as the site file has it. A refusal is reported with the places in the file.
 fn publish(
     deployer: &Arc<Deployer>,
     site: &Arc<Site>,
@@ -205,8 +206,8 @@ fn warnings(site: &Site) -> Vec<String> {
     site.warnings.iter().map(|warning| warning.render(false)).collect()
 }
 
-/// A site file without a word is not yet written: `generate > site.toml` empties it first. The last tenant
-/// is removed by a file that still has a `[host]`, or a comment.
+/// Refuses an empty site file as not yet written: `generate > site.toml` empties the file first. The last tenant is
+/// removed by a file that still has a `[host]`, or a comment.
 fn not_half_written(site: Site) -> Result<Site, Diagnostics> {
     let is_written = !site.tenants.is_empty() || !site.source.text().trim().is_empty();
     if is_written {

@@ -1,5 +1,5 @@
-//! What is live: the tenants that there are, what each keeps over its revisions, and which of them stay although the
-//! site has them no longer.
+//! The live tenants: the state that each keeps over its revisions, and the tenants that stay live although the site
+//! no longer has them.
 //!
 //! Knows nothing of how anything is loaded or published.
 
@@ -22,15 +22,15 @@ use crate::tenant::{Gate, PluginName, Quota, SecretName, Share, TenantName};
 /// Revisions of one tenant that may be draining at once; one more ends the oldest's requests.
 const MAX_DRAINING: usize = 16;
 
-/// One owner for all that is live.
+/// The owner of all live state.
 #[derive(Default)]
 pub(super) struct Live {
-    /// The tenants that there are to be.
+    /// The tenants that the site has.
     pub(super) wanted: BTreeSet<TenantName>,
     pub(super) tenants: BTreeMap<TenantName, LiveTenant>,
 }
 
-/// What a tenant keeps over its revisions.
+/// The state that a tenant keeps over its revisions.
 pub(super) struct LiveTenant {
     pub(super) hosts: Vec<HostPattern>,
     pub(super) quota: Quota,
@@ -43,20 +43,20 @@ pub(super) struct LiveTenant {
     pub(super) secrets: LiveSecrets,
     pub(super) metrics: Arc<TenantMetrics>,
     pub(super) publications: Publications,
-    /// None while its first revision has yet to be valid.
+    /// The live revision; none until the first valid one.
     pub(super) revision: Option<Arc<Revision>>,
-    /// The document of that revision, or an empty one.
+    /// The document of the live revision, or an empty one.
     pub(super) document: TenantDocument,
     pub(super) draining: VecDeque<Weak<Revision>>,
 }
 
 impl Live {
-    /// A tenant that there is to be.
+    /// The tenant, if the site has it.
     pub(super) fn wanted(&mut self, name: &TenantName) -> Option<&mut LiveTenant> {
         if self.wanted.contains(name) { self.tenants.get_mut(name) } else { None }
     }
 
-    /// The snapshot of what is live.
+    /// The snapshot of the live revisions.
     pub(super) fn snapshot(&self) -> Snapshot {
         let revisions = self.tenants.values().filter_map(|tenant| Some((tenant, tenant.revision.clone()?)));
         Snapshot::new(revisions.flat_map(|(tenant, revision)| {
@@ -64,8 +64,8 @@ impl Live {
         }))
     }
 
-    /// Tenants that the site has no longer. One whose host is to be that of a tenant that is still being loaded for the
-    /// first time serves until that is done: a tenant can be given another name, and no caller notices.
+    /// The tenants to remove: those that the site no longer has. But a tenant whose host goes to a tenant that is
+    /// being loaded for the first time stays until then: so a tenant can be renamed, and no caller notices.
     pub(super) fn gone(&self) -> Vec<TenantName> {
         let awaited = self.awaited();
         let is_gone = |name: &TenantName, tenant: &LiveTenant| {
@@ -75,8 +75,8 @@ impl Live {
         gone.map(|(name, _)| name.clone()).collect()
     }
 
-    /// Whoever stays although the site has it no longer serves the hosts that are awaited, and no others: those may be
-    /// somebody else's by now. Whether a host was taken away.
+    /// Takes all hosts from tenants that the site no longer has, except the awaited hosts: the others may belong to
+    /// other tenants by now. Returns true if a host was taken away.
     pub(super) fn keep_only_awaited_hosts(&mut self) -> bool {
         let awaited: BTreeSet<HostPattern> = self.awaited().into_iter().cloned().collect();
         let mut is_taken = false;
@@ -96,7 +96,7 @@ impl Live {
         coming.flat_map(|(_, tenant)| &tenant.hosts).collect()
     }
 
-    /// Forgets tenants of which nothing is left.
+    /// Forgets removed tenants of which nothing is left.
     pub(super) fn forget_gone(&mut self) {
         let wanted = &self.wanted;
         self.tenants.retain(|name, tenant| {
@@ -109,7 +109,7 @@ impl Live {
 }
 
 impl LiveTenant {
-    /// A tenant of which nothing is live yet.
+    /// A tenant without a live revision.
     pub(super) fn new(settings: &TenantSettings, metrics: Arc<TenantMetrics>) -> Self {
         let TenantSettings { hosts, quota, secrets, document: _ } = settings;
         let share = Share::new(quota.weight, quota.cpu);
@@ -132,7 +132,7 @@ impl LiveTenant {
         }
     }
 
-    /// Takes over what is the operator's to say of it. What has changed by it.
+    /// Applies the operator's settings of the tenant. Returns the changes.
     pub(super) fn set(&mut self, name: &TenantName, settings: &TenantSettings) -> Vec<Change> {
         let TenantSettings { hosts, quota, secrets, document: _ } = settings;
         let mut changes = Vec::new();
@@ -158,12 +158,12 @@ impl LiveTenant {
         self.revision.as_ref().map(|revision| revision.id)
     }
 
-    /// The task of loading this document for it.
+    /// The task of loading this document for the tenant.
     pub(super) fn task(&self, document: TenantDocument) -> Task {
         Task { document: Arc::new(document), secrets: self.secret_sources.clone() }
     }
 
-    /// The site has it no longer. Whether it was there until now.
+    /// Removes the tenant. Returns true if it was not removed already.
     pub(super) fn leave(&mut self) -> bool {
         self.retire();
         self.document = TenantDocument::default();
@@ -171,7 +171,7 @@ impl LiveTenant {
         !std::mem::take(&mut self.hosts).is_empty()
     }
 
-    /// What is live of it drains from now on.
+    /// Drains the live revision.
     pub(super) fn retire(&mut self) {
         if let Some(previous) = self.revision.take() {
             previous.retire(self.metrics.draining_guard());
@@ -179,7 +179,7 @@ impl LiveTenant {
         }
     }
 
-    /// Forgets what is drained, and ends the oldest of what drains if there is too much of it.
+    /// Forgets drained revisions, and ends the oldest of the draining ones if there are too many.
     pub(super) fn end_oldest(&mut self) {
         self.draining.retain(|revision| revision.strong_count() > 0);
         while self.draining.len() > MAX_DRAINING {

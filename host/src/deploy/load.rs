@@ -1,7 +1,7 @@
 //! A tenant's document → compiled plugins and the values of secrets, or everything that is wrong with it.
 //!
-//! Tenants take turns, a component at a time: a bounded number of components are loaded at once, and a tenant with many
-//! waits behind every other tenant after each of its own.
+//! Tenants take turns, one component at a time: a bounded number of components are loaded at once, and a tenant with
+//! many components waits behind every other tenant after each of its own.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read};
@@ -24,23 +24,23 @@ use crate::observe::{Compile, Metrics};
 use crate::sandbox::{Compiler, Component, Provenance};
 use crate::tenant::{PluginName, SecretName, TenantName};
 
-/// Components that are loaded at once, at the least: nobody has all turns with one component.
+/// The least number of components that are loaded at once: one component never takes all turns.
 pub const LEAST_LOADERS: usize = 2;
 
-/// The most; each has a thread that waits for the compiler.
+/// The greatest number of components that are loaded at once; each has a thread that waits for the compiler.
 const MOST_LOADERS: usize = 8;
 
-/// The outcome of loading a document: a tenant that can run, or all that is wrong.
+/// The result of loading a document: a tenant that can run, or all faults.
 pub(super) type Loaded = Result<LoadedTenant, Vec<Fault>>;
 
-/// A tenant that can run.
+/// A loaded tenant, which can run.
 pub(super) struct LoadedTenant {
-    /// The components of its plugins.
+    /// The components of the tenant's plugins.
     pub(super) components: BTreeMap<PluginName, Component>,
     pub(super) secrets: Secrets,
 }
 
-/// A tenant's document, and where the secrets are that it names.
+/// A tenant's document, and the places of the secrets that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Task {
     pub(super) document: Arc<TenantDocument>,
@@ -54,7 +54,7 @@ impl From<&TenantSettings> for Task {
     }
 }
 
-/// Loads documents; clones share their turns.
+/// A loader of documents; clones share its turns.
 #[derive(Clone)]
 pub struct Loader {
     origin: Origin,
@@ -65,7 +65,7 @@ pub struct Loader {
 }
 
 impl Loader {
-    /// A loader that has this compile, finds secrets in this environment, and counts what it loads here.
+    /// A loader that compiles with `compiler`, finds secrets in `environment`, and counts its loads in `metrics`.
     pub fn new(origin: Origin, compiler: Arc<Compiler>, environment: Environment, metrics: Metrics) -> Self {
         let cores = std::thread::available_parallelism().map_or(LEAST_LOADERS, NonZeroUsize::get);
         let turns = Arc::new(Semaphore::new(cores.clamp(LEAST_LOADERS, MOST_LOADERS)));
@@ -83,16 +83,16 @@ impl Loader {
         ended.into_iter().filter_map(|(name, loaded)| Some((name, loaded?))).collect()
     }
 
-    /// Everything that is wrong with a site beyond its text.
+    /// The faults of a site beyond its text.
     pub async fn check(&self, site: &Site) -> Vec<Diagnostic> {
         diagnostics_of(self.load_site(site).await, site).1
     }
 
-    /// Loads a document. Nothing comes of one that is wanted no longer when it is its turn, or when its turn ends.
+    /// Loads a document; none if the document is no longer wanted when its turn begins or ends.
     pub(super) async fn load(&self, task: &Task, is_wanted: impl Fn() -> bool) -> Option<Loaded> {
         let mut load = Load::new(task.clone());
         loop {
-            // None is given back only by a semaphore that was closed, and nobody closes this one.
+            // Only a closed semaphore returns an error, and this one is never closed.
             let turn = self.turns.clone().acquire_owned().await.ok()?;
             if !is_wanted() {
                 return None;
@@ -111,7 +111,7 @@ impl Loader {
         }
     }
 
-    /// Ends what is under way, for good.
+    /// Ends all loads, for good.
     pub(super) fn stop(&self) {
         self.compiler.stop();
     }
@@ -156,7 +156,7 @@ impl Loader {
     }
 }
 
-/// The tenants of a site that can run, and everything that is wrong with the others.
+/// The tenants of a site that can run, and the diagnostics of the others.
 pub(super) fn diagnostics_of(
     loaded: BTreeMap<TenantName, Loaded>,
     site: &Site,
@@ -171,7 +171,7 @@ pub(super) fn diagnostics_of(
     (sound, found)
 }
 
-/// The words of a step that panicked.
+/// The message of a step that panicked.
 fn said(error: JoinError) -> String {
     let Ok(panic) = error.try_into_panic() else { return "it was cancelled".into() };
     let owned = panic.downcast_ref::<String>().map(String::as_str);
@@ -185,7 +185,8 @@ struct Load {
     left: VecDeque<PluginName>,
     components: BTreeMap<PluginName, Component>,
     faults: Vec<Fault>,
-    /// Components of this load: two plugins of one file run the same bytes, even if it changes in between.
+    /// The components of this load: two plugins with the same file run the same bytes, even if the file changes in
+    /// between.
     read: Vec<(ComponentRef, Result<Component, Fault>)>,
 }
 
@@ -200,7 +201,7 @@ impl Load {
         }
     }
 
-    /// Loads the next plugin's component; behind the last one, the secrets.
+    /// Loads the next plugin's component; after the last one, the secrets.
     fn step(mut self, loader: &Loader) -> ControlFlow<Loaded, Self> {
         let document = self.task.document.clone();
         if let Some(name) = self.left.pop_front()
@@ -248,10 +249,10 @@ impl Load {
     }
 }
 
-/// Reads a component's file, but no more of it than a compiler would look at, and one byte: so that it sees and says
-/// that it is too large.
+/// Reads a component's file up to one byte more than `most_bytes`, so that the compiler sees that the file is too
+/// large.
 pub fn read_component(path: &Path, most_bytes: u64) -> io::Result<Vec<u8>> {
-    // A pipe that nobody writes to would be waited for without end.
+    // Opening a pipe without a writer would wait for ever.
     let wait_for_nobody = i32::try_from(rustix::fs::OFlags::NONBLOCK.bits()).unwrap_or(0);
     let file = std::fs::File::options().read(true).custom_flags(wait_for_nobody).open(path)?;
     let metadata = file.metadata()?;

@@ -1,4 +1,4 @@
-//! From a document to a live snapshot, and again at every change.
+//! Deployment: a document becomes a live snapshot, at start and again at every change.
 //!
 //! ```text
 //! a file changes ─▶ watch ─▶ follow: read it, settling? ─▶ a document for each tenant
@@ -10,30 +10,30 @@
 //!                          └─▶ revision ─▶ settle: swap the Snapshot ─▶ Change ─▶ log lines, metrics
 //! ```
 //!
-//! [`Deployer::publish`] takes a tenant's document and answers when its revision is live, or with all that is wrong.
-//! What it names is read, checked and compiled beside what runs, each tenant at its own pace; only then is one pointer
-//! swapped. Hosts, quotas and the places of secrets are the operator's ([`Deployer::set_tenants`]) and hold at once.
-//! What is broken changes nothing: a site file with a fault leaves everything as it is, a component with one leaves its
-//! own tenant as it is. Gates, counters, limiters, quotas and secrets belong to tenants and plugins, not to revisions,
-//! and stay through a swap.
+//! [`Deployer::publish`] takes a tenant's document and answers when its revision is live, or with all faults. The
+//! components and secrets that the document names are read, checked and compiled while the live revision serves, each
+//! tenant at its own pace; only then is one pointer swapped. Hosts, quotas and the places of secrets are the operator's
+//! ([`Deployer::set_tenants`]) and hold at once. A fault changes nothing: a site file with a fault leaves everything as
+//! it is, a component with a fault leaves its own tenant as it is. Gates, counters, limiters, quotas and secrets belong
+//! to tenants and plugins, not to revisions, and stay through a swap.
 //!
 //! | file | owns |
 //! |---|---|
-//! | `publish.rs` | a document → a revision that is live, and the answer to whoever wanted it |
+//! | `publish.rs` | a document → a live revision, and the answer to the caller |
 //! | `publications.rs` | one tenant's documents, of which the latest wins |
-//! | `load.rs` | a document → compiled plugins, or everything that is wrong with it; whose turn it is |
-//! | `fit.rs` | whether a component suits the plugin and the routes that name it |
-//! | `refusal.rs` | a fault at its place in a document, and in the site file |
-//! | `deployer.rs` | the tenants that there are, and the swap |
-//! | `change.rs` | what happened, as a value; log lines and metrics are made of it |
-//! | `live.rs` | what is live, and what of a tenant stays over its revisions |
+//! | `load.rs` | a document → compiled plugins, or its faults; the turns of tenants |
+//! | `fit.rs` | the check whether a component suits the plugin and the routes that name it |
+//! | `refusal.rs` | a fault at its place in a document and in the site file; the refusal of a document |
+//! | `deployer.rs` | the tenants of the host, and the swap |
+//! | `change.rs` | a change as a value, from which log lines and metrics are made |
+//! | `live.rs` | the live tenants, and the state of each that stays over its revisions |
 //! | `revision.rs` | a document and its components → a revision |
 //! | `secrets.rs` | the values of secrets, and the cells that keep them over revisions |
-//! | `outbound.rs` | each plugin's way out, and the client behind all of them |
-//! | `follow.rs` | the site's files → what is published |
-//! | `settling.rs` | whether an edit of the site file is taken at once, or withheld for a while |
-//! | `files.rs` | what the site's files looked like when they were read |
-//! | `watch.rs` | which folders are watched, and the thread that looks when a file changes |
+//! | `outbound.rs` | each plugin's outbound client, and the client behind all of them |
+//! | `follow.rs` | the site's files → publications |
+//! | `settling.rs` | the decision to take an edit of the site file at once, or to withhold it for a while |
+//! | `files.rs` | the stamps of the site's files when they were read |
+//! | `watch.rs` | the watched folders, and the thread that reloads when a file changes |
 
 mod change;
 mod deployer;
@@ -65,7 +65,7 @@ use std::path::PathBuf;
 
 use crate::config::{Diagnostics, Site};
 
-/// Where a site comes from.
+/// The origin of a site.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     /// A site file.

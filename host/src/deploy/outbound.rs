@@ -1,7 +1,7 @@
-//! `[host.outbound]` → the client by which plugins reach the origins that they are granted; and the way out that each
-//! plugin of a tenant has by it, over revisions.
+//! Outbound HTTP of the live plugins: `[host.outbound]` → the client behind all plugins, and each plugin's own
+//! connections, which stay over revisions.
 //!
-//! The client is made once, at start. What it may connect to, and how, is `capability`'s.
+//! The client is made once, at start. Leaves to `capability` where it may connect to, and how.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -19,7 +19,7 @@ use crate::tenant::PluginName;
 /// The longest file of certificates, in bytes; all the public authorities take a quarter of a MiB.
 const MAX_CERTIFICATES_BYTES: u64 = 4 * 1024 * 1024;
 
-/// Makes the client that a site's `[host.outbound]` asks for, with so many connections at most, or says what is wrong with
+/// Makes the client of a site's `[host.outbound]`, with at most `connections` connections, or returns the faults of
 /// its certificates.
 pub fn http_client(site: &Site, connections: Option<usize>) -> Result<HttpClient, Diagnostics> {
     let settings = &site.host.outbound;
@@ -39,7 +39,7 @@ pub fn http_client(site: &Site, connections: Option<usize>) -> Result<HttpClient
         .map_err(|error| refused(error.to_string()))
 }
 
-/// The certificates of a PEM file, at least one; whatever else it has is passed over.
+/// The certificates of a PEM file, at least one; anything else in the file is skipped.
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     let mut pem = Vec::new();
     let most = MAX_CERTIFICATES_BYTES.saturating_add(1);
@@ -57,12 +57,12 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, String> {
     Ok(certificates)
 }
 
-/// The ways out of one tenant's plugins. Connections to other servers stay through a swap, and so does how many there
-/// may be.
+/// The outbound clients of one tenant's plugins. Their connections stay through a swap, and so does the bound on
+/// their number.
 #[derive(Default)]
 pub(super) struct WaysOut(BTreeMap<PluginName, WayOut>);
 
-/// What a plugin's way out was made from, and the way.
+/// A plugin's outbound client, and the settings that it was made from.
 struct WayOut {
     origins: BTreeSet<Origin>,
     credentials: Vec<CredentialSpec>,
@@ -70,7 +70,7 @@ struct WayOut {
 }
 
 impl WaysOut {
-    /// Forgets those of plugins that have none in this document.
+    /// Forgets the clients of plugins that need none by this document.
     pub(super) fn keep_only(&mut self, document: &TenantDocument) {
         self.0.retain(|plugin, _| document.plugins.get(plugin).is_some_and(|plugin| !plugin.http.is_empty()));
     }
@@ -80,7 +80,7 @@ impl WaysOut {
         self.0.clear();
     }
 
-    /// The plugin's way out: the one that it has, connections and bounds and all, if it is to have the same.
+    /// The plugin's outbound client: the present one, with its connections and bounds, if its settings are the same.
     pub(super) fn of(
         &mut self,
         name: &PluginName,

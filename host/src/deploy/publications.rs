@@ -1,7 +1,8 @@
 //! The publications of one tenant: one is under way, and the latest of the others waits behind it.
 //!
-//! The latest document wins: one that waits is replaced by the next, and one that is being loaded is given up when its
-//! component is done with. Who is superseded is answered so by the drop of its publication.
+//! The latest document wins: a waiting document is replaced by the next one, and one that is being loaded is given up
+//! when its present component is done. The caller of a superseded publication learns it by the drop of the
+//! publication.
 
 use tokio::sync::oneshot;
 
@@ -13,13 +14,14 @@ use crate::sandbox::Digest;
 /// A document that is live.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Published {
-    /// Its revision.
+    /// The live revision.
     pub revision: Digest,
-    /// What has changed by it; nothing if it was live already.
+    /// The changes that came with it; none if the revision was live already.
     pub changes: Vec<Change>,
 }
 
-/// A document that is to be published, and where the answer goes. The drop of the latter says that it was superseded.
+/// A document to publish, and the channel of its answer. The drop of the channel says that the document was
+/// superseded.
 pub(super) struct Publication {
     pub(super) task: Task,
     pub(super) answer: oneshot::Sender<Result<Published, Refusal>>,
@@ -28,10 +30,10 @@ pub(super) struct Publication {
 /// The publications of one tenant.
 #[derive(Default)]
 pub(super) enum Publications {
-    /// There is none, and no task.
+    /// No publication, and no task.
     #[default]
     None,
-    /// One is with the tenant's task; the next is to take its place.
+    /// A publication is with the tenant's task; the next one waits for it.
     UnderWay {
         /// The latest document behind it.
         next: Option<Publication>,
@@ -43,12 +45,12 @@ impl Publications {
         matches!(self, Self::UnderWay { .. })
     }
 
-    /// Whether what is under way is the latest.
+    /// True if the publication that is under way is the latest.
     pub(super) fn are_up_to_date(&self) -> bool {
         matches!(self, Self::UnderWay { next: None })
     }
 
-    /// Takes a publication, in place of one that waits. Given back is one that is to begin.
+    /// Takes a publication, in place of a waiting one. Returns it if it is to begin now.
     pub(super) fn take(&mut self, publication: Publication) -> Option<Publication> {
         match self {
             Self::UnderWay { next } => {
@@ -62,7 +64,7 @@ impl Publications {
         }
     }
 
-    /// The one under way has ended: the one that is to begin, if there is any.
+    /// Ends the publication that is under way. Returns the next one, which is to begin, if there is one.
     pub(super) fn next(&mut self) -> Option<Publication> {
         match std::mem::take(self) {
             Self::UnderWay { next: Some(next) } => {

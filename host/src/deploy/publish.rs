@@ -1,7 +1,7 @@
 //! Publishing a tenant's document: one call, which answers when its revision is live.
 //!
-//! A tenant that publishes has one task, which loads its documents one after the other, the latest of them; whose turn it
-//! is to load is `load.rs`'s to say.
+//! A tenant that publishes has one task, which loads the tenant's documents one after the other, always the latest.
+//! Leaves to `load.rs` whose turn it is to load.
 
 use std::sync::{Arc, Weak};
 
@@ -15,8 +15,8 @@ use crate::document::TenantDocument;
 use crate::tenant::TenantName;
 
 impl Deployer {
-    /// Publishes a document in place of what is live of its tenant. It begins with the call; the answer comes when the
-    /// revision is live, or will not be.
+    /// Publishes a document in place of the tenant's live one. Publishing begins with the call; the answer comes when
+    /// the revision is live, or when it is clear that it will not be.
     pub fn publish(
         self: &Arc<Self>,
         tenant: &TenantName,
@@ -36,20 +36,20 @@ impl Deployer {
         let (answer, answered) = oneshot::channel();
         let publication = Publication { task: tenant.task(document), answer };
         if let Some(first) = tenant.publications.take(publication) {
-            // The deployer goes when it is wanted no longer, whatever is being loaded then.
+            // The task holds no deployer alive, whatever is being loaded.
             let (deployer, loader) = (Arc::downgrade(self), self.loader.clone());
             self.runtime.spawn(publish_in_turn(deployer, loader, name.clone(), first));
         }
         Ok(answered)
     }
 
-    /// Whether what is under way of a tenant is what is wanted of it.
+    /// True if the publication that is under way is the tenant's latest.
     fn is_latest(&self, name: &TenantName) -> bool {
         self.live().wanted(name).is_some_and(|tenant| tenant.publications.are_up_to_date())
     }
 
-    /// A document was loaded, or given up: publishes it unless another one was wanted meanwhile. The next that is to
-    /// begin.
+    /// Publishes a document that was loaded, or given up, unless another one came meanwhile. Returns the next
+    /// publication, which is to begin.
     fn loaded(
         &self,
         name: &TenantName,
@@ -72,13 +72,13 @@ impl Deployer {
             }
             Err(faults) => {
                 let refused = Refusal::Faulty { live: tenant.live_id(), faults };
-                // Whoever waited for it to be loaded for the first time does so no longer.
+                // The first load is over: a removed tenant that stayed until then goes now.
                 self.settle(&mut live, &mut Vec::new());
                 Some(Err(refused))
             }
         };
         drop(live);
-        // Nobody needs to wait for it.
+        // The caller may have stopped waiting for the answer.
         answered.map(|answered| answer.send(answered));
         None
     }

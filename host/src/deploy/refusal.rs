@@ -1,6 +1,6 @@
-//! What speaks against a tenant's document: faults at their places in it, and the answer to whoever wanted it published.
+//! The faults of a tenant's document at their places in the document, and the refusal of the document.
 //!
-//! A fault knows no file; [`diagnostics`] puts it where the site file says what it is about.
+//! A fault knows no file; [`diagnostics`] finds its place in the site file.
 
 use std::sync::Arc;
 
@@ -12,16 +12,16 @@ use crate::tenant::TenantName;
 /// The help where the host itself was at fault.
 pub(super) const AGAIN: &str = "it is loaded again with the next change of its files";
 
-/// A fault of a document, or of what it names.
+/// A fault of a document, or of a component or secret that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
-    /// Where it is.
+    /// The place of the fault.
     pub place: Place,
-    /// What is wrong.
+    /// The fault in one line.
     pub headline: String,
-    /// What stands at the place; may be empty.
+    /// The text at the place; may be empty.
     pub label: String,
-    /// What would be right, if that is known.
+    /// The remedy, if one is known.
     pub help: Option<String>,
 }
 
@@ -31,12 +31,12 @@ impl Fault {
         Self { place, headline: headline.into(), label: String::new(), help: None }
     }
 
-    /// With what stands at the place.
+    /// Sets the text at the place.
     pub(super) fn label(self, label: impl Into<String>) -> Self {
         Self { label: label.into(), ..self }
     }
 
-    /// With what would be right.
+    /// Sets the remedy.
     pub(super) fn help(self, help: impl Into<Option<String>>) -> Self {
         Self { help: help.into(), ..self }
     }
@@ -48,26 +48,26 @@ impl Fault {
     }
 }
 
-/// Why a document was not published.
+/// The reason why a document was not published.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// It cannot run.
+    /// The document is faulty.
     #[error("the document of the tenant cannot run: it has {} faults", faults.len())]
     Faulty {
         /// The revision that stays live.
         live: Option<Digest>,
-        /// All that is wrong.
+        /// All faults of the document.
         faults: Vec<Fault>,
     },
-    /// Another document of the tenant came, or the tenant was removed, before this one was loaded.
+    /// Another document of the tenant came, or the tenant was removed, before this document was loaded.
     #[error("another document of the tenant took its place, or the tenant was removed")]
     Superseded,
-    /// The host has no such tenant.
+    /// The tenant does not exist on this host.
     #[error("there is no tenant `{0}`")]
     NoTenant(TenantName),
 }
 
-/// The faults of a tenant's document at their places in the site file that it was read from; of very many, the first.
+/// The faults of a tenant's document at their places in its site file; if there are very many, only the first.
 pub fn diagnostics(
     faults: Vec<Fault>,
     tenant: &TenantName,

@@ -1,5 +1,5 @@
-//! A tenant's document and its components → its next revision: the plugins with what they keep, the routes with whom
-//! they lead to.
+//! A tenant's document and its components → the tenant's next revision: the plugins with the state that they keep,
+//! and the routes with the plugins that they lead to.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +15,7 @@ use crate::snapshot::{Chain, Plugin, Revision, Routes};
 use crate::tenant::{Bounds, Gate, PluginName, TenantName};
 
 impl Deployer {
-    /// Gives a tenant its next revision, if it is another one.
+    /// Gives a tenant its next revision, if it differs from the live one. Returns the change.
     pub(super) fn revise(
         &self,
         name: &TenantName,

@@ -1,7 +1,8 @@
-//! The values of a tenant's secrets: where they are read, whom they must suit, and the cells that keep them.
+//! The values of a tenant's secrets: where they are read, the plugins that they must suit, and the cells that keep
+//! them.
 //!
-//! A value is in a [`Secret`], which shows it to nobody, from where it is read to where it is used; what is said of one
-//! names the secret and its place. Which plugins are given which is the site file's to say.
+//! A value is in a [`Secret`], which never shows it, from where it is read to where it is used; messages about a
+//! secret contain its name and its place. The site file's reader decides which plugin gets which secret.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -20,7 +21,7 @@ use crate::tenant::{PluginName, SecretName};
 /// The longest value, in bytes: that of a request's whole head.
 const MAX_SECRET_BYTES: usize = 64 * 1024;
 
-/// The environment that the process was started with: where secrets may be. No form of it shows a value.
+/// The environment that the process was started with, in which secrets may be. Its `Debug` shows no value.
 #[derive(Clone, Default)]
 pub struct Environment(BTreeMap<OsString, OsString>);
 
@@ -30,10 +31,10 @@ impl FromIterator<(OsString, OsString)> for Environment {
     }
 }
 
-/// The secrets of a tenant, each as it was read last.
+/// The secrets of a tenant, each with the value that was read last.
 pub(super) type Secrets = BTreeMap<SecretName, Secret>;
 
-/// Reads the secrets of a tenant. What cannot be read, or does not suit a plugin that is given it, is a fault.
+/// Reads the secrets of a tenant. A secret that cannot be read, or does not suit a plugin that uses it, is a fault.
 pub(super) fn read_secrets(
     document: &TenantDocument,
     sources: &BTreeMap<SecretName, SecretSource>,
@@ -62,7 +63,7 @@ pub(super) fn read_secrets(
     secrets
 }
 
-/// Why a secret has no value.
+/// The reason why a secret has no value.
 struct Unreadable {
     why: String,
     help: Option<String>,
@@ -89,7 +90,7 @@ fn read(source: &SecretSource, environment: &Environment) -> Result<Vec<u8>, Unr
         }
     };
     if value.is_empty() {
-        // A file is empty for a moment when it is written anew; without this, so would be the secret.
+        // A file is empty for a moment while it is written anew. Without this check, the secret would be empty too.
         return Err(Unreadable::new(format!("{place} is empty"), "a secret has one byte at least"));
     }
     if value.len() > MAX_SECRET_BYTES {
@@ -98,14 +99,14 @@ fn read(source: &SecretSource, environment: &Environment) -> Result<Vec<u8>, Unr
     Ok(value)
 }
 
-/// A file's content, but for one line break at its end.
+/// A file's content, without one line break at its end.
 fn read_file(path: &Path) -> Result<Vec<u8>, Unreadable> {
     let cannot = |error: std::io::Error| {
         let is_missing = error.kind() == std::io::ErrorKind::NotFound;
         let help = if is_missing { "the path is relative to the site file's folder" } else { "" };
         Unreadable::new(format!("cannot read {}: {error}", path.display()), help)
     };
-    // To open a pipe would be to wait for its writer.
+    // To open a pipe would wait for its writer.
     if !std::fs::metadata(path).map_err(cannot)?.is_file() {
         return Err(Unreadable::new(
             format!("{} is not a plain file", path.display()),
@@ -125,7 +126,7 @@ fn read_file(path: &Path) -> Result<Vec<u8>, Unreadable> {
     Ok(value)
 }
 
-/// The secrets that are not what the plugin is given them for, and why.
+/// The secrets that cannot be used as the plugin uses them, each with the reason.
 fn misfits<'a>(plugin: &'a PluginSpec, secrets: &Secrets) -> Vec<(&'a SecretName, String)> {
     let sent = plugin.credentials.iter().filter_map(|site| {
         let secret = secrets.get(&site.secret)?.clone();
@@ -140,7 +141,8 @@ fn misfits<'a>(plugin: &'a PluginSpec, secrets: &Secrets) -> Vec<(&'a SecretName
     sent.chain(read).collect()
 }
 
-/// What a plugin reads through `wasi:config/store` has one bound, wherever it comes from.
+/// The fault of a plugin whose configuration is too large: all that it reads through `wasi:config/store` has one
+/// bound, secrets included.
 fn oversized_config(name: &PluginName, plugin: &PluginSpec, secrets: &Secrets) -> Option<Fault> {
     let plain = plugin.config_texts().map(|(key, value)| key.len().saturating_add(value.len()));
     let secret = plugin.config_secrets().map(|(key, name)| {
@@ -155,12 +157,12 @@ fn oversized_config(name: &PluginName, plugin: &PluginSpec, secrets: &Secrets) -
     })
 }
 
-/// The secrets of a tenant over its revisions: whoever was given one has its latest value.
+/// The live secrets of a tenant, over its revisions: each cell has the latest value.
 #[derive(Default)]
 pub(super) struct LiveSecrets(Secrets);
 
 impl LiveSecrets {
-    /// Takes over what was read last. The names of those that have another value now.
+    /// Takes over the values that were read last. Returns the names of the secrets with another value.
     pub(super) fn renew(&mut self, read: Secrets) -> Vec<SecretName> {
         self.0.retain(|name, _| read.contains_key(name));
         let mut changed = Vec::new();
@@ -179,17 +181,17 @@ impl LiveSecrets {
         changed
     }
 
-    /// What is added to a plugin's requests.
+    /// The credentials that are added to a plugin's requests.
     pub(super) fn credentials(&self, plugin: &PluginSpec) -> Vec<Credential> {
         let with_secrets = plugin.credentials.iter().filter_map(|site| {
             let secret = self.0.get(&site.secret)?.clone();
-            // The site file's reader has refused headers that cannot carry one.
+            // The site file's reader has refused headers that cannot carry a credential.
             Credential::new(site.origin.clone(), site.header.clone(), secret).ok()
         });
         with_secrets.collect()
     }
 
-    /// Those that a plugin reads as its configuration, by key.
+    /// The secrets that a plugin reads as its configuration, by key.
     pub(super) fn of_config(&self, plugin: &PluginSpec) -> BTreeMap<String, Secret> {
         let named = plugin.config_secrets();
         named.filter_map(|(key, name)| Some((key.clone(), self.0.get(name)?.clone()))).collect()
@@ -218,7 +220,7 @@ outbound = [{ origin = "https://api.example", header = "authorization", secret =
 config = { key = { secret = "token" } }
 "#;
 
-    /// Where a secret may be, and the site that says so.
+    /// A folder for a secret's file, and the site that names it.
     struct Place(tempfile::TempDir);
 
     impl Place {
@@ -232,7 +234,7 @@ config = { key = { secret = "token" } }
             self.0.path().join(name)
         }
 
-        /// The values that are read, and all that is said of them.
+        /// The secrets that are read, and the text of the faults.
         fn read(&self, site: &str, environment: &Environment) -> (Secrets, String) {
             let site = Site::parse(&self.path("site.toml"), site.to_owned());
             let site = site.unwrap_or_else(|found| panic!("{found}"));

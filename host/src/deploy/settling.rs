@@ -1,18 +1,18 @@
-//! Whether an edit of the site file is taken as it is found, or has to stay so for a while first.
+//! Settling: decides whether an edit of the site file is taken at once, or has to stay unchanged for a while first.
 //!
-//! A file that is written slowly is a valid site at the end of each of its tables. What is not written yet looks as if
-//! it had been removed: so an edit that leaves out a key that was there is withheld, whole, until the file has not
-//! changed for [`SETTLE_TIME`]. Knows no clock, and nothing of what a site is.
+//! A file that is written slowly is a valid site at the end of each of its tables. A part that is not written yet
+//! looks as if it had been removed. So an edit that leaves out an earlier key is withheld, whole, until the file has
+//! not changed for [`SETTLE_TIME`]. Knows no clock, and nothing of a site's content.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::config::Source;
 
-/// How long an edit that leaves something out has to stay as it is.
+/// The time that an edit which leaves something out has to stay unchanged.
 pub(super) const SETTLE_TIME: Duration = Duration::from_secs(2);
 
-/// The text that was taken last, and the edit of it that is withheld.
+/// The text that was taken last, and the later edit that is withheld.
 pub(super) struct Settling {
     taken: Arc<Source>,
     withheld: Option<Withheld>,
@@ -23,14 +23,14 @@ struct Withheld {
     since: Instant,
 }
 
-/// What is to be done with an edit.
+/// The decision about an edit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Verdict {
-    /// It holds.
+    /// The edit is taken.
     Take,
-    /// It is withheld from now on, for it leaves out this key.
+    /// The edit is withheld from now on, because it leaves out this key.
     Withhold { left_out: String },
-    /// It is withheld already.
+    /// The edit is withheld already.
     Wait,
 }
 
@@ -40,7 +40,7 @@ impl Settling {
         Self { taken, withheld: None }
     }
 
-    /// What is to be done with the text that the file has now.
+    /// Decides about the present text of the file.
     pub(super) fn judge(&mut self, text: &Arc<Source>, now: Instant) -> Verdict {
         if let Some(withheld) = self.withheld.as_ref().filter(|withheld| withheld.text.text() == text.text())
         {
@@ -62,7 +62,7 @@ impl Settling {
         self.withheld = None;
     }
 
-    /// How long until the withheld edit may be taken.
+    /// The time until the withheld edit may be taken.
     pub(super) fn is_due_in(&self, now: Instant) -> Option<Duration> {
         let withheld = self.withheld.as_ref()?;
         Some(SETTLE_TIME.saturating_sub(now.duration_since(withheld.since)))

@@ -1,8 +1,9 @@
-//! Which folders are watched, and the thread that reloads when a file changes.
+//! The watcher: the folders that are watched, and the thread that reloads when a file changes.
 //!
 //! Editors and `cargo build` replace files, so folders are watched, not files. Everything is read again when a folder
-//! says that one of the files was written, or when a file's stamp is another: links turn in other folders, and a folder
-//! that is gone (`cargo clean`) says nothing any more, so the stamps are looked at every two seconds as well.
+//! reports that one of the files was written, or when a file's stamp is another one. Links lead into other folders,
+//! and a removed folder (`cargo clean`) reports nothing any more, so the stamps are looked at every two seconds as
+//! well.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -15,30 +16,30 @@ use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
 use super::{Deployer, Follower};
 use crate::observe::Log;
 
-/// How often stamps are looked at when nothing is heard.
+/// The time between two looks at the stamps while no event comes.
 const POLL: Duration = Duration::from_secs(2);
 
-/// A change is complete when nothing was heard for so long; a linker writes for a while.
+/// The silence after which a change counts as complete; a linker writes for a while.
 const QUIET: Duration = Duration::from_millis(50);
 
-/// The longest that the quiet is waited for.
+/// The longest time that the silence is waited for.
 const MAX_UNREST: Duration = Duration::from_secs(1);
 
-/// How long the end of a reload that is under way is waited for: it reads files, which a slow disk may delay.
+/// The longest wait at the end for a reload that is under way: it reads files, which a slow disk may delay.
 const LAST_RELOAD: Duration = Duration::from_secs(1);
 
-/// Why files cannot be watched.
+/// The reason why files cannot be watched.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot watch the site's files for changes")]
 pub struct WatchError(#[source] std::io::Error);
 
-/// Reloads when told to, and when a file changes.
+/// The watcher: reloads on demand, and when a file changes.
 pub struct Watcher {
     bell: Arc<Bell>,
     deployer: Arc<Deployer>,
 }
 
-/// What the thread is woken for. Ringing it twice is ringing it once, so nothing piles up while it is busy.
+/// The bell that wakes the thread. Several rings before it wakes count as one, so nothing piles up while it is busy.
 #[derive(Default)]
 struct Bell {
     asked: Mutex<Asked>,
@@ -47,13 +48,13 @@ struct Bell {
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 struct Asked {
-    /// Something happened in a watched folder.
+    /// There was an event in a watched folder.
     to_look: bool,
-    /// One of the files was written there, whatever it looks like.
+    /// One of the files was written, whatever its stamp says.
     to_read: bool,
-    /// Reload, changed or not.
+    /// A reload is asked for, whether or not a file has changed.
     to_reload: bool,
-    /// End.
+    /// The thread is to end.
     to_stop: bool,
     /// The thread has ended.
     has_ended: bool,
@@ -83,9 +84,9 @@ impl Watcher {
 impl Drop for Watcher {
     fn drop(&mut self) {
         self.bell.ring(|asked| asked.to_stop = true);
-        // A host that stops has no use for what is being compiled.
+        // A host that stops has no use for the components that are being compiled.
         self.deployer.stop();
-        // Either it has ended, or it is left behind.
+        // After this wait, the thread has ended or is left behind.
         self.bell.wait(LAST_RELOAD, |asked| asked.has_ended);
     }
 }
@@ -96,8 +97,8 @@ impl Bell {
         self.rung.notify_all();
     }
 
-    /// Waits for what `is_it` looks for, or until the time is over. What was asked for until then; to look,
-    /// to read and to reload are asked for no longer.
+    /// Waits until `is_it` is true, or the time is over. Returns what was asked for until then, and clears the flags
+    /// to look, to read and to reload.
     fn wait(&self, time: Duration, is_it: impl Fn(&Asked) -> bool) -> Asked {
         let wait = self.rung.wait_timeout_while(self.asked(), time, |asked| !is_it(asked));
         let (mut asked, _) = wait.unwrap_or_else(PoisonError::into_inner);
@@ -145,7 +146,7 @@ impl Watch {
     }
 }
 
-/// Waits until nothing more is heard, or something else is asked for. Whether that was so.
+/// Waits until no more events come, or a reload or the end is asked for. Returns true in the latter case.
 fn until_quiet(bell: &Bell) -> bool {
     let began = Instant::now();
     while began.elapsed() < MAX_UNREST {
@@ -161,15 +162,15 @@ fn until_quiet(bell: &Bell) -> bool {
 struct Folders {
     watcher: Option<RecommendedWatcher>,
     watched: BTreeSet<PathBuf>,
-    /// The files themselves, by every name that an event may call them.
+    /// The files, under every name that an event may use for them.
     files: Arc<Mutex<BTreeSet<PathBuf>>>,
     log: Log,
-    /// Whether the log was told that a folder cannot be watched.
+    /// True once the log has been told that a folder cannot be watched.
     has_told: bool,
 }
 
-/// A watcher whose thread has started: notify 8.2 does not tell if it has not, and panics when that is asked for anything,
-/// its end included. This alone has an answer then.
+/// Returns a watcher whose thread runs: notify 8.2 does not report a thread that failed to start, and panics at any
+/// later call to the watcher, its drop included. Only this call gets an answer then.
 fn alive(mut watcher: RecommendedWatcher) -> notify::Result<RecommendedWatcher> {
     match watcher.configure(notify::Config::default()) {
         Ok(_) => Ok(watcher),
@@ -205,7 +206,7 @@ impl Folders {
         folders
     }
 
-    /// Once, for it will be so each time.
+    /// Logs the error once, because it will be the same each time.
     fn tell(&mut self, error: &notify::Error) {
         if !self.has_told {
             let entry = self.log.warn("file changes are seen late, by looking every two seconds");
@@ -225,8 +226,8 @@ impl Folders {
             // A folder that is gone is no longer watched anyway.
             let _ = watcher.unwatch(folder);
         }
-        // One that cannot be watched is tried again next time; the stamps are looked at meanwhile. One
-        // that was deleted and made anew has to be watched anew, so all are asked for each time.
+        // A folder that cannot be watched is tried again next time; until then, the stamps are looked at. A folder
+        // that was deleted and made anew has to be watched anew, so all folders are watched again each time.
         let mut refused = None;
         self.watched = wanted
             .into_iter()
@@ -238,7 +239,7 @@ impl Folders {
                 }
             })
             .collect();
-        // One that is not there is waited for.
+        // A missing folder is waited for.
         let is_missing = |error: &notify::Error| matches!(error.kind, notify::ErrorKind::PathNotFound);
         if let Some(error) = refused.filter(|error| !is_missing(error)) {
             self.tell(&error);
@@ -246,7 +247,7 @@ impl Folders {
     }
 }
 
-/// Reading is no change, and a reload itself reads. The end of a writing is one.
+/// True for an event of reading: reading is no change, and a reload itself reads. The end of a writing is a change.
 fn is_reading(kind: EventKind) -> bool {
     matches!(kind, EventKind::Access(access) if access != AccessKind::Close(AccessMode::Write))
 }

@@ -11,36 +11,36 @@ use crate::listen::Probes;
 #[cfg(target_os = "linux")]
 use crate::sandbox::{DESCRIPTORS, ProcessLimits};
 
-/// Those that any host has, and some to spare: one with a listener and a probe's address has 22.
+/// Descriptors of any host, and some to spare: a host with a listener and a probe's address has 22.
 const OF_EVERY_HOST: usize = 64;
 
-/// Three pipes of each process that compiles, both ends of each as it starts, and what tells how that went, for up to eight
-/// at once.
+/// Descriptors of up to eight compiler processes at once: three pipes for each, with both ends while it starts, and
+/// the pipe that reports whether it started.
 const OF_COMPILERS: usize = 8 * 9;
 
 /// A socket and a file of each of the 32 names that may be looked up at once.
 const OF_LOOKUPS: usize = 2 * 32;
 
-/// That of a component, while the one that follows it is there too.
+/// Descriptors of a component: its own, and that of its successor during a change.
 const OF_A_COMPONENT: usize = 2;
 
-/// Of all that there are, plugins' connections to other servers have one in so many.
+/// The divisor for plugins' connections to other servers: they get this part of all descriptors.
 const ONE_IN_OUTBOUND: usize = 4;
 
-/// However few there are, clients have one in so many.
+/// The divisor for clients' connections: they get at least this part of all descriptors.
 const LEAST_ONE_IN_CONNECTIONS: usize = 4;
 
 /// The most that macOS gives a process whose limit it calls unlimited.
 const MOST_OF_UNLIMITED: u64 = 10_240;
 
-/// What there is room for.
+/// The shares of the descriptors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Room {
-    /// How many descriptors the process may have.
+    /// The most descriptors of the process.
     pub(super) limit: usize,
-    /// Clients' connections: those of `[host]`, or fewer.
+    /// The most connections of clients: those of `[host]`, or fewer.
     pub(super) connections: usize,
-    /// Those of one client: those of `[host]`, or fewer.
+    /// The most connections of one client: those of `[host]`, or fewer.
     pub(super) connections_per_client: usize,
     /// Plugins' connections to other servers, of all together.
     pub(super) outbound: usize,
@@ -48,7 +48,7 @@ pub(super) struct Room {
     pub(super) wanted: usize,
 }
 
-/// Raises the limit of this process to the highest that it may set itself, and tells it.
+/// Raises this process's limit to the highest value that it may set itself, and returns it.
 pub(super) fn raise_limit() -> usize {
     let now = limit();
     for most in [now.maximum, Some(MOST_OF_UNLIMITED)] {
@@ -60,7 +60,7 @@ pub(super) fn raise_limit() -> usize {
     limit().current.and_then(|current| usize::try_from(current).ok()).unwrap_or(usize::MAX)
 }
 
-/// From the system's list: `getrlimit` may be refused, and rustix 1.1 panics then.
+/// This process's limit, from the system's list: `getrlimit` may be refused, and rustix 1.1 panics then.
 #[cfg(target_os = "linux")]
 fn limit() -> Rlimit {
     let limits = ProcessLimits::of_this();
@@ -73,9 +73,9 @@ fn limit() -> Rlimit {
 }
 
 impl Room {
-    /// Divides `limit` for a host of these settings with so many components.
+    /// Divides `limit` for a host of these settings with `components` components.
     pub(super) fn within(limit: usize, settings: &HostSettings, components: usize) -> Self {
-        // Each listener is one, and has one more for whoever comes next.
+        // Each listener takes one, and one more for the connection that it accepts next.
         let listeners = settings.listen.len().saturating_mul(2);
         let kept = [
             OF_EVERY_HOST,
@@ -91,7 +91,7 @@ impl Room {
         let left = limit.saturating_sub(outbound).saturating_sub(kept);
         let left = left.max(limit.div_euclid(LEAST_ONE_IN_CONNECTIONS)).max(1);
         let connections = settings.connections.min(left);
-        // Who writes that one client may have more than half of all means it.
+        // A setting of more than half for one client is intended.
         let is_half = settings.connections_per_client.saturating_mul(2) <= settings.connections;
         let of_a_client = if is_half { connections.div_euclid(2).max(1) } else { connections };
         let wanted = settings.connections.saturating_add(kept);

@@ -1,7 +1,7 @@
 //! The access log: one line for every request that was answered.
 //!
-//! Owns which fields there are and what they are called. The query of a request is left out: it is where
-//! callers put what should not be kept.
+//! Owns the fields and their names. The query of a request is left out, because callers put secrets and personal data
+//! into it.
 
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
@@ -11,10 +11,10 @@ use http::{Method, Version};
 use super::{Blame, Level, Log};
 use crate::tenant::{PluginName, TenantName};
 
-/// What is told of one request when its last byte is written, or when it is broken off.
+/// The facts about one request when its last byte is written, or when the request is broken off.
 #[derive(Debug, Clone)]
 pub struct AccessLine<'a> {
-    /// When the request's head had arrived; it becomes the time of the line.
+    /// The time at which the request's head had arrived; it becomes the time of the line.
     pub time: SystemTime,
     /// The method as sent.
     pub method: &'a Method,
@@ -30,9 +30,10 @@ pub struct AccessLine<'a> {
     pub response_bytes: u64,
     /// From the request's head to the last byte of the response.
     pub duration: Duration,
-    /// CPU time of its plugins' calls, until the response's head; none if it reached no route.
+    /// CPU time of the calls of the request's plugins, until the response's head; none if the request reached no
+    /// route.
     pub cpu: Option<Duration>,
-    /// Whose hostname it is.
+    /// The tenant of the request's hostname.
     pub tenant: Option<&'a TenantName>,
     /// The plugin that the route names.
     pub plugin: Option<&'a PluginName>,
@@ -40,11 +41,11 @@ pub struct AccessLine<'a> {
     pub route: Option<&'a str>,
     /// The problem answered, or that broke the body off: `cpu`, `no-route`.
     pub problem: Option<&'static str>,
-    /// Whose doing that was.
+    /// The party to blame for the error.
     pub blame: Option<Blame>,
     /// The request's id, as the caller was told.
     pub request_id: &'a str,
-    /// The trace that the caller says it belongs to.
+    /// The id of the trace that the caller names.
     pub trace_id: Option<&'a str>,
     /// The caller's address.
     pub client: Option<IpAddr>,

@@ -1,13 +1,13 @@
-//! Whose doing an error is. Metrics, access lines and logs carry it.
+//! Blame: the party that has to act on an error. Metrics, access lines and logs carry it.
 
 use std::fmt;
 
-/// Who has to act so that an error does not happen again.
+/// The party that has to act so that an error does not happen again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Blame {
     /// The caller: a malformed request, a body that is too large, a connection closed early.
     Client,
-    /// The plugin: a trap, an error returned, an invalid answer, a limit of one call.
+    /// The plugin: a trap, a returned error, an invalid answer, a limit of one call.
     Plugin,
     /// The tenant's quota or the plugin's queue: more work than was bought.
     Quota,
@@ -18,7 +18,7 @@ pub enum Blame {
 }
 
 impl Blame {
-    /// Every blame there is, in the order of their declaration.
+    /// All blames, in the order of their declaration.
     pub const ALL: [Self; 5] = [Self::Client, Self::Plugin, Self::Quota, Self::Host, Self::Upstream];
 
     /// The name in metrics, logs and diagnostics.

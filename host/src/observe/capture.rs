@@ -1,4 +1,4 @@
-//! A log kept in memory, so that a test can ask what the host said.
+//! A log kept in memory, so that a test can read the lines of the host.
 //!
 //! Owns the lines; keeps the last 100,000 of them.
 
@@ -11,7 +11,7 @@ use serde_json::Value;
 
 const KEPT_LINES: usize = 100_000;
 
-/// What a log made by [`Log::capture`](super::Log::capture) was given; clones share it.
+/// The lines of a log made by [`Log::capture`](super::Log::capture); clones share them.
 #[derive(Clone)]
 pub struct Captured {
     memory: Arc<Memory>,
@@ -22,7 +22,7 @@ impl Captured {
         Self { memory }
     }
 
-    /// Every line so far, oldest first, as the JSON object that it is.
+    /// All lines so far, oldest first, each as a JSON object.
     pub fn lines(&self) -> Vec<Value> {
         self.memory.lock().lines.iter().filter_map(|line| parse(line)).collect()
     }
@@ -33,7 +33,7 @@ impl Captured {
         self.lines().into_iter().filter(of_request).collect()
     }
 
-    /// The first line, sent already or to come, that `predicate` takes; `None` when none comes `within` that
+    /// The first line, sent already or to come, for which `predicate` is true; `None` if there is none `within` that
     /// time. Blocks the thread, and the log while `predicate` runs.
     pub fn wait_for(&self, within: Duration, predicate: impl Fn(&Value) -> bool) -> Option<Value> {
         let started = Instant::now();
@@ -67,7 +67,7 @@ pub(super) struct Memory {
 #[derive(Default)]
 struct Kept {
     lines: VecDeque<String>,
-    /// How many lines came before the first that is kept.
+    /// The number of lines before the first that is kept.
     forgotten: usize,
 }
 

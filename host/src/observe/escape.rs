@@ -1,9 +1,9 @@
-//! Text from guests and callers, made harmless: it can end neither its line nor its string, nor move a
-//! terminal's cursor, nor turn the text around it.
+//! Text from guests and callers, made harmless: it cannot end its line or its string, move a terminal's cursor, or
+//! turn the text around it.
 
 use std::fmt::Write;
 
-/// What one text value may add to a line, in bytes before escaping; the rest is cut and marked with `…`.
+/// The most bytes of one text value in a line, before escaping; the rest is cut and marked with `…`.
 const MAX_VALUE_BYTES: usize = 64 * 1024;
 
 /// The start of `value` that a line has room for.
@@ -41,7 +41,7 @@ pub(super) fn push_quoted(out: &mut String, value: &str) {
     out.push('"');
 }
 
-/// Appends `value` without quotes: its quotes stay, what would act on a terminal does not.
+/// Appends `value` without quotes: its quotes stay; characters that act on a terminal are replaced.
 pub(super) fn push_message(out: &mut String, value: &str) {
     for character in cut(value).chars() {
         push_visible(out, character);
@@ -52,15 +52,15 @@ fn push_visible(out: &mut String, character: char) {
     if !acts_on_a_terminal(character) {
         return out.push(character);
     }
-    // As JSON has it (RFC 8259 §7): two escapes for what lies above U+FFFF.
+    // JSON's form (RFC 8259 §7): two escapes for a character above U+FFFF.
     for unit in character.encode_utf16(&mut [0; 2]) {
         let _ = write!(out, "\\u{unit:04x}");
     }
 }
 
-/// Controls (C0, DEL, C1), line and paragraph separators, the marks that turn the direction of text
-/// around (Unicode Bidirectional Algorithm, UAX #9 §2), with which a value can be made to look like
-/// another, and those that nobody sees: soft hyphens, zero width spaces, annotation marks, tags.
+/// True for controls (C0, DEL, C1), line and paragraph separators, marks that turn the direction of text around
+/// (Unicode Bidirectional Algorithm, UAX #9 §2), which can make a value look like another, and invisible characters:
+/// soft hyphens, zero width spaces, annotation marks, tags.
 pub fn acts_on_a_terminal(character: char) -> bool {
     character.is_control()
         || matches!(

@@ -1,11 +1,11 @@
-//! A list in a message, whoever decides how long it is: its first items by name, and how many more there are.
+//! A list of any length in a message: its first items by name, and the number of the others.
 
 use std::fmt::Display;
 
-/// The items that a message names of a list whose length the author of a component decides.
+/// The most items that a message names of a list whose length the author of a component decides.
 pub const FEW: usize = 12;
 
-/// At most so many items, each in backquotes, and the number of the others.
+/// The first `most` items, each in backquotes, and the number of the others.
 pub fn few<T: Display>(items: impl IntoIterator<Item = T>, most: usize) -> String {
     let mut items = items.into_iter();
     let named: Vec<_> = items.by_ref().take(most).map(|item| format!("`{item}`")).collect();

@@ -1,7 +1,7 @@
 //! One log line as text: its time, its level, its message and its fields.
 //!
-//! Knows nothing of where lines go, and leaves to `escape` what makes a text harmless. A line is written
-//! straight into one buffer, in the order of the calls; no field is kept apart.
+//! Does not know where lines go, and leaves it to `escape` to make text harmless. A line is written straight into one
+//! buffer, in the order of the calls; no field is kept apart.
 
 use std::borrow::Cow;
 use std::fmt::{self, Write};
@@ -17,7 +17,7 @@ use crate::tenant::{PluginName, TenantName};
 /// Holds an access line of ordinary length without growing.
 const USUAL_LINE_BYTES: usize = 448;
 
-/// How lines are written.
+/// The format of log lines.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Format {
     /// For people: `2026-11-21T10:00:00.123Z INFO  message key=value`.
@@ -28,12 +28,12 @@ pub enum Format {
     Json,
 }
 
-/// How much a line matters.
+/// The importance of a line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Of use to who looks for a fault.
+    /// For the search for a fault.
     Debug,
-    /// What happens in the ordinary course.
+    /// An ordinary event.
     Info,
     /// Something was refused or dropped; the host goes on as before.
     Warn,
@@ -79,7 +79,7 @@ const PLAIN: &str = "\x1b[0m";
 pub struct Line {
     format: Format,
     text: String,
-    /// What follows the line itself: only [`Line::block`] in the text formats.
+    /// The text after the line itself: only [`Line::block`] in the text format.
     blocks: String,
 }
 
@@ -128,7 +128,7 @@ impl Line {
         }
     }
 
-    /// Adds what only ever prints digits, `.`, `-` and letters that JSON knows, such as a number.
+    /// Adds a value whose text is only digits, `.`, `-` and letters that JSON knows, such as a number.
     fn literal(&mut self, name: &'static str, value: fmt::Arguments<'_>) {
         self.name(name);
         // Writing to a `String` cannot fail.
@@ -188,8 +188,8 @@ impl Line {
     }
 }
 
-/// What can be a field's value. An absent `Option` adds no field; a `Duration` is written in
-/// milliseconds, so its field's name ends in `-ms`.
+/// A field's value. An absent `Option` adds no field; a `Duration` is written in milliseconds, so the name of its
+/// field ends in `-ms`.
 pub trait Value {
     /// Adds the value to `line` under `name`.
     fn add_to(&self, line: &mut Line, name: &'static str);
@@ -227,7 +227,7 @@ impl Value for Cow<'_, str> {
     }
 }
 
-/// For whatever prints itself: `.field("error", format_args!("{error}"))`.
+/// Any value that can be formatted: `.field("error", format_args!("{error}"))`.
 impl Value for fmt::Arguments<'_> {
     fn add_to(&self, line: &mut Line, name: &'static str) {
         match self.as_str() {

@@ -1,9 +1,9 @@
-//! The log: a handle that is passed around, and the thread that writes what it is given.
+//! The log: a handle that is passed around, and the thread that writes the queued lines.
 //!
-//! Owns the queue between the two. Who logs formats its own line and appends it under a short lock: no
-//! request ever waits for a terminal or a disk. When the queue is full, lines are dropped and counted, and
-//! a line of the log says how many. A tenant's lines may take as much of it as is left for others, and so may those of
-//! requests that are no tenant's, so that no flood of one drops the lines of another. What a line looks like is the business of `line`.
+//! Owns the queue between the two. A caller formats its own line and appends it under a short lock: no request ever
+//! waits for a terminal or a disk. When the queue is full, lines are dropped and counted, and a line of the log says how
+//! many. The lines of one tenant may take at most as much of the queue as is left for others, and so may the lines of
+//! requests without a tenant: a flood of one does not drop the lines of another. Leaves the form of a line to `line`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -17,22 +17,22 @@ use super::capture::{Captured, Memory};
 use super::line::{Format, Level, Line, Value};
 use crate::tenant::TenantName;
 
-/// What may wait to be written. Lines of guests are long, so their bytes are bounded too.
+/// The bounds of the queue. Guests' lines are long, so the bytes are bounded too.
 const QUEUE_LINES: usize = 8_192;
 const QUEUE_BYTES: usize = 8 * 1024 * 1024;
 
-/// After a batch the writer rests this long. Waking its thread costs the one who logs more than the line itself
-/// (measured: 13 µs against 0.5 µs), which is thereby paid 200 times a second at most, not with every line.
+/// The writer's rest after each batch. To wake the writer's thread costs the caller more than the line itself
+/// (measured: 13 µs against 0.5 µs); with the rest, this is paid at most 200 times a second, and not with every line.
 const REST: Duration = Duration::from_millis(5);
 
-/// How long [`Log::flush`] and the drop of the last handle wait for a slow writer.
+/// The longest time that [`Log::flush`] and the drop of the last handle wait for a slow writer.
 const FLUSH_WAIT: Duration = Duration::from_secs(1);
 
-/// What a buffer keeps of its room after a burst.
+/// The capacity that a buffer keeps after a burst.
 const USUAL_BATCH_BYTES: usize = 256 * 1024;
 
-/// A handle to one log; clones share it. The drop of the last one writes what is queued, but waits no longer
-/// than a second for it.
+/// A handle to one log; clones share it. The drop of the last handle writes the queued lines, but waits at most a
+/// second for that.
 #[derive(Clone)]
 pub struct Log {
     format: Format,
@@ -49,7 +49,8 @@ impl Log {
     /// A log of the lines of `min_level` and above, written by a thread of its own.
     ///
     /// # Errors
-    /// When the operating system gives no thread.
+    ///
+    /// If the operating system gives no thread.
     pub fn new(format: Format, min_level: Level, writer: Box<dyn Write + Send>) -> io::Result<Self> {
         let queue = Arc::new(Queue::default());
         let theirs = Arc::clone(&queue);
@@ -84,7 +85,7 @@ impl Log {
         self.entry(Level::Error, message)
     }
 
-    /// Begins a line. `message` is the host's own words; what guests and callers said goes into fields.
+    /// Begins a line. `message` is the host's own text; text of guests and callers goes into fields.
     pub fn entry(&self, level: Level, message: &str) -> Entry<'_> {
         self.entry_at(SystemTime::now(), level, message)
     }
@@ -94,7 +95,7 @@ impl Log {
         Entry { log: self, line, whose: Whose::Host }
     }
 
-    /// Is a line of `level` written? For what is costly to find out only to be logged.
+    /// True if a line of `level` is written. For facts that are costly to find out and only logged.
     pub fn writes(&self, level: Level) -> bool {
         level >= self.min_level
     }
@@ -106,7 +107,7 @@ impl Log {
         }
     }
 
-    /// How many lines were lost, to a full queue or to a writer that failed.
+    /// The number of lines that were lost, to a full queue or to a writer that failed.
     pub fn dropped_lines(&self) -> u64 {
         self.dropped_counter().map_or(0, |dropped| dropped.load(Ordering::Relaxed))
     }
@@ -135,12 +136,12 @@ pub struct Entry<'a> {
     whose: Whose,
 }
 
-/// Whose doing a line is.
+/// The owner of a line.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Whose {
     /// The host's own.
     Host,
-    /// That of callers who asked for nobody that is here.
+    /// Callers whose request is for no tenant of this host.
     Strangers,
     Tenant(TenantName),
 }
@@ -154,8 +155,8 @@ impl Entry<'_> {
         self
     }
 
-    /// Adds the tenant on whose behalf the line is written, as a field, and counts the line as the tenant's; one of a
-    /// request that is none's counts with all others of that kind.
+    /// Adds the tenant for which the line is written, as a field, and counts the line as the tenant's. Without a
+    /// tenant, the line counts with all others of requests without one.
     pub fn tenant<'t>(mut self, tenant: impl Into<Option<&'t TenantName>>) -> Self {
         let Some(tenant) = tenant.into() else {
             self.whose = Whose::Strangers;
@@ -165,7 +166,7 @@ impl Entry<'_> {
         self.field("tenant", tenant)
     }
 
-    /// Adds what prints itself, such as an error, as text.
+    /// Adds the text of a value that can be formatted, such as an error.
     pub fn display(self, name: &'static str, value: impl fmt::Display) -> Self {
         self.field(name, format_args!("{value}"))
     }
@@ -202,7 +203,7 @@ struct Queue {
     waiting: Mutex<Waiting>,
     /// Wakes the writer.
     ready: Condvar,
-    /// Wakes who waits in `flush`.
+    /// Wakes the callers of `flush`.
     written: Condvar,
     dropped: Arc<AtomicU64>,
 }
@@ -211,22 +212,22 @@ struct Queue {
 struct Waiting {
     text: String,
     lines: usize,
-    /// What of that is whose, but for the host's own.
+    /// The parts of `text` and `lines` by owner, except for the host's own.
     held: HashMap<Whose, Held>,
     /// Lines dropped since the writer came last.
     dropped: u64,
-    /// All lines ever taken into the queue, and those of them that the writer is done with.
+    /// The number of all lines ever taken into the queue, and of those that the writer is done with.
     accepted: u64,
     done: u64,
-    /// The writer sleeps until somebody wakes it.
+    /// The writer sleeps until it is woken.
     parked: bool,
-    /// Somebody waits in `flush`: no rest between batches.
+    /// A caller waits in `flush`: the writer does not rest between batches.
     hurried: bool,
-    /// No handle is left: what is queued is the last.
+    /// No handle is left: the queued lines are the last.
     closed: bool,
 }
 
-/// What of the queue the lines of one take.
+/// The part of the queue that the lines of one owner take.
 #[derive(Default)]
 struct Held {
     lines: usize,
@@ -234,7 +235,7 @@ struct Held {
 }
 
 impl Waiting {
-    /// Whether a line of so many bytes may wait too; if so, it is counted.
+    /// True if a line of `bytes` still fits into the queue; then the line is counted.
     fn takes(&mut self, bytes: usize, whose: Whose) -> bool {
         let lines_left = QUEUE_LINES.saturating_sub(self.lines);
         let bytes_left = QUEUE_BYTES.saturating_sub(self.text.len());
@@ -280,12 +281,12 @@ impl Queue {
         let target = waiting.accepted;
         waiting.hurried = true;
         self.ready.notify_one();
-        // A writer that is stuck is left behind: the result says only whether it was.
+        // A writer that hangs is left behind: the result only says whether it did.
         let _ = self.written.wait_timeout_while(waiting, FLUSH_WAIT, |waiting| waiting.done < target);
     }
 
-    /// Waits for lines, moves them into `batch`, and says how many they are and how many were dropped after
-    /// them; `None` when there will be no more.
+    /// Waits for lines, moves them into `batch`, and returns their number and the number of lines that were dropped
+    /// after them; `None` if there will be no more lines.
     fn take(&self, batch: &mut String) -> Option<(u64, u64)> {
         let mut waiting = self.lock();
         while waiting.lines == 0 && waiting.dropped == 0 {
@@ -296,7 +297,7 @@ impl Queue {
             waiting = self.ready.wait(waiting).unwrap_or_else(PoisonError::into_inner);
         }
         waiting.parked = false;
-        // Whoever asked for haste so far waits for nothing beyond this batch.
+        // The callers in `flush` wait for no line after this batch.
         waiting.hurried = false;
         waiting.lines = 0;
         waiting.held.clear();
@@ -335,7 +336,7 @@ mod tests {
     use super::*;
     use std::sync::mpsc;
 
-    /// A terminal that shows nothing until it is let: each write waits for one permission.
+    /// A terminal that blocks each write until it is permitted.
     struct Terminal {
         permissions: mpsc::Receiver<()>,
         shown: Arc<Mutex<Vec<u8>>>,

@@ -1,4 +1,4 @@
-//! The host's own words: structured log lines, the access log, and metrics.
+//! Observability: structured log lines, the access log, and metrics.
 //!
 //! The log is ours and not `tracing`: it needs no global, is bounded, and a line costs its formatting. In return it has no
 //! spans, and events of libraries are not seen.

@@ -1,4 +1,4 @@
-//! What a plugin prints and logs in one call, marked with tenant, plugin and request id.
+//! The output of a plugin, printed or logged in one call, marked with tenant, plugin and request id.
 
 use std::fmt;
 use std::sync::Arc;
@@ -21,25 +21,27 @@ impl PluginLog {
         Self { log, metrics, request_id }
     }
 
-    /// One line of the plugin's, as it wrote it. `source` is `stdout`, `stderr`, or a word of its own.
+    /// Logs one line of the plugin, as the plugin wrote it. `source` is `stdout`, `stderr`, or a word of the plugin's
+    /// own.
     pub fn line(&self, level: Level, source: &str, text: &str) {
         let entry = self.entry(level, "plugin says").field("source", source).field("text", text);
         self.send(entry);
     }
 
-    /// What it said beyond `log-lines` and `log-bytes`.
+    /// Logs the number of lines that were over `log-lines` and `log-bytes`.
     pub fn dropped(&self, lines: u64, bytes: u64) {
         self.metrics.guest_log_dropped(lines);
         let entry = self.entry(Level::Warn, "plugin said more than its limits log-lines and log-bytes allow");
         self.send(entry.field("dropped-lines", lines).field("dropped-bytes", bytes));
     }
 
-    /// Why the host could not do what it asked; the plugin was told less.
+    /// Logs the reason why the host could not do what the plugin asked; the plugin itself gets a shorter text.
     pub fn host_call_failed(&self, reason: &str) {
         self.send(self.entry(Level::Warn, "a host call of the plugin failed").field("reason", reason));
     }
 
-    /// Trailers of its answer that are not sent over HTTP/1.1. Each answer may have some, so only those are told who ask.
+    /// Logs trailers of the answer that are not sent over HTTP/1.1. Every answer may have some, so the level is
+    /// `debug`.
     pub fn trailers_not_announced<'a>(&self, names: impl Iterator<Item = &'a HeaderName>) {
         for name in names {
             let entry = self
@@ -48,7 +50,7 @@ impl PluginLog {
         }
     }
 
-    /// How it failed when its answer had been taken to the last byte: nobody is there to be told.
+    /// Logs the failure of a call whose answer had been taken to the last byte: no caller is left to get an error.
     pub fn failed_after_its_answer(&self, error: &dyn fmt::Display) {
         let entry = self.entry(Level::Warn, "a plugin failed after its answer was whole");
         self.send(entry.field("error", format_args!("{error}")));
@@ -58,7 +60,7 @@ impl PluginLog {
         self.log.entry(level, message).tenant(self.metrics.tenant()).field("plugin", self.metrics.plugin())
     }
 
-    /// The request's id stands last, where it stands in every line.
+    /// Sends a line. The request's id stands last, as in every line.
     fn send(&self, entry: Entry<'_>) {
         entry.field("request-id", &*self.request_id).send();
     }

@@ -1,4 +1,4 @@
-//! Bounds that nobody can change: of components, of one host call, of messages, of what capabilities take.
+//! Fixed bounds: of components, of one host call, of messages, of capabilities.
 
 use super::row::{Amount, Row, Section};
 use crate::capability::{MAX_LINE_BYTES, http, limiter};

@@ -1,4 +1,4 @@
-//! Limits that somebody may change: of a plugin, of a tenant, of the host.
+//! Limits that can be set: of a plugin, of a tenant, of the host.
 
 use super::row::{Amount, Row, Section};
 use crate::config::{DEFAULT_CONCURRENCY, written};
@@ -55,7 +55,7 @@ fn of_a_plugin() -> Vec<Row> {
 }
 
 fn of_a_tenant() -> Vec<Row> {
-    // Without a rest, so that one more does not compile until it has its row.
+    // No `..` here, so that a further field does not compile until it has its row.
     let Quota { concurrency, queue, queue_wait, cpu, weight, storage: Storage { bytes, keys } } =
         Quota::default();
     vec![

@@ -1,8 +1,8 @@
-//! `docs/limits.md`, made of what holds: every limit and every fixed bound, with the value that the code has.
+//! The reference of limits, `docs/limits.md`: every limit and every fixed bound, with the value in the code.
 //!
-//! Owns how the page looks, and the words about bounds and quotas; a plugin's limits have theirs in their own table. A value
-//! is never written here: it is read from the defaults and constants by which calls are held. `limits` has those that
-//! somebody may change, `bounds` the others. A row without a test that breaks it is found by the suite.
+//! Owns the words about them, and the form of the page. A value is never written here: it is read from the defaults
+//! and constants that the host enforces. `limits` has the limits that can be set, `bounds` the fixed ones. A limit
+//! without a row does not compile; the suite finds a row without a test that breaks it.
 
 mod bounds;
 mod limits;
@@ -10,7 +10,7 @@ mod row;
 
 pub use row::{Amount, Row, Section};
 
-/// Everything that the page has, in its order.
+/// The sections of the page, in their order.
 pub fn sections() -> Vec<Section> {
     [limits::sections(), bounds::sections()].concat()
 }

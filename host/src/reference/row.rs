@@ -8,23 +8,23 @@ use crate::config::{written_size, written_time};
 /// One limit or bound.
 #[derive(Debug, Clone)]
 pub struct Row {
-    /// Its name in the site file, or what a reader would look for.
+    /// The row's name in the site file, or a term that a reader would look for.
     pub name: &'static str,
-    /// What it counts.
+    /// The thing that is counted.
     pub of: &'static str,
-    /// How much of that there may be: of a limit, unless the site file says otherwise.
+    /// The greatest amount: for a limit, its default.
     pub most: Amount,
-    /// What becomes of whoever wants more.
+    /// The consequence of exceeding the amount.
     pub over: &'static str,
     /// Status and problem type that the caller gets then; empty if that is for the plugin to decide.
     pub answer: &'static str,
-    /// The file below `host/src` in which it is held.
+    /// The file below `host/src` that enforces the row.
     pub held_in: &'static str,
-    /// Tests that break it: `module::name` of the suite, or `room::name` of one beside the code.
+    /// The tests that break the limit: `module::name` of the suite, or `room::name` of a test beside the code.
     pub broken_by: &'static [&'static str],
 }
 
-/// How much.
+/// The amount of a row.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Amount {
     /// Bytes.
@@ -33,7 +33,7 @@ pub enum Amount {
     Time(Duration),
     /// So many.
     Count(u64),
-    /// What a number alone does not say.
+    /// Text, where a number alone is not enough.
     Text(String),
 }
 
@@ -61,11 +61,11 @@ impl fmt::Display for Amount {
 /// Rows that belong together.
 #[derive(Debug, Clone)]
 pub struct Section {
-    /// What they have in common.
+    /// The common subject of the rows.
     pub title: &'static str,
-    /// What holds for all of them.
+    /// A text that holds for all rows.
     pub about: &'static str,
-    /// What the column of amounts is called.
+    /// The heading of the column of amounts.
     pub most: &'static str,
     /// The rows.
     pub rows: Vec<Row>,

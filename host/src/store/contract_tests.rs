@@ -1,4 +1,4 @@
-//! What a plugin may rely on, whatever is under the store.
+//! The store's promises to a plugin, which hold on every backend.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -44,7 +44,7 @@ fn strings(texts: &[&str]) -> Vec<String> {
     texts.iter().map(|text| (*text).to_owned()).collect()
 }
 
-/// Tries until it works: the disk is well again, and the store finds out by itself.
+/// Tries until it works: the disk is healthy again, and the store must notice by itself.
 async fn eventually<R>(what: &str, mut attempt: impl AsyncFnMut() -> Result<R, EntryError>) -> R {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
@@ -56,7 +56,7 @@ async fn eventually<R>(what: &str, mut attempt: impl AsyncFnMut() -> Result<R, E
     }
 }
 
-/// Gives the writer something that lasts until it is released, so that what is written meanwhile gathers.
+/// Gives the writer a job that lasts until it is released, so that later writes gather in the queue.
 async fn keep_the_writer_busy(store: &Store) -> (JoinHandle<Result<(), StoreError>>, Sender<()>) {
     let (release, released) = channel();
     let (begin, begun) = oneshot::channel();
@@ -390,7 +390,7 @@ async fn a_full_disk_can_be_read_and_when_it_has_room_again_everything_works() {
     }
     assert!(matches!(failed, Some(EntryError::Store(StoreError::Unavailable { .. }))), "{failed:?}");
     let opened = disk.opened();
-    // Reads go on at once, whoever goes on trying to write.
+    // Reads go on at once, while writes go on failing.
     for _ in 0..20 {
         entries.set("more", vec![1; MAX_VALUE_BYTES]).await.unwrap_err();
         assert_eq!(entries.get("kept").await.unwrap().unwrap(), b"1");
@@ -505,7 +505,7 @@ fn a_store_cut_short_or_overwritten_is_an_error_never_a_panic() {
     for bytes in broken {
         std::fs::write(&path, &bytes).unwrap();
         if let Ok(store) = Store::open(folder.path()) {
-            // Whether the damage shows depends on where it is; that it is no panic does not.
+            // The damage shows or not, depending on where it is; but it is never a panic.
             let _ = runtime.block_on(books(&store).list_after(None));
             let _ = runtime.block_on(books(&store).get_many(&strings(&["key 1", "key 250", "key 499"])));
             let _ = runtime.block_on(books(&store).set("k", vec![0; 5000]));

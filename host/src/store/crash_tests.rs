@@ -1,4 +1,5 @@
-//! The power fails at every sync in turn: what was acknowledged is there, whole, and nothing else half.
+//! Crash tests: the power fails at every sync in turn. Acknowledged changes are there and whole; no other change is
+//! there in part.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use super::memory_disk::MemoryDisk;
 use super::*;
 use crate::tenant::PluginName;
 
-/// Changes that callers ask for at the same time, on keys of their own.
+/// Changes that callers make at the same time, each on keys of its own.
 type Round = Vec<(&'static str, Change)>;
 
 #[derive(Clone)]
@@ -85,8 +86,8 @@ fn entries(store: &Store, name: &str) -> Entries {
     store.entries(&tenant(name), &space, Arc::new(StorageQuota::default()))
 }
 
-/// Makes the changes until one fails, and says what may be found afterwards: of each change that was not
-/// acknowledged either all or nothing.
+/// Makes the changes until one fails, and returns the allowed states afterwards: a change that was not acknowledged
+/// is there whole or not at all.
 async fn run_until_the_power_fails(disk: &MemoryDisk) -> (Allowed, Vec<(&'static str, Vec<&'static str>)>) {
     let mut allowed = Allowed::new();
     let mut in_doubt = Vec::new();
@@ -149,7 +150,7 @@ async fn check(
         let mut made = Vec::new();
         for key in keys {
             let value = entries(&store, name).get(key).await.unwrap();
-            // A delete of what was not there leaves no mark.
+            // A delete of a missing key leaves no mark.
             let [before, after] = &allowed[&(*name, *key)][..] else {
                 panic!("{when}: {key} is not in doubt")
             };
@@ -162,14 +163,14 @@ async fn check(
             "{when}: half of a change of {name}: {keys:?}"
         );
     }
-    // And it is a store like any other.
+    // The store works like any other.
     entries(&store, "one").set("after", b"the crash".into()).await.unwrap();
     assert_eq!(entries(&store, "one").get("after").await.unwrap().as_deref(), Some(&b"the crash"[..]));
 }
 
 #[tokio::test]
 async fn the_power_may_fail_at_any_sync() {
-    // How a database comes to be is the folder's part; here it exists.
+    // The creation of a database is the folder's part; here the database exists.
     let new = MemoryDisk::default();
     let opened = new.clone();
     drop(Store::with_backend(move || opened.backend()).unwrap());

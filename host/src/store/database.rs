@@ -17,21 +17,21 @@ use super::error::{Effect, StoreError};
 /// The least time between two openings, and between a failed write and the next.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// Memory for pages; redb would take 1 GiB.
+/// The page cache; redb's default is 1 GiB.
 const CACHE_BYTES: usize = 64 << 20;
 
-/// The database and what is needed to open it anew.
+/// The database, and the factory to open it again.
 ///
 /// Locks are taken in the order `writing`, `state`.
 pub(super) struct Database {
     open: Box<dyn Fn() -> Result<redb::Database, redb::Error> + Send + Sync>,
-    /// Held while a write transaction lives: the file cannot be opened again before that has ended.
+    /// The guard of a write transaction: the file cannot be opened again before the transaction has ended.
     writing: Mutex<()>,
     state: RwLock<State>,
 }
 
 struct State {
-    /// Counts openings, so that a failure closes only the database that failed.
+    /// The number of openings, so that a failure closes only the database that failed.
     generation: u64,
     opened_at: Instant,
     write_failed: Option<(Instant, Arc<redb::Error>)>,
@@ -55,7 +55,7 @@ impl Database {
         let database = guarded(&open).map_err(StoreError::unavailable)?;
         let state = State {
             generation: 0,
-            // The first failure may be followed by an opening at once.
+            // After the first failure, an opening may follow at once.
             opened_at: before(Instant::now()),
             write_failed: None,
             phase: Phase::Open(database),
@@ -63,13 +63,12 @@ impl Database {
         Ok(Self { open: Box::new(open), writing: Mutex::new(()), state: RwLock::new(state) })
     }
 
-    /// Runs `work` on what is committed now.
+    /// Runs `work` on the committed state.
     pub(super) fn read<R>(
         &self,
         work: impl Fn(&ReadTransaction) -> Result<R, redb::Error>,
     ) -> Result<R, StoreError> {
-        // A write that fails closes the database under the reads beside it, which are none the worse on the
-        // next one.
+        // A failed write closes the database under the concurrent reads, which succeed on the next one.
         match self.read_once(&work) {
             Err(StoreError::Unavailable { .. }) => self.read_once(&work),
             result => result,
@@ -95,8 +94,8 @@ impl Database {
         .map_err(|error| self.fail(generation, error))
     }
 
-    /// Runs `work` in one transaction, and returns when that is on disk; if nothing changed, it is not put
-    /// there.
+    /// Runs `work` in one transaction, and returns when the transaction is on disk; without a change, nothing is
+    /// written.
     pub(super) fn write(
         &self,
         work: impl FnOnce(&WriteTransaction) -> Result<Effect, redb::Error>,
@@ -107,7 +106,7 @@ impl Database {
             self.reopen(&writing)?;
         }
         let mut generation = 0;
-        // The transaction lives and dies inside the guard: redb tells an unwinding drop from an ordinary one.
+        // The transaction begins and ends inside the guard: redb tells an unwinding drop from an ordinary one.
         guarded(|| {
             let mut transaction = {
                 let state = self.state();
@@ -115,10 +114,9 @@ impl Database {
                 state.database()?.begin_write()?
             };
             transaction.set_durability(Durability::Immediate)?;
-            // Two syncs a commit instead of one, for two reasons. Guests choose what is written, and a
-            // checksum that is not cryptographic must not be what tells a whole commit from half of one. And
-            // with the allocator's state in every commit, opening after a crash or a failure does not walk
-            // through all the data.
+            // Two syncs for each commit instead of one, for two reasons. Guests choose what is written, so a checksum
+            // that is not cryptographic must not decide whether a commit is whole. And with the allocator's state in
+            // every commit, opening after a crash or a failure does not walk through all the data.
             transaction.set_quick_repair(true);
             match work(&transaction)? {
                 Effect::Changed => Ok(transaction.commit()?),
@@ -134,7 +132,7 @@ impl Database {
         })
     }
 
-    /// Closes the database for good, and gives up its lock on the file.
+    /// Closes the database for good, and releases its lock on the file.
     pub(super) fn close(&self) {
         let _writing = self.lock_writing();
         self.state_mut().leave(Phase::Closed);
@@ -153,7 +151,7 @@ impl Database {
         }
     }
 
-    /// Opens the database unless somebody else just has, or it is too early to try.
+    /// Opens the database unless another thread just did, or the pause is not over.
     fn reopen(&self, _writing: &MutexGuard<'_, ()>) -> Result<(), StoreError> {
         let mut state = self.state_mut();
         let failure = match &state.phase {
@@ -179,7 +177,7 @@ impl Database {
         }
     }
 
-    /// Closes the database that failed, unless that has been done.
+    /// Closes the database that failed, unless it is closed already.
     fn fail(&self, generation: u64, error: redb::Error) -> StoreError {
         let source = Arc::new(error);
         let mut state = self.state_mut();
@@ -211,8 +209,7 @@ impl State {
         }
     }
 
-    /// Closes the database, and only then lets go of the state: whoever opens it again needs its lock on the
-    /// file.
+    /// Closes the database, and only then releases the state lock: the next opening needs the lock on the file.
     fn leave(&mut self, phase: Phase) {
         let left = std::mem::replace(&mut self.phase, phase);
         // Closing writes to the disk, which may just have failed.
@@ -223,8 +220,8 @@ impl State {
     }
 }
 
-/// Runs `work`; a panic in it is an error. redb trusts the pages it reads: a file that something else has
-/// damaged can make it panic, which must end neither the writer's thread nor the host.
+/// Runs `work`, and turns a panic in it into an error. redb trusts the pages that it reads: a file that another
+/// program has damaged can make redb panic, which must end neither the writer's thread nor the host.
 fn guarded<R>(work: impl FnOnce() -> Result<R, redb::Error>) -> Result<R, redb::Error> {
     catch_unwind(AssertUnwindSafe(work)).unwrap_or_else(|_| {
         Err(redb::Error::Corrupted("the database's code panicked on what it read".into()))

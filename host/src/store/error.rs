@@ -1,24 +1,24 @@
-//! The failures of the store, and whether a write changed anything.
+//! The errors of the store, and the effect of a write.
 
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-/// How large the waiting writes of one tenant may be together.
+/// The most bytes of one tenant's waiting writes.
 pub(super) const MAX_WAITING_BYTES: usize = 64 << 20;
 
-/// How many writes of one tenant may wait.
+/// The most waiting writes of one tenant.
 pub(super) const MAX_WAITING: usize = 1024;
 
-/// The store could not be opened, or could not do what it was asked.
+/// The error of opening the store, or of an operation on it.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// The state folder, or the file in it, could not be made or opened.
     #[error("cannot open the store `{}`: {source}; {}", path.display(), what_would_work(source))]
     Open {
-        /// What could not be opened.
+        /// The path that could not be opened.
         path: PathBuf,
-        /// Why.
+        /// The reason.
         source: Arc<io::Error>,
     },
     /// The folder could not be put to disk, so that the file in it may be lost.
@@ -27,45 +27,45 @@ pub enum StoreError {
         folder.display()
     )]
     Sync {
-        /// The state folder, or the one that it is in.
+        /// The state folder, or its parent.
         folder: PathBuf,
-        /// Why.
+        /// The reason.
         source: Arc<io::Error>,
     },
-    /// There is no thread that writes.
+    /// The writer's thread could not be started.
     #[error(
         "cannot start the thread that writes to the store: {source}; raise `LimitNPROC=` (`ulimit -u`) and `TasksMax=`"
     )]
     Thread {
-        /// Why.
+        /// The reason.
         source: Arc<io::Error>,
     },
-    /// Another process has it open.
+    /// Another process has the store open.
     #[error(
         "the store `{}` is in use by another process; stop that one, or choose another state folder",
         path.display()
     )]
     Locked {
-        /// The file.
+        /// The database's file.
         path: PathBuf,
     },
-    /// The file is there, but is not a database that this host can read.
+    /// The file exists, but is not a database that this host can read.
     #[error(
         "the store `{}` cannot be read: {source}; put back a copy of it, \
          or move it away to begin with an empty one",
         path.display()
     )]
     Corrupt {
-        /// The file.
+        /// The database's file.
         path: PathBuf,
-        /// What was found.
+        /// The error in the file.
         source: Arc<redb::Error>,
     },
-    /// The disk under the store fails, or is full. It is tried again by itself, at most once a second.
-    /// Whether the change that met the failure was kept is unknown to whoever asked for it.
+    /// The disk under the store fails, or is full. The store tries again by itself, at most once a second. It is
+    /// unknown whether the change that met the failure was kept.
     #[error("the store is unavailable: {source}; it is tried again by itself, at most once a second")]
     Unavailable {
-        /// What failed.
+        /// The failure.
         source: Arc<redb::Error>,
     },
     /// Too many of the tenant's writes are waiting; nothing was changed.
@@ -76,14 +76,14 @@ pub enum StoreError {
         MAX_WAITING_BYTES
     )]
     Busy {
-        /// How many writes of the tenant are waiting.
+        /// The number of the tenant's waiting writes.
         waiting: usize,
-        /// How large they are together.
+        /// The bytes of these writes together.
         waiting_bytes: usize,
     },
 }
 
-/// What would work where a file or a folder cannot be made or opened.
+/// The remedy for a file or folder that cannot be made or opened.
 fn what_would_work(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
@@ -102,11 +102,11 @@ impl StoreError {
     }
 }
 
-/// Whether a write changed anything. A transaction of writes that all changed nothing is not put to disk.
+/// The effect of a write. A transaction without any change is not put to disk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Effect {
-    /// Something is different now.
+    /// The write changed something.
     Changed,
-    /// Everything is as it was.
+    /// The write changed nothing.
     Unchanged,
 }

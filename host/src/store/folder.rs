@@ -14,38 +14,38 @@ use super::error::StoreError;
 /// The database's file in the state folder.
 pub(super) const FILE_NAME: &str = "store.redb";
 
-/// Makes the folder, where it is not there yet.
+/// Makes the folder if it does not exist.
 pub(super) fn prepare_folder(folder: &Path) -> Result<(), StoreError> {
     create_folder(folder).map_err(|error| cannot_open(folder, error))
 }
 
-/// A database's file, and what it lacks.
+/// A database's file, and the promises that it lacks.
 pub(super) struct Prepared {
     pub(super) path: PathBuf,
     pub(super) missing: Vec<Missing>,
 }
 
-/// A promise of the store's that its file system does not let it keep.
+/// A promise of the store that its file system does not let it keep.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Missing {
-    /// What may come of it.
+    /// The possible consequence.
     pub what: &'static str,
-    /// What the file system refused.
+    /// The operation that the file system refused.
     pub why: String,
 }
 
-/// Makes the folder and an empty database in it, where they are not there yet, and names the file. The folder is synced
-/// each time: whoever made the file may have ended before that.
+/// Makes the folder and an empty database in it, if they do not exist, and returns the file. The folder is synced
+/// each time: the process that made the file may have ended before its sync.
 pub(super) fn prepare(folder: &Path) -> Result<Prepared, StoreError> {
     prepare_folder(folder)?;
     let path = folder.join(FILE_NAME);
     match fs::metadata(&path) {
-        // redb would take it for a new one; but nobody leaves an empty file here, so something has been lost.
+        // redb would make a new database in it; but an empty file is never left here, so data has been lost.
         Ok(file) if file.len() == 0 => {
             let source = Arc::new(redb::Error::Corrupted("the file is empty".into()));
             Err(StoreError::Corrupt { path, source })
         }
-        // What the file system refuses is told apart from what the database finds: the remedies differ.
+        // A refusal of the file system is told apart from an error in the database: the remedies differ.
         Ok(_) => open_existing(&path).map(drop).map_err(|error| cannot_open(&path, error)),
         Err(error) if error.kind() == ErrorKind::NotFound => create_file(folder, &path),
         Err(error) => Err(cannot_open(&path, error)),
@@ -59,13 +59,12 @@ pub(super) fn prepare(folder: &Path) -> Result<Prepared, StoreError> {
     Ok(Prepared { path, missing: unsynced.into_iter().chain(unlocked).collect() })
 }
 
-/// The file as redb uses it. It must exist: one that has been moved away under a running host is not made
-/// anew.
+/// The file as redb uses it. The file must exist: if it was moved away under a running host, it is not made again.
 pub(super) fn backend(path: &Path) -> io::Result<FileBackend> {
     FileBackend::new(open_existing(path)?).map_err(|error| io::Error::other(error.to_string()))
 }
 
-/// Puts the file's name to what a first opening of it found.
+/// Adds the file's path to the error of its first opening.
 pub(super) fn explain(path: PathBuf, error: StoreError) -> StoreError {
     let StoreError::Unavailable { source } = error else { return error };
     match &*source {
@@ -94,16 +93,16 @@ fn create_folder(folder: &Path) -> io::Result<()> {
     builder.create(folder)
 }
 
-/// Makes the database under another name first: a crash while redb writes its first pages would leave a file
-/// that it never opens again (4.4 writes its magic number last).
+/// Makes the database, first under another name: a crash while redb writes its first pages would leave a file that
+/// redb never opens again (4.4 writes its magic number last).
 fn create_file(folder: &Path, path: &Path) -> Result<(), StoreError> {
     let draft = folder.join(format!("{FILE_NAME}.new-{}", process::id()));
     let failed = |error| cannot_open(&draft, error);
     let file = options().create(true).truncate(true).open(&draft).map_err(failed)?;
     let made = redb::Builder::new().create_file(file);
     made.map(drop).map_err(|error| explain(draft.clone(), StoreError::unavailable(error)))?;
-    // A link never replaces: of two hosts that start at once, neither may lose its file to the other. Where
-    // there are no links, a name is all that there is.
+    // A link never replaces a file: if two hosts start at once, neither may lose its file to the other. A file system
+    // without links has only the rename.
     match fs::hard_link(&draft, path) {
         Ok(()) => fs::remove_file(&draft),
         Err(error) if error.kind() == ErrorKind::AlreadyExists => fs::remove_file(&draft),
@@ -112,8 +111,8 @@ fn create_file(folder: &Path, path: &Path) -> Result<(), StoreError> {
     .map_err(failed)
 }
 
-/// Syncs a folder and its parent: a file is durable when its folder's entry of it is, and the folder when its parent's
-/// is. Says what of it the file system does not do.
+/// Syncs a folder and its parent: a file is durable when its folder's entry of it is, and the folder when its
+/// parent's is. Returns the sync that the file system does not support.
 fn sync_folder(folder: &Path) -> Result<Option<String>, (PathBuf, Arc<io::Error>)> {
     let parent = folder.canonicalize().ok().and_then(|folder| folder.parent().map(Path::to_owned));
     let mut missing = None;
@@ -122,7 +121,7 @@ fn sync_folder(folder: &Path) -> Result<Option<String>, (PathBuf, Arc<io::Error>
     {
         let synced = match File::open(folder) {
             Ok(open) => open.sync_all(),
-            // The parent may be one that this user can use but not read.
+            // The user of this process may use the parent without the right to read it.
             Err(_) if !may_be_read => Ok(()),
             Err(error) => Err(error),
         };
@@ -138,16 +137,16 @@ fn sync_folder(folder: &Path) -> Result<Option<String>, (PathBuf, Arc<io::Error>
     Ok(missing)
 }
 
-/// Why nothing keeps another process from opening the file as well, if nothing does: redb goes on without a lock then.
+/// The reason why another process could open the file as well, if it could: redb goes on without a lock then.
 fn why_not_locked(path: &Path) -> Option<String> {
     match open_existing(path).ok()?.try_lock() {
         Err(TryLockError::Error(error)) => Some(format!("flock: {error}")),
-        // One that is held by another is found when the database is opened.
+        // A lock of another process is found when the database is opened.
         Ok(()) | Err(TryLockError::WouldBlock) => None,
     }
 }
 
-/// What file systems answer that do not sync folders: CIFS, 9p, some of FUSE.
+/// True for the errors of file systems that do not sync folders: CIFS, 9p, some of FUSE.
 fn is_unsupported(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::InvalidInput | ErrorKind::Unsupported)
 }

@@ -1,5 +1,5 @@
-//! Values under keys, each tenant's and plugin's apart: owns the table of entries, its limits, and what each
-//! operation means. Who may open which space is for `capability`.
+//! Key-value entries, separate for each tenant and plugin: owns the table of entries, its limits, and the meaning of
+//! each operation. Leaves to `capability` which plugin may open which space.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,24 +21,23 @@ pub const MAX_BATCH_BYTES: usize = 8 << 20;
 /// The most keys on one page of a list.
 pub const MAX_PAGE_KEYS: usize = 1000;
 
-/// What an entry costs beside its bytes when the writer divides its time.
+/// The cost of an entry beside its bytes, when the writer shares out its time.
 const ENTRY_COST_BYTES: usize = 1 << 10;
 
-/// Tenant, NUL, plugin (empty for the shared space), NUL, key → value. Names hold no NUL, so no space is
-/// inside another, and the keys of one lie together in byte order.
+/// Tenant, NUL, plugin (empty for the shared space), NUL, key → value. Names contain no NUL, so no space is inside
+/// another, and the keys of one space are adjacent in byte order.
 const ENTRIES: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("keyvalue");
 
-/// Whose entries, inside a tenant.
+/// The owner of a set of entries inside a tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Space {
-    /// One plugin's own.
+    /// One plugin's own entries.
     Plugin(PluginName),
-    /// Shared by all the tenant's plugins.
+    /// The entries that all plugins of the tenant share.
     Shared,
 }
 
-/// Why an operation on entries was refused or failed. Nothing was changed, but for what
-/// [`StoreError::Unavailable`] says.
+/// The error of an operation on entries. Nothing was changed, except as [`StoreError::Unavailable`] says.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum EntryError {
     /// The key is empty.
@@ -47,19 +46,19 @@ pub enum EntryError {
     /// The key is too long.
     #[error("key too long: it has {bytes} bytes, and {MAX_KEY_BYTES} are allowed")]
     KeyTooLong {
-        /// Its length.
+        /// The key's length.
         bytes: usize,
     },
     /// The value is too long.
     #[error("value too long: it has {bytes} bytes, and {MAX_VALUE_BYTES} are allowed")]
     ValueTooLong {
-        /// Its length.
+        /// The value's length.
         bytes: usize,
     },
     /// Too many keys in one operation.
     #[error("too many keys at once: {entries}, and {MAX_BATCH_ENTRIES} are allowed; use several calls")]
     TooManyEntries {
-        /// How many.
+        /// The number of keys.
         entries: usize,
     },
     /// Too many bytes in one operation, given or asked for.
@@ -68,7 +67,7 @@ pub enum EntryError {
          use several calls"
     )]
     BatchTooLarge {
-        /// How many were counted before the operation was given up.
+        /// The bytes that were counted before the operation was given up.
         bytes: usize,
     },
     /// The tenant would keep more bytes than its quota `storage` allows.
@@ -79,7 +78,7 @@ pub enum EntryError {
     QuotaBytes {
         /// Bytes that the tenant would keep.
         needed: u64,
-        /// Bytes that it may.
+        /// The quota.
         allowed: u64,
     },
     /// The tenant would keep more keys than its quota `storage` allows.
@@ -90,10 +89,10 @@ pub enum EntryError {
     QuotaKeys {
         /// Keys that the tenant would keep.
         needed: u64,
-        /// Keys that it may.
+        /// The quota.
         allowed: u64,
     },
-    /// The value to add to is not a number, in decimal, in the range of the operation.
+    /// The present value is not a decimal number in the range of the operation.
     #[error("cannot increment: the value is not a decimal number from {min} to {max}")]
     NotANumber {
         /// The least that is accepted.
@@ -104,11 +103,11 @@ pub enum EntryError {
     /// The sum is out of range.
     #[error("cannot increment: the sum {sum} is not from {min} to {max}")]
     Overflow {
-        /// What it would be.
+        /// The sum.
         sum: i128,
-        /// The least that it may be.
+        /// The least sum that is allowed.
         min: i128,
-        /// The most that it may be.
+        /// The greatest sum that is allowed.
         max: i128,
     },
     /// The store failed.
@@ -116,21 +115,21 @@ pub enum EntryError {
     Store(#[from] StoreError),
 }
 
-/// What became of a compare-and-swap.
+/// The result of a compare-and-swap.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Swap {
     /// The value was as expected, and is replaced.
     Done,
-    /// It was not; this is what it is.
+    /// The value was another one: this one.
     Changed(Option<Vec<u8>>),
 }
 
 /// One page of keys, in byte order.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page<C> {
-    /// At most [`MAX_PAGE_KEYS`].
+    /// The keys, at most [`MAX_PAGE_KEYS`].
     pub keys: Vec<String>,
-    /// Where the next page begins; none on the last.
+    /// The cursor of the next page; none on the last page.
     pub next: Option<C>,
 }
 
@@ -143,14 +142,14 @@ pub struct Entries {
     quota: Arc<StorageQuota>,
 }
 
-/// Entries as they shall be, each with what it shall hold: none if nothing.
+/// The changes of one write: for each key the value that it shall have, none to remove the key.
 type Changes = BTreeMap<Vec<u8>, Option<Vec<u8>>>;
 
 type ReadTable = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
 type Guard<'a> = redb::AccessGuard<'a, &'static [u8]>;
 type Entry<'a> = Result<(Guard<'a>, Guard<'a>), redb::StorageError>;
 
-/// Numbers as an increment takes them, both ends included.
+/// The range of numbers of an increment, both ends included.
 #[derive(Clone, Copy)]
 struct NumberRange {
     min: i128,
@@ -168,7 +167,7 @@ impl Entries {
         self.read(move |table| Ok(find(table, &key)?.map(|value| value.value().to_vec()))).await
     }
 
-    /// Whether `key` has a value.
+    /// True if `key` has a value.
     pub async fn exists(&self, key: &str) -> Result<bool, EntryError> {
         let key = self.full_key(key)?;
         self.read(move |table| Ok(find(table, &key)?.is_some())).await
@@ -219,14 +218,14 @@ impl Entries {
         Ok(Page { keys, next })
     }
 
-    /// The keys after the first `skip` ones. The time it takes grows with `skip`.
+    /// A page of the keys after the first `skip` ones. The time that this takes grows with `skip`.
     pub async fn list_from(&self, skip: u64) -> Result<Page<u64>, EntryError> {
         let prefix = Arc::clone(&self.prefix);
         let tenant = self.tenant.clone();
         let mut keys = self
             .store
             .read(move |transaction| {
-                // Nobody walks through a table to learn that there is nothing so far behind.
+                // A `skip` beyond the last key needs no walk through the table.
                 let skip = match usize::try_from(skip) {
                     Ok(skip_keys) if skip < quota::usage(transaction, &tenant)?.keys => skip_keys,
                     _ => return Ok(Vec::new()),
@@ -253,7 +252,7 @@ impl Entries {
         self.set_many(vec![(key.into(), value)]).await
     }
 
-    /// Puts each value under its key; of several under one key, the last.
+    /// Puts each value under its key; if a key is given several times, the last value.
     pub async fn set_many(&self, entries: Vec<(String, Vec<u8>)>) -> Result<(), EntryError> {
         check_entries(entries.len())?;
         let mut changes = Changes::new();
@@ -269,12 +268,12 @@ impl Entries {
         self.change(changes).await
     }
 
-    /// Takes `key` and its value away; nothing to take is no error.
+    /// Removes `key` and its value; a missing key is not an error.
     pub async fn delete(&self, key: &str) -> Result<(), EntryError> {
         self.change(Changes::from([(self.full_key(key)?, None)])).await
     }
 
-    /// Takes each key and its value away.
+    /// Removes each key and its value.
     pub async fn delete_many(&self, keys: &[String]) -> Result<(), EntryError> {
         check_entries(keys.len())?;
         let changes = keys
@@ -299,7 +298,7 @@ impl Entries {
         u64::try_from(sum).map_err(|_| range.overflow(sum))
     }
 
-    /// Puts `new` under `key` if what is there is `expected`.
+    /// Puts `new` under `key` if the present value is `expected`.
     pub async fn compare_and_swap(
         &self,
         key: &str,
@@ -379,7 +378,7 @@ impl Entries {
     }
 }
 
-/// One write's view of its transaction.
+/// A transaction in which one write changes the entries of one space.
 struct Writing<'a> {
     table: redb::Table<'a, &'static [u8], &'static [u8]>,
     usage: UsageRow<'a>,
@@ -403,7 +402,7 @@ impl<'a> Writing<'a> {
         Ok(self.table.get(key)?.map(|value| value.value().to_vec()))
     }
 
-    /// Makes all the changes, or none if the quota forbids them.
+    /// Makes all changes, or none if the quota forbids them.
     fn apply(&mut self, changes: Changes) -> Result<Result<Effect, EntryError>, redb::Error> {
         let before = self.usage.get(self.tenant)?;
         let mut after = before;
@@ -436,7 +435,7 @@ impl<'a> Writing<'a> {
         Ok(Ok(effect))
     }
 
-    /// A change that makes less of what there is too much of is welcome, also above the quota.
+    /// Checks the quota. A change that reduces a usage that is above the quota is allowed.
     fn check_quota(&self, before: Usage, after: Usage) -> Result<(), EntryError> {
         let allowed = self.quota.get();
         if after.bytes > allowed.bytes && after.bytes > before.bytes {
@@ -473,7 +472,7 @@ impl NumberRange {
 fn prefix(tenant: &TenantName, space: &Space) -> Vec<u8> {
     let plugin = match space {
         Space::Plugin(name) => name.as_str(),
-        // No plugin's name is empty.
+        // The name of a plugin is never empty.
         Space::Shared => "",
     };
     [tenant.as_str().as_bytes(), &[0], plugin.as_bytes(), &[0]].concat()
@@ -482,7 +481,7 @@ fn prefix(tenant: &TenantName, space: &Space) -> Vec<u8> {
 fn open_if_any(transaction: &ReadTransaction) -> Result<Option<ReadTable>, redb::Error> {
     match transaction.open_table(ENTRIES) {
         Ok(table) => Ok(Some(table)),
-        // Nothing was ever written.
+        // The table exists from the first write on.
         Err(TableError::TableDoesNotExist(_)) => Ok(None),
         Err(error) => Err(error.into()),
     }
@@ -496,7 +495,7 @@ fn is_at(entry: &Entry<'_>, full_key: &[u8]) -> bool {
     entry.as_ref().is_ok_and(|(key, _)| key.value() == full_key)
 }
 
-/// The keys of a page, and one more if there are more.
+/// The keys of a page, and one more if another page follows.
 fn keys_of<'a>(prefix: &[u8], entries: impl Iterator<Item = Entry<'a>>) -> Result<Vec<String>, redb::Error> {
     let mut keys = Vec::new();
     for entry in entries {

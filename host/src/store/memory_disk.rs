@@ -1,7 +1,7 @@
 //! A disk in memory for the store's tests: it can fill up, fail, and lose its power at any sync.
 //!
-//! Keeps what was synced apart from what was only written, because a crash keeps the one and any part of the
-//! other.
+//! Keeps the synced bytes apart from the only written ones, because a crash keeps the former, and any part of the
+//! latter.
 
 use std::collections::HashSet;
 use std::io::{self, ErrorKind};
@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use redb::StorageBackend;
 
-/// What a file system allocates, and a disk writes, at a time.
+/// The unit in which a file system allocates and a disk writes.
 const BLOCK: usize = 512;
 
 #[derive(Debug, Clone, Default)]
@@ -37,9 +37,9 @@ enum Change {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Trouble {
-    /// Blocks that hold data can be overwritten; there are no further ones.
+    /// The disk is full: its blocks can be overwritten; there are no further ones.
     Full,
-    /// Nothing works.
+    /// Every operation fails.
     Dead,
 }
 
@@ -63,7 +63,7 @@ impl MemoryDisk {
         if state.trouble == Some(Trouble::Dead) { Err(dead()) } else { Ok(self.clone()) }
     }
 
-    /// The power fails at the `sync`th sync from now on, counted from 0, which is not done.
+    /// Makes the power fail at the `sync`th sync from now on, counted from 0, which is not done.
     pub(super) fn freeze_at(&self, sync: u64) {
         let mut state = self.lock();
         state.freeze_at = Some(state.syncs + sync);
@@ -85,8 +85,8 @@ impl MemoryDisk {
         self.lock().syncs
     }
 
-    /// What a disk that lost its power may hold: all that was synced, and of the blocks written since then
-    /// those that `kept` chooses.
+    /// A possible content of the disk after a power failure: all that was synced, and of the blocks written since
+    /// then those that `kept` chooses.
     pub(super) fn survivors(&self, mut kept: impl FnMut() -> bool) -> Vec<u8> {
         let state = self.lock();
         let mut bytes = state.synced.clone();
@@ -94,7 +94,7 @@ impl MemoryDisk {
             match change {
                 Change::Length(length) => bytes.resize(*length, 0),
                 Change::Block(at, data) if kept() => {
-                    // A block past the end that survived with the file's length lost is lost too.
+                    // A block beyond the end, whose file length was not kept, is lost too.
                     if let Some(block) = bytes.get_mut(*at..at + data.len()) {
                         block.copy_from_slice(data);
                     }

@@ -56,8 +56,7 @@ pub use redb::StorageBackend;
 
 /// The store: cheap to clone, closed when the last clone is dropped.
 ///
-/// That last drop waits until the writes that were waiting are done; then the file is free for another
-/// process.
+/// The drop of the last clone waits until the waiting writes are done; then another process can open the file.
 #[derive(Clone)]
 pub struct Store {
     inner: Arc<Inner>,
@@ -70,12 +69,12 @@ struct Inner {
 }
 
 impl Store {
-    /// Makes the folder that [`Store::open`] would, and no store in it.
+    /// Makes the folder of [`Store::open`], and no store in it.
     pub fn prepare_folder(folder: &Path) -> Result<(), StoreError> {
         folder::prepare_folder(folder)
     }
 
-    /// Opens the store in `folder`, which is made, for its owner alone (0700), if it is not there. Blocks on
+    /// Opens the store in `folder`. If the folder does not exist, it is made, for its owner alone (0700). Blocks on
     /// the disk.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
         let folder::Prepared { path, missing } = folder::prepare(folder)?;
@@ -85,15 +84,15 @@ impl Store {
         Ok(Self { missing: missing.into(), ..opened })
     }
 
-    /// The promises that its file system does not let it keep.
+    /// The store's promises that its file system does not let it keep.
     pub fn missing(&self) -> &[Missing] {
         &self.missing
     }
 
-    /// Opens a store on any backend; `factory` is asked for a new one each time that the store is opened,
-    /// which is again after each failure. Blocks on the backend.
+    /// Opens a store on any backend. `factory` is called for a backend each time that the store is opened, which
+    /// happens again after each failure. Blocks on the backend.
     ///
-    /// This is how a test puts a failing disk under the real store.
+    /// A test uses this to put a failing disk under the real store.
     pub fn with_backend<B: StorageBackend>(
         factory: impl Fn() -> io::Result<B> + Send + Sync + 'static,
     ) -> Result<Self, StoreError> {
@@ -103,19 +102,19 @@ impl Store {
         Ok(Self { inner: Arc::new(Inner { database, writer }), missing: Arc::default() })
     }
 
-    /// The entries of one space of a tenant, with the tenant's storage quota, which may change at any time.
+    /// The entries of one space of a tenant, under the tenant's storage quota, which may change at any time.
     pub fn entries(&self, tenant: &TenantName, space: &Space, quota: Arc<StorageQuota>) -> Entries {
         Entries::new(self.clone(), tenant, space, quota)
     }
 
-    /// What a tenant keeps, in all its spaces together.
+    /// The usage of a tenant, in all its spaces together.
     pub async fn usage(&self, tenant: &TenantName) -> Result<Usage, StoreError> {
         let tenant = tenant.clone();
         self.read(move |transaction| quota::usage(transaction, &tenant)).await
     }
 
-    /// Runs `work` on the state as it is now, on a thread that may block. It may run a second time, on a
-    /// newer state, if the database is closed under it.
+    /// Runs `work` on the present state, on a thread that may block. `work` may run a second time, on a newer state,
+    /// if the database is closed under it.
     pub(crate) async fn read<R: Send + 'static>(
         &self,
         work: impl Fn(&ReadTransaction) -> Result<R, redb::Error> + Send + 'static,
@@ -128,11 +127,10 @@ impl Store {
         }
     }
 
-    /// Runs `work`, of about `cost_bytes`, in `tenant`'s turn, and answers when what it did is on disk.
+    /// Runs `work`, which costs about `cost_bytes`, in `tenant`'s turn, and returns when its changes are on disk.
     ///
-    /// The transaction is shared with other writes, so `work` checks everything before it changes anything:
-    /// what it refuses belongs into its `R`. Dropping the returned future takes the write back if it has not
-    /// begun.
+    /// The transaction is shared with other writes, so `work` checks everything before it changes anything: a refusal
+    /// belongs into its `R`. Dropping the returned future withdraws the write if it has not begun.
     pub(crate) async fn write<R: Send + 'static>(
         &self,
         tenant: &TenantName,

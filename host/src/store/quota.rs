@@ -1,5 +1,5 @@
-//! How much a tenant keeps, and how much it may: owns the table of usage, which changes in the transaction
-//! that changes the data, so that after a crash the two still agree.
+//! Usage and quota of each tenant: owns the table of usage, which changes in the transaction that changes the data,
+//! so that after a crash the two still agree.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -10,7 +10,7 @@ use crate::tenant::{Storage, TenantName};
 /// Tenant → bytes and keys.
 const USAGE: TableDefinition<'static, &str, (u64, u64)> = TableDefinition::new("usage");
 
-/// What a tenant keeps in the store.
+/// The usage of a tenant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Usage {
     /// Bytes of keys and values together.
@@ -19,7 +19,7 @@ pub struct Usage {
     pub keys: u64,
 }
 
-/// A tenant's `storage` quota, which the operator changes in place. Each write is held to what it is at that
+/// A tenant's `storage` quota, which the operator changes in place. Each write is checked against the quota at that
 /// instant.
 #[derive(Debug)]
 pub struct StorageQuota {
@@ -28,12 +28,12 @@ pub struct StorageQuota {
 }
 
 impl StorageQuota {
-    /// A quota that begins as `storage`.
+    /// A quota with the initial value `storage`.
     pub fn new(storage: Storage) -> Self {
         Self { bytes: AtomicU64::new(storage.bytes), keys: AtomicU64::new(storage.keys) }
     }
 
-    /// Changes the quota. What is stored already stays, also where it is more.
+    /// Changes the quota. Stored entries stay, even if they are above the new quota.
     pub fn set(&self, storage: Storage) {
         self.bytes.store(storage.bytes, Ordering::Relaxed);
         self.keys.store(storage.keys, Ordering::Relaxed);
@@ -51,7 +51,7 @@ impl Default for StorageQuota {
     }
 }
 
-/// What `tenant` keeps, as `transaction` sees it.
+/// The usage of `tenant`, as `transaction` sees it.
 pub(super) fn usage(transaction: &ReadTransaction, tenant: &TenantName) -> Result<Usage, redb::Error> {
     let table = match transaction.open_table(USAGE) {
         Ok(table) => table,

@@ -1,8 +1,8 @@
 //! The one thread that writes: owns the tenants' queues and decides which writes share the next transaction.
 //!
-//! A transaction costs a sync of the disk, so all that wait are put into one, up to a bound, and answered
-//! together when it is on disk. Tenants take turns, one write each, and a tenant's queue is bounded: whoever
-//! writes much waits for itself. Knows nothing of what the writes do.
+//! A transaction costs a sync of the disk, so all waiting writes are put into one transaction, up to a bound, and
+//! answered together when it is on disk. Tenants take turns, one write each, and a tenant's queue is bounded: a
+//! tenant that writes much waits for its own writes. The work of a write is opaque here.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -16,7 +16,7 @@ use super::database::Database;
 use super::error::{Effect, MAX_WAITING, MAX_WAITING_BYTES, StoreError};
 use crate::tenant::TenantName;
 
-/// A transaction ends with the write that reaches one of these, so that nobody waits long for a turn.
+/// The bounds of a transaction. It ends with the write that reaches one of them, so that no tenant waits long.
 const BATCH_WRITES: usize = 256;
 const BATCH_BYTES: usize = 8 << 20;
 
@@ -78,7 +78,7 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The next transaction's writes; none when all is written and no more will come.
+    /// The writes of the next transaction; none when all is written and the queue is closed.
     fn next(&self) -> Option<Vec<Box<dyn Job>>> {
         let mut waiting = self.lock();
         loop {
@@ -130,7 +130,7 @@ where
 {
     fn run(&mut self, transaction: &WriteTransaction) -> Result<Effect, redb::Error> {
         match self.work.take() {
-            // Nobody waits for it any more, so it need not happen.
+            // The caller is gone: the write is left out.
             Some(work) if !self.reply.is_closed() => {
                 let (effect, result) = work(transaction)?;
                 self.result = Some(result);
@@ -150,7 +150,7 @@ where
     }
 }
 
-/// Who is next: one queue a tenant, and the tenants that have something waiting, in the order of their turns.
+/// The tenants' turns: one queue for each tenant, and the tenants with waiting writes in the order of their turns.
 struct Turns<T> {
     queues: HashMap<TenantName, TenantQueue<T>>,
     order: VecDeque<TenantName>,
@@ -174,7 +174,7 @@ impl<T> Turns<T> {
             TenantQueue { items: VecDeque::new(), bytes: 0 }
         });
         let bytes_after = queue.bytes.saturating_add(bytes);
-        // A tenant with nothing waiting is never refused: then no write is too large for good.
+        // A tenant with an empty queue is never refused: so no write is too large for ever.
         if !queue.items.is_empty() && (queue.items.len() >= MAX_WAITING || bytes_after > MAX_WAITING_BYTES) {
             return Err(StoreError::Busy { waiting: queue.items.len(), waiting_bytes: queue.bytes });
         }

@@ -1,4 +1,4 @@
-//! Which addresses outbound requests may be sent to.
+//! The address policy: the addresses that outbound requests may be sent to.
 //!
 //! Owns the ranges that are no place on the open Internet, the forms of IPv6 that carry an IPv4 address, and
 //! the operator's exceptions. Leaves to `connect` to ask about every address before it connects. The ranges
@@ -9,11 +9,11 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
-/// What the operator allows beside the open Internet.
+/// The addresses that the operator allows beside the open Internet.
 #[derive(Debug, Clone, Default)]
 pub struct AddressPolicy {
-    /// The ranges. One of IPv4 covers its addresses' IPv4-mapped form (`::ffff:10.0.0.1`) too, and none of
-    /// IPv6 does.
+    /// The allowed ranges. An IPv4 range covers the IPv4-mapped form of its addresses (`::ffff:10.0.0.1`) too; an
+    /// IPv6 range does not.
     pub allow: Vec<IpNet>,
 }
 
@@ -23,12 +23,12 @@ pub struct AddressPolicy {
 pub struct Prohibited {
     /// The address.
     pub address: IpAddr,
-    /// What it is, as a noun with its article.
+    /// The kind of address, as a noun with its article.
     pub kind: &'static str,
 }
 
 impl AddressPolicy {
-    /// Whether requests may be sent to an address.
+    /// Refuses an address that requests may not be sent to.
     pub fn check(&self, address: IpAddr) -> Result<(), Prohibited> {
         // The system sends to an IPv4-mapped address over IPv4: it is that address and nothing else.
         let meant = address.to_canonical();
@@ -55,7 +55,7 @@ impl AddressPolicy {
         None
     }
 
-    /// `kind`, if the IPv4 address in the last four bytes is refused.
+    /// Returns `kind` if the IPv4 address in the last four bytes of `self` is refused.
     fn carries(&self, address: Ipv6Addr, kind: &'static str) -> Option<&'static str> {
         let [.., a, b, c, d] = address.octets();
         self.check(IpAddr::V4(Ipv4Addr::new(a, b, c, d))).err().map(|_| kind)
@@ -105,7 +105,7 @@ const NOT_GLOBAL_IPV4: [(Ipv4Net, &str); 17] = [
     (v4(240, 0, 0, 0, 4), "a reserved address (240.0.0.0/4)"),
 ];
 
-/// The first that fits tells most: what follows the named ranges is all that is no global unicast address.
+/// The ranges that are not global unicast. The first that matches is named, so the broad ranges come last.
 const NOT_GLOBAL_IPV6: [(Ipv6Net, &str); 19] = [
     (v6(0, 0, 0, 128), "the unspecified address"),
     (Ipv6Net::new_assert(Ipv6Addr::LOCALHOST, 128), "the loopback address"),
@@ -114,8 +114,7 @@ const NOT_GLOBAL_IPV6: [(Ipv6Net, &str); 19] = [
     (v6(0x100, 0, 0, 64), "an address that discards (100::/64)"),
     (v6(0x2001, 0, 0, 23), "an address of IETF protocols, such as Teredo's (2001::/23)"),
     (v6(0x2001, 0xdb8, 0, 32), "an address of documentation (2001:db8::/32)"),
-    // Whatever IPv4 address it carries: relays for 6to4 are no longer (RFC 7526), so it leads wherever
-    // somebody still runs one.
+    // Whatever IPv4 address is in it: 6to4 relays are obsolete (RFC 7526), so it leads to any relay that still runs.
     (v6(0x2002, 0, 0, 16), "a 6to4 address (2002::/16)"),
     (v6(0x3fff, 0, 0, 20), "an address of documentation (3fff::/20)"),
     (v6(0x5f00, 0, 0, 16), "a segment identifier (5f00::/16)"),
@@ -142,8 +141,8 @@ mod tests {
         policy.check(address.parse().unwrap()).err().map(|prohibited| prohibited.to_string())
     }
 
-    /// Ranges by their first and last address, with an address right before and right behind that is global,
-    /// where there is one.
+    /// Ranges by their first and last address, with the global addresses directly before and after, where there are
+    /// some.
     const EDGES: [(&str, &str, &str, &str, &str); 38] = [
         ("", "0.0.0.0", "0.255.255.255", "1.0.0.0", "this very network"),
         ("9.255.255.255", "10.0.0.0", "10.255.255.255", "11.0.0.0", "private"),

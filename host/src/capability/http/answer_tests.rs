@@ -1,4 +1,4 @@
-//! What comes back: whole or broken off, in time or not, as HTTP has it or not.
+//! Answers from servers: whole or broken off, in time or late, valid HTTP or not.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -96,7 +96,7 @@ async fn a_server_that_says_nothing_is_waited_for_so_long_and_no_longer() {
     assert!(matches!(error, OutboundError::ResponseTimeout { .. }), "{error}");
     assert!(error.is_timeout() && error.is_upstreams());
 
-    // A body that the plugin does not go on with is the plugin's doing.
+    // If the plugin stops giving a body, the plugin is to blame.
     let request = Request::post(server.origin()).body(streamed(&["123"], Then::Stalls)).unwrap();
     let error = server.outbound().send(request, timeouts, &budget()).await.unwrap_err();
     assert!(matches!(error, OutboundError::RequestBody { .. }), "{error}");

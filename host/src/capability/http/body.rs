@@ -1,4 +1,4 @@
-//! The bodies of outbound messages: what a plugin sends, and what comes back.
+//! The bodies of outbound messages: requests from a plugin, and answers to it.
 //!
 //! Owns that both are counted as they pass, that a body which ends early is never taken for whole, and that
 //! no pause of the server is longer than it may be. Leaves the budget to `budget`, and the wait for the
@@ -29,8 +29,8 @@ pub type RequestBody = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 /// The body of an answer. Its end is the answer's end: one that breaks off ends with an error.
 pub type ResponseBody = UnsyncBoxBody<Bytes, OutboundError>;
 
-/// One request and its answer: what their two bodies share. The permit is given back when both are gone, for
-/// a server that answers early can have the rest of a request wait for long.
+/// The state that the bodies of one request and its answer share. Its permit is given back when both bodies are gone,
+/// because a server that answers early can keep the rest of the request waiting for long.
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub(super) origin: Origin,
@@ -41,11 +41,11 @@ pub(super) struct Exchange {
 
 #[derive(Debug, Clone)]
 struct Upload {
-    /// When the plugin last gave a piece that was asked for, or the end.
+    /// The time at which the plugin last gave a piece that was asked for, or the end.
     moved: Instant,
-    /// Whether a piece is asked for, and has not come.
+    /// True while a piece is asked for and has not come.
     waits_for_plugin: bool,
-    /// Why it failed. The libraries tell of a body's failure as a reset of their own.
+    /// The first failure of the request's body. hyper and h2 report such a failure as a reset of their own.
     failure: Option<OutboundError>,
 }
 
@@ -55,18 +55,18 @@ impl Exchange {
         Self { origin, budget, upload: Mutex::new(upload), _permit: permit }
     }
 
-    /// When the request's body last moved.
+    /// The time at which the request's body last moved.
     pub(super) fn moved(&self) -> Instant {
         self.lock().moved
     }
 
-    /// Whether the server could go on if the plugin did.
+    /// True if the request could go on if the plugin gave the next piece.
     pub(super) fn waits_for_plugin(&self) -> bool {
         self.lock().waits_for_plugin
     }
 
-    /// What the exchange failed with: with the request's body, if that did, or else with what the libraries
-    /// say.
+    /// The error that the exchange failed with: the failure of the request's body if there is one, or else what
+    /// `error` of the libraries says.
     pub(super) fn failure(&self, error: &(dyn Error + 'static)) -> OutboundError {
         self.lock().failure.clone().unwrap_or_else(|| OutboundError::sort(&self.origin, error))
     }
@@ -86,11 +86,11 @@ impl Exchange {
     }
 }
 
-/// A request's body on its way out.
+/// A request's body while it is sent.
 pub(super) struct SendingBody {
     inner: RequestBody,
     exchange: Arc<Exchange>,
-    /// What is left of the length that the plugin stated.
+    /// The rest of the length that the plugin stated.
     stated_left: Option<u64>,
 }
 
@@ -99,7 +99,7 @@ impl SendingBody {
         Self { inner, exchange, stated_left: stated }
     }
 
-    /// Counts a frame, and looks whether the length that was stated is still right.
+    /// Counts a frame, and checks the stated length against it.
     fn pass(&mut self, frame: Option<&Frame<Bytes>>) -> Result<(), OutboundError> {
         let wrong = |reason: &str| OutboundError::RequestBody {
             origin: self.exchange.origin.clone(),
@@ -161,23 +161,23 @@ impl Body for SendingBody {
     }
 }
 
-/// An answer's body on its way in.
+/// An answer's body while it is received.
 pub(super) struct ReceivingBody {
-    /// None once it has ended.
+    /// The body from hyper; none once it has ended.
     inner: Option<Incoming>,
     exchange: Arc<Exchange>,
     protocol: Protocol,
     between_bytes: Duration,
-    /// Runs while the server is waited for, and not while the plugin takes its time.
+    /// The pause timer. It runs while the server is waited for, and not while the plugin takes its time.
     pause: Option<Pin<Box<Sleep>>>,
 }
 
-/// How the end of a body is known.
+/// The protocol's rule for a complete body.
 enum Protocol {
-    /// hyper's end is the message's.
+    /// The end that hyper reports is the end of the message.
     Http1,
-    /// hyper 1.12 takes a stream that is reset with `NO_ERROR` for one that ended, wherever it is (a server
-    /// may so end a request that it has answered, RFC 9113 §8.1): only its end, or its stated length, counts.
+    /// hyper 1.12 reports a stream that is reset with `NO_ERROR` as ended, wherever it is (a server may end a request
+    /// in this way after it has answered, RFC 9113 §8.1). So only an end of stream or the stated length counts.
     Http2,
 }
 
@@ -192,7 +192,7 @@ impl ReceivingBody {
         Self { inner: Some(inner), exchange, protocol, between_bytes, pause: None }
     }
 
-    /// What is given for a frame or an end of hyper's; after an error, nothing follows.
+    /// Turns a frame or an end from hyper into the frame for the plugin; after an error, nothing follows.
     fn give(
         &mut self,
         next: Option<Result<Frame<Bytes>, hyper::Error>>,
@@ -205,7 +205,7 @@ impl ReceivingBody {
                 let counted = self.exchange.budget.take_bytes(frame.data_ref().map_or(0, Bytes::len));
                 Some(counted.map(|()| frame))
             }
-            // Whatever is wrong with what came, the body is one that broke off.
+            // After any error, the body counts as broken off.
             Some(Err(error)) => Some(Err(match self.exchange.failure(&error) {
                 OutboundError::HttpProtocol { origin, reason } => {
                     OutboundError::ConnectionTerminated { origin, reason }

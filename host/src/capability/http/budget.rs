@@ -1,5 +1,5 @@
-//! What one call may send and receive over outbound HTTP: owns the two counters, and is shared by all the
-//! requests of the call. Leaves to `outbound` and `body` when something is taken from it.
+//! The outbound budget of one call: the requests and bytes that it may send and receive over HTTP. Owns the two
+//! counters, and is shared by all requests of the call. `outbound` and `body` decide when something is taken from it.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
@@ -20,7 +20,7 @@ impl OutboundBudget {
         Self { requests, bytes, requests_left: AtomicU32::new(requests), bytes_left: AtomicU64::new(bytes) }
     }
 
-    /// Takes one request, whatever comes of it.
+    /// Takes one request from the budget, whatever comes of the request.
     pub(super) fn take_request(&self) -> Result<(), OutboundError> {
         self.requests_left
             .fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1))
@@ -28,7 +28,8 @@ impl OutboundBudget {
             .map_err(|_| OutboundError::TooManyRequests { limit: self.requests })
     }
 
-    /// Takes a piece of a body. One that is too much takes what is left, so that no smaller one passes later.
+    /// Takes a piece of a body from the budget. A piece that is too large takes the rest, so that no smaller one
+    /// passes later.
     pub(super) fn take_bytes(&self, bytes: usize) -> Result<(), OutboundError> {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         let before = self

@@ -1,4 +1,4 @@
-//! The host's outbound client: what all plugins share of it.
+//! The host's outbound client: the part of outbound HTTP that all plugins share.
 //!
 //! Owns the certificates that are trusted, the addresses that are allowed and the bound on lookups. Leaves to
 //! each plugin's `Outbound` its connections, which no two plugins share.
@@ -17,29 +17,29 @@ use super::connect::Network;
 /// TLS sessions that a plugin's connections may resume, by origin.
 const RESUMABLE_SESSIONS: usize = 32;
 
-/// What the operator sets for outbound requests.
+/// The operator's settings for outbound requests.
 #[derive(Debug, Clone, Default)]
 pub struct HttpSettings {
-    /// Ranges that requests may be sent to, beside the open Internet.
+    /// Address ranges that requests may be sent to, beside the open Internet.
     pub allow: Vec<IpNet>,
-    /// Authorities that are trusted, beside those of the web.
+    /// Certificate authorities that are trusted, beside those of the web.
     pub certificates: Vec<CertificateDer<'static>>,
-    /// Connections of all plugins together, of which one plugin has no more than half; without a bound if left out.
+    /// The most connections of all plugins together, of which one plugin has at most half; no bound if left out.
     pub connections: Option<usize>,
 }
 
-/// Why there is no client.
+/// The errors of making a client.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpClientError {
-    /// A certificate that is no authority's.
+    /// A certificate that cannot be trusted as an authority.
     #[error("the outbound certificate {number} cannot be trusted as an authority: {source}")]
     Certificate {
-        /// Which of the settings' it is, from 1.
+        /// The certificate's number in the settings, from 1.
         number: usize,
-        /// What is wrong with it.
+        /// The error in the certificate.
         source: rustls::Error,
     },
-    /// TLS cannot be had.
+    /// TLS cannot be set up.
     #[error("TLS for outbound requests cannot be set up: {0}")]
     Tls(rustls::Error),
 }
@@ -74,7 +74,7 @@ impl HttpClient {
         self.network.clone()
     }
 
-    /// TLS for one plugin: the sessions that it resumes are its own.
+    /// The TLS configuration for one plugin: the sessions that it resumes are the plugin's own.
     pub(super) fn tls(&self) -> Arc<ClientConfig> {
         let mut tls = (*self.tls).clone();
         tls.resumption = Resumption::in_memory_sessions(RESUMABLE_SESSIONS);

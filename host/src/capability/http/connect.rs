@@ -1,9 +1,9 @@
-//! Connections to origins: name to addresses, addresses to those that may be connected to, one of these to a
-//! socket.
+//! Connections to origins: a name is resolved to addresses, the forbidden addresses are left out, and a socket is
+//! connected to one of the rest.
 //!
-//! Owns that every address is checked, and that the socket goes to the very address that was: a name is
-//! resolved once for each connection, so that no later answer of its DNS counts. Leaves TLS and HTTP to the
-//! libraries above, which take this as their connector.
+//! Owns that every address is checked, and that the socket goes to exactly the address that was checked: a name is
+//! resolved once for each connection, so that no later DNS answer counts. Leaves TLS and HTTP to the libraries above,
+//! which use this as their connector.
 
 use std::future::Future;
 use std::io;
@@ -28,32 +28,32 @@ use super::address::AddressPolicy;
 use super::error::OutboundError;
 use super::origin::{Origin, OriginHost};
 
-/// The most that a connection may take, the name, TCP and TLS together: three lost packets of TCP's first
-/// (1 + 2 + 4 s) still make it.
+/// The longest time to connect, with the name, TCP and TLS together: three lost packets at the start of TCP (1 + 2 +
+/// 4 s) still fit in.
 pub const MAX_CONNECT: Duration = Duration::from_secs(10);
 
-/// How long a connection waits for another of the plugin's to end, so that the wait is told from a slow
-/// server.
+/// The longest time that a connection waits until another of the plugin's connections ends. It is shorter than
+/// [`MAX_CONNECT`], so that this wait is told apart from a slow server.
 const MAX_SOCKET_WAIT: Duration = Duration::from_secs(5);
 
-/// How long a name may take: a resolver's usual wait for its first server, so that the second still answers
-/// within what a connection has.
+/// The longest time for a lookup: a resolver's usual wait for its first server, so that the second server still
+/// answers within [`MAX_CONNECT`].
 const MAX_LOOKUP: Duration = Duration::from_secs(6);
 
-/// Lookups at once, in the whole host: each holds one of the threads that files are read on too.
+/// Concurrent lookups in the whole host: each holds one of the threads that files are read on too.
 const LOOKUPS: usize = 32;
 
-/// Lookups at once for one plugin, so that one whose names are slow leaves most of them to the others.
+/// Concurrent lookups of one plugin, so that a plugin with slow names leaves most of the lookups to the others.
 const LOOKUPS_OF_A_PLUGIN: usize = 4;
 
-/// How many of a name's addresses are tried.
+/// The number of a name's addresses that are tried.
 const MAX_ADDRESSES: usize = 8;
 
-/// How long a server may take nothing of what is written to it. A request has deadlines until its answer
-/// begins; after that, this is the end of one whose server answers early and never reads the rest.
+/// The longest time in which a server takes nothing of what is written to it. A request has deadlines until its
+/// answer begins; after that, this limit ends a request whose server answers early and never reads the rest.
 const MAX_WRITE_PAUSE: Duration = Duration::from_secs(60);
 
-/// What all plugins' connections share.
+/// The policy and the bounds that the connections of all plugins share.
 #[derive(Debug)]
 pub(super) struct Network {
     policy: AddressPolicy,
@@ -63,7 +63,7 @@ pub(super) struct Network {
 }
 
 impl Network {
-    /// With at most so many sockets open at once, if there is a bound.
+    /// A network with at most `sockets` sockets open at once, if there is a bound.
     pub(super) fn new(policy: AddressPolicy, sockets: Option<usize>) -> Self {
         let most_sockets = sockets.unwrap_or(usize::MAX).clamp(1, Semaphore::MAX_PERMITS);
         Self {
@@ -75,7 +75,7 @@ impl Network {
     }
 }
 
-/// Makes one plugin's connections. Clones share its bounds.
+/// The connector of one plugin. Clones share its bounds.
 #[derive(Debug, Clone)]
 pub(super) struct Connector {
     network: Arc<Network>,
@@ -85,7 +85,7 @@ pub(super) struct Connector {
 }
 
 impl Connector {
-    /// A connector for one plugin, with at most `sockets` open at once, and half of what all have together.
+    /// A connector for one plugin, with at most `sockets` open at once, and at most half of all plugins' sockets.
     pub(super) fn new(network: Arc<Network>, sockets: usize) -> Self {
         let sockets = sockets.min(network.most_sockets.div_ceil(2));
         Self {
@@ -112,7 +112,7 @@ impl Connector {
         };
         let addresses = self.addresses(&origin).await?;
         let stream = first_to_answer(&origin, &self.checked(&origin, addresses)?, deadline).await?;
-        // Small messages go at once; a socket that cannot be told so works all the same.
+        // Small messages are sent at once; a socket that refuses the option works all the same.
         let _ = stream.set_nodelay(true);
         Ok(Socket {
             stream: TokioIo::new(stream),
@@ -122,7 +122,7 @@ impl Connector {
         })
     }
 
-    /// The addresses of an origin, as its DNS has them.
+    /// The addresses of an origin from DNS.
     async fn addresses(&self, origin: &Origin) -> Result<Vec<SocketAddr>, OutboundError> {
         let name = match origin.host() {
             OriginHost::Address(address) => return Ok(vec![SocketAddr::new(*address, origin.port())]),
@@ -137,7 +137,7 @@ impl Connector {
             return Err(late());
         };
         let port = origin.port();
-        // A lookup goes on in its thread when nobody waits for it any more: its permits go with it.
+        // A lookup goes on in its thread after its connection was dropped: its permits go with it.
         let lookup = tokio::spawn(async move {
             let found = lookup_host((&*name, port)).await.map(|found| found.take(MAX_ADDRESSES).collect());
             drop((of_plugin, of_host));
@@ -151,7 +151,7 @@ impl Connector {
         }
     }
 
-    /// Those that may be connected to, of which there is one at least.
+    /// The addresses that may be connected to, at least one.
     fn checked(
         &self,
         origin: &Origin,
@@ -176,7 +176,7 @@ impl Connector {
     }
 }
 
-/// Tries one address after another, each for its share of the time that is left.
+/// Tries one address after another, each for its share of the remaining time.
 async fn first_to_answer(
     origin: &Origin,
     addresses: &[SocketAddr],
@@ -224,15 +224,15 @@ impl Service<Uri> for Connector {
     }
 }
 
-/// A connector that makes TLS of what is `https`, and has one deadline for all of it: the client may finish a
-/// connection in the background that no request waits for any more.
+/// A connector that adds TLS for `https` origins, with one deadline for the whole connection: the client may finish a
+/// connection in the background after its request is gone.
 #[derive(Debug, Clone)]
 pub(super) struct Secured {
     inner: HttpsConnector<Connector>,
 }
 
 impl Secured {
-    /// TLS by `config`, which verifies the origin's host.
+    /// A connector with TLS by `config`, which verifies the origin's host.
     pub(super) fn new(connector: Connector, config: Arc<rustls::ClientConfig>) -> Self {
         Self { inner: HttpsConnector::from((connector, config)) }
     }
@@ -259,17 +259,17 @@ impl Service<Uri> for Secured {
     }
 }
 
-/// A connection, which counts as one until it is closed.
+/// A connection's socket, which counts as open until it is closed.
 #[derive(Debug)]
 pub(super) struct Socket {
     stream: TokioIo<TcpStream>,
-    /// Runs while the server takes nothing.
+    /// The pause timer: runs while the server takes nothing.
     pause: Option<Pin<Box<Sleep>>>,
     served: Served,
     _permits: [OwnedSemaphorePermit; 2],
 }
 
-/// Whether a connection has brought an answer.
+/// A mark on a connection: true once the connection has brought an answer.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Served(Arc<AtomicBool>);
 
@@ -290,7 +290,7 @@ impl Served {
 }
 
 impl Socket {
-    /// What became of a write; it fails when the server has taken nothing for too long.
+    /// The result of a write; it fails if the server has taken nothing for too long.
     fn written(
         &mut self,
         context: &mut Context<'_>,

@@ -1,4 +1,4 @@
-//! Why an outbound request, or the body of its answer, failed.
+//! The reasons why an outbound request, or the body of its answer, failed.
 //!
 //! Owns the one list of reasons, whose doing each is, and how those of the libraries below are sorted into
 //! it. Leaves to the sandbox what a guest is told, and to `request` what the caller is.
@@ -10,7 +10,7 @@ use super::address::Prohibited;
 use super::origin::{Origin, OriginError};
 use super::secret::CredentialError;
 
-/// Why an outbound request failed. The texts are for the operator's log; no secret is in any.
+/// The reason why an outbound request failed. The texts are for the operator's log; none contains a secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OutboundError {
     /// The plugin was not granted the origin.
@@ -22,7 +22,7 @@ pub enum OutboundError {
     /// The target has no origin that a plugin could be granted.
     #[error("the request's target cannot be granted: {0}")]
     UriInvalid(#[from] OriginError),
-    /// The method makes a tunnel, or has the answer show what the host added.
+    /// The method makes a tunnel, or makes the answer show what the host added.
     #[error("a plugin cannot send a {method} request")]
     MethodInvalid {
         /// The method.
@@ -31,19 +31,19 @@ pub enum OutboundError {
     /// The request's head contradicts itself.
     #[error("the request to {origin} has {reason}")]
     HeadInvalid {
-        /// Where it was to go.
+        /// The origin of the request.
         origin: Origin,
-        /// What it has.
+        /// The error in the field.
         reason: &'static str,
     },
-    /// Every address of the origin is one that requests are not sent to.
+    /// Requests may not be sent to any address of the origin.
     #[error(
         "{origin} is not on the open Internet: {prohibited}; `[host.outbound] allow` can make exceptions"
     )]
     AddressProhibited {
         /// The origin.
         origin: Origin,
-        /// The first of its addresses, and what that is.
+        /// The first of the origin's addresses, and its kind.
         prohibited: Prohibited,
     },
     /// The origin's name could not be resolved.
@@ -51,7 +51,7 @@ pub enum OutboundError {
     DnsError {
         /// The origin.
         origin: Origin,
-        /// What the resolver said.
+        /// The resolver's error.
         reason: String,
     },
     /// The origin's name was not resolved in time.
@@ -60,7 +60,7 @@ pub enum OutboundError {
         /// The origin.
         origin: Origin,
     },
-    /// Nobody listens there.
+    /// The server does not listen on the port.
     #[error("{origin} refused the connection")]
     ConnectionRefused {
         /// The origin.
@@ -71,7 +71,7 @@ pub enum OutboundError {
     Unreachable {
         /// The origin.
         origin: Origin,
-        /// What the system said.
+        /// The system's error.
         reason: String,
     },
     /// The connection was not made in time.
@@ -80,12 +80,12 @@ pub enum OutboundError {
         /// The origin.
         origin: Origin,
     },
-    /// As many connections or requests are under way as there may be, and none ended in time.
+    /// The most connections or requests that may exist are under way, and none ended in time.
     #[error("{limit} {what} are under way already, as many as there may be")]
     ConnectionLimit {
-        /// What is counted.
+        /// The noun for what is counted.
         what: &'static str,
-        /// How many there may be.
+        /// The limit.
         limit: usize,
     },
     /// The connection ended before the answer did.
@@ -93,15 +93,15 @@ pub enum OutboundError {
     ConnectionTerminated {
         /// The origin.
         origin: Origin,
-        /// How it did.
+        /// The TLS error.
         reason: String,
     },
-    /// The certificate is not one for this origin.
+    /// The certificate is not valid for this origin.
     #[error("the certificate of {origin} is refused: {reason}")]
     TlsCertificate {
         /// The origin.
         origin: Origin,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// TLS failed otherwise.
@@ -109,7 +109,7 @@ pub enum OutboundError {
     TlsProtocol {
         /// The origin.
         origin: Origin,
-        /// Why.
+        /// The reason.
         reason: String,
     },
     /// The answer did not begin in time.
@@ -124,12 +124,12 @@ pub enum OutboundError {
         /// The origin.
         origin: Origin,
     },
-    /// What came is no answer.
+    /// The server's message is not a valid answer.
     #[error("what {origin} sent is not HTTP as it should be: {reason}")]
     HttpProtocol {
         /// The origin.
         origin: Origin,
-        /// What is wrong.
+        /// The error in the message.
         reason: String,
     },
     /// The answer's head is too large.
@@ -138,21 +138,21 @@ pub enum OutboundError {
         /// The origin.
         origin: Origin,
     },
-    /// The plugin did not give the body that it had begun.
+    /// The plugin did not finish the body that it had begun.
     #[error("the body of the request to {origin} was not sent whole: {reason}")]
     RequestBody {
         /// The origin.
         origin: Origin,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// The call has sent all the requests that it may.
+    /// The call has sent all requests that it may.
     #[error("the call has sent {limit} outbound requests already, as many as its limit `outbound` allows")]
     TooManyRequests {
         /// The limit.
         limit: u32,
     },
-    /// The call has sent and received all the bytes that it may.
+    /// The call has sent and received all bytes that it may.
     #[error("the outbound bodies of the call are over {limit} bytes, its limit `outbound-bytes`")]
     TooManyBytes {
         /// The limit.
@@ -164,8 +164,8 @@ pub enum OutboundError {
 }
 
 impl OutboundError {
-    /// Whether this is the doing of the server or of the network on the way there, and not of the plugin, its
-    /// grants or its limits.
+    /// True if the server, or the network on the way to it, is to blame, and not the plugin, its grants or its
+    /// limits.
     pub fn is_upstreams(&self) -> bool {
         match self {
             Self::DnsError { .. }
@@ -193,7 +193,7 @@ impl OutboundError {
         }
     }
 
-    /// Whether something did not come in time.
+    /// True if a deadline passed.
     pub fn is_timeout(&self) -> bool {
         matches!(
             self,
@@ -204,11 +204,11 @@ impl OutboundError {
         )
     }
 
-    /// What a connection to `origin` failed with, by the causes of the libraries' error.
+    /// The error of a connection to `origin`, found among the causes of the library's error.
     pub(super) fn sort(origin: &Origin, error: &(dyn Error + 'static)) -> Self {
         let origin = origin.clone();
         let reason = causes(error).map(ToString::to_string).reduce(|all, cause| {
-            // Wrappers often say no more than what they wrap.
+            // The text of a wrapper is often the text of its cause.
             if all.ends_with(&cause) { all } else { format!("{all}: {cause}") }
         });
         let reason = reason.unwrap_or_default();
@@ -241,14 +241,15 @@ impl OutboundError {
     }
 }
 
-/// An error, and one after another what caused it.
+/// The error and its causes, outermost first.
 fn causes<'a>(error: &'a (dyn Error + 'static)) -> impl Iterator<Item = &'a (dyn Error + 'static)> {
-    /// No library nests as deep; a circle would.
+    /// More causes than any library nests; ends a circle of causes.
     const DEEPEST: usize = 16;
     std::iter::successors(Some(error), |error| cause(*error)).take(DEEPEST)
 }
 
-/// What an `io::Error` wraps is not its `source` but its inner error, whose source it passes on as its own.
+/// The cause of an error. For an `io::Error` it is the inner error: `source` skips the inner error, and returns the
+/// inner error's own `source`.
 fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a (dyn Error + 'static)> {
     match error.downcast_ref::<io::Error>() {
         Some(wrapper) => wrapper.get_ref().map(|inner| inner as &(dyn Error + 'static)),

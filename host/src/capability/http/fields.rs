@@ -7,7 +7,7 @@ use http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,
 };
 
-/// Those that are about one connection, whether `connection` names them or not.
+/// The fields of one connection, named by `connection` or not.
 const OF_THE_CONNECTION: [HeaderName; 5] = [
     CONNECTION,
     TRANSFER_ENCODING,
@@ -16,7 +16,7 @@ const OF_THE_CONNECTION: [HeaderName; 5] = [
     HeaderName::from_static("http2-settings"),
 ];
 
-/// Whether only the host may set a field: it belongs to the connection, says where the request goes, or how
+/// True if only the host may set the field: it belongs to the connection, says where the request goes, or says how
 /// long its body is.
 pub fn belongs_to_the_host(name: &HeaderName) -> bool {
     is_of_the_connection(name) || [HOST, CONTENT_LENGTH, TE].contains(name)
@@ -26,8 +26,8 @@ fn is_of_the_connection(name: &HeaderName) -> bool {
     OF_THE_CONNECTION.contains(name) || name.as_str().starts_with("proxy-")
 }
 
-/// Takes out what belongs to the connection that the plugin believes to have: the listed fields, those that
-/// its `connection` names, and a `te` that asks for more than trailers. `host` goes too: it is made from the
+/// Removes the fields of the connection that the plugin believes to have: the listed fields, those that the request's
+/// `connection` names, and a `te` that asks for more than trailers. `host` goes too: the host makes it from the
 /// request's origin.
 pub(super) fn take_out_those_of_the_connection(fields: &mut HeaderMap) {
     let named: Vec<HeaderName> = fields

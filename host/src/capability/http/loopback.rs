@@ -1,5 +1,5 @@
-//! What the tests of outbound requests share: servers on the loopback that say exactly what a test has them
-//! say, and requests with bodies of any shape.
+//! The shared parts of the tests of outbound requests: servers on the loopback that answer with exactly the bytes
+//! that a test gives, and requests with bodies of any shape.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::convert::Infallible;
@@ -20,7 +20,7 @@ use super::*;
 
 pub(super) const SOON: Duration = Duration::from_millis(150);
 
-/// A server on the loopback: every request's head is kept, and what came behind it goes to `answer`.
+/// A server on the loopback: it keeps every request's head, and gives what came after the head to `answer`.
 pub(super) struct Server {
     pub(super) port: u16,
     pub(super) connections: Arc<AtomicUsize>,
@@ -44,12 +44,12 @@ impl Server {
         server
     }
 
-    /// One that says this to every request.
+    /// A server that answers every request with `answer`.
     pub(super) fn says(answer: &'static str) -> Self {
         Self::start(move |stream, _| stream.write_all(answer.as_bytes()).unwrap())
     }
 
-    /// One that says this to every request, and closes.
+    /// A server that answers every request with `answer`, and closes the connection.
     pub(super) fn says_and_closes(answer: String) -> Self {
         Self::start(move |stream, _| {
             // The client may have seen enough already.
@@ -114,7 +114,7 @@ pub(super) fn with_body(builder: http::request::Builder, body: &'static str) -> 
     builder.body(body.map_err(|never: Infallible| match never {}).boxed_unsync()).unwrap()
 }
 
-/// A body of these frames, and how it goes on behind them.
+/// A body of these frames, and its behaviour after the last.
 pub(super) struct Frames {
     pub(super) frames: VecDeque<Frame<Bytes>>,
     pub(super) then: Then,
@@ -156,7 +156,7 @@ pub(super) async fn send(
     outbound.send(request, Timeouts::default(), &budget()).await
 }
 
-/// The answer's body, and what it broke off with.
+/// Reads the answer's body, and the error that it broke off with.
 pub(super) async fn read(response: Response<ResponseBody>) -> (String, Option<OutboundError>) {
     let (mut body, mut text) = (response.into_body(), String::new());
     loop {

@@ -20,12 +20,12 @@ const MAX_LABEL_BYTES: usize = 63;
 pub enum Scheme {
     /// In the clear.
     Http,
-    /// Over TLS. For an origin, its certificate is checked against the origin's host.
+    /// TLS. The certificate is checked against the origin's host.
     Https,
 }
 
 impl Scheme {
-    /// As it stands in a URI.
+    /// The scheme as it stands in a URI.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Http => "http",
@@ -33,7 +33,7 @@ impl Scheme {
         }
     }
 
-    /// The port that an origin of this scheme has unless it says another.
+    /// The port of an origin of this scheme that names no port.
     pub fn default_port(self) -> u16 {
         match self {
             Self::Http => 80,
@@ -42,16 +42,16 @@ impl Scheme {
     }
 }
 
-/// The host of an origin: a name that is resolved for every connection, or an address that needs none.
+/// The host of an origin: a name that is resolved for every connection, or an address.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum OriginHost {
-    /// A name, in lower case, without a dot at its end.
+    /// A DNS name, in lower case, without a dot at its end.
     Name(Box<str>),
     /// An address.
     Address(IpAddr),
 }
 
-/// Where a request may go: `https://api.example.com`, `http://10.1.2.3:8080`, `https://[2001:db8::1]`.
+/// The origin of a request: `https://api.example.com`, `http://10.1.2.3:8080`, `https://[2001:db8::1]`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Origin {
     scheme: Scheme,
@@ -59,10 +59,10 @@ pub struct Origin {
     port: u16,
 }
 
-/// What is wrong with the text of an origin.
+/// The error in the text of an origin.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum OriginError {
-    /// No scheme.
+    /// The scheme is missing.
     #[error("an origin begins with its scheme: write https://HOST or http://HOST")]
     NoScheme,
     /// A scheme that is not HTTP's.
@@ -71,7 +71,7 @@ pub enum OriginError {
         /// The scheme.
         scheme: String,
     },
-    /// No host.
+    /// The host is missing.
     #[error("there is no host: write https://HOST or http://HOST")]
     NoHost,
     /// A user name or password, which this does not repeat.
@@ -80,7 +80,7 @@ pub enum OriginError {
     /// A path, a query or a fragment.
     #[error("an origin ends with its host or port: remove `{rest}`")]
     Rest {
-        /// What stands behind the port.
+        /// The text after the port.
         rest: String,
     },
     /// A `*`.
@@ -107,7 +107,7 @@ pub enum OriginError {
         /// The character.
         character: char,
     },
-    /// Two dots side by side, or one at the start.
+    /// Two dots side by side, or a dot at the start.
     #[error("`{host}` has an empty label: write one dot between two labels, and none before the first")]
     EmptyLabel {
         /// The host.
@@ -128,7 +128,7 @@ pub enum OriginError {
     /// The name is too long.
     #[error("the host's name has {bytes} bytes, and {MAX_NAME_BYTES} are allowed")]
     TooLong {
-        /// Its length.
+        /// The host's length.
         bytes: usize,
     },
     /// A number that some programs read as an IPv4 address, and others as a name.
@@ -136,13 +136,13 @@ pub enum OriginError {
     UnusualIpv4 {
         /// The host.
         host: String,
-        /// What the programs that take it for an address take it for.
+        /// The address that programs would read from it.
         meant: Option<Ipv4Addr>,
     },
-    /// No IPv6 address between the brackets.
+    /// The text between the brackets is not an IPv6 address.
     #[error("`{host}` is no IPv6 address: write it as in [2001:db8::1]")]
     Ipv6 {
-        /// The host, with its brackets as far as it has them.
+        /// The host, with those of its brackets that it has.
         host: String,
     },
     /// An IPv6 address with a zone.
@@ -154,7 +154,7 @@ pub enum OriginError {
     /// The port is no port.
     #[error("`{port}` is no port: write a number from 1 to 65535, without zeros before it")]
     Port {
-        /// What stands behind the colon.
+        /// The text after the colon.
         port: String,
     },
 }
@@ -167,24 +167,24 @@ fn usual_form(meant: Option<Ipv4Addr>) -> String {
 }
 
 impl Origin {
-    /// The origin that a request with this target goes to: what stands behind the authority is left out, and
-    /// an authority with a user name is refused, for readers differ on where its host begins.
+    /// The origin of a request's target: the text after the authority is ignored. An authority with a user name is
+    /// refused, because readers differ on where its host begins.
     pub fn of(uri: &http::Uri) -> Result<Self, OriginError> {
         let scheme = scheme(uri.scheme_str().ok_or(OriginError::NoScheme)?)?;
         authority(scheme, uri.authority().ok_or(OriginError::NoHost)?.as_str())
     }
 
-    /// Its scheme.
+    /// The origin's scheme.
     pub fn scheme(&self) -> Scheme {
         self.scheme
     }
 
-    /// Its host.
+    /// The origin's host.
     pub fn host(&self) -> &OriginHost {
         &self.host
     }
 
-    /// Its port, the scheme's default if none was written.
+    /// The origin's port; the scheme's default if none was written.
     pub fn port(&self) -> u16 {
         self.port
     }
@@ -329,16 +329,16 @@ fn check_characters(host: &str) -> Result<(), OriginError> {
     }
 }
 
-/// Whether the last label is a number, decimal or hexadecimal. Browsers take every such host for an IPv4
-/// address; no top-level domain is one (RFC 3696 §2).
+/// True if the last label is a number, decimal or hexadecimal. Browsers read every such host as an IPv4 address; no
+/// top-level domain is a number (RFC 3696 §2).
 fn ends_in_a_number(host: &str) -> bool {
     let last = host.rsplit('.').next().unwrap_or(host);
     let hexadecimal = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_hexdigit());
     last.bytes().all(|byte| byte.is_ascii_digit()) || last.strip_prefix("0x").is_some_and(hexadecimal)
 }
 
-/// What `inet_aton(3)` reads: one to four numbers in decimal, octal or hexadecimal, of which the last fills
-/// all the bytes that are left.
+/// The address that `inet_aton(3)` reads from `host`: one to four numbers in decimal, octal or hexadecimal, of which
+/// the last fills the remaining bytes.
 fn read_as_inet_aton(host: &str) -> Option<Ipv4Addr> {
     let parts: Vec<u32> = host.split('.').map(number).collect::<Option<_>>()?;
     let (last, bytes) = parts.split_last()?;

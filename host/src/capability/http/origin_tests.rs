@@ -1,4 +1,4 @@
-//! Origins in every form that somebody may write, against what is read.
+//! Origins in every form that a person may write, and the origin that is read from each.
 
 use std::net::Ipv4Addr;
 
@@ -174,7 +174,7 @@ proptest! {
     }
 }
 
-/// What a refused host was told to mean.
+/// The address that the error names for a refused host.
 fn meant_by(host: &str) -> Option<Ipv4Addr> {
     match format!("http://{host}").parse::<Origin>() {
         Err(OriginError::UnusualIpv4 { meant, .. }) => meant,

@@ -1,4 +1,4 @@
-//! One plugin's way out: from a request that a guest makes to an answer that it may read.
+//! The outbound client of one plugin: from a request that a guest makes to an answer that the guest may read.
 //!
 //! Owns the order of the checks, what of the request's head is the host's, the deadlines until the answer's
 //! head, and the plugin's pool of connections. Leaves addresses to `connect` and bodies to `body`. Redirects
@@ -32,11 +32,11 @@ use super::fields;
 use super::origin::Origin;
 use super::secret::Credential;
 
-/// The longest wait for an answer's head, from when the connection stood or the request's body last moved:
-/// twice the 30 s that a call of a plugin usually has, for those that are given more.
+/// The longest wait for an answer's head, from the time when the connection stood or the request's body last moved:
+/// twice the 30 s that a plugin's call usually has, for calls with a higher limit.
 pub const MAX_FIRST_BYTE: Duration = Duration::from_secs(60);
 
-/// The longest pause in an answer's body: what sends events keeps its connections alive more often.
+/// The longest pause in an answer's body: servers of event streams send keep-alives more often.
 pub const MAX_BETWEEN_BYTES: Duration = Duration::from_secs(60);
 
 /// The most bytes that the head of an answer has.
@@ -45,37 +45,38 @@ pub const MAX_RESPONSE_HEAD_BYTES: u32 = 64 * 1024;
 /// The most fields that the head of an answer has.
 pub const MAX_RESPONSE_FIELDS: usize = 128;
 
-/// Requests that one plugin may have under way, each until both its bodies are done.
+/// The most requests of one plugin under way; each is until both its bodies are done.
 const MAX_REQUESTS: usize = 256;
 
-/// Connections that one plugin may have beside idle ones: HTTP/1.1 requests at once.
+/// The most connections of one plugin beside idle ones: concurrent HTTP/1.1 requests.
 pub const MAX_BUSY_CONNECTIONS: usize = 64;
 
-/// Connections to one origin that wait for its next request, and how long.
+/// The idle connections to one origin that are kept for its next request, and the time that they are kept.
 const MAX_IDLE_CONNECTIONS: usize = 8;
 const MAX_IDLE: Duration = Duration::from_secs(30);
 
-/// What one HTTP/2 stream may have in flight: at 50 ms to the server, 5 MB/s.
+/// The receive window of one HTTP/2 stream: at 50 ms to the server, 5 MB/s.
 const STREAM_WINDOW_BYTES: u32 = 256 * 1024;
 
-/// What one HTTP/2 connection may: so many that 32 bodies which nobody reads do not stop the others.
+/// The receive window of one HTTP/2 connection: 32 bodies that the plugin does not read leave room for the others.
 const CONNECTION_WINDOW_BYTES: u32 = 8 * 1024 * 1024;
 
-/// What one HTTP/2 stream may have been given to send and not have sent.
+/// The send buffer of one HTTP/2 stream: bytes that are given to the stream and not sent yet.
 const SEND_BUFFER_BYTES: usize = 64 * 1024;
 
-/// How often an HTTP/2 connection in use is asked whether it is alive, and how long it has to say so: the
-/// pool would go on giving out one whose server is gone.
+/// The time between pings on an HTTP/2 connection in use, and the time that the server has to answer one: without
+/// pings, the pool would go on giving out a connection whose server is gone.
 const PING_INTERVAL: Duration = Duration::from_secs(15);
 const PING_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a request may wait for each of its stages. What is not set, or longer, is as long as it may be.
+/// The longest waits of each stage of a request. A wait that is not set, or is longer than its maximum, is the
+/// maximum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Timeouts {
     /// Until a connection stands, at most [`MAX_CONNECT`].
     pub connect: Option<Duration>,
-    /// From then, or from when the request's body last moved, until the answer's head, at most
-    /// [`MAX_FIRST_BYTE`].
+    /// The longest wait from the connection, or from the last movement of the request's body, until the answer's
+    /// head; at most [`MAX_FIRST_BYTE`].
     pub first_byte: Option<Duration>,
     /// Between two pieces of the answer's body, at most [`MAX_BETWEEN_BYTES`].
     pub between_bytes: Option<Duration>,
@@ -85,7 +86,7 @@ fn at_most(most: Duration, wanted: Option<Duration>) -> Duration {
     wanted.map_or(most, |wanted| wanted.min(most))
 }
 
-/// One plugin's way out. Clones are cheap, and share connections and bounds.
+/// The outbound client of one plugin. Clones are cheap, and share connections and bounds.
 #[derive(Clone)]
 pub struct Outbound {
     shared: Arc<Shared>,
@@ -99,7 +100,7 @@ struct Shared {
 }
 
 impl Outbound {
-    /// A way out to these origins, with connections of its own. Credentials for other origins are never used.
+    /// A client for these origins, with connections of its own. Credentials for other origins are never used.
     pub fn new(client: &HttpClient, origins: BTreeSet<Origin>, credentials: Vec<Credential>) -> Self {
         let idle = MAX_IDLE_CONNECTIONS.saturating_mul(origins.len());
         let connector = Connector::new(client.network(), MAX_BUSY_CONNECTIONS.saturating_add(idle));
@@ -121,13 +122,13 @@ impl Outbound {
         Self { shared: Arc::new(Shared { origins, credentials, client, requests }) }
     }
 
-    /// The origins that it leads to.
+    /// The origins that the plugin may send requests to.
     pub fn origins(&self) -> &BTreeSet<Origin> {
         &self.shared.origins
     }
 
-    /// Sends a request and waits for the head of its answer. The future owns what it needs; dropped, it ends
-    /// the request.
+    /// Sends a request and waits for the head of its answer. The future owns all that it needs; dropping it ends the
+    /// request.
     pub fn send(
         &self,
         request: Request<RequestBody>,
@@ -154,7 +155,7 @@ impl Outbound {
         }
     }
 
-    /// The origin of a request with this method and target, if the plugin may send it at all.
+    /// The origin of a request with this method and target, if the plugin may send such a request.
     pub fn allowed(&self, method: &Method, target: &Uri) -> Result<Origin, OutboundError> {
         if matches!(*method, Method::CONNECT | Method::TRACE) {
             return Err(OutboundError::MethodInvalid { method: method.clone() });
@@ -163,8 +164,8 @@ impl Outbound {
         if self.shared.origins.contains(&origin) { Ok(origin) } else { Err(OutboundError::Denied { origin }) }
     }
 
-    /// The request as it is sent: its target and `Host` in the origin's one form, without the connection's
-    /// fields, with the credentials.
+    /// The request as it is sent: its target and `Host` in the origin's one form, without the fields of a connection,
+    /// with the credentials.
     fn prepared(
         &self,
         request: Request<RequestBody>,
@@ -186,14 +187,15 @@ impl Outbound {
             .path_and_query(path)
             .build()
             .map_err(invalid)?;
-        // Which version it is, the connection decides.
+        // The connection decides on the version.
         head.version = Version::HTTP_11;
         head.extensions = http::Extensions::new();
         Ok(Request::from_parts(head, SendingBody::new(body, exchange.clone(), stated)))
     }
 
-    /// Sends it, and once more if the server had closed its connection before it came: a server may close one
-    /// that is idle at any time, and what has no effect may be asked for again (RFC 9112 §9.3.1).
+    /// Sends the request, and sends it again if the server had closed its connection before the request arrived: a
+    /// server may close an idle connection at any time, and a request without effect may be repeated (RFC 9112
+    /// §9.3.1).
     async fn exchange(
         &self,
         mut request: Request<SendingBody>,
@@ -208,7 +210,7 @@ impl Outbound {
                 (answered, _) => return answered.map_err(|failed| failed.error),
             }
         }
-        // All that were idle were closed.
+        // All idle connections were closed.
         self.attempt(request, connect_by, timeouts, exchange).await.map_err(|failed| failed.error)
     }
 
@@ -267,7 +269,7 @@ impl Outbound {
     }
 }
 
-/// Why a request had no answer.
+/// The error of one attempt.
 struct Failed {
     error: OutboundError,
     /// The server closed a connection that had served before, without a word.
@@ -280,7 +282,7 @@ impl From<OutboundError> for Failed {
     }
 }
 
-/// A request that may be sent again: one that changes nothing, and has no body.
+/// A request that may be sent again: it changes nothing, and has no body.
 struct Again {
     method: Method,
     uri: Uri,
@@ -307,7 +309,7 @@ impl Again {
     }
 }
 
-/// Whether a connection ended before the first byte of an answer.
+/// True if a connection ended before the first byte of an answer.
 fn was_closed(error: &Error) -> bool {
     let mut source = std::error::Error::source(error);
     while let Some(error) = source {
@@ -331,8 +333,8 @@ impl fmt::Debug for Outbound {
     }
 }
 
-/// The body's length as the plugin stated it, if it did: once, and as a number. Servers differ on what else
-/// they take for one (RFC 9112 §6.3).
+/// The length of the body, if the plugin stated one: it must be stated once, and as a number. Servers differ on what
+/// else they accept as a length (RFC 9112 §6.3).
 fn stated_length(fields: &HeaderMap, origin: &Origin) -> Result<Option<u64>, OutboundError> {
     let mut stated = fields.get_all(CONTENT_LENGTH).iter();
     let (Some(first), second) = (stated.next(), stated.next()) else {
@@ -350,7 +352,7 @@ fn stated_length(fields: &HeaderMap, origin: &Origin) -> Result<Option<u64>, Out
     Err(OutboundError::HeadInvalid { origin: origin.clone(), reason })
 }
 
-/// The answer as the plugin gets it.
+/// The answer as the plugin gets it: its status and head are checked, and the connection's fields removed.
 fn checked(
     response: Response<Incoming>,
     timeouts: Timeouts,
@@ -372,7 +374,7 @@ fn checked(
     Ok(Response::from_parts(head, body.boxed_unsync()))
 }
 
-/// The fields' bytes as HTTP/1.1 has them. hyper's own bound is a buffer's, which may be filled beyond it.
+/// The size of the fields in HTTP/1.1. hyper's own limit is that of a buffer, which can be exceeded.
 fn bytes(fields: &HeaderMap) -> u32 {
     let line = |(name, value): (&HeaderName, &HeaderValue)| {
         let bytes = name.as_str().len().saturating_add(value.len()).saturating_add(": \r\n".len());

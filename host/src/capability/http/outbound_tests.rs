@@ -1,4 +1,4 @@
-//! What a plugin may send, and where: grants, addresses, heads, credentials, budgets, connections.
+//! The outbound requests of plugins: grants, addresses, heads, credentials, budgets, connections.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};

@@ -25,7 +25,7 @@ impl Secret {
         Self { value: Arc::new(ArcSwap::from_pointee(value)) }
     }
 
-    /// Replaces the value. Requests that already took the one before are sent with it.
+    /// Replaces the value. A request that took the earlier value is sent with that one.
     pub fn set(&self, value: Vec<u8>) {
         self.value.store(Arc::new(value));
     }
@@ -50,7 +50,7 @@ pub struct Credential {
     secret: Secret,
 }
 
-/// Why a credential cannot be used. None of them tells anything of the secret.
+/// The errors of making a credential. None of them shows anything of the secret.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum CredentialError {
     /// The header belongs to the connection or to the message's framing.
@@ -81,8 +81,8 @@ pub enum CredentialError {
 }
 
 impl Credential {
-    /// `secret` as the value of `header` on every request to `origin`. Its value is looked at when a request
-    /// is sent, for it may be replaced.
+    /// A credential: `secret` as the value of `header` on every request to `origin`. The secret is read each time
+    /// that a request is sent, because it may be replaced.
     pub fn new(origin: Origin, header: HeaderName, secret: Secret) -> Result<Self, CredentialError> {
         if fields::belongs_to_the_host(&header) {
             return Err(CredentialError::Header { header });
@@ -90,18 +90,18 @@ impl Credential {
         Ok(Self { origin, header, secret })
     }
 
-    /// The origin that gets it.
+    /// The origin of the requests that get the header.
     pub fn origin(&self) -> &Origin {
         &self.origin
     }
 
-    /// The header that carries it.
+    /// The header that carries the secret.
     pub fn header(&self) -> &HeaderName {
         &self.header
     }
 
-    /// The header's value at present, marked as one that is never shown, nor kept in HTTP/2's tables
-    /// (RFC 7541 §7.1.3).
+    /// The header's present value, marked as sensitive: it is never shown, nor kept in HTTP/2's tables (RFC 7541
+    /// §7.1.3).
     pub fn value(&self) -> Result<HeaderValue, CredentialError> {
         let bytes = self.secret.bytes();
         let (header, origin) = (self.header.clone(), self.origin.clone());

@@ -1,11 +1,11 @@
-//! Capabilities: what a host that runs as root, or was given some, keeps of them.
+//! Capabilities: those that a host keeps if it runs as root, or was given some.
 
 use caps::errors::CapsError;
 use caps::{CapSet, Capability, CapsHashSet};
 
-/// What a host may need that starts with them: ports below 1024, files that are other users', and having threads back from
-/// the background. Landlock bounds what it does to files; of how threads are scheduled, also those of others, seccomp
-/// leaves it the choice between ordinary and background.
+/// The capabilities that a host keeps if it starts with them: for ports below 1024, for other users' files, and for
+/// moving its threads back from the background. Landlock bounds what the host does to files. For scheduling, of its
+/// own and others' threads, seccomp leaves the host only the choice between ordinary and background.
 pub(super) const KEPT: [Capability; 4] = [
     Capability::CAP_NET_BIND_SERVICE,
     Capability::CAP_DAC_OVERRIDE,
@@ -13,8 +13,8 @@ pub(super) const KEPT: [Capability; 4] = [
     Capability::CAP_SYS_NICE,
 ];
 
-/// Gives back all but these. What it started with, and nobody else, can have them again: a program that this one starts
-/// gains none, for it is started without new privileges.
+/// Drops all capabilities except `kept`, for good: programs that this process starts gain none either, because they
+/// start without new privileges.
 pub(super) fn keep(kept: &[Capability]) -> Result<String, String> {
     give_back(kept).map_err(|error| format!("cannot give them back: {error}"))
 }
@@ -24,7 +24,7 @@ fn give_back(kept: &[Capability]) -> Result<String, CapsError> {
     let has: CapsHashSet = had.iter().copied().filter(|capability| kept.contains(capability)).collect();
     caps::clear(None, CapSet::Ambient)?;
     caps::clear(None, CapSet::Inheritable)?;
-    // In this order: what is in effect has to be permitted.
+    // In this order, because an effective capability must be permitted.
     caps::set(None, CapSet::Effective, &has)?;
     caps::set(None, CapSet::Permitted, &has)?;
     let mut names: Vec<String> = has.iter().map(ToString::to_string).collect();

@@ -15,10 +15,10 @@ use landlock::{
 use super::own_program::{PROGRAM, loader};
 use crate::confine::Needs;
 
-/// The newest interface of the kernel whose every restriction these rules were tried with.
+/// The newest version of the kernel's interface whose restrictions were all tried with these rules.
 const NEWEST: ABI = ABI::V6;
 
-/// What a kernel with an older interface leaves open, and from which Linux on it does not.
+/// The accesses that a kernel with an older interface leaves open, each with the Linux version that can refuse it.
 const LEFT_OPEN: [(ABI, &str); 4] = [
     (ABI::V3, "files can be truncated (Linux 6.2 can refuse it)"),
     (ABI::V4, "any TCP port can be bound (Linux 6.7 can refuse it)"),
@@ -26,21 +26,21 @@ const LEFT_OPEN: [(ABI, &str); 4] = [
     (ABI::V6, "any process of the user can be signalled (Linux 6.12 can refuse it)"),
 ];
 
-/// What `Command` opens for a child's standard streams.
+/// The file that `Command` opens for a child's standard streams.
 const NOWHERE: &str = "/dev/null";
 
-/// What came of it.
+/// The result of the restriction.
 pub(super) struct Restricted {
-    /// What holds; nothing if the kernel has no Landlock.
+    /// The extent of what holds; none if the kernel has no Landlock.
     pub(super) extent: Option<String>,
-    /// What does not.
+    /// The accesses that stay open.
     pub(super) gaps: Vec<String>,
-    /// Whether programs that are started gain nothing.
+    /// True if started programs gain no privileges.
     pub(super) no_new_privileges: bool,
 }
 
-/// Reading is not handled and so is permitted everywhere: a reload may name components, secrets and certificates that
-/// nobody knows of yet.
+/// Restricts the files of a host. Reading is not restricted, so it is permitted everywhere: a reload may name
+/// components, secrets and certificates that are unknown now.
 pub(super) fn host(needs: &Needs) -> Result<Restricted, String> {
     let restrict = || -> Result<RestrictionStatus, RulesetError> {
         let rules = Ruleset::default()
@@ -68,7 +68,7 @@ pub(super) fn host(needs: &Needs) -> Result<Restricted, String> {
     told(restrict())
 }
 
-/// All is handled and nothing permitted.
+/// Restricts the files of a compiler: all access is handled, and none permitted.
 pub(super) fn compiler() -> Result<Restricted, String> {
     let restrict = || -> Result<RestrictionStatus, RulesetError> {
         Ruleset::default()
@@ -81,7 +81,7 @@ pub(super) fn compiler() -> Result<Restricted, String> {
     told(restrict())
 }
 
-/// What is not there needs no rule: whoever wants to use it will say so.
+/// Permits `access` beneath `path`. A missing path needs no rule: the code that wants to use it reports the error.
 fn permit(
     rules: RulesetCreated,
     path: impl AsRef<Path>,

@@ -1,4 +1,4 @@
-//! Linux: the order in which its means are applied, and what is told of each.
+//! Linux: the order in which the means of confinement are applied, and the report of each.
 
 mod capabilities;
 mod files;
@@ -25,7 +25,7 @@ fn confined(
     let capabilities = capabilities::keep(kept);
     let files = files();
     let system_calls = system_calls();
-    // Both set it first, for neither is permitted to a user without it.
+    // Landlock and seccomp each set it first, because neither is permitted to an ordinary user without it.
     let is_set = system_calls.is_ok() || files.as_ref().is_ok_and(|files| files.no_new_privileges);
 
     let mut confined = Confined::default();

@@ -5,13 +5,13 @@ use std::io::{Read, Seek, SeekFrom};
 use std::os::unix::ffi::OsStringExt;
 use std::path::PathBuf;
 
-/// This very program, also when another file has its name by now.
+/// This program, even if another file has its path by now.
 pub(super) const PROGRAM: &str = "/proc/self/exe";
 
 /// The most that is read at once: a table of 65,535 segments of 56 bytes, and far more than the longest path.
 const MOST_BYTES: u64 = 4 << 20;
 
-/// The loader that the kernel executes to start this program; none if it is linked statically.
+/// The loader that the kernel executes to start this program; none if the program is linked statically.
 pub(super) fn loader() -> Option<PathBuf> {
     loader_of(&mut File::open(PROGRAM).ok()?)
 }
@@ -33,7 +33,7 @@ fn loader_of(program: &mut (impl Read + Seek)) -> Option<PathBuf> {
     Some(std::ffi::OsString::from_vec(path.strip_suffix(b"\0")?.to_vec()).into())
 }
 
-/// So many bytes from there, if they are all there.
+/// The `length` bytes from `start`, if the program has them all.
 fn read_at(program: &mut (impl Read + Seek), start: u64, length: u64) -> Option<Vec<u8>> {
     program.seek(SeekFrom::Start(start)).ok()?;
     let mut bytes = Vec::new();

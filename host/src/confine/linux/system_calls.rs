@@ -20,7 +20,7 @@ use seccompiler::{
 /// `open_tree_attr`, which libc 0.2 does not name; new calls have one number everywhere.
 const SYS_OPEN_TREE_ATTR: c_long = 467;
 
-/// What a host never needs, whatever the arguments.
+/// The system calls that a host never needs, whatever the arguments.
 const DENIED: &[c_long] = &[
     // Other processes' memory, descriptors and state.
     libc::SYS_ptrace,
@@ -81,12 +81,12 @@ const DENIED: &[c_long] = &[
     libc::SYS_clock_settime,
     libc::SYS_adjtimex,
     libc::SYS_clock_adjtime,
-    // What is due to other threads: their processors, their disks.
+    // Resources of other threads: their processors, their disks.
     libc::SYS_sched_setattr,
     libc::SYS_sched_setparam,
     libc::SYS_sched_setaffinity,
     libc::SYS_ioprio_set,
-    // Files past their folders' permissions, and devices.
+    // Files behind folders without permission, and devices.
     libc::SYS_open_by_handle_at,
     libc::SYS_mknodat,
     // Programs without a path.
@@ -103,7 +103,7 @@ const DENIED: &[c_long] = &[
     libc::SYS_setgroups,
 ];
 
-/// The same, of this machine's kind alone.
+/// The denied calls that exist only on this architecture.
 #[cfg(target_arch = "x86_64")]
 const DENIED_HERE: &[c_long] = &[
     libc::SYS_kexec_file_load,
@@ -129,16 +129,16 @@ const NAMESPACES: [libc::c_int; 7] = [
     libc::CLONE_NEWCGROUP,
 ];
 
-/// Kinds of sockets that a host uses, the last of them to resolve names.
+/// The kinds of sockets that a host uses; the last one is for resolving names.
 const FAMILIES: [libc::c_int; 4] = [libc::AF_UNIX, libc::AF_INET, libc::AF_INET6, libc::AF_NETLINK];
 
 /// Requests to a terminal that type into it.
 const TYPES_INTO_TERMINALS: [u32; 2] = [0x5412, 0x541c];
 
-/// How a host has its threads scheduled: nothing that leaves others no time.
+/// The scheduling policies that a host may set: none that takes all time from other threads.
 const POLICIES: [libc::c_int; 2] = [libc::SCHED_OTHER, libc::SCHED_IDLE];
 
-/// What a compiler may call, whatever the arguments: memory, threads, time, and the descriptors that it has.
+/// The system calls of a compiler, whatever the arguments: memory, threads, time, and its open descriptors.
 const COMPILERS: &[c_long] = &[
     libc::SYS_read,
     libc::SYS_readv,
@@ -180,7 +180,7 @@ const COMPILERS: &[c_long] = &[
     libc::SYS_exit_group,
 ];
 
-/// The `prctl` by which a thread is given its name, and the one by which memory is.
+/// The `prctl` calls that give names to threads and to memory.
 const NAMES: [libc::c_int; 2] = [libc::PR_SET_NAME, libc::PR_SET_VMA];
 
 type Rules = BTreeMap<i64, Vec<SeccompRule>>;
@@ -212,7 +212,7 @@ fn told(error: seccompiler::Error) -> String {
     format!("the kernel refuses the filter: {error}")
 }
 
-/// What a program is told that it may not, it is prepared for.
+/// The answer to a denied call: an error, which programs are prepared for.
 fn denied_action() -> SeccompAction {
     SeccompAction::Errno(libc::EPERM.unsigned_abs())
 }
@@ -260,7 +260,7 @@ fn hosts_rules() -> Result<Rules, BackendError> {
 
 fn compilers_rules() -> Result<Rules, BackendError> {
     let mut rules: Rules = COMPILERS.iter().map(|call| (*call, Vec::new())).collect();
-    // What it compiles is for others to run.
+    // A compiler does not run what it compiles.
     let not_executable = || {
         let executable = u64::from(libc::PROT_EXEC.unsigned_abs());
         SeccompRule::new(vec![argument(2, SeccompCmpOp::MaskedEq(executable), 0)?])
@@ -279,12 +279,13 @@ fn compilers_rules() -> Result<Rules, BackendError> {
     Ok(rules)
 }
 
-/// All of these arguments are `int`: the kernel looks at their lower half alone.
+/// A condition on an argument. All of these arguments are `int`: the kernel looks only at their lower half.
 fn argument(index: u8, operator: SeccompCmpOp, value: u64) -> Result<SeccompCondition, BackendError> {
     SeccompCondition::new(index, SeccompCmpArgLen::Dword, operator, value)
 }
 
-/// `clone3` has its flags in memory, where no filter sees them. Who is told that there is no such call uses `clone`.
+/// A filter that denies `clone3`, because its flags are in memory, where no filter sees them. With the answer that
+/// the call does not exist, programs use `clone`.
 fn no_clone3() -> Result<BpfProgram, BackendError> {
     let rules = Rules::from([(libc::SYS_clone3, Vec::new())]);
     let unknown = SeccompAction::Errno(libc::ENOSYS.unsigned_abs());

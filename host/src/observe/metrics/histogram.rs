@@ -1,4 +1,4 @@
-//! A histogram of durations that is only atomics: no lock on the request path.
+//! A histogram of durations, made of atomics only: no lock on the request path.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prometheus_client::encoding::{MetricEncoder, NoLabelSet};
 
-/// How long requests take: 0.5 ms to 30 s, the default of the limit `wall`.
+/// The bounds of request durations: 0.5 ms to 30 s, the default of the limit `wall`.
 pub(super) const REQUEST_BOUNDS: &[Duration] = &[
     Duration::from_micros(500),
     Duration::from_millis(1),
@@ -25,7 +25,7 @@ pub(super) const REQUEST_BOUNDS: &[Duration] = &[
     Duration::from_secs(30),
 ];
 
-/// What calls compute: 10 µs, less than an instance costs, to 1 s, with the default of the limit `cpu`
+/// The bounds of a call's CPU time: 10 µs, less than an instance costs, to 1 s, with the default of the limit `cpu`
 /// (50 ms) among the bounds.
 pub(super) const CPU_BOUNDS: &[Duration] = &[
     Duration::from_micros(10),
@@ -45,11 +45,11 @@ pub(super) const CPU_BOUNDS: &[Duration] = &[
     Duration::from_secs(1),
 ];
 
-/// Counts durations by the first bound that is not below them.
+/// A histogram of durations: each is counted under the first bound that is not below it.
 #[derive(Debug)]
 pub(super) struct Histogram {
     bounds: &'static [Duration],
-    /// One for each bound, and one for what lies above all of them.
+    /// One bucket for each bound, and one for durations above all bounds.
     buckets: Box<[AtomicU64]>,
     sum_nanos: AtomicU64,
 }
@@ -74,7 +74,7 @@ impl Histogram {
         let bounds = self.bounds.iter().map(Duration::as_secs_f64).chain([f64::INFINITY]);
         let counts = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));
         let buckets: Vec<(f64, u64)> = bounds.zip(counts).collect();
-        // The count is taken from the buckets read: a separate counter could be ahead of them.
+        // The count is the sum of the buckets: a separate counter could be ahead of them.
         let count = buckets.iter().fold(0_u64, |count, (_, bucket)| count.saturating_add(*bucket));
         if count == 0 {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Metrics: what the host counts, and the text that a scraper is given.
+//! Metrics: the counters of the host, and the text that a scraper gets.
 //!
 //! Owns every series. Their number is bounded: labels are tenants and plugins that some revision still uses,
 //! statuses, and the names of blames, plugs and outcomes; nothing that a caller can choose. The path of a
@@ -130,14 +130,14 @@ impl Metrics {
         }
     }
 
-    /// The metrics of one plugin: those that somebody holds already, or fresh ones.
+    /// The metrics of one plugin: those of a present handle, or fresh ones.
     pub fn plugin(&self, tenant: &TenantName, plugin: &PluginName) -> Arc<PluginMetrics> {
         self.owners
             .plugins
             .get((tenant.clone(), plugin.clone()), || PluginMetrics::new(tenant.clone(), plugin.clone()))
     }
 
-    /// The metrics of one tenant: those that somebody holds already, or fresh ones.
+    /// The metrics of one tenant: those of a present handle, or fresh ones.
     pub fn tenant(&self, tenant: &TenantName) -> Arc<TenantMetrics> {
         self.owners.tenants.get(tenant.clone(), || TenantMetrics::new(tenant.clone()))
     }
@@ -172,7 +172,7 @@ impl Metrics {
         }
     }
 
-    /// These are the certificates in use, by name, and when each ends, in seconds since 1970.
+    /// Sets the certificates in use, by name, each with its end in seconds since 1970.
     pub fn certificates_end(&self, ends: impl Iterator<Item = (String, i64)>) {
         self.certificates.set(ends);
     }
@@ -191,7 +191,7 @@ impl Metrics {
         };
     }
 
-    /// Says whether `means`, by its name, confines the process.
+    /// Sets whether `means` confines the process.
     pub fn confined(&self, means: &'static str, holds: bool) {
         self.confinement.set(means, holds);
     }
@@ -203,7 +203,7 @@ impl Metrics {
         }
     }
 
-    /// Counts the lines that `log` drops. The first log given is the one that is watched.
+    /// Watches `log`, so that its dropped lines are counted. Only the first log that is given is watched.
     pub fn watch_log(&self, log: &Log) {
         if let Some(dropped) = log.dropped_counter() {
             let _ = self.owners.log_dropped.set(dropped);
@@ -213,7 +213,7 @@ impl Metrics {
     /// Everything as OpenMetrics text, of the media type [`Metrics::CONTENT_TYPE`].
     pub fn encode(&self) -> String {
         let mut exposition = String::new();
-        // Writing to a `String` cannot fail; a text cut short would lack its `# EOF`, which scrapers ask for.
+        // Writing to a `String` cannot fail; a text that is cut short would lack its `# EOF`, which scrapers require.
         let _ = text::encode(&mut exposition, &self.registry);
         exposition
     }
@@ -225,7 +225,7 @@ impl Default for Metrics {
     }
 }
 
-/// The counters of everybody who has some, held weakly: they go with the last snapshot that uses them.
+/// The counters of all owners, held weakly: they are dropped with the last snapshot that uses them.
 #[derive(Debug, Default)]
 struct Owners {
     plugins: Handles<(TenantName, PluginName), PluginMetrics>,
@@ -249,7 +249,7 @@ impl<K: Ord, T> Handles<K, T> {
         if let Some(held) = handles.get(&key).and_then(Weak::upgrade) {
             return held;
         }
-        // A scraper may never come: whoever adds a handle sweeps away those that nobody holds.
+        // A scraper may never come, so each new handle removes the entries without one.
         handles.retain(|_, handle| handle.strong_count() > 0);
         let made = Arc::new(make());
         handles.insert(key, Arc::downgrade(&made));

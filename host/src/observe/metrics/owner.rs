@@ -1,7 +1,7 @@
 //! The metrics of one plugin and of one tenant: handles that hold their counters.
 //!
-//! The owner of a handle counts by touching atomics: no name is looked up, hashed or allocated. The series live as
-//! long as somebody holds the handle, which is a snapshot or one of its requests.
+//! A handle counts on atomics: no name is looked up, hashed or allocated. The series live as long as a snapshot or
+//! one of its requests holds the handle.
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -23,11 +23,11 @@ use crate::tenant::{PluginName, Share, TenantName};
 /// The plug that a component was called as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Plug {
-    /// It answered a request.
+    /// The component answered a request.
     Handler,
-    /// It saw a request's head.
+    /// The component saw a request's head.
     RequestFilter,
-    /// It saw a response's head.
+    /// The component saw a response's head.
     ResponseFilter,
 }
 
@@ -45,29 +45,29 @@ impl Plug {
     }
 }
 
-/// The end of a call. A limit has its own name here, as everywhere.
+/// The outcome of a call. A limit has its own name here, as everywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
-    /// It returned what it should.
+    /// The call returned a valid result.
     Ok,
-    /// It returned an error.
+    /// The call returned an error.
     Error,
-    /// It trapped, for another reason than a limit.
+    /// The call trapped, for another reason than a limit.
     Trap,
-    /// The answer was none that can be sent on.
+    /// The call's answer cannot be sent on.
     Answer,
-    /// It was over this limit, or trapped after more than that was refused to it.
+    /// The call was over this limit, or trapped after the limit refused it more.
     Limit(Limit),
-    /// A server that it asked failed it.
+    /// A server that the call sent a request to failed.
     Upstream,
-    /// The caller left before it ended.
+    /// The caller left before the call ended.
     Cancelled,
-    /// The host could not run it.
+    /// The host could not run the call.
     Host,
 }
 
 impl Outcome {
-    /// Every outcome but those for limits.
+    /// All outcomes except limits.
     const OTHERS: [Self; 7] =
         [Self::Ok, Self::Error, Self::Trap, Self::Answer, Self::Upstream, Self::Cancelled, Self::Host];
 
@@ -113,20 +113,20 @@ impl Outcomes {
     }
 }
 
-/// The reason why an instance that had answered a call, and could have had another, was not kept for it.
+/// The reason why an instance that had answered a call, and could have served another, was not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LetGo {
-    /// It had its number of calls.
+    /// The instance had served its number of calls.
     Calls,
-    /// It was too old, or nobody called for too long.
+    /// The instance was too old, or was idle for too long.
     TimeOver,
-    /// Its memory had grown too much.
+    /// The instance's memory had grown too much.
     Memory,
-    /// It still held something of its call.
+    /// The instance still held resources of its call.
     LeftOvers,
-    /// There was no room for it beside those that wait.
+    /// The idle instances left no room for it.
     NoRoom,
-    /// Its revision was no longer live.
+    /// The instance's revision was no longer live.
     Retired,
 }
 
@@ -148,7 +148,7 @@ impl LetGo {
     }
 }
 
-/// The counters of one plugin; the same over every revision that has a plugin of this name.
+/// The counters of one plugin, the same over every revision that has a plugin of this name.
 #[derive(Debug)]
 pub struct PluginMetrics {
     pub(super) tenant: TenantName,
@@ -185,7 +185,7 @@ impl PluginMetrics {
         }
     }
 
-    /// The tenant whose plugin it is.
+    /// The plugin's tenant.
     pub fn tenant(&self) -> &TenantName {
         &self.tenant
     }
@@ -195,7 +195,7 @@ impl PluginMetrics {
         &self.plugin
     }
 
-    /// A request whose route names this plugin was answered, by whomever.
+    /// Counts an answered request whose route names this plugin, whatever answered it.
     pub fn request(&self, status: u16, blame: Option<Blame>, duration: Duration, response_bytes: u64) {
         self.requests.count(status, blame, duration, response_bytes);
     }
@@ -208,7 +208,7 @@ impl PluginMetrics {
             Plug::ResponseFilter => &self.calls[2],
         };
         of_plug.count(outcome);
-        // What a call has used that was cut off in the middle is known only of streams.
+        // The CPU time of a call that was cancelled in the middle is known only for streams.
         if outcome != Outcome::Cancelled || !cpu.is_zero() {
             self.call_cpu.observe(cpu);
         }
@@ -224,22 +224,22 @@ impl PluginMetrics {
         Held::new(&self.waiting)
     }
 
-    /// A call found the queue full, or waited in it too long.
+    /// Counts a call that found the queue full, or waited in it too long.
     pub fn queue_rejected(&self) {
         self.queue_rejected.inc();
     }
 
-    /// Lines that the plugin printed or logged above its limits.
+    /// Counts lines that the plugin printed or logged above its limits.
     pub fn guest_log_dropped(&self, lines: u64) {
         self.guest_log_dropped.inc_by(lines);
     }
 
-    /// A call gets an instance of its own.
+    /// Counts a call that gets an instance of its own.
     pub fn instance_started(&self) {
         self.instances_started.inc();
     }
 
-    /// A call gets an instance that has served another.
+    /// Counts a call that gets an instance which has served another.
     pub fn call_reused(&self) {
         self.calls_reused.inc();
     }
@@ -249,7 +249,7 @@ impl PluginMetrics {
         Held::new(&self.instances_idle)
     }
 
-    /// An instance that could have had another call was not kept.
+    /// Counts an instance that could have served another call and was not kept.
     pub fn instance_let_go(&self, why: LetGo) {
         let place = LetGo::ALL.iter().position(|each| *each == why);
         if let Some(counter) = place.and_then(|place| self.let_go.get(place)) {
@@ -297,7 +297,7 @@ impl PluginMetrics {
 #[derive(Debug)]
 pub struct TenantMetrics {
     pub(super) tenant: TenantName,
-    /// Requests that reached the tenant, but no route of it.
+    /// The requests that reached the tenant, but none of its routes.
     pub(super) requests: Requests,
     pub(super) in_flight: Gauge,
     pub(super) waiting: Gauge,
@@ -323,7 +323,7 @@ impl TenantMetrics {
         }
     }
 
-    /// A request for one of the tenant's hosts was answered that fits none of its routes.
+    /// Counts an answered request for one of the tenant's hosts that matches none of its routes.
     pub fn request(&self, status: u16, blame: Option<Blame>, duration: Duration, response_bytes: u64) {
         self.requests.count(status, blame, duration, response_bytes);
     }
@@ -338,22 +338,22 @@ impl TenantMetrics {
         Held::new(&self.waiting)
     }
 
-    /// A request found the tenant's queue full, or waited in it too long.
+    /// Counts a request that found the tenant's queue full, or waited in it too long.
     pub fn queue_rejected(&self) {
         self.queue_rejected.inc();
     }
 
-    /// A request found the tenant's quota `cpu` used up.
+    /// Counts a request that found the tenant's quota `cpu` used up.
     pub fn cpu_rejected(&self) {
         self.cpu_rejected.inc();
     }
 
-    /// `share` is what the tenant's CPU is charged to from now on.
+    /// Sets the share that the tenant's CPU time is charged to from now on.
     pub fn set_share(&self, share: Share) {
         *self.share.lock().unwrap_or_else(PoisonError::into_inner) = Some(share);
     }
 
-    /// The CPU that its calls have used in all, those under way included.
+    /// The CPU time that all calls of the tenant have used, including those under way.
     pub(super) fn cpu(&self) -> Duration {
         let share = self.share.lock().unwrap_or_else(PoisonError::into_inner);
         share.as_ref().map_or(Duration::ZERO, |share| share.cpu().used())
@@ -364,7 +364,7 @@ impl TenantMetrics {
         Held::new(&self.draining)
     }
 
-    /// `revision` is the one that requests run on from now on.
+    /// Sets the revision that requests run on from now on.
     pub fn set_live_revision(&self, revision: impl Into<String>) {
         *self.live.lock().unwrap_or_else(PoisonError::into_inner) = Some(revision.into());
     }

@@ -1,4 +1,4 @@
-//! What the operating system says of this process, under the names that every exporter uses.
+//! The operating system's figures of this process, under the names that every exporter uses.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 use rustix::time::{ClockId, clock_gettime};
 
-/// Reads the process when it is scraped.
+/// The collector that reads the process's figures at each scrape.
 #[derive(Debug)]
 pub(super) struct Process;
 
@@ -37,7 +37,7 @@ impl Collector for Process {
     }
 }
 
-/// What confines the process, by its name, and whether it holds. Nothing until somebody says so.
+/// The means that confine the process, each with its state. Empty until one is set.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Confinement(Arc<Mutex<BTreeMap<&'static str, bool>>>);
 
@@ -62,7 +62,7 @@ fn cpu() -> Duration {
     Duration::try_from(clock_gettime(ClockId::ProcessCPUTime)).unwrap_or_default()
 }
 
-/// `None` where there is no `/proc`.
+/// The resident memory; `None` without `/proc`.
 fn resident_bytes() -> Option<u64> {
     let status = fs::read_to_string("/proc/self/status").ok()?;
     let kib = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().strip_suffix(" kB")?;

@@ -1,4 +1,4 @@
-//! What is counted of the requests of one plugin, of one tenant, or of nobody.
+//! The counters of the requests of one plugin, of one tenant, or of no tenant.
 
 use std::fmt;
 use std::sync::OnceLock;
@@ -26,7 +26,7 @@ pub(super) struct Requests {
     /// The statuses 100 to 599, ten at a time and made when first seen: all at once they would be 24 kB for
     /// each plugin, of which hardly any answers with more than a dozen statuses.
     decades: [OnceLock<Box<Decade>>; 50],
-    /// What was given any other number.
+    /// The requests with any other status.
     other: ByBlame,
     duration: Histogram,
     response_bytes: Counter,

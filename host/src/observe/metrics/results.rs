@@ -1,4 +1,4 @@
-//! What is counted by how it ended: reloads, compiles, connections.
+//! Events that are counted by result: reloads, compiles, connections.
 
 use std::fmt;
 
@@ -9,25 +9,25 @@ use prometheus_client::metrics::counter::Counter;
 
 use super::series::encode_counter;
 
-/// How a reload of the site file ended.
+/// The result of a reload of the site file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Reload {
     /// Something changed and is live.
     Published,
-    /// Nothing that matters had changed.
+    /// Nothing relevant had changed.
     Unchanged,
-    /// It was invalid: what was live stays live.
+    /// The site was invalid: the live one stays live.
     Refused,
 }
 
-/// How a component was come by that was not live already.
+/// The origin of a component that was not live already.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Compile {
-    /// It was compiled.
+    /// The component was compiled.
     Compiled,
-    /// Its compiled code was kept from an earlier time.
+    /// The component's compiled code was in the cache.
     Cached,
-    /// It was refused.
+    /// The component was refused.
     Refused,
 }
 
@@ -41,30 +41,30 @@ impl Compile {
     }
 }
 
-/// Why a connection ended.
+/// The reason why a connection ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Closed {
-    /// Its client ended it, or asked for its end, or did not speak HTTP.
+    /// The client ended the connection, or asked for its end, or did not speak HTTP.
     Client,
-    /// Its client had as many as it may.
+    /// The client had as many connections as it may.
     TooMany,
-    /// What comes before HTTP did not come, or not as it should.
+    /// The PROXY header or the TLS handshake did not come, or was faulty.
     Handshake,
-    /// Its client never asked for anything.
+    /// The client never sent a request.
     Silent,
     /// The head of a request did not come in time.
     LateHead,
-    /// Its client sent too much that asked for nothing.
+    /// The client sent too much that was not a request.
     Flood,
     /// There was no request for too long.
     Idle,
-    /// It was as old as one may be.
+    /// The connection reached the greatest age.
     Aged,
-    /// Its client took too little of its answers, or nothing.
+    /// The client read too little of its answers, or nothing.
     Stalled,
-    /// The host stopped, and it had no request, or its requests were finished.
+    /// The host stopped, and the connection had no request, or its requests were finished.
     Drained,
-    /// The host stopped, and its requests were not finished in time.
+    /// The host stopped, and the connection's requests were not finished in time.
     Cut,
 }
 

@@ -1,4 +1,4 @@
-//! What is told of TLS.
+//! TLS: the metrics of handshakes and certificates.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,12 +9,12 @@ use prometheus_client::encoding::DescriptorEncoder;
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
 
-/// How a TLS handshake ended.
+/// The result of a TLS handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Handshake {
     /// Whole.
     Full,
-    /// With what client and host had agreed on before.
+    /// The session of an earlier connection was resumed.
     Resumed,
     /// There is no connection.
     Failed,
@@ -32,12 +32,12 @@ impl Handshake {
     }
 }
 
-/// The certificates in use, by their first names, and when they end, in seconds since 1970.
+/// The certificates in use, by their first names, with their ends, in seconds since 1970.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Certificates(Arc<Mutex<BTreeMap<String, i64>>>);
 
 impl Certificates {
-    /// Of several of one name it is the first end that somebody wants to know.
+    /// Sets the certificates. Of several with the same name, the one that ends first counts.
     pub(super) fn set(&self, ends: impl Iterator<Item = (String, i64)>) {
         let mut first_ends = BTreeMap::new();
         for (name, end) in ends {
