@@ -91,7 +91,7 @@ pub(super) fn refused(settings: PoolSettings, error: &wasmtime::Error) -> Sandbo
 #[cfg(target_os = "linux")]
 pub(super) fn why_no_images() -> Option<Errno> {
     use rustix::fs::{MemfdFlags, memfd_create};
-    // As wasmtime makes them.
+    // Made like wasmtime's own.
     let made = memfd_create("wasm-memory-image", MemfdFlags::CLOEXEC | MemfdFlags::ALLOW_SEALING);
     made.err().filter(|errno| !matches!(*errno, Errno::MFILE | Errno::NFILE | Errno::NOMEM))
 }
@@ -101,8 +101,8 @@ pub(super) fn why_no_images() -> Option<Errno> {
     None
 }
 
-/// An engine whose code runs in a pool of these settings, and which has none itself: for a process that compiles
-/// and runs nothing, whose address space has a limit.
+/// An engine without a pool, whose code runs in a pool of these settings: for a process that compiles and runs
+/// nothing, and whose address space has a limit.
 pub(super) fn compiling_engine(code: CodeSettings) -> wasmtime::Result<Engine> {
     Engine::new(&configuration(code))
 }
@@ -126,7 +126,7 @@ fn with_pool(mut config: Config, layout: PoolLayout) -> Config {
     config
 }
 
-/// All that decides what compiled code looks like.
+/// The configuration of everything that compiled code depends on.
 fn configuration(code: CodeSettings) -> Config {
     let mut config = Config::new();
     config
@@ -139,7 +139,7 @@ fn configuration(code: CodeSettings) -> Config {
         .max_wasm_stack(WASM_STACK_BYTES)
         // Costs every fresh call about 15 µs and serves only WASI 0.3, which has no plug here.
         .concurrency_support(false)
-        // What no plug needs is attack surface.
+        // A feature that no plug needs is attack surface.
         .wasm_features(!intake::PROPOSALS, false)
         .wasm_backtrace_details(WasmBacktraceDetails::Disable)
         .wasm_backtrace_max_frames(NonZeroUsize::new(BACKTRACE_FRAMES));

@@ -51,9 +51,9 @@ impl Footprint {
 /// A component or module that is being read.
 struct Open {
     encoding: Encoding,
-    /// The footprint of an instance of it, as far as it was read.
+    /// The footprint of an instance of the item, as far as the item was read.
     own: Footprint,
-    /// The footprints of the modules and components that it can instantiate, by index.
+    /// The footprints of the modules and components that the item can instantiate, by index.
     modules: Vec<Footprint>,
     components: Vec<Footprint>,
 }

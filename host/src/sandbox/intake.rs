@@ -115,9 +115,9 @@ struct Intake {
 /// A component or module that is being read.
 struct Open {
     encoding: Encoding,
-    /// The size of it, with all that it instantiates.
+    /// The size of the item, with all that it instantiates.
     expansion: u64,
-    /// The expansion of each component that it can instantiate, by index.
+    /// The expansion of each component that the item can instantiate, by index.
     components: Vec<u64>,
 }
 

@@ -4,8 +4,8 @@ use std::io;
 
 use rustix::io::Errno;
 
-/// The system's error that an error comes from, if there is one. An error that a guest made of an answer is not the
-/// system's: if the guest has run, only a refusal to wasmtime itself counts.
+/// The system's error behind an error of wasmtime's, if there is one. An error that a guest made of a system's answer
+/// is not the system's: if the guest has run, only a refusal to wasmtime itself counts.
 pub(super) fn of_system(error: &wasmtime::Error) -> Option<Errno> {
     let of_wasmtime = || error.chain().find_map(|cause| cause.downcast_ref::<Errno>().copied());
     let of_std = || error.chain().find_map(|cause| Errno::from_io_error(cause.downcast_ref::<io::Error>()?));

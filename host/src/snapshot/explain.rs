@@ -34,7 +34,7 @@ pub struct ExplainedPattern {
     pub pattern: String,
     /// The part that the pattern had in the decision.
     pub standing: Standing,
-    /// Its routes, those with most headers first.
+    /// The pattern's routes, those with most headers first.
     pub routes: Vec<ExplainedRoute>,
 }
 

@@ -117,7 +117,7 @@ fn whoever_asks_for_far_less_than_the_others_have_does_not_wait_at_all() {
     quiet.charge(MS / 10);
     queue.give_back(&quiet, CpuTurn::Usual);
     busy_for(8);
-    // It has the turn however often it asks meanwhile, for it has not used its part.
+    // The quiet tenant has a turn however often it asks, for it has not used its part.
     for _ in 0..5 {
         assert!(matches!(queue.take_or_wait(&quiet, LONG, &context), Ok(CpuTurn::Extra)));
         quiet.charge(MS);

@@ -28,9 +28,6 @@ const NICENESS: i32 = 5;
 ///
 /// # Errors
 /// If nobody takes the answer.
-///
-/// # Errors
-/// If nobody takes the answer.
 pub fn compile_standard_input(task: Task) -> io::Result<()> {
     let mut stdout = io::stdout().lock();
     let mut bytes = Vec::new();

@@ -82,9 +82,6 @@ impl CompilerProgram {
     ///
     /// # Errors
     /// If the system does not say which program is running.
-    ///
-    /// # Errors
-    /// If the system does not say which that is.
     pub fn this() -> io::Result<Self> {
         // The running program, even if its file was replaced since: a replaced file could be another compiler.
         let running = Path::new("/proc/self/exe");

@@ -73,9 +73,6 @@ impl Stop {
 ///
 /// # Errors
 /// If the child cannot be started, or the system refuses to tell its state.
-///
-/// # Errors
-/// If it cannot be started, or the system refuses to say how it does.
 pub(super) fn run(command: &mut Command, input: &[u8], bounds: Bounds, stop: &Stop) -> io::Result<Ended> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = Reaped(command.spawn()?);
