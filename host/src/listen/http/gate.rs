@@ -1,7 +1,8 @@
-//! The protocol gate: it refuses requests that hyper lets through and HTTP does not allow.
+//! The protocol gate: refuses requests that hyper lets through and HTTP does not allow.
 //!
-//! Two readers of one request must not differ about where it goes or where it ends, so an ambiguous one is refused
-//! (RFC 9112 §3.2, §6.1). Whatever hyper's parser drops before it hands a request over cannot be seen here.
+//! Two readers of one request must not differ about where it goes or where it ends, so an ambiguous request is
+//! refused (RFC 9112 §3.2, §6.1). The gate does not see parts that hyper's parser drops before it hands a request
+//! over.
 
 use std::sync::Arc;
 
@@ -54,7 +55,7 @@ fn check_target<B>(request: &Request<B>) -> Result<(), MessageError> {
     Ok(())
 }
 
-/// HTTP/1 was read strictly before it came here; for HTTP/2 this is the first check.
+/// Checks the fields. HTTP/1 was read strictly before; for HTTP/2 this is the first check.
 fn check_fields<B>(request: &Request<B>) -> Result<(), MessageError> {
     let headers = request.headers();
     if headers.len() > MAX_HEAD_FIELDS {
@@ -88,8 +89,8 @@ fn check_framing<B>(request: &Request<B>) -> Result<(), MessageError> {
     }
 }
 
-/// An absolute target's authority counts, and `Host` does not (RFC 9112 §3.2.2). In HTTP/2 the two are of one host, or
-/// the request is malformed (RFC 9113 §8.3.1).
+/// The authority of a request. In HTTP/1 an absolute target's authority counts, and `Host` does not (RFC 9112
+/// §3.2.2). In HTTP/2 the two name one host, or the request is malformed (RFC 9113 §8.3.1).
 fn authority<B>(request: &Request<B>) -> Result<Authority, MessageError> {
     let mut hosts = request.headers().get_all(HOST).into_iter();
     let host = hosts.next();
@@ -116,7 +117,7 @@ fn authority<B>(request: &Request<B>) -> Result<Authority, MessageError> {
         return Err(MessageError::Malformed("a host must not carry user information"));
     }
     let parsed: uri::Authority = asked.parse().map_err(|_| INVALID_HOST)?;
-    // `Authority::port` of http 1.5 has no port where it cannot read one.
+    // `Authority::port` of http 1.5 is none for a port that it cannot read.
     let after_host = asked.strip_prefix(parsed.host()).unwrap_or_default();
     if parsed.host().is_empty() || !after_host.strip_prefix(':').is_none_or(is_port) {
         return Err(INVALID_HOST);
@@ -127,7 +128,7 @@ fn authority<B>(request: &Request<B>) -> Result<Authority, MessageError> {
     Ok(Authority { authority, host })
 }
 
-/// Returns whether this is a port: digits, or none (RFC 3986 §3.2.3).
+/// True if this is a port: digits, or nothing (RFC 3986 §3.2.3).
 fn is_port(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit()) && (text.is_empty() || text.parse::<u16>().is_ok())
 }
@@ -138,7 +139,7 @@ pub(super) fn join_cookies(headers: &mut HeaderMap) {
         return;
     }
     let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    // Crumbs that are acceptable are so with `; ` between them.
+    // Acceptable crumbs are still acceptable with `; ` between them.
     if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(b"; ".as_slice())) {
         headers.insert(COOKIE, cookie);
     }

@@ -32,7 +32,7 @@ impl fmt::Display for Address {
 }
 
 impl Address {
-    /// Returns whether there cannot be a socket here and one at `address`.
+    /// True if a socket here and a socket at `address` exclude each other.
     pub(super) fn overlaps(&self, address: SocketAddr) -> bool {
         let Self::Tcp(own) = self else { return false };
         let is_same_family = own.is_ipv4() == address.is_ipv4();

@@ -27,7 +27,7 @@ pub enum InheritedError {
     /// The socket is something else.
     #[error("socket {0} of LISTEN_FDS is not a listening socket of TCP, nor a Unix socket with a path: {1}")]
     NotListening(usize, #[source] io::Error),
-    /// No listener of the site is for it.
+    /// The site has no listener with this address.
     #[error("a socket for {0} was handed over by LISTEN_FDS, and no `listen` of [host] has this address")]
     Unused(Address),
 }

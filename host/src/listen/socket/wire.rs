@@ -10,7 +10,7 @@
 //! - **It is paced.** A write that makes no progress for too long ends the connection, and so does a client that takes
 //!   less than a certain rate for as long as it is the client that is waited for ([`Pace`]).
 //! - **It looks for its client.** While a request is under way hyper reads nothing more than it needs, so it sees no end
-//!   behind bytes that nobody reads. The socket is asked when the connection commands it.
+//!   after unread bytes. The socket is asked when the connection commands it.
 //! - **It closes in two steps** (RFC 9112 §9.6) where bytes may be unread: first nothing more is sent, then what still
 //! comes is thrown away for a while. A socket that is closed with bytes unread resets the connection, and the reset
 //! overtakes the response that says why the client need not send the rest. And it resets a connection whose response is
@@ -67,7 +67,7 @@ struct Wait {
 /// The progress of closing.
 enum Closing {
     NotBegun,
-    /// Nothing more is sent, and what still comes is thrown away until the deadline.
+    /// Nothing more is sent, and incoming bytes are thrown away until the deadline.
     Lingering(Pin<Box<Sleep>>),
     Done,
 }
@@ -92,7 +92,7 @@ impl<S: AsFd> Wire<S> {
         (wire, handle)
     }
 
-    /// Returns whether the client is still there. One that only closed its sending side may be.
+    /// True if the client is still there. A client that only closed its sending side may be.
     fn is_client_there(&self) -> bool {
         let mut polled = [PollFd::new(&self.stream, GONE.union(ENDED))];
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -105,7 +105,7 @@ impl<S: AsFd> Wire<S> {
         !(asked && seen.intersects(GONE))
     }
 
-    /// Notes how a write went; one that waits has until its deadline.
+    /// Notes the result of a write; a write that waits has until its deadline.
     fn watch<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             let Some(wait) = self.wait.take() else { return written };
@@ -144,7 +144,7 @@ impl<S: AsFd> Wire<S> {
 }
 
 impl<S: AsFd + AsyncRead + Unpin> Wire<S> {
-    /// Waits for the first bytes of a connection, which are given again; none if it ended instead.
+    /// Waits for the first bytes of a connection, which are given again; none if the connection ended instead.
     pub(in crate::listen) async fn first_bytes(&mut self) -> io::Result<&[u8]> {
         self.first.read(&mut self.stream).await?;
         Ok(self.first.as_slice())
@@ -154,7 +154,7 @@ impl<S: AsFd + AsyncRead + Unpin> Wire<S> {
 impl<S: AsFd> Drop for Wire<S> {
     fn drop(&mut self) {
         if self.handle.close() == Close::Reset {
-            // A Unix socket has no such thing; a client that speaks HTTP/1.0 over one has to live with that.
+            // A Unix socket has no such option; a client that speaks HTTP/1.0 over one has to live with that.
             let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
         }
     }
