@@ -1,10 +1,10 @@
 //! The rate limiter: owns the counters behind `jackfield:plugin/limiter`, per tenant and plugin, in bounded
 //! memory.
 //!
-//! A sliding window over two counters: what the present window used counts in full, what the one before used
-//! in proportion to how much of it the last window's length covers. The plain window is [`Window`];
-//! [`Limiter`] keeps one for every key, and [`Limiters`] one of those for every plugin, across its revisions.
-//! None outlives the process.
+//! A sliding window over two counters: the cost that was taken in the present window counts in full, that of the
+//! previous window in proportion to how much of it the last window's length covers. [`Window`] is one key's two
+//! counters; [`Limiter`] keeps one for every key, and [`Limiters`] a limiter for every plugin, across its revisions.
+//! All counters end with the process.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};

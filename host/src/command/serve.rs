@@ -1,4 +1,4 @@
-//! `jackfield serve`: the process's life around a host.
+//! `jackfield serve`: the life of the process around a host.
 
 use std::future::Future;
 use std::io;

@@ -31,7 +31,7 @@ pub enum Amount {
     Bytes(u64),
     /// Time.
     Time(Duration),
-    /// So many.
+    /// A number.
     Count(u64),
     /// Text, where a number alone is not enough.
     Text(String),

@@ -1,9 +1,9 @@
-//! Origins (RFC 6454 §4): the scheme, host and port that a plugin may be granted, and that every request of
-//! its own goes to.
+//! Origins (RFC 6454 §4): the scheme, host and port that a plugin may be granted, and that each of its requests goes
+//! to.
 //!
-//! Owns how one is written and read, so strictly that no two readers can take one text differently: names in
-//! lower case, addresses in one form, nothing beside the three parts. Leaves to `address` whether an address
-//! may be connected to, and to DNS what a name means.
+//! Owns how an origin is written and read, so strictly that two readers cannot read one text differently: names in
+//! lower case, addresses in one form, nothing beside the three parts. Leaves to `address` whether an address may be
+//! connected to, and to DNS the meaning of a name.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};

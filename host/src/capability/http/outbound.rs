@@ -1,8 +1,8 @@
 //! The outbound client of one plugin: from a request that a guest makes to an answer that the guest may read.
 //!
-//! Owns the order of the checks, what of the request's head is the host's, the deadlines until the answer's
-//! head, and the plugin's pool of connections. Leaves addresses to `connect` and bodies to `body`. Redirects
-//! are answers like others: to follow one is a request of the plugin's own, with all its checks.
+//! Owns the order of the checks, the host's part of the request's head, the deadlines until the answer's head, and
+//! the plugin's pool of connections. Leaves addresses to `connect` and bodies to `body`. Redirects are answers like
+//! others: following one is a further request of the plugin, with all its checks.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -1,7 +1,7 @@
 //! Credentials that the host adds to a plugin's requests, so that the plugin never sees them.
 //!
-//! Owns the secret's cell, whose value can be replaced while requests run, and what may be a credential's
-//! header. Leaves to `outbound` when it is set, and to the site file's reader where its value comes from.
+//! Owns the secret's cell, whose value can be replaced while requests run, and the rules for a credential's header.
+//! Leaves to `outbound` when the header is set, and to the site file's reader the place of its value.
 
 use std::fmt;
 use std::sync::Arc;
