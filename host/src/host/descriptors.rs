@@ -1,8 +1,9 @@
-//! Descriptors: how many this process may have, and what of them is left for clients and for plugins' connections.
+//! Descriptors: the limit of this process, and the shares of clients and of plugins' connections.
 //!
-//! A call takes none: an instance has memory alone. A component that was called keeps one for the content that its memory
-//! begins with, and each connection is one. Without these shares the connections of one client could take all, and then
-//! nobody is accepted, no probe answered, nothing compiled and no plugin called for the first time.
+//! A call takes no descriptor: an instance is only memory. A component that was called keeps one for the initial
+//! content of its memory, and each connection takes one. Without these shares, the connections of one client could
+//! take all, and then no connection is accepted, no probe answered, nothing compiled and no plugin called for the
+//! first time.
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
