@@ -376,7 +376,7 @@ pub fn pool(settings: &HostSettings) -> PoolSettings {
     }
 }
 
-/// The most `concurrency` that so many slots do for.
+/// The greatest `concurrency` for which `slots` slots are enough.
 fn concurrency_of(slots: usize) -> usize {
     let beside = slots.div_ceil(SLOTS_FOR_ONE_BESIDE_STREAMS.saturating_add(1)).max(LEAST_BESIDE_STREAMS);
     slots.saturating_sub(beside)

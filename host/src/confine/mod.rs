@@ -61,7 +61,7 @@ pub enum Means {
     /// landlock(7): bounds which files are written to or executed, which ports are bound, which processes are
     /// signalled.
     Landlock,
-    /// Which system calls there are: seccomp(2).
+    /// seccomp(2): bounds the system calls.
     Seccomp,
 }
 

@@ -16,7 +16,7 @@ use crate::sandbox::{DESCRIPTORS, ProcessLimits};
 const OF_EVERY_HOST: usize = 64;
 
 /// Descriptors of up to eight compiler processes at once: three pipes for each, with both ends while it starts, and
-/// the pipe that reports whether it started.
+/// the descriptors that report whether it started.
 const OF_COMPILERS: usize = 8 * 9;
 
 /// A socket and a file of each of the 32 names that may be looked up at once.
@@ -31,7 +31,7 @@ const ONE_IN_OUTBOUND: usize = 4;
 /// The divisor for clients' connections: they get at least this part of all descriptors.
 const LEAST_ONE_IN_CONNECTIONS: usize = 4;
 
-/// The most that macOS gives a process whose limit it calls unlimited.
+/// The most descriptors of a process on macOS whose limit is called unlimited.
 const MOST_OF_UNLIMITED: u64 = 10_240;
 
 /// The shares of the descriptors.
@@ -43,7 +43,7 @@ pub(super) struct Room {
     pub(super) connections: usize,
     /// The most connections of one client: those of `[host]`, or fewer.
     pub(super) connections_per_client: usize,
-    /// Plugins' connections to other servers, of all together.
+    /// The most connections of all plugins to other servers.
     pub(super) outbound: usize,
     /// The limit at which `[host]`'s connections would fit.
     pub(super) wanted: usize,

@@ -100,7 +100,7 @@ impl Arrival {
             // A PROXY header without an address does not count as the trusted Unix peer.
             ClientAddress::Forwarded(client) => client.is_some() && trusted.has(client),
         };
-        // The name that a trusted proxy asks for is that proxy's setting, and no caller's wish.
+        // The server name that a trusted proxy asks for is the proxy's setting, and not a caller's wish.
         let server_name = server_name.filter(|_| !(is_trusted && trusted.any_server_name));
         Connection {
             caller: Caller { client: client.address(), scheme, server_name },

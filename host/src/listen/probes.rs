@@ -29,7 +29,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Readiness(Arc<AtomicBool>);
 
 impl Readiness {
-    /// The host is ready from now on.
+    /// Makes the host ready from now on.
     pub fn set_ready(&self) {
         self.0.store(true, Ordering::Relaxed);
     }

@@ -1,4 +1,4 @@
-//! The settings of this room: whatever the operator decides of connections.
+//! The settings of this room: the operator's bounds on connections.
 
 use std::sync::Arc;
 use std::time::Duration;

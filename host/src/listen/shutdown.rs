@@ -32,7 +32,7 @@ impl Shutdown {
         let _ = self.0.wait_for(|stage| *stage != ShutdownStage::Serving).await;
     }
 
-    /// Ready when the host has begun to stop this long ago.
+    /// Ready when the host has begun to stop, and `patience` has passed since.
     pub(super) async fn begun_since(&mut self, patience: Duration) {
         self.begun().await;
         sleep(patience).await;

@@ -66,7 +66,7 @@ pub enum OutboundError {
         /// The origin.
         origin: Origin,
     },
-    /// There is no way there.
+    /// There is no route to the server.
     #[error("{origin} could not be reached: {reason}")]
     Unreachable {
         /// The origin.
@@ -118,7 +118,7 @@ pub enum OutboundError {
         /// The origin.
         origin: Origin,
     },
-    /// The answer's body did not go on in time.
+    /// The answer's body paused for too long.
     #[error("{origin} sent nothing more of its answer in time")]
     BetweenBytesTimeout {
         /// The origin.

@@ -73,12 +73,12 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// maximum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Timeouts {
-    /// Until a connection stands, at most [`MAX_CONNECT`].
+    /// The longest wait for a connection; at most [`MAX_CONNECT`].
     pub connect: Option<Duration>,
     /// The longest wait from the connection, or from the last movement of the request's body, until the answer's
     /// head; at most [`MAX_FIRST_BYTE`].
     pub first_byte: Option<Duration>,
-    /// Between two pieces of the answer's body, at most [`MAX_BETWEEN_BYTES`].
+    /// The longest wait between two pieces of the answer's body; at most [`MAX_BETWEEN_BYTES`].
     pub between_bytes: Option<Duration>,
 }
 
@@ -272,7 +272,7 @@ impl Outbound {
 /// The error of one attempt.
 struct Failed {
     error: OutboundError,
-    /// The server closed a connection that had served before, without a word.
+    /// True if the server closed a connection that had served before, without an answer.
     was_closed: bool,
 }
 

@@ -67,7 +67,7 @@ pub enum CredentialError {
         /// The origin.
         origin: Origin,
     },
-    /// The value is no header's value.
+    /// The value cannot be the value of a header.
     #[error(
         "the secret for the header `{header}` of {origin} has a control character, such as the end of a \
          line, and cannot be a header's value"

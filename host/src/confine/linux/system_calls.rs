@@ -17,7 +17,8 @@ use seccompiler::{
     SeccompRule, TargetArch, apply_filter, sock_filter,
 };
 
-/// `open_tree_attr`, which libc 0.2 does not name; new calls have one number everywhere.
+/// The number of `open_tree_attr`, which libc 0.2 does not name; new calls have the same number on every
+/// architecture.
 const SYS_OPEN_TREE_ATTR: c_long = 467;
 
 /// The system calls that a host never needs, whatever the arguments.
@@ -114,7 +115,7 @@ const DENIED_HERE: &[c_long] = &[
     libc::SYS_uselib,
     libc::SYS__sysctl,
 ];
-/// `kexec_file_load`, which libc 0.2 does not name for every C library.
+/// The number of `kexec_file_load`, which libc 0.2 does not name for every C library.
 #[cfg(target_arch = "aarch64")]
 const DENIED_HERE: &[c_long] = &[294];
 
@@ -244,14 +245,14 @@ fn hosts_rules() -> Result<Rules, BackendError> {
     let other = POLICIES.iter().map(|policy| argument(1, SeccompCmpOp::Ne, u64::from(policy.unsigned_abs())));
     let other = SeccompRule::new(other.collect::<Result<_, _>>()?)?;
     rules.insert(libc::SYS_sched_setscheduler, vec![other]);
-    // Less priority, and for itself: as a compiler takes.
+    // A lower priority, and only for the caller itself: a compiler takes it.
     let itself = u64::from(libc::PRIO_PROCESS);
     rules.insert(
         libc::SYS_setpriority,
         vec![
             SeccompRule::new(vec![argument(0, SeccompCmpOp::Ne, itself)?])?,
             SeccompRule::new(vec![argument(1, SeccompCmpOp::Ne, 0)?])?,
-            // Numbers below zero are large ones here.
+            // Negative numbers are large ones here.
             SeccompRule::new(vec![argument(2, SeccompCmpOp::Gt, 19)?])?,
         ],
     );

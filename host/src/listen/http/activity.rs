@@ -145,7 +145,7 @@ impl Activity {
         matches!(self.state().signs.reading, Reading::Head { is_late: true, .. })
     }
 
-    /// The number of requests that were answered, or given up.
+    /// The number of requests that were answered or given up.
     pub(super) fn ended(&self) -> u64 {
         self.state().signs.ended
     }
@@ -186,7 +186,7 @@ impl Signs {
         (!self.is_under_way() && self.reading == Reading::Between).then_some(self.active_at)
     }
 
-    /// The moment since which the response has been offered that has been offered for longest.
+    /// The time since when the longest offered response has been offered.
     pub(super) fn offered_since(&self) -> Option<Instant> {
         self.offered.values().min().copied()
     }

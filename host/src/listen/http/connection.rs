@@ -172,7 +172,7 @@ impl Supervisor {
             }
             drop(read_buf);
             if let Some(why) = self.while_it_rests(stream.more()).await {
-                // A client of TLS is told.
+                // A client of TLS gets a `close_notify`.
                 let _ = timeout(LINGER, stream.shutdown()).await;
                 return why;
             }
@@ -187,7 +187,7 @@ impl Supervisor {
         let mut shutdown = self.shutdown.clone();
         loop {
             tokio::select! {
-                // The end of its requests is accounted for already.
+                // The end of the connection's requests is accounted for already.
                 ended = connection.as_mut() => {
                     let why = self.why_it_ended();
                     return if ended.is_ok() { Over::Ended(why) } else { Over::Cut(why) };

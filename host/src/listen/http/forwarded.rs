@@ -59,7 +59,7 @@ impl ConnectionCaller {
         Self { address: connection.client.and_then(field), connection, trusted }
     }
 
-    /// The caller of the request with these fields, which are made true.
+    /// The caller of the request with these fields, which are replaced by true ones.
     pub(super) fn for_request(&self, headers: &mut HeaderMap) -> Caller {
         let Some(trusted) = &self.trusted else {
             remove(headers, is_of_a_proxy);

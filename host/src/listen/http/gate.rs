@@ -106,7 +106,7 @@ fn authority<B>(request: &Request<B>) -> Result<Authority, MessageError> {
         }
         (Some(target), _) => target.as_str(),
         (None, Some(host)) => host,
-        // HTTP/1.0 need not say; only a tenant of every host can be meant.
+        // HTTP/1.0 may name no host; then only a tenant of every host can be meant.
         (None, None) if request.version() <= Version::HTTP_10 => "",
         (None, None) => return Err(MessageError::Malformed("there is no Host field")),
     };
@@ -133,7 +133,7 @@ fn is_port(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit()) && (text.is_empty() || text.parse::<u16>().is_ok())
 }
 
-/// Puts a cookie together that came in crumbs over HTTP/2, for readers that know nothing of crumbs (RFC 9113 §8.2.3).
+/// Joins a cookie that came in crumbs over HTTP/2, for readers that know no crumbs (RFC 9113 §8.2.3).
 pub(super) fn join_cookies(headers: &mut HeaderMap) {
     if headers.get_all(COOKIE).iter().nth(1).is_none() {
         return;

@@ -24,12 +24,12 @@ const REFUSED_HEAD: &[u8] = b"- * HTTP/1.1\r\nconnection: close\r\n\r\n";
 /// The bytes that are read at once.
 const PIECE_BYTES: usize = 16 << 10;
 
-/// A connection of HTTP/1, of which hyper is given no byte that was not scanned.
+/// A connection of HTTP/1 on which hyper gets only scanned bytes.
 pub(super) struct Http1Stream<S> {
     stream: S,
     scan: Scan,
     activity: Arc<Activity>,
-    /// Bytes that have come and were not forgotten yet.
+    /// The bytes that have come and were not dropped yet.
     held: Vec<u8>,
     /// The number of those bytes that were handed on.
     given: usize,
@@ -40,13 +40,13 @@ pub(super) struct Http1Stream<S> {
 
 /// The state of reading: the bytes that hyper may read now.
 enum State {
-    /// The bytes that are held are to be scanned.
+    /// The held bytes are to be scanned.
     Reading,
     /// More bytes are needed.
     Wanting,
-    /// So many of the bytes that are held were scanned.
+    /// This number of the held bytes were scanned.
     Passing(usize),
-    /// So much of [`REFUSED_HEAD`] was handed on, and nothing else will be.
+    /// This number of bytes of [`REFUSED_HEAD`] were handed on, and nothing else will be.
     Refusing(usize),
     /// The client has closed its sending side. hyper (1.12) would take that as a client that left, so hyper sees the
     /// end only when all earlier requests are answered.
@@ -79,7 +79,7 @@ impl<S> Http1Stream<S> {
         self.scan.position() != ScanPosition::Body && self.heads > self.activity.ended()
     }
 
-    /// Over HTTP/1 a client is written nothing but responses.
+    /// Over HTTP/1, all that is written to a client is responses.
     fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(1..)) = written {
             self.activity.report(Event::ResponseTaken);

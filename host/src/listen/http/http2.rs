@@ -91,7 +91,7 @@ impl<S> Http2Stream<S> {
     }
 }
 
-/// A frame's head, as far as it matters here.
+/// The parts of a frame's head that matter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FrameHead {
     payload_bytes: usize,
@@ -158,7 +158,7 @@ impl FrameHeads {
 #[derive(Debug)]
 struct Allowance {
     left: u32,
-    /// The moment up to which the frames that are due with time have been given.
+    /// The time up to which the frames that accrue with time have been given.
     since: Instant,
 }
 

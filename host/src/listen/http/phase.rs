@@ -97,7 +97,7 @@ impl ConnectionPhase {
         }
     }
 
-    /// hyper takes no further request from now on.
+    /// Notes that hyper takes no further request from now on.
     pub(super) fn close(&mut self, why: Closed, now: Instant) {
         *self = Self::Closing { why, since: now, begun_in_time: None };
     }
@@ -112,7 +112,7 @@ impl ConnectionPhase {
         step.or_else(|| self.proceed(&mut look, scene)).unwrap_or(Step::GoOn(look.next))
     }
 
-    /// hyper is of no use for now when there is no request, and all responses were taken.
+    /// The step to rest, if hyper is not needed for now: there is no request, and all responses were taken.
     fn rest(&self, look: &mut Look, scene: &Scene<'_>) -> Option<Step> {
         let is_quiet = scene.protocol == Protocol::Http1
             && scene.wire.writing != Writing::Waiting
@@ -161,7 +161,7 @@ impl ConnectionPhase {
     }
 }
 
-/// The step with a client that takes nothing, or is gone.
+/// The step for a client that takes nothing, or is gone.
 fn fault(look: &mut Look, scene: &Scene<'_>) -> Option<Step> {
     let takes_nothing =
         scene.signs.offered_since().is_some_and(|since| look.is_over(since, scene.settings.write));
@@ -177,7 +177,7 @@ fn fault(look: &mut Look, scene: &Scene<'_>) -> Option<Step> {
     None
 }
 
-/// The step with a head that does not come whole.
+/// The step for a head that does not come whole.
 fn late_head(look: &mut Look, scene: &Scene<'_>) -> Option<Step> {
     let Reading::Head { since, is_late } = scene.signs.reading else { return None };
     let step = if is_late { Step::Cut(Closed::LateHead) } else { Step::RefuseHead };

@@ -1,4 +1,4 @@
-//! Addresses: where callers connect, and the protocols that come before HTTP there.
+//! Addresses: the places that callers connect to, and the protocols that come before HTTP there.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -18,7 +18,7 @@ pub enum Address {
 pub struct Preamble {
     /// TLS.
     pub tls: bool,
-    /// Before that, a header of the PROXY protocol.
+    /// The PROXY protocol: a header before the others.
     pub proxy_protocol: bool,
 }
 

@@ -7,7 +7,7 @@ use std::pin::Pin;
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// The bytes that are read at once.
+/// The most bytes of one read.
 const PIECE_BYTES: usize = 4 << 10;
 
 /// Bytes that were read already and are given again.

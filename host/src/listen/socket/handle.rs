@@ -54,7 +54,7 @@ pub(super) enum Close {
 /// An event that a layer reports of the socket.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::listen) enum WireEvent {
-    /// The client has taken so many bytes.
+    /// The client has taken this many bytes.
     Wrote(usize),
     /// Writing has come to wait, goes on, or is given up.
     Writing(Writing),

@@ -47,7 +47,7 @@ impl Inherited {
         Some(self.0.swap_remove(index).1)
     }
 
-    /// Holds if all were taken.
+    /// Fails if a socket was not taken.
     pub fn all_taken(&self) -> Result<(), InheritedError> {
         self.0.first().map_or(Ok(()), |(address, _)| Err(InheritedError::Unused(address.clone())))
     }

@@ -15,7 +15,7 @@ pub(in crate::listen) struct Pace {
 }
 
 impl Pace {
-    /// The pace of a client that has taken so many bytes until now.
+    /// The pace of a client that has taken `taken_bytes` so far.
     pub(in crate::listen) fn new(rate_bytes_per_second: u64, taken_bytes: u64) -> Self {
         let due_bytes = rate_bytes_per_second.saturating_mul(PERIOD.as_secs());
         Self { due_bytes, waited: Duration::ZERO, from_bytes: taken_bytes }

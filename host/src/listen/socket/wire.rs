@@ -35,7 +35,7 @@ use crate::listen::bounds::LINGER;
 /// The bytes that are thrown away at once.
 const SCRAP_BYTES: usize = 16 << 10;
 
-/// The connection is no more.
+/// The connection is gone.
 const GONE: PollFlags = PollFlags::HUP.union(PollFlags::ERR);
 
 /// The client has closed its sending side, and perhaps all of it.

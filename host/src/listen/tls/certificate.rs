@@ -50,7 +50,7 @@ impl Certificate {
     pub(super) fn read(bytes: &[u8]) -> der::Result<Self> {
         let signed = parts(sequence(AnyRef::from_der(bytes)?)?)?;
         let fields = parts(sequence(first(&signed)?)?)?;
-        // A certificate of version 1 does not say so.
+        // A certificate of version 1 has no version field.
         let fields = match fields.split_first() {
             Some((version, fields)) if version.tag() == VERSION => fields,
             _ => &fields,
@@ -122,7 +122,7 @@ fn moment(time: AnyRef<'_>) -> der::Result<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| unlike())
 }
 
-/// The parts of a value that is made of parts.
+/// The parts of a constructed value.
 fn parts(whole: AnyRef<'_>) -> der::Result<Vec<AnyRef<'_>>> {
     let mut reader = SliceReader::new(whole.value())?;
     let mut parts = Vec::new();
@@ -144,7 +144,7 @@ fn expect(value: AnyRef<'_>, tag: Tag) -> der::Result<AnyRef<'_>> {
     if value.tag() == tag { Ok(value) } else { Err(unlike()) }
 }
 
-/// The error of DER that is no certificate.
+/// The error of DER that is not a certificate.
 fn unlike() -> der::Error {
     ErrorKind::Failed.into()
 }
@@ -167,7 +167,7 @@ mod tests {
         let dns = |name: &str| SanType::DnsName(name.try_into().unwrap());
         let der = made(|parameters| {
             parameters.not_before = rcgen::date_time_ymd(2001, 2, 3);
-            // Later than `UTCTime` can say.
+            // Later than the range of `UTCTime`.
             parameters.not_after = rcgen::date_time_ymd(2051, 2, 3);
             parameters.subject_alt_names = vec![
                 dns("Shop.Example"),

@@ -32,7 +32,7 @@ impl CertificateChoice {
         Self(ArcSwap::from_pointee(Table::new(pairs)))
     }
 
-    /// Takes these into use from the next handshake on, the first first.
+    /// Puts these pairs into use, in this order, from the next handshake on.
     pub(super) fn set<'a>(&self, pairs: impl Iterator<Item = &'a Pair>) {
         self.0.store(Arc::new(Table::new(pairs)));
     }

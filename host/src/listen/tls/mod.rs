@@ -1,8 +1,8 @@
 //! TLS: from a connection's first bytes to the stream inside, and the name that its client asked for.
 //!
 //! TLS 1.2 and 1.3 by rustls. All its cipher suites are ECDHE with AEAD, none of those that HTTP/2 forbids (RFC 9113
-//! appendix A). ALPN decides here on the version of HTTP, which is never guessed afterwards: `h2`, else HTTP/1. A client
-//! that wants neither gets no connection (RFC 7301 §3.2).
+//! appendix A). ALPN decides here on the version of HTTP, which is never guessed afterwards: `h2`, else HTTP/1. A
+//! client that wants neither gets no connection (RFC 7301 §3.2).
 //!
 //! | file | owns |
 //! |---|---|
@@ -43,8 +43,8 @@ pub use pair::{Pair, PairError, PairFiles, Part};
 const HTTP_2: &[u8] = b"h2";
 const HTTP_1: &[u8] = b"http/1.1";
 
-/// Sessions that are kept for clients of TLS 1.2 that take no ticket, which are few. All others keep theirs themselves,
-/// in tickets that last 12 hours at most and outlive a change of certificate.
+/// The most sessions that are kept, for clients of TLS 1.2 that take no ticket, which are few. All other clients keep
+/// their sessions themselves, in tickets that last at most 12 hours and outlive a change of certificate.
 const MAX_SESSIONS: usize = 1024;
 
 /// The response to a client that speaks HTTP on a port with TLS. No byte of its request has been read, so there is no
@@ -122,7 +122,7 @@ impl Tls {
         self.look_now.notify_one();
     }
 
-    /// The handshake of a connection of which nothing has been read, within `patience`.
+    /// The handshake of a connection before its first byte is read, within `patience`.
     pub(super) async fn accept<S: AsFd + AsyncRead + AsyncWrite + Unpin>(
         &self,
         wire: Wire<S>,
@@ -148,10 +148,10 @@ impl Tls {
         mut wire: Wire<S>,
         handle: &WireHandle,
     ) -> Result<TlsConnection<S>, HandshakeError> {
-        // Until something comes there is next to nothing of the connection.
+        // Until a byte comes, the connection takes next to no memory.
         match wire.first_bytes().await? {
             [] => return Err(HandshakeError::Left),
-            // A method of HTTP begins so, and no record of TLS.
+            // A method of HTTP begins with such a byte, and no record of TLS does.
             [b'A'..=b'Z', ..] => {
                 handle.command(WireCommand::CloseLingering);
                 refuse_plain(wire).await;

@@ -261,7 +261,7 @@ fn key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Fault> {
     })
 }
 
-/// A fault in words of our own: the crate's errors print the section, byte by byte.
+/// A fault in words of this host: the crate's errors print the section, byte by byte.
 fn not_pem(error: pem::Error) -> Fault {
     Fault::NotPem(match error {
         pem::Error::MissingSectionEnd { .. } => "a section of it does not end",

@@ -130,7 +130,7 @@ impl Renewal {
 
 /// The result of a look at a pair's files.
 enum LookResult {
-    /// There is nothing to be done.
+    /// Nothing is to be done.
     Same,
     /// Another pair is in use now. `is_news` is true if that is to be logged.
     Changed { is_news: bool },

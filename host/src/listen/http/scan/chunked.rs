@@ -28,7 +28,7 @@ const MAX_SIZE_DIGITS: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Chunked {
     part: Part,
-    /// The search for the line that is read; each begins at the first byte that was not passed.
+    /// The search for the line that is being read; each search begins at the first byte that was not passed.
     lines: Lines,
     extension_bytes: u32,
     trailer_bytes: u32,
@@ -50,7 +50,8 @@ enum Part {
 }
 
 impl Chunked {
-    /// Reads on, as far as there are bytes of this body. A fault behind bytes that may be passed is told the next time.
+    /// Reads on, as far as there are bytes of this body. A fault after bytes that may be passed is reported at the
+    /// next call.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Result<Progress<()>, MessageError> {
         let mut passed_bytes: usize = 0;
         loop {
@@ -147,7 +148,7 @@ impl Chunked {
 const LONG_LINE: MessageError = MessageError::Malformed("a chunk's size has too long a line");
 const LARGE_TRAILERS: MessageError = MessageError::Malformed("the request has too many trailer fields");
 
-/// Hexadecimal digits and nothing else: no sign, no `0x`, no white space.
+/// Accepts hexadecimal digits and nothing else: no sign, no `0x`, no white space.
 fn parse_size(digits: &[u8]) -> Result<u64, MessageError> {
     let parsed = digits.iter().try_fold(0_u64, |size, byte| {
         let digit = char::from(*byte).to_digit(16)?;

@@ -41,7 +41,7 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
     TOKEN_BYTES.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
-/// Three times as fast as comparing with the ranges, and most of a head are names.
+/// Three times as fast as comparing with the ranges, and most bytes of a head are names.
 static TOKEN_BYTES: [bool; 256] = {
     let mut table = [false; 256];
     let mut left: &mut [bool] = &mut table;

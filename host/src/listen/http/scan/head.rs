@@ -162,7 +162,7 @@ impl Head {
 const BOTH: MessageError =
     MessageError::Malformed("a message has either Content-Length or Transfer-Encoding, not both");
 
-/// Digits and nothing else: no sign, no list, even of equal numbers (RFC 9110 §8.6).
+/// Accepts digits and nothing else: no sign, no list, even of equal numbers (RFC 9110 §8.6).
 fn parse_length(value: &[u8]) -> Result<u64, MessageError> {
     let parsed = value.iter().try_fold(0_u64, |length, byte| {
         let digit = char::from(*byte).to_digit(10)?;
