@@ -1,9 +1,9 @@
 //! Confinement: the rights in the system that a process of this program gives up before it does anything for others.
 //!
-//! The kernel's rules bind a thread and those that it starts, and cannot be loosened: so `command` confines the host after
-//! the state folder was made and before the first thread is started, and whatever a host writes, binds or executes later
-//! must be in [`Needs`]. Reading and connecting are not bounded: a reload may name new files, and `capability/http` decides
-//! where guests connect.
+//! The kernel's rules bind a thread and those that it starts, and cannot be loosened: so `command` confines the host
+//! after the state folder was made and before the first thread is started, and whatever a host writes, binds or
+//! executes later must be in [`Needs`]. Reading and connecting are not bounded: a reload may name new files, and
+//! `capability/http` decides where guests connect.
 //!
 //! Confinement is a defence behind the sandbox. A guest that broke out of the sandbox would be in a process that can
 //! write only to the host's state, start only its own program, and use only the system calls that a server needs.

@@ -12,9 +12,10 @@
 //! | after an answer | the new state |
 //! | while the file is first made | no file: it gets its name when it is whole (`folder.rs`) |
 //!
-//! Assumed of the disk: a sync that has returned stays; one aligned write of a header is old or new, or its checksum says
-//! neither; a linked name stays after its folder was synced. Not assumed: an order of writes between syncs, or that
-//! unsynced writes are lost. `crash_tests` cuts the power at every sync, and keeps none, all, or random blocks of the rest.
+//! Assumed of the disk: a sync that has returned stays; one aligned write of a header is old or new, or its checksum
+//! says neither; a linked name stays after its folder was synced. Not assumed: an order of writes between syncs, or
+//! that unsynced writes are lost. `crash_tests` cuts the power at every sync, and keeps none, all, or random blocks
+//! of the rest.
 //!
 //! One thread writes (`writer`), in transactions that many callers share; reads run beside it, each on the last
 //! acknowledged state. Leaves the meaning of the bytes to the modules beside this one: each has its own tables, reached

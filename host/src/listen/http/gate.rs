@@ -64,7 +64,8 @@ fn check_fields<B>(request: &Request<B>) -> Result<(), MessageError> {
     let is_white = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     let is_padded =
         |value: &HeaderValue| is_white(value.as_bytes().first()) || is_white(value.as_bytes().last());
-    // RFC 9113 §8.2.1: HTTP/2 may not send the white space that HTTP/1 trims, and a reader of values need not know the version.
+    // RFC 9113 §8.2.1: HTTP/2 may not send the white space that HTTP/1 trims, and a reader of values need not know
+    // the version.
     if headers.values().any(is_padded) {
         return Err(MessageError::Malformed("a field's value begins or ends with white space"));
     }

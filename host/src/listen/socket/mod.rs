@@ -6,7 +6,7 @@
 //! | `bind`, `inherited`, `listener` | sockets that listen, made here or handed over |
 //! | `slots` | the bounds on connections, in all and of one client |
 //! | `proxy_protocol` | the header in which a proxy names the client |
-//! | `wire`, `first_bytes`, `pace`, `handle` | one client's socket as the layers above see it: paced, and closed in two steps |
+//! | `wire`, `first_bytes`, `pace`, `handle` | one client's socket, paced, and closed in two steps |
 
 mod address;
 pub(super) mod bind;

@@ -57,10 +57,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The media type of [`Metrics::encode`]'s text.
+    /// The media type of the text from [`Metrics::encode`].
     pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-    /// Metrics of which everything is zero.
+    /// Metrics with all counters at zero.
     pub fn new() -> Self {
         let owners = Arc::new(Owners::default());
         let connections = Gauge::default();
@@ -158,14 +158,14 @@ impl Metrics {
         Held::new(&self.connections)
     }
 
-    /// A connection ended.
+    /// Counts a connection that has ended.
     pub fn connection_closed(&self, why: Closed) {
         for (_, counter) in self.closed.iter().filter(|(closed, _)| *closed == why) {
             counter.inc();
         }
     }
 
-    /// A TLS handshake ended.
+    /// Counts a TLS handshake that has ended.
     pub fn handshake(&self, result: Handshake) {
         for (_, counter) in self.handshakes.iter().filter(|(ended, _)| *ended == result) {
             counter.inc();

@@ -2,9 +2,9 @@
 //!
 //! hyper (1.12, httparse 1.10) is lenient, and a request does not show how it was read: a bare LF ends a line, white
 //! space may follow a chunk's size, a `Content-Length` beside `Transfer-Encoding` is dropped, a target loses its
-//! `#fragment`. A proxy before the host that reads one of these otherwise sees other requests on the same connection. So a
-//! [`Scan`] lets through only bytes that have one reading, and hyper is given nothing else. It knows where each message
-//! ends; the meaning of a request is for others.
+//! `#fragment`. A proxy before the host that reads one of these otherwise sees other requests on the same connection.
+//! So hyper gets only bytes that a [`Scan`] has passed because they have one reading. The scan knows where each
+//! message ends, and leaves the meaning of a request to others.
 //!
 //! | file | owns |
 //! |---|---|
