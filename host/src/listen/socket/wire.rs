@@ -10,13 +10,12 @@
 //!   them too.
 //! - **It is paced.** A write that makes no progress for too long ends the connection, and so does a client that takes
 //!   less than a certain rate while it is waited for ([`Pace`]).
-//! - **It looks for its client.** During a request, hyper reads only the bytes that it needs, so it does not see an end
-//!   after unread bytes. The wire asks the socket when the connection commands it.
-//! - **It closes in two steps** (RFC 9112 §9.6) if bytes may be unread: first nothing more is sent, then incoming bytes
-//!   are thrown away for a while. A socket that is closed with bytes unread resets the connection, and the reset
-//!   overtakes the response that says why the client need not send the rest. And the wire resets a connection whose
-//!   response is broken off: in HTTP/1.0 a response without a length ends with its connection (RFC 9112 §6.3), and would
-//!   look whole.
+//! - **It looks for its client.** While a request is under way hyper reads nothing more than it needs, so it sees no end
+//!   behind bytes that nobody reads. The socket is asked when the connection commands it.
+//! - **It closes in two steps** (RFC 9112 §9.6) where bytes may be unread: first nothing more is sent, then what still
+//!   comes is thrown away for a while. A socket that is closed with bytes unread resets the connection, and the reset
+//!   overtakes the response that says why the client need not send the rest. And it resets a connection whose response is
+//!   broken off: in HTTP/1.0 a response without a length ends with its connection (RFC 9112 §6.3), and would look whole.
 
 use std::io;
 use std::os::fd::AsFd;
