@@ -1,7 +1,7 @@
 //! The composition root: the only place that knows every room.
 //!
-//! Parts are made in the order in which they need each other, one short step a room, and taken apart in
-//! the reverse. Addresses are bound first and served last.
+//! Parts are made in the order in which they need each other, one short step for each room, and taken apart in the
+//! reverse order. Addresses are bound first and served last.
 
 mod descriptors;
 
@@ -376,7 +376,7 @@ pub fn pool(settings: &HostSettings) -> PoolSettings {
     }
 }
 
-/// The most `concurrency` that so many slots do for.
+/// The greatest `concurrency` for which `slots` slots are enough.
 fn concurrency_of(slots: usize) -> usize {
     let beside = slots.div_ceil(SLOTS_FOR_ONE_BESIDE_STREAMS.saturating_add(1)).max(LEAST_BESIDE_STREAMS);
     slots.saturating_sub(beside)
@@ -408,7 +408,7 @@ pub fn certificates(site: &Site) -> (Vec<Pair>, Vec<Diagnostic>) {
     (pairs, found)
 }
 
-/// The pairs at start: a pair that cannot be used is an error; an expired one is logged.
+/// The pairs at start: a pair that cannot be used is an error; one that is not valid at this time is only logged.
 fn pairs(site: &Site) -> Result<Vec<Pair>, StartError> {
     let (pairs, mut found) = certificates(site);
     found.retain(|found| found.severity() == Severity::Error);

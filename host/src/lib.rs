@@ -4,21 +4,21 @@
 //! |---|---|
 //! | [`command`] | the command line |
 //! | [`host`] | the composition root: the one place that knows every room |
-//! | [`config`] | the site file, and everything that can be said against it |
+//! | [`config`] | the site file, and everything that is wrong with it |
 //! | [`document`] | one tenant's plugins and routes, as a value |
 //! | [`deploy`] | from a site to a live snapshot, and again at every change |
 //! | [`listen`] | sockets, the protocol gate, the life of a connection, the probes |
 //! | [`request`] | the one path of a request |
-//! | [`snapshot`] | what requests run on: hosts, routes, chains, plugins |
-//! | [`cpu`] | the CPU: which guest computes, when, on which thread, and who pays |
+//! | [`snapshot`] | the state that requests run on: hosts, routes, chains, plugins |
+//! | [`cpu`] | the CPU: which guest computes, when, on which thread, and on whose share |
 //! | [`sandbox`] | the WebAssembly engine: compiles components, calls them under limits |
-//! | [`capability`] | what a plugin may be granted |
-//! | [`store`] | what survives a crash |
+//! | [`capability`] | the capabilities that a plugin may be granted |
+//! | [`store`] | the data that survives a crash |
 //! | [`limits`] | the one table of a plugin's limits |
 //! | [`tenant`] | names, quotas, and the gates that hold calls to them and to limits |
 //! | [`observe`] | log, access log, metrics |
-//! | [`stamp`] | what a file looks like from outside |
-//! | [`confine`] | what the process itself gives up of the system |
+//! | [`stamp`] | the stamp of a file, by which a change is seen without reading the file |
+//! | [`confine`] | the rights in the system that the process itself gives up |
 //! | [`reference`](mod@reference) | `docs/limits.md`: every limit and bound, as the code has it |
 //!
 //! `docs/ARCHITECTURE.md` has the arrows between them, the life of a request and of a change, and the

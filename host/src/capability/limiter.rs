@@ -1,10 +1,10 @@
 //! The rate limiter: owns the counters behind `jackfield:plugin/limiter`, per tenant and plugin, in bounded
 //! memory.
 //!
-//! A sliding window over two counters: what the present window used counts in full, what the one before used
-//! in proportion to how much of it the last window's length covers. The plain window is [`Window`];
-//! [`Limiter`] keeps one for every key, and [`Limiters`] one of those for every plugin, across its revisions.
-//! None outlives the process.
+//! A sliding window over two counters: the cost that was taken in the present window counts in full, that of the
+//! previous window in proportion to how much of it the last window's length covers. [`Window`] is one key's two
+//! counters; [`Limiter`] keeps one for every key, and [`Limiters`] a limiter for every plugin, across its revisions.
+//! All counters end with the process.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -176,9 +176,9 @@ fn to_u32(number: u64) -> u32 {
 
 /// The counters of one plugin.
 ///
-/// A key's counters belong to the key and the window's length together: a plugin that changes its window
-/// begins anew, and one that holds a key to a limit a second and another an hour counts both. A changed limit
-/// goes on with what has been taken.
+/// Counters belong to a key and a window's length together: a plugin that changes its window begins anew, and a
+/// plugin that holds a key to a limit a second and another limit an hour counts both. A changed limit goes on with
+/// the cost that has been taken.
 #[derive(Debug)]
 pub struct Limiter {
     windows: Cache<CounterKey, Arc<Mutex<Window>>>,
@@ -313,7 +313,7 @@ mod tests {
             (6_100, 1, (true, 0, 900, 0)),
             (6_500, 5, (false, 4, 500, 100)),
             (6_500, 4, (true, 0, 500, 0)),
-            // The window before is gone, this one's five fade.
+            // The previous window is gone, and the five of the present one fade.
             (7_000, 6, (false, 5, 1000, 200)),
             (7_200, 6, (true, 0, 800, 0)),
             // Two windows later the key is new, and its window begins now.
@@ -428,7 +428,7 @@ mod tests {
                     taken.push((now, cost));
                 }
 
-                // What remains can be taken now, and not one more.
+                // The remaining cost can be taken now, and not one more.
                 if decision.remaining > 0 {
                     let all = window.clone().take(now, call(limit, window_ms, decision.remaining));
                     prop_assert!(all.allowed && all.remaining == 0);
@@ -437,18 +437,18 @@ mod tests {
                     let more = call(limit, window_ms, decision.remaining + 1);
                     prop_assert!(!window.clone().take(now, more).allowed);
                 }
-                // A look says what the same call then comes to, and takes nothing.
+                // A `peek` decides as the same call then does, and takes nothing.
                 let seen = window.peek(now, call(limit, window_ms, cost));
                 let next = window.clone().take(now, call(limit, window_ms, cost));
                 prop_assert_eq!(seen.remaining, decision.remaining);
                 prop_assert_eq!((seen.allowed, seen.retry_after_ms), (next.allowed, next.retry_after_ms));
-                // Waiting as told is long enough, and a millisecond less is not.
+                // The wait that was returned is long enough, and a millisecond less is not.
                 if !decision.allowed {
                     let then = now + u64::from(decision.retry_after_ms);
                     prop_assert!(window.clone().take(then, call(limit, window_ms, cost)).allowed);
                     prop_assert!(!window.clone().take(then - 1, call(limit, window_ms, cost)).allowed);
                 }
-                // A dearer call waits as long or longer; one that comes later, no longer than that.
+                // A call of higher cost waits as long or longer; a later call, no longer than that.
                 if let (false, true) = (decision.allowed, cost < limit) {
                     let dearer = window.clone().take(now, call(limit, window_ms, cost + 1));
                     prop_assert!(dearer.retry_after_ms >= decision.retry_after_ms);
@@ -456,8 +456,7 @@ mod tests {
                     prop_assert!(later.retry_after_ms <= decision.retry_after_ms);
                 }
             }
-            // No first window of a key lets more through than the limit, and no window at all more than twice
-            // that.
+            // A key's first window allows no more than the limit, and no window at all more than twice the limit.
             let sum = |from: u64| -> u64 {
                 let within = |at: u64| at >= from && at < from + u64::from(window_ms);
                 taken.iter().filter(|(at, _)| within(*at)).map(|(_, cost)| u64::from(*cost)).sum()

@@ -82,7 +82,7 @@ struct Refused {
 /// For a language whose tool refuses no name.
 const NOTHING: Refused = Refused { names: &[], why: "" };
 
-/// Embeds files of one example.
+/// Embeds the files of one example.
 macro_rules! files {
     ($example:literal: $($path:literal),* $(,)?) => {
         &[$(($path, include_str!(concat!("../../../examples/", $example, "/", $path)))),*]

@@ -1,4 +1,4 @@
-//! `jackfield serve`: the process's life around a host.
+//! `jackfield serve`: the life of the process around a host.
 
 use std::future::Future;
 use std::io;
@@ -61,7 +61,7 @@ pub(super) fn run(serve: Serve, environment: Environment, sockets: HandedOver, c
         Ok(confined) => confined,
         Err(exit) => return exit,
     };
-    // Before the first that stays.
+    // Before the first thread that stays.
     if let Err(too_few) = threads::probe(host::threads(&site.host, workers())) {
         return refuse(too_few);
     }

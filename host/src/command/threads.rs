@@ -66,7 +66,7 @@ pub(super) fn probe(needed: usize) -> Result<(), TooFew> {
     }
 }
 
-/// Waits until the kernel has let all threads go but this.
+/// Waits until the kernel has released all threads except this one.
 fn until_alone() {
     let began = Instant::now();
     while began.elapsed() < PATIENCE && threads().is_some_and(|threads| threads > 1) {

@@ -24,7 +24,7 @@ const MAX_EXCERPT_GAP: usize = 6;
 pub enum Severity {
     /// The file is refused.
     Error,
-    /// The file is taken, but hardly as meant.
+    /// The site can be run, but is probably not intended.
     Warning,
 }
 
@@ -265,7 +265,7 @@ impl Diagnostics {
     /// The JSON form: an array of objects with `severity`, `message`, `file`, `line`, `column`, `length`, `label`,
     /// `help` and `related`.
     pub fn to_json(&self) -> serde_json::Value {
-        // Strings and numbers under text keys: there is nothing that JSON could not say.
+        // The value is strings and numbers under text keys, which JSON can always express.
         serde_json::to_value(self).unwrap_or_default()
     }
 }

@@ -26,7 +26,7 @@ use super::value::{Spanned, Table, Value, boolean, duration, filled_array, no_he
 /// The longest path of a Unix socket that every system takes, in bytes (108 with the final NUL on Linux, 104 on macOS).
 const MAX_SOCKET_PATH_BYTES: usize = 103;
 
-/// Pairs of certificate and key.
+/// The most pairs of certificate and key.
 const MAX_PAIRS: usize = 10_000;
 
 /// The default time for which a host with a readiness probe goes on serving after it has become unready: two or three
@@ -35,7 +35,7 @@ const LINGER_SECONDS: u64 = 5;
 
 const ANY_RATE: std::ops::RangeInclusive<ByteRate> = ByteRate(0)..=ByteRate(u64::MAX);
 
-/// The least that a client must send or take each second, unless the file says otherwise.
+/// The least rate at which a client must send or take, unless the file names one.
 const CLIENT_RATE: ByteRate = ByteRate(240);
 
 pub(super) fn listen(
@@ -294,7 +294,7 @@ fn trusted(host: &HostDocument) -> &[Spanned<TrustedDocument>] {
     host.proxy.as_ref().and_then(|proxy| proxy.trusted.as_deref()).unwrap_or_default()
 }
 
-/// Resolves `probes`, which are not where callers connect.
+/// Resolves `probes`, whose address callers must not connect to.
 pub(super) fn probes(host: &HostDocument, findings: &mut Findings) -> Option<std::net::SocketAddr> {
     let Spanned { value: probes, span } = host.probes.as_ref()?;
     let mut listen = host.listen.iter().flat_map(|listen| &listen.value);

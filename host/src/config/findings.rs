@@ -19,7 +19,7 @@ pub struct Findings {
     beyond: usize,
     /// The lines that are not TOML: other findings on them are echoes.
     broken_lines: Vec<usize>,
-    /// The keys that were asked for, by table.
+    /// The keys that were read, by table.
     #[cfg(test)]
     pub(super) asked: std::collections::BTreeMap<String, std::collections::BTreeSet<&'static str>>,
 }

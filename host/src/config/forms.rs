@@ -1,7 +1,7 @@
-//! Texts in a site file that stand for something: addresses, paths, methods, header values.
+//! Texts with a meaning in a site file: addresses, paths, methods, header values.
 //!
-//! Owns their grammar where no other room does, and what is said of a text that has another. Each function takes the
-//! text and gives the thing or the sentence.
+//! Owns their grammar where no other room does, and the message about a text that breaks it. Each function turns a
+//! text into the value, or into the message.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
@@ -168,7 +168,7 @@ pub(super) fn group(text: &str) -> Result<String, String> {
     Ok(text.to_owned())
 }
 
-/// An address is the network of itself alone.
+/// An address stands for the network of this address only.
 pub(super) fn network(text: &str) -> Result<IpNet, String> {
     if let Ok(address) = text.parse::<IpAddr>() {
         return Ok(address.into());

@@ -9,8 +9,8 @@ use toml::de::{DeTable, DeValue};
 use super::source::Source;
 
 impl Source {
-    /// The first key of this text, as `tenants.shop.routes`, that the other has not, or not as often. Values do not
-    /// count, nor does the order of tables in an array.
+    /// The first key of this text, such as `tenants.shop.routes`, that the other text does not have, or has fewer
+    /// times. Values do not count, nor does the order of tables in an array.
     pub fn first_key_left_out_by(&self, other: &Self) -> Option<String> {
         let there = keys(other.text());
         let is_left_out = |(key, times): &(String, usize)| there.get(key).copied().unwrap_or(0) < *times;

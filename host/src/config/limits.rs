@@ -16,7 +16,7 @@ use crate::limits::{Ceilings, Limit, Limits, Quantity, Row, Unit};
 #[derive(Debug, Clone, Default)]
 pub(super) struct LimitsDocument(pub(super) BTreeMap<Limit, Spanned<u64>>);
 
-/// Ceilings of limits, which have the same keys.
+/// Ceilings of limits, under the same keys.
 #[derive(Debug, Default)]
 pub(super) struct CeilingsDocument(pub(super) LimitsDocument);
 

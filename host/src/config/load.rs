@@ -26,7 +26,7 @@ impl Site {
         Self::from_source(read_source(path)?)
     }
 
-    /// Takes `text` as that of a site file at `path`, which need not exist.
+    /// Reads `text` as a site file at `path`, which need not exist.
     pub fn parse(path: &Path, text: String) -> Result<Self, Diagnostics> {
         Self::from_source(Source::new(path, text))
     }

@@ -1,4 +1,4 @@
-//! The site file: from text to [`Site`], and everything that can be said against it.
+//! The site file: from text to [`Site`], or to everything that is wrong with it.
 //!
 //! ```text
 //! site.toml ── source ──▶ text ── read ──▶ document ── resolve ──▶ Site
@@ -10,31 +10,31 @@
 //! |---|---|
 //! | `source` | the text, its lines and columns |
 //! | `document` | the file as written, one type a table; the words of the JSON Schema |
-//! | `read`, `plugin` | which keys there are |
+//! | `read`, `plugin` | the keys, their types and bounds |
 //! | `value` | one TOML value: type, bounds; unknown and missing keys |
 //! | `units`, `forms` | `"64MiB"`, `"50ms"`; addresses, origins, paths, methods |
 //! | `similar` | "did you mean" |
-//! | `resolve` | what parts of the file say of one another; defaults |
+//! | `resolve` | the checks between parts of the file; defaults |
 //! | `edge` | the HTTP edge: listeners, certificates, proxies, timeouts |
 //! | `allowance`, `ceilings` | grants and limits against what the operator allows |
 //! | `limits` | the keys of limits and of their ceilings |
-//! | `lists` | lists: each thing once, and at most so many |
-//! | `routes` | what routes name, and which of them clash |
-//! | `reuse` | whether a plugin's instances serve one call or several, and how long |
-//! | `secrets` | what plugins name of their tenant's secrets |
-//! | `keys` | which keys a text has that another leaves out |
+//! | `lists` | lists: each item once, and a bounded number |
+//! | `routes` | the references of routes, and clashes between routes |
+//! | `reuse` | whether a plugin's instances serve one call or several, and for how long |
+//! | `secrets` | the secrets of a tenant, and the references from its plugins |
+//! | `keys` | the keys of a text that another text leaves out |
 //! | `site` | the result, that other rooms see |
-//! | `spans` | where in the text the parts of the result stand |
-//! | `load` | the ways to get one; the bound on the file |
-//! | `findings` | what was found so far, a bounded number |
-//! | `diagnostic`, `visible` | one finding, for people and for programs; what is safe to show |
+//! | `spans` | the places of the result's parts in the text |
+//! | `load` | the ways to get a site; the bound on the file |
+//! | `findings` | the findings so far, a bounded number |
+//! | `diagnostic`, `visible` | one finding, for people and for programs; text made safe to show |
 //! | `schema` | the JSON Schema of the file |
 //!
-//! All that is wrong is found in one go. A piece that is wrong never hides what is wrong elsewhere, and is never
-//! reported twice: after a reader has answered `None`, nobody speaks of that piece again. Of a text that is not TOML,
-//! only its parts are checked, since what is missing there may only have been lost.
+//! All faults are found in one go. A faulty part never hides faults elsewhere, and is never reported twice: after a
+//! reader has returned `None`, no further finding is about that part. Of a text that is not TOML, only its parts are
+//! checked, since missing ones may only have been lost.
 //!
-//! No file but the site file itself is opened here. What is found later, such as a component that is missing, is
+//! No file but the site file itself is opened here. A fault that is found later, such as a missing component, is
 //! reported at its place in the file by [`Source::diagnostic`] and [`Spans`].
 
 mod allowance;

@@ -233,7 +233,7 @@ fn entry<N, T>(
     Some(Entry { key: key.clone(), name, value })
 }
 
-/// The name that a text comes closest to.
+/// The valid name that a text comes closest to.
 pub(super) fn name_like(text: &str) -> Option<String> {
     let letter = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     let name: String =

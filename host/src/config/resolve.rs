@@ -26,14 +26,14 @@ use crate::limits::{IntakeLimits, Limit};
 use crate::snapshot::HostPattern;
 use crate::tenant::{Quota, Storage, TenantName};
 
-/// Calls in flight of all tenants together, unless the file says otherwise.
+/// The default of calls in flight of all tenants together.
 pub const DEFAULT_CONCURRENCY: usize = 1000;
 
 /// The default of open connections, and of those of one client, which is at most half of all.
 const CONNECTIONS: usize = 10_000;
 const CONNECTIONS_PER_CLIENT: usize = 1000;
 
-/// The ceiling of `memory` of the host, unless the file names another.
+/// The host's default ceiling of `memory`.
 const MEMORY_CEILING_BYTES: u64 = 1 << 30;
 
 /// Resolves the document. Faulty parts are reported and left out of the result.

@@ -73,7 +73,7 @@ fn hosts_are_the_tenants(
 ) {
     for host in mine {
         if !all.iter().any(|known| known.value.covers(&host.value)) {
-            // Once findings are only counted, the names for a help would be collected for nothing.
+            // Once findings are only counted, a help is not needed, nor the names for it.
             let all = if findings.is_full() { &[] } else { all };
             let known: Vec<String> = all.iter().map(|known| known.value.to_string()).collect();
             let name = host.value.to_string();

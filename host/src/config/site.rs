@@ -48,7 +48,7 @@ pub struct HostSettings {
     pub proxy: ProxySettings,
     /// The address of `/livez`, `/readyz` and `/metrics`.
     pub probes: Option<SocketAddr>,
-    /// The folder of the embedded store, absolute.
+    /// The absolute folder of the embedded store.
     pub state: PathBuf,
     /// The most calls in flight of all tenants together: at least one.
     pub concurrency: usize,
@@ -79,7 +79,7 @@ pub struct ListenSite {
     pub proxy_protocol: bool,
     /// The mode of the socket, if it is a Unix socket that the host makes.
     pub mode: SocketMode,
-    /// The group of that socket, by name or number; the system's choice if left out.
+    /// The group of the socket, by name or number; the system's choice if left out.
     pub group: Option<String>,
 }
 
@@ -95,7 +95,7 @@ impl ListenSite {
 pub struct SocketMode(pub u32);
 
 impl SocketMode {
-    /// The owner alone may connect.
+    /// Only the owner may connect.
     pub const OWNER: Self = Self(0o600);
     /// The owner and the group may.
     pub const GROUP: Self = Self(0o660);
@@ -156,21 +156,21 @@ pub enum ListenAddress {
 pub struct Timeouts {
     /// The PROXY protocol's header, and the TLS handshake: the time of each.
     pub handshake: Duration,
-    /// A whole request head, and the first byte of a connection.
+    /// The time of a whole request head, and of the first byte of a connection.
     pub head: Duration,
-    /// Between two pieces of a request's body.
+    /// The time between two pieces of a request's body.
     pub body: Duration,
     /// The time in which a client takes nothing of its answer.
     pub write: Duration,
-    /// Between the end of an answer and the next request's first byte.
+    /// The time between the end of an answer and the next request's first byte.
     pub idle: Duration,
     /// The age of a connection: then it ends, after the requests that are under way on it.
     pub age: Duration,
     /// The time of requests in flight at shutdown; may be zero.
     pub grace: Duration,
-    /// Before that, not ready and still serving; may be zero.
+    /// The time before that in which the host is unready and still serves; may be zero.
     pub linger: Duration,
-    /// The least of a body that a client must send, or take, each second on average; zero is no bound.
+    /// The least bytes of a body that a client must send, or take, each second on average; zero is no bound.
     pub rate_bytes_per_second: u64,
 }
 

@@ -27,9 +27,9 @@ pub(super) struct Position {
 }
 
 impl Source {
-    /// Takes a text as that of the file at `path`.
+    /// Makes a source of a text, as that of the file at `path`.
     pub(super) fn new(path: &Path, text: String) -> Arc<Self> {
-        // An empty path, or a working folder that is gone: paths in the file are then relative to wherever we are.
+        // An empty path, or a working folder that is gone: paths in the file are then relative to the working folder.
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let folder = absolute.parent().map(Path::to_owned).unwrap_or_default();
         let after_breaks = text.match_indices('\n').map(|(at, _)| at.saturating_add(1));

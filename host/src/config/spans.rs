@@ -34,7 +34,7 @@ pub(super) struct TenantSpans {
     pub(super) plugins: BTreeMap<PluginName, PluginSpans>,
     /// The spans of the sources of secrets.
     pub(super) secrets: BTreeMap<SecretName, Span>,
-    /// In the order of the document's routes.
+    /// The spans of the routes, in the order of the document.
     pub(super) routes: Vec<RouteSpans>,
 }
 

@@ -1,14 +1,14 @@
-//! Confinement: what a process of this program gives up of the system before it does anything for others.
+//! Confinement: the rights in the system that a process of this program gives up before it does anything for others.
 //!
-//! The kernel's rules bind a thread and those that it starts, and cannot be loosened: so `command` confines the host after
-//! the state folder was made and before the first thread is started, and whatever a host writes, binds or executes later
-//! must be in [`Needs`]. Reading and connecting are not bounded: a reload may name new files, and `capability/http` decides
-//! where guests connect.
+//! The kernel's rules bind a thread and those that it starts, and cannot be loosened: so `command` confines the host
+//! after the state folder was made and before the first thread is started, and whatever a host writes, binds or
+//! executes later must be in [`Needs`]. Reading and connecting are not bounded: a reload may name new files, and
+//! `capability/http` decides where guests connect.
 //!
-//! Defence behind the sandbox. Were a guest to break out of it, it would find itself in a process that can write to
-//! nothing but the host's state, start nothing but its own program, and ask the kernel for nothing that a server has no
-//! use for. Owns the rules, and what could not be had of them. Which folders and ports a host needs is told by `host`;
-//! when to confine, and what to make of a gap, is for `command`.
+//! Confinement is a defence behind the sandbox. A guest that broke out of the sandbox would be in a process that can
+//! write only to the host's state, start only its own program, and use only the system calls that a server needs.
+//! Owns the rules, and the report of the gaps in them. Leaves to `host` which folders and ports a host needs, and to
+//! `command` when to confine, and the consequences of a gap.
 
 #[cfg(all(target_os = "linux", any(target_arch = "x86_64", target_arch = "aarch64")))]
 #[path = "linux/mod.rs"]
@@ -61,7 +61,7 @@ pub enum Means {
     /// landlock(7): bounds which files are written to or executed, which ports are bound, which processes are
     /// signalled.
     Landlock,
-    /// Which system calls there are: seccomp(2).
+    /// seccomp(2): bounds the system calls.
     Seccomp,
 }
 

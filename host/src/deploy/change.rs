@@ -58,7 +58,7 @@ pub enum Change {
         /// The tenant.
         tenant: TenantName,
     },
-    /// The last request on a revision that is not live any more has ended.
+    /// The last request on a revision that is no longer live has ended.
     Drained {
         /// The tenant.
         tenant: TenantName,

@@ -36,9 +36,9 @@ pub struct Parts {
     pub http: HttpClient,
     /// The environment, in which secrets may be.
     pub environment: Environment,
-    /// The log of its changes.
+    /// The log that changes are reported to.
     pub log: Log,
-    /// The metrics of its changes.
+    /// The metrics that changes are counted in.
     pub metrics: Metrics,
 }
 

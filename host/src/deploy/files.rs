@@ -79,7 +79,7 @@ mod tests {
         std::fs::write(&site, "first").unwrap();
         let looked = Files::look([site.clone()]);
         std::fs::write(&site, "second edit").unwrap();
-        // The reading found one more file by name.
+        // The text that was read names one more file.
         let files = looked.instead([site.clone(), plugin.clone()]);
         assert!(files.have_changed());
         let files = files.look_again();

@@ -12,7 +12,7 @@ use crate::tenant::PluginName;
 /// The plugs that a filter of a route may be.
 const FILTERS: &[Plug] = &[Plug::RequestFilter, Plug::ResponseFilter];
 
-/// The faults of a component as this plugin.
+/// The faults of a component in the role of this plugin.
 pub(super) fn check_component(name: &PluginName, plugin: &PluginSpec, component: &Component) -> Vec<Fault> {
     let mut faults = refused_imports(name, plugin, component);
     faults.extend(oversized(name, plugin, component));
@@ -41,7 +41,7 @@ fn refused_imports(name: &PluginName, plugin: &PluginSpec, component: &Component
     faults
 }
 
-/// The limits that would fail every call of the plugin.
+/// The faults of limits that would fail every call of the plugin.
 fn oversized(name: &PluginName, plugin: &PluginSpec, component: &Component) -> Vec<Fault> {
     let Footprint { memory_bytes, table_elements } = component.footprint();
     let too_small = |why: String, least: String| {

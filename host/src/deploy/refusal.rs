@@ -26,7 +26,7 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A fault at a place of which nothing more is known.
+    /// A fault at a place, without a label or a remedy.
     pub(super) fn new(place: Place, headline: impl Into<String>) -> Self {
         Self { place, headline: headline.into(), label: String::new(), help: None }
     }

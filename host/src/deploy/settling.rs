@@ -35,7 +35,7 @@ pub(super) enum Verdict {
 }
 
 impl Settling {
-    /// Begins with a text that was taken.
+    /// A settling that begins with a text that was taken.
     pub(super) fn new(taken: Arc<Source>) -> Self {
         Self { taken, withheld: None }
     }
@@ -52,12 +52,12 @@ impl Settling {
         Verdict::Withhold { left_out }
     }
 
-    /// A text was taken.
+    /// Notes that a text was taken.
     pub(super) fn took(&mut self, text: Arc<Source>) {
         *self = Self::new(text);
     }
 
-    /// The file has another text now, that cannot be taken.
+    /// Notes that the file has another text now, which cannot be taken.
     pub(super) fn refused(&mut self) {
         self.withheld = None;
     }

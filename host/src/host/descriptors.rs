@@ -1,8 +1,9 @@
-//! Descriptors: how many this process may have, and what of them is left for clients and for plugins' connections.
+//! Descriptors: the limit of this process, and the shares of clients and of plugins' connections.
 //!
-//! A call takes none: an instance has memory alone. A component that was called keeps one for the content that its memory
-//! begins with, and each connection is one. Without these shares the connections of one client could take all, and then
-//! nobody is accepted, no probe answered, nothing compiled and no plugin called for the first time.
+//! A call takes no descriptor: an instance is only memory. A component that was called keeps one for the initial
+//! content of its memory, and each connection takes one. Without these shares, the connections of one client could
+//! take all, and then no connection is accepted, no probe answered, nothing compiled and no plugin called for the
+//! first time.
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
@@ -15,7 +16,7 @@ use crate::sandbox::{DESCRIPTORS, ProcessLimits};
 const OF_EVERY_HOST: usize = 64;
 
 /// Descriptors of up to eight compiler processes at once: three pipes for each, with both ends while it starts, and
-/// the pipe that reports whether it started.
+/// the descriptors that report whether it started.
 const OF_COMPILERS: usize = 8 * 9;
 
 /// A socket and a file of each of the 32 names that may be looked up at once.
@@ -30,7 +31,7 @@ const ONE_IN_OUTBOUND: usize = 4;
 /// The divisor for clients' connections: they get at least this part of all descriptors.
 const LEAST_ONE_IN_CONNECTIONS: usize = 4;
 
-/// The most that macOS gives a process whose limit it calls unlimited.
+/// The most descriptors of a process on macOS whose limit is called unlimited.
 const MOST_OF_UNLIMITED: u64 = 10_240;
 
 /// The shares of the descriptors.
@@ -42,7 +43,7 @@ pub(super) struct Room {
     pub(super) connections: usize,
     /// The most connections of one client: those of `[host]`, or fewer.
     pub(super) connections_per_client: usize,
-    /// Plugins' connections to other servers, of all together.
+    /// The most connections of all plugins to other servers.
     pub(super) outbound: usize,
     /// The limit at which `[host]`'s connections would fit.
     pub(super) wanted: usize,

@@ -14,11 +14,11 @@ use super::bounds::PAUSE_AFTER_FAILED_ACCEPT;
 use super::socket::{Listener, Stream};
 use crate::observe::Closed;
 
-/// The interval at which the log says that accepting fails, for as long as it does.
+/// The interval at which the log reports that accepting fails, for as long as it fails.
 const TELL_EACH: Duration = Duration::from_secs(10);
 
-/// The bounds of accepting once the host stops: it ends when no connection has come for so long, or after so long in
-/// any case.
+/// The bounds of accepting once the host stops: accepting ends when no connection has come for `QUIET`, and after
+/// `LAST_MOMENT` in any case.
 const QUIET: Duration = Duration::from_millis(10);
 const LAST_MOMENT: Duration = Duration::from_millis(250);
 
@@ -41,8 +41,8 @@ impl Acceptor {
         }
     }
 
-    /// Connections that are in the queue when the listener is closed are reset by the system, though their clients were
-    /// told that they are connected.
+    /// Accepts the connections that are still in the listener's queue. When the listener is closed, the system resets
+    /// them, although their clients were told that they are connected.
     async fn accept_the_rest(&self, listener: &Listener) {
         while let Ok(slot) = timeout(QUIET, self.reception.slots.any()).await
             && let Ok(Ok((stream, peer))) = timeout(QUIET, listener.accept()).await
@@ -54,7 +54,7 @@ impl Acceptor {
     async fn accept_all(&self, listener: &Listener) {
         let mut told_at: Option<Instant> = None;
         loop {
-            // At the limit nothing more is accepted: newcomers wait in the system's own queue.
+            // At the limit, no more connections are accepted: they wait in the system's own queue.
             let slot = self.reception.slots.any().await;
             match listener.accept().await {
                 Ok((stream, peer)) => self.take(stream, peer, listener, slot),
@@ -78,7 +78,7 @@ impl Acceptor {
 
     fn take(&self, stream: Stream, peer: Option<IpAddr>, listener: &Listener, slot: OwnedSemaphorePermit) {
         let Reception { settings, slots, ledger, .. } = &*self.reception;
-        // A trusted proxy has many clients behind it: its connections are counted when it has said whose they are.
+        // A trusted proxy has many clients behind it: its connections are counted when it has named the client.
         let counted = peer.filter(|_| !settings.trusted.has(peer));
         let client_slot = counted.map(|client| slots.of(client));
         if matches!(client_slot, Some(None)) {
@@ -106,7 +106,7 @@ impl Acceptor {
     }
 }
 
-/// Returns whether one client's connection failed, and not accepting as such.
+/// True if only one client's connection failed, and not accepting as such.
 fn is_the_clients(error: &io::Error) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionRefused, ConnectionReset, NotConnected};
     matches!(

@@ -31,12 +31,12 @@ pub(super) struct Reception {
 pub(super) struct Arrival {
     pub(super) reception: Arc<Reception>,
     pub(super) preamble: Preamble,
-    /// The address at its other end, if that has one.
+    /// The peer's address, if the peer has one.
     pub(super) peer: Option<IpAddr>,
 }
 
 impl Arrival {
-    /// Serves it to its end.
+    /// Serves the connection to its end.
     pub(super) async fn serve(
         self,
         mut stream: impl AsyncRead + AsyncWrite + AsFd + Unpin + Send + 'static,
@@ -69,7 +69,7 @@ impl Arrival {
     ) -> Closed {
         let Reception { tls, settings, shutdown, .. } = &*self.reception;
         let mut shutdown = shutdown.clone();
-        // Boxed, and gone with its handshake.
+        // Boxed: the future is dropped with the end of the handshake.
         let handshake = Box::pin(tls.accept(wire, &handle, settings.handshake));
         let connection = tokio::select! {
             connection = handshake => connection,
@@ -86,7 +86,7 @@ impl Arrival {
         }
     }
 
-    /// At the level of debugging: any client can have any number of handshakes fail.
+    /// Logs at the debug level, because any client can make any number of handshakes fail.
     fn log_failed_handshake(&self, client: Option<IpAddr>, error: &HandshakeError) {
         let line = self.reception.ledger.log.debug("a TLS handshake failed");
         line.field("client", client).display("error", error).send();
@@ -100,7 +100,7 @@ impl Arrival {
             // A PROXY header without an address does not count as the trusted Unix peer.
             ClientAddress::Forwarded(client) => client.is_some() && trusted.has(client),
         };
-        // The name that a trusted proxy asks for is that proxy's setting, and no caller's wish.
+        // The server name that a trusted proxy asks for is the proxy's setting, and not a caller's wish.
         let server_name = server_name.filter(|_| !(is_trusted && trusted.any_server_name));
         Connection {
             caller: Caller { client: client.address(), scheme, server_name },
@@ -111,7 +111,7 @@ impl Arrival {
         }
     }
 
-    /// The client whose connection it is.
+    /// The client of the connection.
     async fn client(&self, stream: &mut (impl AsyncRead + Unpin)) -> Result<ClientAddress, Closed> {
         if !self.preamble.proxy_protocol {
             return Ok(ClientAddress::Direct(self.peer));
@@ -143,7 +143,7 @@ impl Arrival {
 enum ClientAddress {
     /// The peer's.
     Direct(Option<IpAddr>),
-    /// One behind the peer, which is a trusted proxy that said so.
+    /// A client behind the peer, which is a trusted proxy and has named the client.
     Forwarded(Option<IpAddr>),
 }
 
@@ -154,7 +154,7 @@ impl ClientAddress {
         }
     }
 
-    /// The address, if its connections have not been counted yet: those of a trusted proxy are not.
+    /// The client's address, if the client's connections have not been counted yet: those of a trusted proxy are not.
     fn uncounted(self) -> Option<IpAddr> {
         match self {
             Self::Direct(_) => None,

@@ -21,7 +21,7 @@ use super::bounds::PAUSE_AFTER_FAILED_ACCEPT;
 use super::socket::{Address, BindError, bind};
 use crate::observe::Metrics;
 
-/// The longest time for a prober's request; a connection of it may last six times as long.
+/// The longest time for a prober's request; a prober's connection may last six times as long.
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The readiness of the host: whether callers should be sent to it.
@@ -29,12 +29,12 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub struct Readiness(Arc<AtomicBool>);
 
 impl Readiness {
-    /// The host is ready from now on.
+    /// Makes the host ready from now on.
     pub fn set_ready(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// The host is ready no longer: it drains.
+    /// Makes the host unready: it drains.
     pub fn set_draining(&self) {
         self.0.store(false, Ordering::Relaxed);
     }
@@ -44,7 +44,7 @@ impl Readiness {
     }
 }
 
-/// The thread of the probes; it ends when this is dropped.
+/// The thread of the probes; it ends when `Probes` is dropped.
 pub struct Probes {
     address: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
@@ -66,7 +66,7 @@ impl Probes {
         let listener = bound.map_err(|reason| BindError::new(Address::Tcp(address), reason, others))?;
         let failed = |reason: io::Error| BindError::without_hint(Address::Tcp(address), reason);
         let address = listener.local_addr().map_err(failed)?;
-        // Last, for a runtime must not be dropped inside another one, as an early return would.
+        // The runtime is the last step, because an early return would drop it inside another runtime, which panics.
         let of = |what: &'static str| {
             move |error: io::Error| failed(io::Error::new(error.kind(), format!("{what}: {error}")))
         };
@@ -87,7 +87,7 @@ impl Probes {
         Ok(Self { address, stop: Some(stop), thread: Some(thread) })
     }
 
-    /// Their address.
+    /// The probes' address.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
@@ -119,10 +119,10 @@ async fn serve(listener: TcpListener, metrics: Metrics, readiness: Readiness) {
             let connection = hyper::server::conn::http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(PATIENCE)
-                // Else a prober that closes its sending side behind its request would be taken for gone.
+                // Without this, a prober that closes its sending side after its request would count as gone.
                 .half_close(true)
                 .serve_connection(TokioIo::new(stream), service);
-            // A prober that fails or stays too long is its own loss.
+            // A prober that fails or stays too long gets no answer, and nothing else suffers.
             let _ = tokio::time::timeout(PATIENCE.saturating_mul(6), connection).await;
             drop(place);
         });

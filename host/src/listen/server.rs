@@ -1,4 +1,4 @@
-//! The server: it listens on all addresses until it is stopped.
+//! The server: listens on all addresses until it is stopped.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,7 +38,7 @@ impl Server {
         let reception = Arc::new(Reception {
             requests,
             tls: tls.clone(),
-            // Each listener takes one for the next connection, also if none comes.
+            // Each listener takes one slot for its next connection, even if none comes.
             slots: ConnectionSlots::new(
                 settings.connections.saturating_add(listeners.len()).saturating_sub(1),
                 settings.connections_per_client,
@@ -59,8 +59,8 @@ impl Server {
         self.tls.look();
     }
 
-    /// Accepts nothing more, waits for requests in flight, and cuts connections whose requests are not done within the
-    /// grace time. Returns how many were cut.
+    /// Accepts nothing more, waits for requests in flight, and cuts connections whose requests are not done within
+    /// the grace time. Returns the number of cut connections.
     pub async fn stop(&self) -> usize {
         self.stage.send_replace(ShutdownStage::Draining);
         self.connections.close();

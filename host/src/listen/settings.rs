@@ -1,4 +1,4 @@
-//! The settings of this room: whatever the operator decides of connections.
+//! The settings of this room: the operator's bounds on connections.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use super::http::TrustedProxies;
 pub struct Settings {
     /// Connections open at once.
     pub connections: usize,
-    /// Of them, those of one client.
+    /// The most connections of one client among them.
     pub connections_per_client: usize,
     /// The longest time for the PROXY protocol's header, and for the handshake of TLS.
     pub handshake: Duration,
@@ -22,10 +22,10 @@ pub struct Settings {
     pub idle: Duration,
     /// The longest time that a connection takes requests.
     pub age: Duration,
-    /// The least that a client takes of its responses, on average, while it is waited for.
+    /// The least rate at which a client takes its responses, on average, while it is waited for.
     pub rate_bytes_per_second: u64,
     /// The longest time that shutdown waits for requests in flight.
     pub grace: Duration,
-    /// The proxies that are believed about their clients.
+    /// The proxies that are trusted to name their clients.
     pub trusted: Arc<TrustedProxies>,
 }

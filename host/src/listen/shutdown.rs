@@ -9,9 +9,9 @@ use tokio::time::sleep;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ShutdownStage {
     Serving,
-    /// No new connection is taken; each ends with the requests that it has.
+    /// No new connection is accepted; each present one ends with its requests.
     Draining,
-    /// All connections that are left are cut.
+    /// All remaining connections are cut.
     Ending,
 }
 
@@ -20,7 +20,7 @@ pub(super) enum ShutdownStage {
 pub(super) struct Shutdown(watch::Receiver<ShutdownStage>);
 
 impl Shutdown {
-    /// The stage, to be set by the server alone, and a view of it.
+    /// The stage, which only the server sets, and a view of it.
     pub(super) fn new() -> (watch::Sender<ShutdownStage>, Self) {
         let (stage, watched) = watch::channel(ShutdownStage::Serving);
         (stage, Self(watched))
@@ -32,7 +32,7 @@ impl Shutdown {
         let _ = self.0.wait_for(|stage| *stage != ShutdownStage::Serving).await;
     }
 
-    /// Ready when the host has begun to stop this long ago.
+    /// Ready when the host has begun to stop, and `patience` has passed since.
     pub(super) async fn begun_since(&mut self, patience: Duration) {
         self.begun().await;
         sleep(patience).await;

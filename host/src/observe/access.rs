@@ -39,11 +39,11 @@ pub struct AccessLine<'a> {
     pub plugin: Option<&'a PluginName>,
     /// The pattern of the route's path.
     pub route: Option<&'a str>,
-    /// The problem answered, or that broke the body off: `cpu`, `no-route`.
+    /// The problem that was answered, or that broke the body off: `cpu`, `no-route`.
     pub problem: Option<&'static str>,
     /// The party to blame for the error.
     pub blame: Option<Blame>,
-    /// The request's id, as the caller was told.
+    /// The request's id, as the caller got it.
     pub request_id: &'a str,
     /// The id of the trace that the caller names.
     pub trace_id: Option<&'a str>,

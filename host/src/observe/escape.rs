@@ -6,12 +6,12 @@ use std::fmt::Write;
 /// The most bytes of one text value in a line, before escaping; the rest is cut and marked with `…`.
 const MAX_VALUE_BYTES: usize = 64 * 1024;
 
-/// The start of `value` that a line has room for.
+/// The start of `value` that fits into a line.
 pub(super) fn cut(value: &str) -> &str {
     value.get(..value.floor_char_boundary(MAX_VALUE_BYTES)).unwrap_or(value)
 }
 
-/// May `value` stand in a text line without quotes?
+/// True if `value` may stand in a text line without quotes.
 pub(super) fn is_bare(value: &str) -> bool {
     !value.is_empty()
         && value.bytes().all(|byte| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'\\' | b'='))

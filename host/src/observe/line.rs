@@ -14,7 +14,7 @@ use super::Blame;
 use super::escape::{cut, is_bare, push_message, push_quoted};
 use crate::tenant::{PluginName, TenantName};
 
-/// Holds an access line of ordinary length without growing.
+/// The initial capacity: enough for an access line of ordinary length.
 const USUAL_LINE_BYTES: usize = 448;
 
 /// The format of log lines.
@@ -144,8 +144,8 @@ impl Line {
         self.text.push_str(quote);
     }
 
-    /// Adds a text of several lines: in JSON a string like any other; for people it follows on lines of
-    /// its own, each indented, so that none can be taken for a line of the log.
+    /// Adds a text of several lines. In JSON it is a string like any other; for people it follows on lines of its
+    /// own, each indented, so that no line of the text looks like a line of the log.
     pub fn block(&mut self, name: &'static str, value: &str) {
         if self.format == Format::Json {
             return self.text(name, value);

@@ -1,9 +1,10 @@
 //! The log: a handle that is passed around, and the thread that writes the queued lines.
 //!
 //! Owns the queue between the two. A caller formats its own line and appends it under a short lock: no request ever
-//! waits for a terminal or a disk. When the queue is full, lines are dropped and counted, and a line of the log says how
-//! many. The lines of one tenant may take at most as much of the queue as is left for others, and so may the lines of
-//! requests without a tenant: a flood of one does not drop the lines of another. Leaves the form of a line to `line`.
+//! waits for a terminal or a disk. When the queue is full, lines are dropped and counted, and a line of the log says
+//! how many. The lines of one tenant may take at most as much of the queue as is left for others, and so may the lines
+//! of requests without a tenant: a flood of one does not drop the lines of another. Leaves the form of a line to
+//! `line`.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -131,7 +132,7 @@ impl fmt::Debug for Log {
 #[must_use = "an entry is written by `send`"]
 pub struct Entry<'a> {
     log: &'a Log,
-    /// `None` when the level is not written.
+    /// The line so far; none if its level is not written.
     line: Option<Line>,
     whose: Whose,
 }
@@ -214,7 +215,7 @@ struct Waiting {
     lines: usize,
     /// The parts of `text` and `lines` by owner, except for the host's own.
     held: HashMap<Whose, Held>,
-    /// Lines dropped since the writer came last.
+    /// Lines that were dropped since the writer last took lines.
     dropped: u64,
     /// The number of all lines ever taken into the queue, and of those that the writer is done with.
     accepted: u64,

@@ -1,7 +1,7 @@
 //! Observability: structured log lines, the access log, and metrics.
 //!
-//! The log is ours and not `tracing`: it needs no global, is bounded, and a line costs its formatting. In return it has no
-//! spans, and events of libraries are not seen.
+//! The log is ours and not `tracing`: it needs no global, is bounded, and a line costs its formatting. In return it
+//! has no spans, and events of libraries are not seen.
 //!
 //! Every room may use this one; it uses only tenants' and plugins' names. Nothing here is global to the
 //! process: a [`Log`] and a [`Metrics`] are handed around, so two hosts in one process do not mix.

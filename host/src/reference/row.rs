@@ -1,4 +1,4 @@
-//! A row of the page, and the sections that rows stand in.
+//! A row of the page, and the sections of rows.
 
 use std::fmt;
 use std::time::Duration;
@@ -16,7 +16,7 @@ pub struct Row {
     pub most: Amount,
     /// The consequence of exceeding the amount.
     pub over: &'static str,
-    /// Status and problem type that the caller gets then; empty if that is for the plugin to decide.
+    /// The status and problem type that the caller then gets; empty if the plugin decides.
     pub answer: &'static str,
     /// The file below `host/src` that enforces the row.
     pub held_in: &'static str,
@@ -31,7 +31,7 @@ pub enum Amount {
     Bytes(u64),
     /// Time.
     Time(Duration),
-    /// So many.
+    /// A number.
     Count(u64),
     /// Text, where a number alone is not enough.
     Text(String),

@@ -292,7 +292,7 @@ async fn the_quota_holds_for_all_spaces_of_a_tenant_and_a_refused_write_leaves_n
     assert_eq!(usage().await, Usage { bytes: 9, keys: 2 });
     assert_eq!(entries.get("a").await.unwrap().unwrap(), b"1234");
 
-    // The quota changes in place; what is above it stays, and may shrink but not grow.
+    // The quota changes in place; entries above it stay, and may shrink but not grow.
     quota.set(Storage { bytes: 5, keys: 1 });
     assert!(matches!(entries.set("c", vec![]).await, Err(EntryError::QuotaBytes { .. })));
     entries.set("a", b"123".into()).await.unwrap();

@@ -22,7 +22,7 @@ enum Change {
     Swap(&'static str, Option<Vec<u8>>, Vec<u8>),
 }
 
-/// (tenant, key) → the values that it may have.
+/// (tenant, key) → the values that the key may have.
 type Allowed = BTreeMap<(&'static str, &'static str), Vec<Option<Vec<u8>>>>;
 
 fn workload() -> Vec<Round> {

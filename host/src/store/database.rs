@@ -1,9 +1,9 @@
 //! The database file, open or not: owns its opening, its closing after a failure, and its opening again.
 //!
-//! After one failed read, write or sync, redb answers nothing but `PreviousIo`. So any failure closes the
-//! database, and the next operation opens it again; but no opening follows another sooner than [`PAUSE`], nor
-//! any write a failed write. The two pauses are apart so that a full disk, where every write fails, can still
-//! be read. Everything here blocks: it is called from the writer's thread and from threads that may block.
+//! After one failed read, write or sync, redb answers every call with `PreviousIo`. So any failure closes the
+//! database, and the next operation opens it again; but no opening follows another sooner than [`PAUSE`], and no
+//! write a failed write. The two pauses are separate, so that a full disk, where every write fails, can still be
+//! read. All of this blocks: it is called from the writer's thread and from threads that may block.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};

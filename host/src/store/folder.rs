@@ -1,5 +1,5 @@
-//! The state folder and the database's file in it: owns how they come to be, whole or not at all, and which
-//! errors name them. Leaves what is in the file to redb.
+//! The state folder and the database's file in it: owns their creation, whole or not at all, and the errors that name
+//! them. Leaves the content of the file to redb.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, ErrorKind};

@@ -95,9 +95,9 @@ pub enum EntryError {
     /// The present value is not a decimal number in the range of the operation.
     #[error("cannot increment: the value is not a decimal number from {min} to {max}")]
     NotANumber {
-        /// The least that is accepted.
+        /// The least number that is accepted.
         min: i128,
-        /// The most that is accepted.
+        /// The greatest number that is accepted.
         max: i128,
     },
     /// The sum is out of range.

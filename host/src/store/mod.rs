@@ -1,5 +1,5 @@
-//! The store is what survives a crash: it owns the one database of the host, `store.redb` in the state folder, and promises
-//! of every change that it is on disk when it is acknowledged, whole, and seen by every read that begins
+//! The store: the data that survives a crash. Owns the one database of the host, `store.redb` in the state folder, and
+//! promises of every change that it is on disk when it is acknowledged, whole, and seen by every read that begins
 //! afterwards. A change that was not acknowledged is there whole or not at all.
 //!
 //! A commit has two phases: data is synced, then the header that points to it. If the power fails
@@ -12,14 +12,14 @@
 //! | after an answer | the new state |
 //! | while the file is first made | no file: it gets its name when it is whole (`folder.rs`) |
 //!
-//! Assumed of the disk: a sync that has returned stays; one aligned write of a header is old or new, or its checksum says
-//! neither; a linked name stays after its folder was synced. Not assumed: an order of writes between syncs, or that
-//! unsynced writes are lost. `crash_tests` cuts the power at every sync, and keeps none, all, or random blocks of the rest.
+//! Assumed of the disk: a sync that has returned stays; one aligned write of a header is old or new, or its checksum
+//! says neither; a linked name stays after its folder was synced. Not assumed: an order of writes between syncs, or
+//! that unsynced writes are lost. `crash_tests` cuts the power at every sync, and keeps none, all, or random blocks
+//! of the rest.
 //!
-//! One thread writes (`writer`), in transactions that many callers share; reads run beside it, each on the
-//! state as last acknowledged. What the bytes mean is for the modules beside this one: each has its own
-//! tables, reached through `Store::read` and `Store::write`. Who may use them, and what a guest is told,
-//! is for `capability`.
+//! One thread writes (`writer`), in transactions that many callers share; reads run beside it, each on the last
+//! acknowledged state. Leaves the meaning of the bytes to the modules beside this one: each has its own tables, reached
+//! through `Store::read` and `Store::write`. Leaves to `capability` which plugin may use them, and a guest's errors.
 
 #[cfg(test)]
 mod contract_tests;

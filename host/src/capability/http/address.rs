@@ -17,7 +17,7 @@ pub struct AddressPolicy {
     pub allow: Vec<IpNet>,
 }
 
-/// An address that requests are not sent to.
+/// An address that requests may not be sent to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{address} is {kind}")]
 pub struct Prohibited {
@@ -66,7 +66,7 @@ fn kind_of_ipv4(address: Ipv4Addr) -> Option<&'static str> {
     NOT_GLOBAL_IPV4.iter().find(|(range, _)| range.contains(&address)).map(|(_, kind)| *kind)
 }
 
-/// An interface identifier of RFC 5214 §6.1: `0000:5efe` or `0200:5efe`, then the IPv4 address.
+/// True for an interface identifier of RFC 5214 §6.1: `0000:5efe` or `0200:5efe`, then the IPv4 address.
 fn is_isatap(address: Ipv6Addr) -> bool {
     let [_, _, _, _, high, low, _, _] = address.segments();
     high & !0x0200 == 0 && low == 0x5efe
@@ -89,7 +89,7 @@ const NOT_GLOBAL_IPV4: [(Ipv4Net, &str); 17] = [
     (v4(10, 0, 0, 0, 8), "a private address (10.0.0.0/8)"),
     (v4(100, 64, 0, 0, 10), "an address behind a carrier's NAT (100.64.0.0/10)"),
     (v4(127, 0, 0, 0, 8), "a loopback address (127.0.0.0/8)"),
-    // A public address, at which Azure's own services answer machines of theirs.
+    // A public address, at which Azure's own services answer Azure's machines.
     (v4(168, 63, 129, 16, 32), "an address of a cloud's metadata (168.63.129.16)"),
     (v4(169, 254, 0, 0, 16), "a link-local address (169.254.0.0/16)"),
     (v4(172, 16, 0, 0, 12), "a private address (172.16.0.0/12)"),
@@ -253,7 +253,7 @@ mod tests {
         for address in ["::8.8.8.8", "64:ff9b:1::8.8.8.8", "2002:808:808::1", "2001:0:808:808::1"] {
             assert!(refused(&policy, address).is_some(), "{address}");
         }
-        // As they are often written.
+        // Forms that people often write.
         for address in
             ["::ffff:7f00:1", "2002:7f00:1::", "64:ff9b::a9fe:a9fe", "fd00:ec2::254", "100.100.100.200"]
         {

@@ -26,7 +26,7 @@ use super::origin::Origin;
 /// The body of a request, as a plugin gives it.
 pub type RequestBody = UnsyncBoxBody<Bytes, Box<dyn Error + Send + Sync>>;
 
-/// The body of an answer. Its end is the answer's end: one that breaks off ends with an error.
+/// The body of an answer. Its end is the answer's end; a body that breaks off ends with an error.
 pub type ResponseBody = UnsyncBoxBody<Bytes, OutboundError>;
 
 /// The state that the bodies of one request and its answer share. Its permit is given back when both bodies are gone,

@@ -1,7 +1,7 @@
 //! The reasons why an outbound request, or the body of its answer, failed.
 //!
-//! Owns the one list of reasons, whose doing each is, and how those of the libraries below are sorted into
-//! it. Leaves to the sandbox what a guest is told, and to `request` what the caller is.
+//! Owns the one list of reasons, the party to blame for each, and the mapping of the libraries' errors to them.
+//! Leaves the guest's error to the sandbox, and the caller's to `request`.
 
 use std::error::Error;
 use std::io;
@@ -66,7 +66,7 @@ pub enum OutboundError {
         /// The origin.
         origin: Origin,
     },
-    /// There is no way there.
+    /// There is no route to the server.
     #[error("{origin} could not be reached: {reason}")]
     Unreachable {
         /// The origin.
@@ -118,7 +118,7 @@ pub enum OutboundError {
         /// The origin.
         origin: Origin,
     },
-    /// The answer's body did not go on in time.
+    /// The answer's body paused for too long.
     #[error("{origin} sent nothing more of its answer in time")]
     BetweenBytesTimeout {
         /// The origin.

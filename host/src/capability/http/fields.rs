@@ -1,7 +1,7 @@
-//! The fields of an outbound request's head: which of them a plugin does not set.
+//! The fields of an outbound request's head that a plugin does not set.
 //!
-//! Owns the list of those that belong to one connection (RFC 9110 §7.6.1) or to the message's framing, and
-//! how they are taken out. Leaves the framing itself to hyper.
+//! Owns the list of those that belong to one connection (RFC 9110 §7.6.1) or to the message's framing, and their
+//! removal. Leaves the framing itself to hyper.
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, HOST, HeaderMap, HeaderName, HeaderValue, TE, TRANSFER_ENCODING, UPGRADE,

@@ -1,13 +1,13 @@
-//! Outbound HTTP: how a plugin's requests reach the origins that it was granted, and nothing else.
+//! Outbound HTTP: the requests of plugins to the origins that they are granted, and to no others.
 //!
-//! Owns one client a host and one way out a plugin: origins, addresses, connections, bodies, budgets and
-//! credentials. Leaves to the sandbox how a guest asks for a request, and to the site file's reader which
-//! origins a plugin is granted.
+//! Owns one client for the host and one for each plugin: origins, addresses, connections, bodies, budgets and
+//! credentials. Leaves to the sandbox how a guest asks for a request, and to the site file's reader which origins a
+//! plugin is granted.
 //!
-//! A request passes, in this order: its method; its origin, against the grants; the call's budget; the
-//! plugin's bound on requests; its head's own fields; a connection, new or idle. A new connection passes the
-//! plugin's bound on sockets, the lookup of the name, the check of every address, TCP to the very address
-//! that was checked, TLS for the name. No step asks for anything that an earlier one has refused.
+//! A request passes, in this order: its method; its origin, against the grants; the call's budget; the plugin's bound
+//! on requests; its head's own fields; a connection, new or idle. A new connection passes the plugin's bound on
+//! sockets, the lookup of the name, the check of every address, TCP to exactly the address that was checked, TLS for
+//! the name. No step asks for anything that an earlier step has refused.
 
 mod address;
 #[cfg(test)]

@@ -1,9 +1,9 @@
-//! Origins (RFC 6454 §4): the scheme, host and port that a plugin may be granted, and that every request of
-//! its own goes to.
+//! Origins (RFC 6454 §4): the scheme, host and port that a plugin may be granted, and that each of its requests goes
+//! to.
 //!
-//! Owns how one is written and read, so strictly that no two readers can take one text differently: names in
-//! lower case, addresses in one form, nothing beside the three parts. Leaves to `address` whether an address
-//! may be connected to, and to DNS what a name means.
+//! Owns how an origin is written and read, so strictly that two readers cannot read one text differently: names in
+//! lower case, addresses in one form, nothing beside the three parts. Leaves to `address` whether an address may be
+//! connected to, and to DNS the meaning of a name.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -15,7 +15,7 @@ pub const MAX_NAME_BYTES: usize = 253;
 /// The longest label of a name, in bytes.
 const MAX_LABEL_BYTES: usize = 63;
 
-/// The scheme of a URI, and so how the connection to its server is made.
+/// The scheme of a URI, which decides how its server is connected to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Scheme {
     /// In the clear.
@@ -74,7 +74,7 @@ pub enum OriginError {
     /// The host is missing.
     #[error("there is no host: write https://HOST or http://HOST")]
     NoHost,
-    /// A user name or password, which this does not repeat.
+    /// A user name or password, which the error does not repeat.
     #[error("an origin has no user name or password: remove what stands before the `@`")]
     Userinfo,
     /// A path, a query or a fragment.
@@ -98,7 +98,7 @@ pub enum OriginError {
         /// The host.
         host: String,
     },
-    /// A character that no name has.
+    /// A character that is not allowed in a name.
     #[error(
         "`{}` cannot be in a host's name: it has letters, digits, `-`, `_` and dots",
         character.escape_default()
@@ -151,7 +151,7 @@ pub enum OriginError {
         /// The host.
         host: String,
     },
-    /// The port is no port.
+    /// The port is not a number from 1 to 65535.
     #[error("`{port}` is no port: write a number from 1 to 65535, without zeros before it")]
     Port {
         /// The text after the colon.

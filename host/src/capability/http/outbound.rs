@@ -1,8 +1,8 @@
 //! The outbound client of one plugin: from a request that a guest makes to an answer that the guest may read.
 //!
-//! Owns the order of the checks, what of the request's head is the host's, the deadlines until the answer's
-//! head, and the plugin's pool of connections. Leaves addresses to `connect` and bodies to `body`. Redirects
-//! are answers like others: to follow one is a request of the plugin's own, with all its checks.
+//! Owns the order of the checks, the host's part of the request's head, the deadlines until the answer's head, and
+//! the plugin's pool of connections. Leaves addresses to `connect` and bodies to `body`. Redirects are answers like
+//! others: following one is a further request of the plugin, with all its checks.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -73,12 +73,12 @@ const PING_TIMEOUT: Duration = Duration::from_secs(10);
 /// maximum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Timeouts {
-    /// Until a connection stands, at most [`MAX_CONNECT`].
+    /// The longest wait for a connection; at most [`MAX_CONNECT`].
     pub connect: Option<Duration>,
     /// The longest wait from the connection, or from the last movement of the request's body, until the answer's
     /// head; at most [`MAX_FIRST_BYTE`].
     pub first_byte: Option<Duration>,
-    /// Between two pieces of the answer's body, at most [`MAX_BETWEEN_BYTES`].
+    /// The longest wait between two pieces of the answer's body; at most [`MAX_BETWEEN_BYTES`].
     pub between_bytes: Option<Duration>,
 }
 
@@ -272,7 +272,7 @@ impl Outbound {
 /// The error of one attempt.
 struct Failed {
     error: OutboundError,
-    /// The server closed a connection that had served before, without a word.
+    /// True if the server closed a connection that had served before, without an answer.
     was_closed: bool,
 }
 

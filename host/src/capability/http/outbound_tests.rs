@@ -251,7 +251,7 @@ async fn what_changes_nothing_is_asked_again_when_its_connection_was_closed_mean
             tokio::task::yield_now().await;
         }
     }
-    // What may have had an effect is not.
+    // A request that may have had an effect is not repeated.
     let post = with_body(Request::post(server.origin()), "x");
     assert!(send(&outbound, post).await.is_err());
     assert_eq!(server.connections(), 4);
@@ -270,7 +270,7 @@ async fn connections_in_use_have_a_most_and_come_back() {
         }
         assert!(open.len() <= 256, "there is no limit");
     };
-    // Those that may be busy, and those that one origin may have idle.
+    // The connections that may be busy, and those that may be idle for one origin.
     assert_eq!(open.len(), 64 + 8);
     assert!(matches!(limited, OutboundError::ConnectionTimeout { .. }), "{limited}");
     open.pop();

@@ -1,7 +1,7 @@
 //! Credentials that the host adds to a plugin's requests, so that the plugin never sees them.
 //!
-//! Owns the secret's cell, whose value can be replaced while requests run, and what may be a credential's
-//! header. Leaves to `outbound` when it is set, and to the site file's reader where its value comes from.
+//! Owns the secret's cell, whose value can be replaced while requests run, and the rules for a credential's header.
+//! Leaves to `outbound` when the header is set, and to the site file's reader the place of its value.
 
 use std::fmt;
 use std::sync::Arc;
@@ -67,7 +67,7 @@ pub enum CredentialError {
         /// The origin.
         origin: Origin,
     },
-    /// The value is no header's value.
+    /// The value cannot be the value of a header.
     #[error(
         "the secret for the header `{header}` of {origin} has a control character, such as the end of a \
          line, and cannot be a header's value"

@@ -1,8 +1,8 @@
-//! Landlock: which files may be written to and executed, which ports bound, who may be signalled.
+//! Landlock: bounds which files may be written to and executed, which ports bound, which processes signalled.
 //!
-//! Rules name what there is when they are made: a folder that is deleted and made anew has none. Descriptors that are
-//! open already, standard error among them, are not touched. Renaming and linking are permitted within one folder and
-//! not from one to another, for the oldest kernels that have Landlock refuse that to everybody.
+//! Rules name files that exist when the rules are made: a folder that is deleted and made anew has no rule. Open
+//! descriptors, standard error among them, are not restricted. Renaming and linking are permitted within one folder
+//! and not from one to another, because the oldest kernels that have Landlock always refuse the latter.
 
 use std::path::Path;
 

@@ -16,7 +16,7 @@ pub(super) fn compiler() -> Confined {
     confined(&[], files::compiler, system_calls::compiler)
 }
 
-/// System calls last: the other means need some that are then denied.
+/// Applies system calls last: the other means need some of the calls that are then denied.
 fn confined(
     kept: &[caps::Capability],
     files: impl FnOnce() -> Result<Restricted, String>,

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 /// This program, even if another file has its path by now.
 pub(super) const PROGRAM: &str = "/proc/self/exe";
 
-/// The most that is read at once: a table of 65,535 segments of 56 bytes, and far more than the longest path.
+/// The most bytes of one read: enough for a table of 65,535 segments of 56 bytes, and for the longest path.
 const MOST_BYTES: u64 = 4 << 20;
 
 /// The loader that the kernel executes to start this program; none if the program is linked statically.
@@ -72,8 +72,8 @@ mod tests {
         assert!(loader.as_ref().map_or(is_static, |path| path.is_file()), "{loader:?}");
     }
 
-    /// A program of two segments, the second of which names this loader: the table so far into the file, the name so
-    /// much further.
+    /// A program of two segments, the second of which names this loader, with the offset of the table and that of the
+    /// name behind the table.
     fn program(table_at: usize, name_at: usize, name: &[u8]) -> Vec<u8> {
         let mut bytes = vec![0; name_at];
         bytes.extend_from_slice(name);

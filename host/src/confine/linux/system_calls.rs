@@ -1,13 +1,13 @@
-//! seccomp: the system calls that there are for this process.
+//! seccomp: the system calls that this process may use.
 //!
-//! A system call costs some 40 ns more, an `ioctl` 70 (least of 200 runs of a loop of each, with and without two filters of
-//! this size). Before Linux 5.16 a filter also switches speculative store bypass off, which costs more. `clone3` is "not
-//! there", so that `clone`, whose flags a filter sees, is used.
+//! The cost is some 40 ns for a system call, 70 for an `ioctl` (least of 200 runs of a loop of each, with and without
+//! two filters of this size). Before Linux 5.16 a filter also switches speculative store bypass off, which costs
+//! more. `clone3` does not exist behind the filter, so that programs use `clone`, whose flags a filter sees.
 //!
-//! A host has all but a list: what its libraries may call some day is not known, what no server ever needs is. A
-//! compiler has a list and nothing else. The kernel works out once, when a filter is set, which calls it permits
-//! whatever their arguments are (since Linux 5.11), and runs the filter for the others alone: neither the length of a
-//! list nor its order is felt on a request's path.
+//! A host may use all calls except those in a list: the calls that its libraries may use some day are unknown; those
+//! that no server ever needs are known. A compiler may use only the calls in a list. When a filter is set, the kernel
+//! works out once which calls the filter permits with any arguments (since Linux 5.11), and runs the filter only for
+//! the others: neither the length of a list nor its order is felt on a request's path.
 
 use std::collections::BTreeMap;
 
@@ -17,7 +17,8 @@ use seccompiler::{
     SeccompRule, TargetArch, apply_filter, sock_filter,
 };
 
-/// `open_tree_attr`, which libc 0.2 does not name; new calls have one number everywhere.
+/// The number of `open_tree_attr`, which libc 0.2 does not name; new calls have the same number on every
+/// architecture.
 const SYS_OPEN_TREE_ATTR: c_long = 467;
 
 /// The system calls that a host never needs, whatever the arguments.
@@ -114,7 +115,7 @@ const DENIED_HERE: &[c_long] = &[
     libc::SYS_uselib,
     libc::SYS__sysctl,
 ];
-/// `kexec_file_load`, which libc 0.2 does not name for every C library.
+/// The number of `kexec_file_load`, which libc 0.2 does not name for every C library.
 #[cfg(target_arch = "aarch64")]
 const DENIED_HERE: &[c_long] = &[294];
 
@@ -244,14 +245,14 @@ fn hosts_rules() -> Result<Rules, BackendError> {
     let other = POLICIES.iter().map(|policy| argument(1, SeccompCmpOp::Ne, u64::from(policy.unsigned_abs())));
     let other = SeccompRule::new(other.collect::<Result<_, _>>()?)?;
     rules.insert(libc::SYS_sched_setscheduler, vec![other]);
-    // Less priority, and for itself: as a compiler takes.
+    // A lower priority, and only for the caller itself: a compiler takes it.
     let itself = u64::from(libc::PRIO_PROCESS);
     rules.insert(
         libc::SYS_setpriority,
         vec![
             SeccompRule::new(vec![argument(0, SeccompCmpOp::Ne, itself)?])?,
             SeccompRule::new(vec![argument(1, SeccompCmpOp::Ne, 0)?])?,
-            // Numbers below zero are large ones here.
+            // Negative numbers are large ones here.
             SeccompRule::new(vec![argument(2, SeccompCmpOp::Gt, 19)?])?,
         ],
     );

@@ -1,4 +1,5 @@
-//! The activity of a connection: what its layers report of the requests on it, and the connection's commands to them.
+//! The activity of a connection: the reports of its layers about its requests, and the connection's commands to the
+//! layers.
 //!
 //! Owns the counts and notes; `phase` decides what follows from them, and when.
 
@@ -19,22 +20,22 @@ pub(super) struct Activity {
 
 struct State {
     signs: Signs,
-    /// The number of the request whose head was refused, counted from 0, and why.
+    /// The number of the request whose head was refused, counted from 0, and the reason.
     refused: Option<(u64, MessageError)>,
     /// True if responses say that they are the last.
     is_last: bool,
 }
 
-/// The position of HTTP/1 in the client's requests. Of HTTP/2 only its library knows, and it stays between requests.
+/// The position of HTTP/1 in the client's requests. HTTP/2's position is known only to h2, and stays at `Between`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Reading {
-    /// Nothing of a request has come that is not whole.
+    /// All bytes so far belong to whole requests.
     Between,
     /// A head has begun to come.
     Head {
-        /// The moment at which its first bytes came.
+        /// The time at which the first bytes of the head came.
         since: Instant,
-        /// True if it is to be refused, for it takes too long.
+        /// True if the head takes too long, and is to be refused.
         is_late: bool,
     },
     /// A request is handed on, or its body comes, or nothing more is read.
@@ -73,14 +74,14 @@ pub(super) struct Signs {
     pub(super) began: Instant,
     /// Requests begun.
     pub(super) begun: u64,
-    /// Of them, those whose response's last piece was taken, or that were given up.
+    /// The number of requests among them whose response was taken to the last piece, or that were given up.
     ended: u64,
-    /// The moment at which the last of them ended, or something of a response was taken: the end of a response outlives
-    /// its request.
+    /// The last time at which a request ended, or a piece of a response was taken: the end of a response outlives its
+    /// request.
     active_at: Instant,
     pub(super) reading: Reading,
-    /// Responses over HTTP/2 of which the next piece may be taken, and since when: a client that opens no window stalls
-    /// one, and no socket tells.
+    /// The responses over HTTP/2 whose next piece may be taken, each with the time since when: a client that opens no
+    /// window stalls a response, and the socket does not show it.
     offered: BTreeMap<u64, Instant>,
     /// The fault of the client for which the connection ends.
     pub(super) fault: Option<Closed>,
@@ -134,22 +135,22 @@ impl Activity {
         self.state().signs.clone()
     }
 
-    /// Returns whether responses are to say that they are the last.
+    /// True if responses are to say that they are the last.
     pub(super) fn is_last(&self) -> bool {
         self.state().is_last
     }
 
-    /// Returns whether the head that is not yet whole is to be refused.
+    /// True if the head that is not yet whole is to be refused.
     pub(super) fn is_head_late(&self) -> bool {
         matches!(self.state().signs.reading, Reading::Head { is_late: true, .. })
     }
 
-    /// The number of requests that were answered, or given up.
+    /// The number of requests that were answered or given up.
     pub(super) fn ended(&self) -> u64 {
         self.state().signs.ended
     }
 
-    /// Notes that the head of the request of this number is refused. There is one at most: nothing is read behind it.
+    /// Notes that the head of the request of this number is refused. There is at most one: nothing after it is read.
     pub(super) fn refuse(&self, number: u64, why: MessageError) {
         self.state().refused = Some((number, why));
     }
@@ -159,12 +160,12 @@ impl Activity {
         self.state().refused.as_ref().filter(|(refused, _)| *refused == number).map(|(_, why)| why.clone())
     }
 
-    /// From now on the client is waited for to take the next piece of a response over HTTP/2.
+    /// Notes that the client is waited for, to take the next piece of a response over HTTP/2.
     pub(super) fn offer(&self, number: u64) {
         self.state().signs.offered.insert(number, Instant::now());
     }
 
-    /// The client is waited for no longer. Returns since when it was.
+    /// Notes that the client is no longer waited for. Returns the time since when it was.
     pub(super) fn withdraw(&self, number: u64) -> Option<Instant> {
         self.state().signs.offered.remove(&number)
     }
@@ -179,17 +180,18 @@ impl Signs {
         self.begun != self.ended
     }
 
-    /// The moment since which there is no request; none if there is one, or a body that its response did not wait for.
+    /// The time since which there is no request; none if there is a request, or a body that its response did not wait
+    /// for.
     pub(super) fn idle_since(&self) -> Option<Instant> {
         (!self.is_under_way() && self.reading == Reading::Between).then_some(self.active_at)
     }
 
-    /// The moment since which the response has been offered that has been offered for longest.
+    /// The time since when the longest offered response has been offered.
     pub(super) fn offered_since(&self) -> Option<Instant> {
         self.offered.values().min().copied()
     }
 
-    /// The moment since which a head has been coming; none if none is.
+    /// The time since which a head has been coming; none if no head is coming.
     pub(super) fn head_since(&self) -> Option<Instant> {
         match self.reading {
             Reading::Head { since, .. } => Some(since),
@@ -198,8 +200,7 @@ impl Signs {
     }
 }
 
-/// A request on a connection, from its head until it is dropped: with the last piece of its response, or given up
-/// before.
+/// A request on a connection, from its head until it is dropped: with the last piece of its response, or earlier.
 pub(super) struct RequestInFlight {
     activity: Arc<Activity>,
     number: u64,
@@ -214,7 +215,7 @@ impl RequestInFlight {
         Self { activity, number }
     }
 
-    /// Its number on its connection, from 0.
+    /// The request's number on its connection, from 0.
     pub(super) fn number(&self) -> u64 {
         self.number
     }

@@ -1,7 +1,7 @@
 //! One connection: HTTP/1.1 or HTTP/2, until it is idle too long, too old, fails, or the host shuts down.
 //!
-//! Does as `phase` says. hyper's own deadlines are off: it has none for a first byte, half an HTTP/2 preface, a
-//! connection without requests, or a client that opens no window.
+//! `phase` decides, and the connection acts. hyper's own deadlines are off: it has none for a first byte, half an
+//! HTTP/2 preface, a connection without requests, or a client that opens no window.
 
 use std::io;
 use std::pin::{Pin, pin};
@@ -29,17 +29,16 @@ use crate::listen::socket::{WireCommand, WireHandle, Writing};
 use crate::observe::Closed;
 use crate::request::{Caller, Requests};
 
-/// The most that hyper holds of one head, or of responses that are not taken.
+/// The most that hyper buffers of one head, or of responses that the client does not take.
 const MAX_BUFFER_BYTES: usize = MAX_HEAD_BYTES + (8 << 10);
 
-/// Requests at once on one HTTP/2 connection.
+/// The most concurrent requests on one HTTP/2 connection.
 const MAX_STREAMS: u32 = 100;
 
-/// The most that HTTP/2 buffers of one response that nobody reads.
+/// The most that HTTP/2 buffers of one response that the client does not take.
 const MAX_SEND_BUFFER_BYTES: usize = 64 << 10;
 
-/// The interval at which a silent HTTP/2 client is asked whether it is still there, and the longest time for its
-/// answer.
+/// The interval of pings to a silent HTTP/2 client, and the longest time for its answer.
 const PING_INTERVAL: Duration = Duration::from_secs(20);
 const PING_PATIENCE: Duration = Duration::from_secs(10);
 
@@ -49,12 +48,13 @@ pub(in crate::listen) struct Connection {
     pub(in crate::listen) settings: Arc<Settings>,
     pub(in crate::listen) shutdown: Shutdown,
     pub(in crate::listen) caller: Caller,
-    /// True if its peer is a proxy that is believed about its clients.
+    /// True if the peer is a proxy that is trusted to name its clients.
     pub(in crate::listen) is_trusted: bool,
 }
 
 impl Connection {
-    /// Serves it until it ends. Returns why it did. Which HTTP it speaks is agreed, or told by its first bytes.
+    /// Serves the connection until it ends, and returns the reason for its end. The version of HTTP is agreed in TLS,
+    /// or seen in the first bytes.
     pub(in crate::listen) async fn run(
         mut self,
         mut stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -91,7 +91,7 @@ impl Connection {
             Protocol::Http2 => {
                 let stream = TokioIo::new(Http2Stream::new(stream, first, activity));
                 let service = service_fn(move |request| service.clone().serve(request));
-                // Boxed: a connection of HTTP/1, or a silent one, is not to have the size of HTTP/2.
+                // Boxed: a connection of HTTP/1, or a silent one, does not have the size of HTTP/2.
                 let mut connection = Box::pin(http2().serve_connection(stream, service));
                 match supervisor.until_over(connection.as_mut()).await {
                     Over::Ended(why) | Over::Cut(why) => why,
@@ -121,7 +121,7 @@ fn http2() -> http2::Builder<TokioExecutor> {
     builder
 }
 
-/// The supervisor of one connection: it looks at it, and commands its layers.
+/// The supervisor of one connection: looks at the connection, and commands its layers.
 struct Supervisor {
     activity: Arc<Activity>,
     settings: Arc<Settings>,
@@ -133,7 +133,7 @@ struct Supervisor {
 
 /// The end of hyper's part in a connection.
 enum Over {
-    /// It ended with the last response.
+    /// The connection ended with the last response.
     Ended(Closed),
     /// The connection ends as it stands.
     Cut(Closed),
@@ -154,23 +154,25 @@ impl Supervisor {
             match self.until_over(Pin::new(&mut connection)).await {
                 Over::Cut(why) => return why,
                 Over::Ended(why) => {
-                    // hyper (1.12) leaves a connection open on which an upgrade was asked for, for another to take it over.
+                    // hyper (1.12) leaves a connection with a request for an upgrade open, so that other code can
+                    // take it over.
                     let mut stream = connection.into_parts().io.into_inner();
                     let _ = timeout(LINGER.saturating_mul(2), stream.shutdown()).await;
                     return why;
                 }
                 Over::Rests => {}
             }
-            // hyper goes, with its buffers; it has read nothing of the next head, for it is given whole heads alone.
+            // hyper is dropped, with its buffers. It has read nothing of the next head, because it is given only
+            // whole heads.
             let http1::Parts { io, read_buf, .. } = connection.into_parts();
             stream = io.into_inner();
             if !stream.is_between() || !read_buf.is_empty() {
-                // Were it in the middle of a request, the next hyper would take a body for a head.
+                // In the middle of a request, the next hyper would take a body for a head.
                 return Closed::Client;
             }
             drop(read_buf);
             if let Some(why) = self.while_it_rests(stream.more()).await {
-                // A client of TLS is told.
+                // A client of TLS gets a `close_notify`.
                 let _ = timeout(LINGER, stream.shutdown()).await;
                 return why;
             }
@@ -185,7 +187,7 @@ impl Supervisor {
         let mut shutdown = self.shutdown.clone();
         loop {
             tokio::select! {
-                // How its requests ended is accounted for already.
+                // The end of the connection's requests is accounted for already.
                 ended = connection.as_mut() => {
                     let why = self.why_it_ended();
                     return if ended.is_ok() { Over::Ended(why) } else { Over::Cut(why) };
@@ -250,7 +252,7 @@ impl Supervisor {
         self.activity.signs().fault.or(stalled).or(self.phase.why()).unwrap_or(Closed::Client)
     }
 
-    /// Waits for the next request's first bytes; none if they came, else the reason why they are waited for no longer.
+    /// Waits for the next request's first bytes; none if they came, else the reason why the wait ended.
     async fn while_it_rests(&mut self, more: impl Future<Output = io::Result<bool>>) -> Option<Closed> {
         let Self { activity, settings, shutdown, .. } = self;
         let signs = activity.signs();

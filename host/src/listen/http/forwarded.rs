@@ -1,7 +1,7 @@
-//! The caller of a request: the connection's client, or one that a trusted proxy in front names.
+//! The caller of a request: the connection's client, or a client that a trusted proxy in front names.
 //!
-//! Owns the fields by which proxies name it (RFC 7239, and the older `X-Forwarded-*`). A plugin sees them only as they
-//! are true: fields that were set by others than trusted proxies are replaced.
+//! Owns the fields by which proxies name the caller (RFC 7239, and the older `X-Forwarded-*`). A plugin sees only
+//! true values: fields that were not set by trusted proxies are replaced.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,20 +14,20 @@ use crate::request::{Caller, Scheme};
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
-/// The proxies that are believed about their clients.
+/// The proxies that are trusted to name their clients.
 #[derive(Debug, Clone, Default)]
 pub struct TrustedProxies {
-    /// Their networks.
+    /// The proxies' networks.
     pub networks: Vec<IpNet>,
-    /// True if every peer of a Unix socket is one.
+    /// True if every peer of a Unix socket is a trusted proxy.
     pub unix: bool,
-    /// The fields that they set.
+    /// The fields that the proxies set.
     pub fields: ForwardedFields,
-    /// True if the name that they ask for in TLS says nothing of the hosts of their requests.
+    /// True if the proxies' server name in TLS does not bound the hosts of their requests.
     pub any_server_name: bool,
 }
 
-/// The fields by which a proxy names its client. Clients can send the others, and proxies let them through.
+/// The fields by which a proxy names its client. Clients can send the other fields, and proxies let those through.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum ForwardedFields {
     /// `X-Forwarded-For` and `X-Forwarded-Proto`.
@@ -38,7 +38,7 @@ pub enum ForwardedFields {
 }
 
 impl TrustedProxies {
-    /// Returns whether a connection's peer is trusted; one of a Unix socket has no address.
+    /// True if a connection's peer is trusted; the peer of a Unix socket has no address.
     pub(in crate::listen) fn has(&self, peer: Option<IpAddr>) -> bool {
         peer.map_or(self.unix, |peer| self.networks.iter().any(|network| network.contains(&peer)))
     }
@@ -54,12 +54,12 @@ pub(super) struct ConnectionCaller {
 }
 
 impl ConnectionCaller {
-    /// `trusted` is there if the connection's peer is one of them.
+    /// The caller of a connection. `trusted` is given if the connection's peer is a trusted proxy.
     pub(super) fn new(connection: Caller, trusted: Option<Arc<TrustedProxies>>) -> Self {
         Self { address: connection.client.and_then(field), connection, trusted }
     }
 
-    /// The caller of the request with these fields, which are made true.
+    /// The caller of the request with these fields, which are replaced by true ones.
     pub(super) fn for_request(&self, headers: &mut HeaderMap) -> Caller {
         let Some(trusted) = &self.trusted else {
             remove(headers, is_of_a_proxy);
@@ -84,14 +84,14 @@ impl ConnectionCaller {
 /// The client and its scheme, as proxies name them.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Forwarding {
-    /// The client's address; that it has none; or nothing.
+    /// The client's address; none if no proxy named a client, an inner none if the client has no address.
     client: Option<Option<IpAddr>>,
     scheme: Option<Scheme>,
 }
 
 impl Forwarding {
-    /// Each proxy adds its client at the end. So the last that is not a trusted proxy is the client: entries before it
-    /// are the client's own word.
+    /// Reads `X-Forwarded-*`. Each proxy adds its client at the end. So the last entry that is not a trusted proxy is
+    /// the client: entries before it are only the client's claim.
     fn by_x_forwarded(headers: &HeaderMap, trusted: &TrustedProxies) -> Self {
         let mut client = None;
         for hop in listed(headers, &X_FORWARDED_FOR).into_iter().rev() {
@@ -108,7 +108,7 @@ impl Forwarding {
         let mut forwarding = Self::default();
         let lines =
             headers.get_all(header::FORWARDED).iter().map(|line| line.to_str().ok().and_then(elements));
-        // In a line that cannot be read, the last entry cannot be told from those that the client made up.
+        // In a line that cannot be read, the last entry cannot be told from entries that the client invented.
         let unknown = || vec![Element::default()];
         let lines: Vec<_> = lines.map(|line| line.unwrap_or_else(unknown)).collect();
         for element in lines.iter().flatten().rev() {
@@ -132,7 +132,7 @@ impl Element {
     }
 }
 
-/// The elements of one line, if it is one.
+/// The elements of one line, if the line is well-formed.
 fn elements(line: &str) -> Option<Vec<Element>> {
     let mut elements = vec![Element::default()];
     let mut rest = line.trim_start();
@@ -167,7 +167,7 @@ fn elements(line: &str) -> Option<Vec<Element>> {
     Some(elements)
 }
 
-/// The text of a quoted string, behind its first quote, and the text behind its last (RFC 9110 §5.6.4).
+/// The text of a quoted string after its opening quote, and the text after its closing one (RFC 9110 §5.6.4).
 fn unquoted(text: &str) -> Option<(String, &str)> {
     let mut value = String::new();
     let mut characters = text.chars();
@@ -180,7 +180,7 @@ fn unquoted(text: &str) -> Option<(String, &str)> {
     }
 }
 
-/// The items of a field that is a list, over all its lines. There are no quotes in it.
+/// The items of a list field, over all its lines. The items contain no quotes.
 fn listed<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a str> {
     let lines = headers.get_all(name).into_iter();
     // A line that is not ASCII has no address and no scheme.
@@ -188,7 +188,7 @@ fn listed<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Vec<&'a str> {
     items.map(str::trim).filter(|item| !item.is_empty()).collect()
 }
 
-/// An address with or without a port (RFC 7239 §6); a node that is hidden or unknown has none.
+/// An address with or without a port (RFC 7239 §6); none for a hidden or unknown node.
 fn node(text: &str) -> Option<IpAddr> {
     let parsed = text.parse::<IpAddr>().ok();
     let parsed = parsed.or_else(|| text.parse::<std::net::SocketAddr>().ok().map(|socket| socket.ip()));
@@ -277,7 +277,7 @@ mod tests {
     #[test]
     fn a_trusted_proxy_tells_who_asks() {
         use ForwardedFields::{Forwarded, XForwarded};
-        // The values of X-Forwarded-For or Forwarded, and the client by them.
+        // The values of X-Forwarded-For or Forwarded, and the client that they give.
         let table: [(ForwardedFields, &[&str], Option<&str>); 22] = [
             (XForwarded, &["192.0.2.7"], Some(CLIENT)),
             (XForwarded, &["198.51.100.9, 192.0.2.7"], Some(CLIENT)),
@@ -295,7 +295,7 @@ mod tests {
             (Forwarded, &["for=\"[2001:db8::7]:4711\""], Some("2001:db8::7")),
             (Forwarded, &["for=192.0.2.7, for=_hidden"], None),
             (Forwarded, &["by=10.0.0.1"], None),
-            // A client's quotes do not swallow what the proxy adds.
+            // A client's quotes do not swallow the proxy's entry.
             (XForwarded, &["\", 192.0.2.7"], Some(CLIENT)),
             (XForwarded, &["\"198.51.100.9, 192.0.2.7"], Some(CLIENT)),
             (Forwarded, &["for=198.51.100.9;x=\"\\\"\", for=192.0.2.7"], Some(CLIENT)),

@@ -1,7 +1,8 @@
-//! The protocol gate: it refuses requests that hyper lets through and HTTP does not allow.
+//! The protocol gate: refuses requests that hyper lets through and HTTP does not allow.
 //!
-//! Two readers of one request must not differ about where it goes or where it ends, so an ambiguous one is refused
-//! (RFC 9112 §3.2, §6.1). Whatever hyper's parser drops before it hands a request over cannot be seen here.
+//! Two readers of one request must not differ about where it goes or where it ends, so an ambiguous request is
+//! refused (RFC 9112 §3.2, §6.1). The gate does not see parts that hyper's parser drops before it hands a request
+//! over.
 
 use std::sync::Arc;
 
@@ -54,7 +55,7 @@ fn check_target<B>(request: &Request<B>) -> Result<(), MessageError> {
     Ok(())
 }
 
-/// HTTP/1 was read strictly before it came here; for HTTP/2 this is the first check.
+/// Checks the fields. HTTP/1 was read strictly before; for HTTP/2 this is the first check.
 fn check_fields<B>(request: &Request<B>) -> Result<(), MessageError> {
     let headers = request.headers();
     if headers.len() > MAX_HEAD_FIELDS {
@@ -63,7 +64,8 @@ fn check_fields<B>(request: &Request<B>) -> Result<(), MessageError> {
     let is_white = |byte: Option<&u8>| matches!(byte, Some(b' ' | b'\t'));
     let is_padded =
         |value: &HeaderValue| is_white(value.as_bytes().first()) || is_white(value.as_bytes().last());
-    // RFC 9113 §8.2.1: HTTP/2 may not send the white space that HTTP/1 trims, and a reader of values need not know the version.
+    // RFC 9113 §8.2.1: HTTP/2 may not send the white space that HTTP/1 trims, and a reader of values need not know
+    // the version.
     if headers.values().any(is_padded) {
         return Err(MessageError::Malformed("a field's value begins or ends with white space"));
     }
@@ -88,8 +90,8 @@ fn check_framing<B>(request: &Request<B>) -> Result<(), MessageError> {
     }
 }
 
-/// An absolute target's authority counts, and `Host` does not (RFC 9112 §3.2.2). In HTTP/2 the two are of one host, or
-/// the request is malformed (RFC 9113 §8.3.1).
+/// The authority of a request. In HTTP/1 an absolute target's authority counts, and `Host` does not (RFC 9112
+/// §3.2.2). In HTTP/2 the two name one host, or the request is malformed (RFC 9113 §8.3.1).
 fn authority<B>(request: &Request<B>) -> Result<Authority, MessageError> {
     let mut hosts = request.headers().get_all(HOST).into_iter();
     let host = hosts.next();
@@ -105,7 +107,7 @@ fn authority<B>(request: &Request<B>) -> Result<Authority, MessageError> {
         }
         (Some(target), _) => target.as_str(),
         (None, Some(host)) => host,
-        // HTTP/1.0 need not say; only a tenant of every host can be meant.
+        // HTTP/1.0 may name no host; then only a tenant of every host can be meant.
         (None, None) if request.version() <= Version::HTTP_10 => "",
         (None, None) => return Err(MessageError::Malformed("there is no Host field")),
     };
@@ -116,7 +118,7 @@ fn authority<B>(request: &Request<B>) -> Result<Authority, MessageError> {
         return Err(MessageError::Malformed("a host must not carry user information"));
     }
     let parsed: uri::Authority = asked.parse().map_err(|_| INVALID_HOST)?;
-    // `Authority::port` of http 1.5 has no port where it cannot read one.
+    // `Authority::port` of http 1.5 is none for a port that it cannot read.
     let after_host = asked.strip_prefix(parsed.host()).unwrap_or_default();
     if parsed.host().is_empty() || !after_host.strip_prefix(':').is_none_or(is_port) {
         return Err(INVALID_HOST);
@@ -127,18 +129,18 @@ fn authority<B>(request: &Request<B>) -> Result<Authority, MessageError> {
     Ok(Authority { authority, host })
 }
 
-/// Returns whether this is a port: digits, or none (RFC 3986 §3.2.3).
+/// True if this is a port: digits, or nothing (RFC 3986 §3.2.3).
 fn is_port(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_digit()) && (text.is_empty() || text.parse::<u16>().is_ok())
 }
 
-/// Puts a cookie together that came in crumbs over HTTP/2, for readers that know nothing of crumbs (RFC 9113 §8.2.3).
+/// Joins a cookie that came in crumbs over HTTP/2, for readers that know no crumbs (RFC 9113 §8.2.3).
 pub(super) fn join_cookies(headers: &mut HeaderMap) {
     if headers.get_all(COOKIE).iter().nth(1).is_none() {
         return;
     }
     let crumbs: Vec<&[u8]> = headers.get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
-    // Crumbs that are acceptable are so with `; ` between them.
+    // Acceptable crumbs are still acceptable with `; ` between them.
     if let Ok(cookie) = HeaderValue::from_bytes(&crumbs.join(b"; ".as_slice())) {
         headers.insert(COOKIE, cookie);
     }

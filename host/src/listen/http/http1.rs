@@ -1,9 +1,9 @@
-//! The HTTP/1 of a client, as hyper is given it: message by message, each read strictly first.
+//! A client's HTTP/1 as hyper gets it: message by message, each read strictly first.
 //!
-//! hyper merges, trims and forgives before a service sees a request. So it sees no byte that [`Scan`] has not: a head
-//! comes to it whole, and only if it can be read in one way; a body ends where the scan says. In the place of a head
-//! that is refused it is given [`REFUSED_HEAD`], which no client can send, so that the refusal is answered, logged and
-//! counted in its turn like every other; and nothing behind it.
+//! hyper merges, trims and forgives before a service sees a request. So hyper gets no byte that [`Scan`] has not
+//! passed: a head comes whole, and only if it has one reading; a body ends where the scan says. In place of a refused
+//! head, hyper gets [`REFUSED_HEAD`], which no client can send, and nothing after it: so the refusal is answered,
+//! logged and counted in its turn like every other.
 
 use std::mem::MaybeUninit;
 use std::pin::Pin;
@@ -18,45 +18,45 @@ use super::scan::{Scan, ScanPosition, ScanStep};
 use crate::listen::socket::{FirstBytes, WireEvent};
 use crate::request::MessageError;
 
-/// The head that hyper is given in place of one that is refused. The scan refuses it too, for it has no host.
+/// The head that hyper gets in place of a refused one. The scan refuses it too, because it has no host.
 const REFUSED_HEAD: &[u8] = b"- * HTTP/1.1\r\nconnection: close\r\n\r\n";
 
 /// The bytes that are read at once.
 const PIECE_BYTES: usize = 16 << 10;
 
-/// A connection of HTTP/1, of which hyper is given no byte that was not scanned.
+/// A connection of HTTP/1 on which hyper gets only scanned bytes.
 pub(super) struct Http1Stream<S> {
     stream: S,
     scan: Scan,
     activity: Arc<Activity>,
-    /// Bytes that have come and were not forgotten yet.
+    /// The bytes that have come and were not dropped yet.
     held: Vec<u8>,
-    /// The number of them that were handed on.
+    /// The number of those bytes that were handed on.
     given: usize,
     state: State,
     /// The number of heads that were handed on.
     heads: u64,
 }
 
-/// The state of reading: how far hyper may read now.
+/// The state of reading: the bytes that hyper may read now.
 enum State {
-    /// The bytes that are held are to be scanned.
+    /// The held bytes are to be scanned.
     Reading,
     /// More bytes are needed.
     Wanting,
-    /// So many of the bytes that are held were scanned.
+    /// This number of the held bytes were scanned.
     Passing(usize),
-    /// So much of [`REFUSED_HEAD`] was handed on, and nothing else will be.
+    /// This number of bytes of [`REFUSED_HEAD`] were handed on, and nothing else will be.
     Refusing(usize),
-    /// The client has closed its sending side. hyper (1.12) would take that for its having left, so it is told when all
-    /// that came before is answered.
+    /// The client has closed its sending side. hyper (1.12) would take that as a client that left, so hyper sees the
+    /// end only when all earlier requests are answered.
     Ended,
-    /// Nothing more comes.
+    /// No more bytes come.
     Over,
 }
 
 impl<S> Http1Stream<S> {
-    /// The stream of a connection whose first bytes came already.
+    /// The stream of a connection whose first bytes were read already.
     pub(super) fn new(stream: S, first: FirstBytes, activity: Arc<Activity>) -> Self {
         Self {
             stream,
@@ -69,18 +69,17 @@ impl<S> Http1Stream<S> {
         }
     }
 
-    /// Returns whether hyper has no part of a message that is still to come: a body is for the one hyper that has its
-    /// head.
+    /// True if hyper waits for no further part of a message: a body must go to the same hyper as its head.
     pub(super) fn is_between(&self) -> bool {
         matches!(self.state, State::Wanting) && self.scan.position() == ScanPosition::Between
     }
 
-    /// Returns whether a request that came whole is not answered yet.
+    /// True if a request that came whole is not answered yet.
     fn is_awaited(&self) -> bool {
         self.scan.position() != ScanPosition::Body && self.heads > self.activity.ended()
     }
 
-    /// Over HTTP/1 a client is written nothing but responses.
+    /// Over HTTP/1, all that is written to a client is responses.
     fn note(&self, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
         if let Poll::Ready(Ok(1..)) = written {
             self.activity.report(Event::ResponseTaken);
@@ -133,7 +132,7 @@ impl<S> Http1Stream<S> {
         Ok(())
     }
 
-    /// Forgets bytes that were handed on, and their memory with the last: connections are idle for most of their time.
+    /// Drops bytes that were handed on, and their memory with the last: connections are idle for most of their time.
     fn forget(&mut self) {
         if self.given >= self.held.len() {
             self.held = Vec::new();
@@ -145,7 +144,7 @@ impl<S> Http1Stream<S> {
 }
 
 impl<S: AsyncRead + Unpin> Http1Stream<S> {
-    /// Ready when more has come, for the next hyper to read, or the client has ended. Whether more has come.
+    /// Waits until more bytes have come for the next hyper, or the client has ended. Returns true if bytes came.
     pub(super) async fn more(&mut self) -> io::Result<bool> {
         future::poll_fn(|context| self.poll_more(context)).await?;
         Ok(!matches!(self.state, State::Ended | State::Over))
@@ -162,7 +161,7 @@ impl<S: AsyncRead + Unpin> Http1Stream<S> {
         if read.filled().is_empty() {
             self.activity.wire.report(WireEvent::ClientEnded);
             if self.scan.position() == ScanPosition::Head {
-                // Its end does not come any more.
+                // The end of the head does not come any more.
                 self.activity.report(Event::InMessage);
             }
             self.state = State::Ended;
@@ -201,7 +200,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Http1Stream<S> {
                 State::Refusing(given) => {
                     let rest = REFUSED_HEAD.get(*given..).unwrap_or_default();
                     if rest.is_empty() {
-                        // hyper would take an end for the client's having left before its response.
+                        // hyper would take an end as a client that left before its response.
                         return Poll::Pending;
                     }
                     let bytes = rest.get(..buffer.remaining().min(rest.len())).unwrap_or_default();

@@ -1,10 +1,10 @@
-//! The HTTP/2 of a client, as h2 is given it: the frames that ask for nothing are counted.
+//! A client's HTTP/2 as h2 gets it: frames that ask for nothing are counted.
 //!
-//! h2 (0.4.20) bounds whatever costs memory: requests given up before they began, CONTINUATION, DATA without data,
-//! errors. PING, SETTINGS, PRIORITY, WINDOW_UPDATE and frames of no known kind it takes as fast as they come, and
-//! requests that are given up soon after they began, too. Each is cheap, and any number is work for nothing. So a
-//! client has an [`Allowance`] of such control frames. It grows with time, and with what the client is sent, for which
-//! it has to open windows.
+//! h2 (0.4.20) bounds all that costs memory: requests that are cancelled before they began, CONTINUATION, DATA
+//! without data, errors. It accepts PING, SETTINGS, PRIORITY, WINDOW_UPDATE and unknown frames at any rate, and
+//! requests that are cancelled soon after they began, too. Each such frame is cheap, but any number of them is work
+//! for nothing. So a client has an [`Allowance`] of such control frames. It grows with time, and with the data that
+//! the client is sent, because the client has to open windows for that.
 
 use std::io;
 use std::pin::Pin;
@@ -20,11 +20,11 @@ use super::protocol::PREFACE;
 use crate::listen::bounds::{CONTROL_FRAMES_PER_SECOND, MAX_CONTROL_FRAMES};
 use crate::listen::socket::FirstBytes;
 
-/// The control frames for each frame of DATA that a client is sent: it may open two windows, and measure the way by
-/// PING.
+/// The control frames that each frame of DATA to a client allows: the client may open two windows, and measure the
+/// round trip by PING.
 const FOR_DATA: u32 = 4;
 
-/// The control frames for each response's head: it may set a priority, or give the response up.
+/// The control frames that each response's head allows: the client may set a priority, or cancel the response.
 const FOR_HEAD: u32 = 2;
 
 /// RFC 9113 §6.
@@ -36,7 +36,7 @@ const END_STREAM: u8 = 1;
 /// A frame's head (RFC 9113 §4.1).
 const HEAD_BYTES: usize = 9;
 
-/// A connection of HTTP/2, whose client's frames are counted.
+/// A connection of HTTP/2 that counts its client's frames.
 pub(super) struct Http2Stream<S> {
     stream: S,
     first: FirstBytes,
@@ -48,7 +48,7 @@ pub(super) struct Http2Stream<S> {
 }
 
 impl<S> Http2Stream<S> {
-    /// The stream of a connection whose first bytes came already. They are the preface, which h2 checks.
+    /// The stream of a connection whose first bytes were read already. They are the preface, which h2 checks.
     pub(super) fn new(stream: S, first: FirstBytes, activity: Arc<Activity>) -> Self {
         Self {
             stream,
@@ -91,7 +91,7 @@ impl<S> Http2Stream<S> {
     }
 }
 
-/// A frame's head, as far as it matters here.
+/// The parts of a frame's head that matter here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct FrameHead {
     payload_bytes: usize,
@@ -100,7 +100,7 @@ struct FrameHead {
 }
 
 impl FrameHead {
-    /// Returns whether it has no part of a request. A request ends with DATA that may be empty.
+    /// True if the frame has no part of a request. A request ends with DATA that may be empty.
     fn asks_for_nothing(self) -> bool {
         match self.kind {
             HEADERS => false,
@@ -158,7 +158,7 @@ impl FrameHeads {
 #[derive(Debug)]
 struct Allowance {
     left: u32,
-    /// The moment up to which the frames that are due with time have been given.
+    /// The time up to which the frames that accrue with time have been given.
     since: Instant,
 }
 
@@ -171,7 +171,7 @@ impl Allowance {
         self.left = self.left.saturating_add(frames).min(MAX_CONTROL_FRAMES);
     }
 
-    /// Takes one, if there is one. The clock is read only if there is none.
+    /// Takes one frame from the allowance, if one is left. The clock is read only if none is left.
     fn spend(&mut self, now: impl FnOnce() -> Instant) -> bool {
         if self.left == 0 {
             let now = now();

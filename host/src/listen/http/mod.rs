@@ -3,14 +3,14 @@
 //! | file | owns |
 //! |---|---|
 //! | `connection` | a connection from its first bytes to its end |
-//! | `phase`, `activity` | its phases and deadlines, and the signs of life by which they go |
-//! | `protocol` | which HTTP a connection speaks |
+//! | `phase`, `activity` | the connection's phases and deadlines, and the signs of life behind them |
+//! | `protocol` | the version of HTTP on a connection |
 //! | `http1`, `scan/` | HTTP/1 read strictly, before hyper reads it |
 //! | `http2` | the frames of an HTTP/2 client that ask for nothing |
 //! | `service` | a request between hyper and the room `request` |
 //! | `gate` | the requests that hyper lets through, and HTTP does not |
-//! | `forwarded` | the caller of a request, as trusted proxies tell |
-//! | `request_body`, `response_body` | a body that nobody reads, or that the client does not take |
+//! | `forwarded` | the caller of a request, as trusted proxies name it |
+//! | `request_body`, `response_body` | a request body that is not read, a response body that the client does not take |
 
 mod activity;
 mod connection;

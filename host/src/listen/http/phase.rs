@@ -1,7 +1,8 @@
-//! The phases of a connection, and its deadlines: at each look it is told what to do, and when to look again.
+//! The phases of a connection, and its deadlines: each look at a connection gives the next step, and the time of the
+//! next look.
 //!
-//! Owns every deadline of a connection that no request's own limits cover. Does nothing itself: a look is a function of
-//! the signs of life, the settings and the time.
+//! Owns every deadline of a connection that no request's own limits cover. Does nothing itself: a look is a function
+//! of the signs of life, the settings and the time.
 
 use std::time::Duration;
 
@@ -17,25 +18,25 @@ use crate::observe::Closed;
 /// The longest time in which a client learns that a connection takes no further request.
 const TIME_TO_KNOW: Duration = Duration::from_secs(3);
 
-/// The longest time that a request goes on whose client has closed its sending side, while nothing can be sent to it.
-/// Whether it has closed the other side too shows only when something is sent: then it resets the connection.
+/// The longest time that a request goes on after its client has closed its sending side, while nothing can be sent to
+/// the client. Only sending shows whether the client has closed the other side too: then it resets the connection.
 const AFTER_CLIENTS_END: Duration = Duration::from_secs(5);
 
-/// The interval at which such a connection is looked at, for that reset.
+/// The interval at which a connection with a closed sending side is looked at, for that reset.
 const LOOK_FOR_RESET: Duration = Duration::from_millis(500);
 
-/// The time after which an HTTP/1 connection without a request rests, without hyper: most connections are idle for most
-/// of their time, and hyper's buffers are most of what they weigh.
+/// The time after which an HTTP/1 connection without a request rests, without hyper: most connections are idle for
+/// most of their time, and hyper's buffers are most of their memory.
 const REST_AFTER: Duration = Duration::from_secs(5);
 
 /// The phase of a connection.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ConnectionPhase {
-    /// It takes requests.
+    /// The connection takes requests.
     Open,
-    /// Its next response is its last. A request that may be on its way is waited for.
+    /// The next response is the last. A request that may be on its way is waited for.
     LastCall { why: Closed, until: Instant },
-    /// hyper was told to take no further request, and ends with those that it has.
+    /// hyper was told to take no further request, and ends after the present ones.
     Closing {
         why: Closed,
         since: Instant,
@@ -48,7 +49,7 @@ pub(super) enum ConnectionPhase {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ClientEnd {
     pub(super) at: Instant,
-    /// The bytes that it had taken by then.
+    /// The bytes that the client had taken by then.
     pub(super) written_bytes: u64,
 }
 
@@ -64,22 +65,22 @@ pub(super) struct Scene<'a> {
 /// The next step with a connection.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
-    /// It goes on until the next look.
+    /// The connection goes on until the next look.
     GoOn(Instant),
-    /// It has had no request for a while, and goes on without hyper.
+    /// The connection has had no request for a while, and goes on without hyper.
     Rest,
-    /// Its head is late, and is to be refused.
+    /// The head is late, and is to be refused.
     RefuseHead,
-    /// Its next response is its last.
+    /// The next response is the last.
     LastCall(Closed),
-    /// It is to end with the requests that it has.
+    /// The connection is to end with its present requests.
     Close(Closed),
-    /// It is cut.
+    /// The connection is cut.
     Cut(Closed),
 }
 
 impl ConnectionPhase {
-    /// The reason why the connection is to end, if it is.
+    /// The reason why the connection is to end, if it is to end.
     pub(super) fn why(&self) -> Option<Closed> {
         match self {
             Self::Open => None,
@@ -87,16 +88,16 @@ impl ConnectionPhase {
         }
     }
 
-    /// From now on each response over HTTP/1 says that it is the last. hyper is not told while there is a request:
-    /// where the head of its response has been sent, the client takes the connection for one that is kept, and may send
-    /// another.
+    /// Makes each further response over HTTP/1 say that it is the last. hyper is not told during a request: if the
+    /// head of its response has been sent, the client expects that the connection is kept, and may send another
+    /// request.
     pub(super) fn call_last(&mut self, why: Closed, now: Instant) {
         if let Self::Open = self {
             *self = Self::LastCall { why, until: after(now, LAST_CALL) };
         }
     }
 
-    /// hyper takes no further request from now on.
+    /// Notes that hyper takes no further request from now on.
     pub(super) fn close(&mut self, why: Closed, now: Instant) {
         *self = Self::Closing { why, since: now, begun_in_time: None };
     }
@@ -111,7 +112,7 @@ impl ConnectionPhase {
         step.or_else(|| self.proceed(&mut look, scene)).unwrap_or(Step::GoOn(look.next))
     }
 
-    /// hyper is of no use for now when there is no request, and all responses were taken.
+    /// The step to rest, if hyper is not needed for now: there is no request, and all responses were taken.
     fn rest(&self, look: &mut Look, scene: &Scene<'_>) -> Option<Step> {
         let is_quiet = scene.protocol == Protocol::Http1
             && scene.wire.writing != Writing::Waiting
@@ -143,13 +144,14 @@ impl ConnectionPhase {
                 look.is_over(signs.began, scene.settings.age).then_some(Step::LastCall(Closed::Aged))
             }
             Self::LastCall { why, until } => {
-                // Over HTTP/2 a client is told which of its requests count, and none is waited for.
+                // Over HTTP/2 a client is told which of its requests count, so no further request is waited for.
                 let is_free = !signs.is_under_way() && signs.head_since().is_none();
                 let is_over =
                     scene.protocol == Protocol::Http2 || (is_free && look.is_over(*until, Duration::ZERO));
                 is_over.then_some(Step::Close(*why))
             }
-            // h2 (0.4.20) goes on taking requests until the client has acknowledged that it was told, which it may never do.
+            // h2 (0.4.20) goes on taking requests until the client has acknowledged the GOAWAY, which it may never
+            // do.
             Self::Closing { why, since, begun_in_time } => {
                 let is_cut = look.is_over(*since, TIME_TO_KNOW)
                     && signs.begun > *begun_in_time.get_or_insert(signs.begun);
@@ -159,7 +161,7 @@ impl ConnectionPhase {
     }
 }
 
-/// The step with a client that takes nothing, or is gone.
+/// The step for a client that takes nothing, or is gone.
 fn fault(look: &mut Look, scene: &Scene<'_>) -> Option<Step> {
     let takes_nothing =
         scene.signs.offered_since().is_some_and(|since| look.is_over(since, scene.settings.write));
@@ -175,7 +177,7 @@ fn fault(look: &mut Look, scene: &Scene<'_>) -> Option<Step> {
     None
 }
 
-/// The step with a head that does not come whole.
+/// The step for a head that does not come whole.
 fn late_head(look: &mut Look, scene: &Scene<'_>) -> Option<Step> {
     let Reading::Head { since, is_late } = scene.signs.reading else { return None };
     let step = if is_late { Step::Cut(Closed::LateHead) } else { Step::RefuseHead };
@@ -189,7 +191,7 @@ struct Look {
 }
 
 impl Look {
-    /// Returns whether the deadline that `patience` makes of `since` is over; if not, there is a look when it is.
+    /// True if the time `patience` after `since` is over; if not, the next look is then at the latest.
     fn is_over(&mut self, since: Instant, patience: Duration) -> bool {
         let end = after(since, patience);
         if end > self.now {
@@ -203,7 +205,7 @@ impl Look {
     }
 }
 
-/// The longest time between two looks: no deadline begins and ends within it.
+/// The longest time between two looks: no deadline is shorter.
 pub(super) fn tick(settings: &Settings) -> Duration {
     let Settings { head, idle, write, age, .. } = settings;
     *head.min(idle).min(write).min(age).min(&REST_AFTER)

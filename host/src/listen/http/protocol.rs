@@ -1,4 +1,4 @@
-//! The protocol of a connection: which HTTP it speaks.
+//! The protocol of a connection: HTTP/1.1 or HTTP/2.
 
 use std::io;
 
@@ -18,8 +18,8 @@ pub(in crate::listen) enum Protocol {
     Http2,
 }
 
-/// Waits for a connection's first bytes, and tells by them which HTTP it speaks, if that is not agreed: HTTP/2 begins
-/// with its preface. Until then there is next to nothing of the connection.
+/// Waits for a connection's first bytes, and tells the version of HTTP by them if it is not agreed: HTTP/2 begins
+/// with its preface. Until then, the connection takes next to no memory.
 pub(super) async fn begin(
     stream: &mut (impl AsyncRead + Unpin),
     agreed: Option<Protocol>,

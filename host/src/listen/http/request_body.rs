@@ -1,10 +1,10 @@
-//! The body of a request, and the rest of it that nobody reads when its request is answered early.
+//! The body of a request, and the unread rest of it when its request is answered early.
 //!
-//! Owns how much of such a rest is read all the same, and whether the connection is kept behind it. Over HTTP/1 the
-//! next request begins behind it. So a short rest is read and the connection kept; before a longer one, or one of
+//! Owns how much of an unread rest is still read, and whether the connection is kept after it. Over HTTP/1 the next
+//! request begins after the rest. So a short rest is read and the connection kept; before a longer rest, or one of
 //! unknown length, the response says that the connection is closed (RFC 9112 §9.6), and the wire reads on while it
-//! closes. Over HTTP/2 a stream whose body is dropped is reset, which RFC 9113 §8.1 allows and clients that still send
-//! take for the response: so it is read on for a while.
+//! closes. Over HTTP/2 a stream whose body is dropped is reset, which RFC 9113 §8.1 allows, but clients that still
+//! send take the reset for the response: so the rest is read on for a while.
 
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,9 +24,9 @@ use crate::listen::socket::{WireCommand, WireHandle};
 
 /// A request's body, which notes how far it was read, and whether it was dropped before its end.
 pub(super) struct RequestBody {
-    /// None once it was dropped.
+    /// The body; none once it was dropped.
     body: Option<Incoming>,
-    /// None if there is no body.
+    /// The unread part; none if there is no body.
     unread: Option<Arc<UnreadBody>>,
 }
 
@@ -34,18 +34,18 @@ pub(super) struct RequestBody {
 pub(super) struct UnreadBody {
     wire: Arc<WireHandle>,
     version: Version,
-    /// True if its client sends it only when told to go on (RFC 9110 §10.1.1).
+    /// True if the client sends the body only after a `100 Continue` (RFC 9110 §10.1.1).
     asks_first: bool,
     /// The longest time in which a short rest comes.
     patience: Duration,
-    /// A guest drops a body on a thread of its own, which has no runtime.
+    /// The runtime of the connection: a guest drops a body on a thread of its own, which has no runtime.
     runtime: Handle,
     state: Mutex<State>,
 }
 
 struct State {
     rest: Rest,
-    /// True if some of it was asked for, which tells its client to go on.
+    /// True if a part of the body was asked for, upon which the client is told to continue.
     is_begun: bool,
     holder: Holder,
 }
@@ -56,7 +56,7 @@ enum Rest {
     Nothing,
     Bytes(u64),
     Unknown,
-    /// It broke off: there is nothing behind it.
+    /// The body broke off: nothing comes after it.
     Broken,
 }
 
@@ -64,9 +64,9 @@ enum Rest {
 enum Holder {
     /// The request, or the plugin that answers it.
     Reader,
-    /// Nobody, before there was a response.
+    /// No reader, and no response yet.
     Nobody(Incoming),
-    /// There is a response, which says that the connection is closed unless it is kept. A plugin may still have the
+    /// A response has begun, which says that the connection is closed unless it is kept. A plugin may still have the
     /// body.
     Answered { is_kept: bool },
 }
@@ -111,17 +111,16 @@ impl Rest {
 }
 
 impl UnreadBody {
-    /// Notes that there is a response. Whether the connection can be kept behind it; if not, the response has to say
-    /// so.
-    /// `is_last` is whether it is closed in any case. A plugin that still has the body may read on or not: that is not
-    /// waited for.
+    /// Notes that a response begins. `is_last` is true if the connection is closed in any case. Returns true if the
+    /// connection can be kept; if not, the response has to say so. A plugin that still has the body may read on or
+    /// not: that is not waited for.
     pub(super) fn answered(self: &Arc<Self>, is_last: bool) -> bool {
         let mut state = self.state();
         let rest = state.rest;
         let is_kept = match rest {
             _ if self.version == Version::HTTP_2 => true,
             Rest::Nothing => true,
-            // The body may come or not, so nobody knows where the next request begins.
+            // The body may come or not, so the start of the next request is unknown.
             _ if self.asks_first && !state.is_begun => false,
             _ => rest.is_short() && !is_last,
         };
@@ -135,7 +134,7 @@ impl UnreadBody {
         is_kept
     }
 
-    /// Notes that nobody reads any more of it.
+    /// Notes that the body was dropped by its reader.
     fn dropped(self: &Arc<Self>, body: Incoming) {
         let mut state = self.state();
         let rest = state.rest;

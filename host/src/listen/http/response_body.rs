@@ -1,4 +1,4 @@
-//! The body of a response, and the client's taking of it.
+//! The body of a response, and its pace.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -11,8 +11,9 @@ use super::activity::{Event, RequestInFlight};
 use crate::listen::socket::{Pace, WireCommand};
 use crate::request::AnswerBody;
 
-/// The largest last piece of a response over HTTP/2 of which no byte is kept back: h2 takes a piece whole as soon as
-/// the client has room for one byte of it, and by its end the response's deadlines and permits would be gone.
+/// The largest last piece of a response over HTTP/2 of which no byte is kept back: h2 takes a whole piece as soon as
+/// the client has room for one byte of it, and with the body's end the response's deadlines and permits would be
+/// gone.
 const LAST_PIECE_BYTES: usize = 1 << 10;
 
 type BrokenOff = <AnswerBody as Body>::Error;
@@ -22,7 +23,7 @@ pub(super) struct ResponseBody {
     body: AnswerBody,
     request: RequestInFlight,
     version: Version,
-    /// The pace of a response over HTTP/2; the wire has that of one over HTTP/1.
+    /// The pace of a response over HTTP/2; the wire has the pace of one over HTTP/1.
     pace: Option<Pace>,
     /// The last byte of a response over HTTP/2.
     last: Option<Bytes>,
@@ -44,18 +45,18 @@ impl ResponseBody {
         response
     }
 
-    /// From now on it is the client that is waited for.
+    /// Notes that the client is waited for.
     fn offer(&self) {
         if self.pace.is_some() {
             self.request.activity().offer(self.request.number());
         }
     }
 
-    /// It is waited for no longer.
+    /// Notes that the client is no longer waited for.
     fn withdraw(&mut self) {
         let Some(pace) = &mut self.pace else { return };
         let since = self.request.activity().withdraw(self.request.number());
-        // If others of its responses are taken in place of this one, that is the client's choice.
+        // If the client takes others of its responses instead, that is its choice.
         if since.is_some_and(|since| {
             pace.is_too_slow(since.elapsed(), self.request.activity().wire.signs().written_bytes)
         }) {

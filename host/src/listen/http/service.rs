@@ -41,11 +41,11 @@ impl Service {
         let caller = self.caller.for_request(request.headers_mut());
         let (request, unread) = RequestBody::of(request, &self.activity.wire, self.settings.head);
         if is_refused {
-            // Nobody knows where the message ends whose head was refused.
+            // The end of a message with a refused head is unknown.
             self.activity.wire.command(WireCommand::CloseLingering);
         }
         let mut response = self.requests.serve(request, caller, checked).await;
-        // Of a client that was too slow no more is waited for (RFC 9110 §15.5.9).
+        // After a client was too slow, no more requests are waited for (RFC 9110 §15.5.9).
         let is_late = response.status() == StatusCode::REQUEST_TIMEOUT;
         let is_last = self.activity.is_last();
         let is_kept = unread.is_none_or(|unread| unread.answered(is_last || is_late || is_last_asked_for));
@@ -57,7 +57,7 @@ impl Service {
     }
 }
 
-/// Returns whether a client says that its request is the last of its connection.
+/// True if the client says that this request is the last of its connection.
 fn closes(headers: &HeaderMap) -> bool {
     let options = headers.get_all(header::CONNECTION).into_iter();
     options

@@ -1,4 +1,4 @@
-//! Addresses: where callers connect, and the protocols that come before HTTP there.
+//! Addresses: the places that callers connect to, and the protocols that come before HTTP there.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -18,7 +18,7 @@ pub enum Address {
 pub struct Preamble {
     /// TLS.
     pub tls: bool,
-    /// Before that, a header of the PROXY protocol.
+    /// The PROXY protocol: a header before the others.
     pub proxy_protocol: bool,
 }
 
@@ -32,7 +32,7 @@ impl fmt::Display for Address {
 }
 
 impl Address {
-    /// Returns whether there cannot be a socket here and one at `address`.
+    /// True if a socket here and a socket at `address` exclude each other.
     pub(super) fn overlaps(&self, address: SocketAddr) -> bool {
         let Self::Tcp(own) = self else { return false };
         let is_same_family = own.is_ipv4() == address.is_ipv4();

@@ -1,6 +1,6 @@
 //! Binding: from an address to a socket that listens, or the reason why there is none, with a hint.
 //!
-//! A hint claims nothing that the system has not said: that an address is taken does not tell by whom.
+//! A hint claims only what the system has said: an address in use does not tell which process uses it.
 
 use std::io;
 use std::net::SocketAddr;
@@ -12,7 +12,7 @@ use tokio::net::{TcpListener, TcpSocket, UnixListener, UnixSocket, UnixStream};
 
 use super::address::Address;
 
-/// The most connections that the system keeps until they are accepted; it may allow fewer.
+/// The most connections that the system queues until they are accepted; it may allow fewer.
 const BACKLOG: u32 = 4096;
 
 /// The file that names the system's groups.
@@ -27,7 +27,7 @@ pub struct BindError {
     hint: String,
 }
 
-/// The permissions of a Unix socket: who may connect.
+/// The permissions of a Unix socket: the users who may connect.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Permissions {
     /// The nine bits of chmod(1).
@@ -37,7 +37,7 @@ pub struct Permissions {
 }
 
 impl BindError {
-    /// An error with a hint: what is known of the reason, and of the addresses that this host listens on already.
+    /// An error with a hint from the reason, and from the addresses that this host listens on already.
     pub(in crate::listen) fn new(address: Address, reason: io::Error, others: &[Address]) -> Self {
         let hint = match &address {
             Address::Tcp(tcp) => tcp_hint(*tcp, &reason, others),
@@ -54,7 +54,7 @@ impl BindError {
 
 /// Listens at `address`, and at an IPv6 address for IPv6 alone: for both families a site file has two addresses.
 pub(in crate::listen) fn tcp(address: SocketAddr) -> io::Result<TcpListener> {
-    // An IPv4 address that is mapped into IPv6 is one of IPv4.
+    // An IPv4 address that is mapped into IPv6 counts as IPv4.
     let address = SocketAddr::new(address.ip().to_canonical(), address.port());
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     if address.is_ipv6() {
@@ -77,7 +77,7 @@ pub(super) async fn unix(path: &Path, permissions: &Permissions) -> io::Result<U
         socket = UnixSocket::new_stream()?;
         socket.bind(path)?;
     }
-    // Nobody can connect before it listens: at no moment is it more open than it is to be.
+    // A client cannot connect before `listen`: at no moment is the socket more open than intended.
     let listening = permissions.give(path).and_then(|()| socket.listen(BACKLOG));
     if listening.is_err() {
         let _ = std::fs::remove_file(path);
@@ -99,7 +99,7 @@ impl Permissions {
     }
 }
 
-/// The number of a group of this system, which is given by its name or that number.
+/// The number of a group of this system, given by the group's name or that number.
 pub fn group_id(group: &str) -> io::Result<u32> {
     if let Ok(id) = group.parse() {
         return Ok(id);
@@ -123,7 +123,7 @@ async fn remove_if_dead(path: &Path, taken: io::Error) -> io::Result<()> {
     }
     match UnixStream::connect(path).await {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => std::fs::remove_file(path),
-        // Its queue is full.
+        // The queue of the socket's owner is full.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(taken),
         Err(error) => {
             let why = format!("a socket is there, and whether anybody listens at it is not known: {error}");
@@ -170,7 +170,7 @@ fn tcp_hint(address: SocketAddr, reason: &io::Error, others: &[Address]) -> Stri
 
 fn unix_hint(reason: &io::Error) -> &'static str {
     match Errno::from_io_error(reason) {
-        // It was asked: somebody answers, or has a full queue.
+        // The socket was tried: a process answers, or its queue is full.
         Some(Errno::ADDRINUSE) => "; a process listens there: end it, or choose another path in [host]",
         Some(Errno::ACCESS | Errno::PERM) => {
             "; the host's user must be permitted to make files in the socket's folder"

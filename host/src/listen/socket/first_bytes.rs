@@ -1,5 +1,4 @@
-//! The first bytes of a connection, by which its protocol is known: they are read before the reader that needs them is
-//! there.
+//! The first bytes of a connection, which show its protocol: they are read before the reader that needs them exists.
 
 use std::future::poll_fn;
 use std::io;
@@ -8,7 +7,7 @@ use std::pin::Pin;
 
 use tokio::io::{AsyncRead, ReadBuf};
 
-/// The bytes that are read at once.
+/// The most bytes of one read.
 const PIECE_BYTES: usize = 4 << 10;
 
 /// Bytes that were read already and are given again.
@@ -16,13 +15,13 @@ const PIECE_BYTES: usize = 4 << 10;
 pub(in crate::listen) struct FirstBytes(Vec<u8>);
 
 impl FirstBytes {
-    /// Waits for more bytes, and adds them to those that came already: how many, 0 at the stream's end. While it waits
-    /// there is next to nothing of the connection.
+    /// Waits for more bytes, and adds them to the earlier ones. Returns their number, 0 at the stream's end. During
+    /// the wait the connection takes next to no memory.
     pub(in crate::listen) async fn read(
         &mut self,
         stream: &mut (impl AsyncRead + Unpin),
     ) -> io::Result<usize> {
-        // On the stack of the poll, not of the task, which outlives it.
+        // The buffer is on the stack of the poll, not in the task, which lives longer.
         poll_fn(|context| {
             let mut piece = [MaybeUninit::uninit(); PIECE_BYTES];
             let mut read = ReadBuf::uninit(&mut piece);
@@ -34,7 +33,7 @@ impl FirstBytes {
         .await
     }
 
-    /// Gives bytes again, as many as there is room for. Whether there were any.
+    /// Gives the bytes again, as many as fit into `buffer`. Returns true if there were any.
     pub(in crate::listen) fn give(&mut self, buffer: &mut ReadBuf<'_>) -> bool {
         if self.0.is_empty() {
             return false;

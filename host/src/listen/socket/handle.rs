@@ -1,10 +1,10 @@
-//! The handle of a wire: what a connection knows of its socket, and the commands that it has for it.
+//! The handle of a wire: the connection's view of its socket, and its commands to the wire.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-/// A connection's handle of its wire; every layer that has a share in the connection's end has one.
+/// A connection's handle of its wire; every layer that takes part in the connection's end has a clone.
 #[derive(Debug, Default)]
 pub(in crate::listen) struct WireHandle {
     state: Mutex<State>,
@@ -20,10 +20,10 @@ struct State {
     is_broken_off: bool,
 }
 
-/// The signs of a client that takes what it is sent.
+/// The signs of a client that takes its responses.
 #[derive(Debug, Clone, Copy, Default)]
 pub(in crate::listen) struct WireSigns {
-    /// The bytes that the client has taken so far, of whatever they are.
+    /// The bytes that the client has taken so far, of any kind.
     pub(in crate::listen) written_bytes: u64,
     pub(in crate::listen) writing: Writing,
 }
@@ -54,7 +54,7 @@ pub(super) enum Close {
 /// An event that a layer reports of the socket.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::listen) enum WireEvent {
-    /// The client has taken so many bytes.
+    /// The client has taken this many bytes.
     Wrote(usize),
     /// Writing has come to wait, goes on, or is given up.
     Writing(Writing),
@@ -65,11 +65,11 @@ pub(in crate::listen) enum WireEvent {
 /// A command of a connection to its wire.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::listen) enum WireCommand {
-    /// Look, at the next flush, whether the client is still there.
+    /// Check, at the next flush, whether the client is still there.
     LookForClient,
-    /// There is no body that nobody has read: close at once.
+    /// Every body was read: close at once.
     CloseAtOnce,
-    /// There may be bytes that nobody has read: read on for a while when closing.
+    /// A body may be unread: read on for a while when closing.
     CloseLingering,
     /// A response is broken off: reset the connection in the end.
     Reset,
@@ -111,7 +111,7 @@ impl WireHandle {
         self.ended.notified().await;
     }
 
-    /// Takes the command to look for the client: true if there is one.
+    /// Takes the command to check for the client: true if there is one.
     pub(super) fn take_look(&self) -> bool {
         std::mem::take(&mut self.state().must_look)
     }

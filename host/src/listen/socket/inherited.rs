@@ -27,7 +27,7 @@ pub enum InheritedError {
     /// The socket is something else.
     #[error("socket {0} of LISTEN_FDS is not a listening socket of TCP, nor a Unix socket with a path: {1}")]
     NotListening(usize, #[source] io::Error),
-    /// No listener of the site is for it.
+    /// The site has no listener with this address.
     #[error("a socket for {0} was handed over by LISTEN_FDS, and no `listen` of [host] has this address")]
     Unused(Address),
 }
@@ -47,7 +47,7 @@ impl Inherited {
         Some(self.0.swap_remove(index).1)
     }
 
-    /// Holds if all were taken.
+    /// Fails if a socket was not taken.
     pub fn all_taken(&self) -> Result<(), InheritedError> {
         self.0.first().map_or(Ok(()), |(address, _)| Err(InheritedError::Unused(address.clone())))
     }

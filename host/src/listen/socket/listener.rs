@@ -1,4 +1,4 @@
-//! Listeners: sockets that listen at an address, and taking connections from them.
+//! Listeners: sockets that listen at an address and accept connections.
 
 use std::io;
 use std::net::IpAddr;
@@ -14,7 +14,7 @@ pub struct Listener {
     address: Address,
     preamble: Preamble,
     socket: Socket,
-    /// True if it was made here, and ends here.
+    /// True if the socket was made by this process, and ends with it.
     is_ours: bool,
 }
 
@@ -24,8 +24,8 @@ enum Socket {
 }
 
 impl Listener {
-    /// Binds `address`, unless a socket of that address was handed over, which stays as it is. `others` are the
-    /// listeners that this host has already.
+    /// Binds `address`, or takes the socket of that address that was handed over, which stays as it is. `others` are
+    /// the listeners that this host has already.
     pub async fn bind(
         address: Address,
         preamble: Preamble,
@@ -57,7 +57,7 @@ impl Listener {
         Ok(Self { address, preamble, socket, is_ours: true })
     }
 
-    /// Its address.
+    /// The listener's address.
     pub fn address(&self) -> &Address {
         &self.address
     }
@@ -67,17 +67,17 @@ impl Listener {
         self.preamble
     }
 
-    /// Returns whether it was made here: nobody else takes the connections that wait in its queue.
+    /// True if the socket was made by this process: no other process accepts the connections in its queue.
     pub(in crate::listen) fn is_ours(&self) -> bool {
         self.is_ours
     }
 
-    /// The next connection, and the address at its other end, if that has one.
+    /// The next connection, and the peer's address, if the peer has one.
     pub(in crate::listen) async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
         match &self.socket {
             Socket::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                // Answers are written whole; waiting to fill a packet only delays them.
+                // Answers are written whole; a wait for a full packet only delays them.
                 stream.set_nodelay(true)?;
                 Ok((Stream::Tcp(stream), Some(peer.ip().to_canonical())))
             }
@@ -91,7 +91,7 @@ impl Drop for Listener {
         if let Address::Unix(path) = &self.address
             && self.is_ours
         {
-            // If it is gone already, nothing is left to remove.
+            // If the file is gone already, nothing is left to remove.
             let _ = std::fs::remove_file(path);
         }
     }

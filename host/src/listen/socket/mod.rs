@@ -4,9 +4,9 @@
 //! |---|---|
 //! | `address` | an address, and the protocols that come before HTTP there |
 //! | `bind`, `inherited`, `listener` | sockets that listen, made here or handed over |
-//! | `slots` | how many connections there are, in all and of one client |
-//! | `proxy_protocol` | the header by which a proxy says whose connection it is |
-//! | `wire`, `first_bytes`, `pace`, `handle` | one client's socket as the layers above see it: paced, and closed in two steps |
+//! | `slots` | the bounds on connections, in all and of one client |
+//! | `proxy_protocol` | the header in which a proxy names the client |
+//! | `wire`, `first_bytes`, `pace`, `handle` | one client's socket, paced, and closed in two steps |
 
 mod address;
 pub(super) mod bind;

@@ -1,28 +1,28 @@
-//! The pace of a client: how fast it takes what it is sent, while it is the client that is waited for.
+//! The pace of a client: the rate at which it takes its responses while it is waited for.
 
 use std::time::Duration;
 
-/// The time for which a client was waited for, all together, when its rate is looked at.
+/// The total time of waiting for a client after which its rate is checked.
 const PERIOD: Duration = Duration::from_secs(10);
 
-/// The pace of a client, and the least that it must have.
+/// The pace of a client, and the least allowed rate.
 pub(in crate::listen) struct Pace {
     due_bytes: u64,
-    /// The time for which it was waited for in this period.
+    /// The time for which the client was waited for in this period.
     waited: Duration,
-    /// The bytes that it had taken before this period.
+    /// The bytes that the client had taken before this period.
     from_bytes: u64,
 }
 
 impl Pace {
-    /// The pace of a client that has taken so many bytes until now.
+    /// The pace of a client that has taken `taken_bytes` so far.
     pub(in crate::listen) fn new(rate_bytes_per_second: u64, taken_bytes: u64) -> Self {
         let due_bytes = rate_bytes_per_second.saturating_mul(PERIOD.as_secs());
         Self { due_bytes, waited: Duration::ZERO, from_bytes: taken_bytes }
     }
 
-    /// Notes for how long it was waited for once more, and how many bytes it has taken by now. Whether a period is over
-    /// in which that was too little.
+    /// Adds a time for which the client was waited for, and the bytes that it has taken by now. Returns true if a
+    /// period is over in which the client took too little.
     pub(in crate::listen) fn is_too_slow(&mut self, waited: Duration, taken_bytes: u64) -> bool {
         self.waited = self.waited.saturating_add(waited);
         if self.waited < PERIOD {

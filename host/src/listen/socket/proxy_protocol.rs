@@ -1,8 +1,8 @@
-//! The PROXY protocol, version 2: with it a proxy says, before anything else, whose connection it passes on.
+//! The PROXY protocol, version 2: a header before anything else, in which a proxy names the client of the connection.
 //!
-//! Only the binary form is read; the text of version 1 has no length, so that it could not be read without reading too
-//! far. Whatever there is beside the addresses (checksum, TLS, names) is passed over. See the HAProxy project's
-//! `proxy-protocol.txt`, §2.2.
+//! Only the binary form is read; the text of version 1 has no length, so it could not be read without reading too
+//! far. All but the addresses (checksum, TLS, names) is skipped. See the HAProxy project's `proxy-protocol.txt`,
+//! §2.2.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -15,20 +15,20 @@ const SIGNATURE: &[u8; 12] = b"\r\n\r\n\0\r\nQUIT\n";
 /// The length of the first part: signature, version and command, family and transport, and the length of the rest.
 const FIXED_BYTES: usize = 16;
 
-/// The most bytes that may follow. The largest addresses, those of Unix sockets, take 216; the rest is for other things
-/// that proxies tell.
+/// The most bytes after the fixed part. The largest addresses, those of Unix sockets, take 216; the rest is for
+/// further information from proxies.
 const MAX_REST_BYTES: usize = 4 << 10;
 
 /// The owner of a connection that a proxy made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ConnectionOwner {
-    /// The proxy itself, which asks how the host is.
+    /// The proxy itself, for a health check.
     Proxy,
-    /// A client, and its address; none if it has none that the host knows (a Unix socket's).
+    /// A client, and its address; none if it has no address that the host knows (a Unix socket's).
     Client(Option<IpAddr>),
 }
 
-/// The reason why there is no header that could be believed.
+/// The reason why a header is missing or not valid.
 #[derive(Debug, thiserror::Error, PartialEq, Eq)]
 pub(crate) enum HeaderError {
     #[error("the connection does not begin with a header of the PROXY protocol, version 2")]
@@ -61,7 +61,7 @@ enum Family {
     Unix,
 }
 
-/// Reads a header, and nothing behind it.
+/// Reads a header, and nothing after it.
 pub(crate) async fn read(stream: &mut (impl AsyncRead + Unpin)) -> Result<ConnectionOwner, HeaderError> {
     let broken_off = |_: io::Error| HeaderError::BrokenOff;
     let mut fixed = [0; FIXED_BYTES];
@@ -120,7 +120,7 @@ impl FixedPart {
     }
 
     fn origin(&self, rest: &[u8]) -> Result<ConnectionOwner, HeaderError> {
-        // Each family has two addresses and then two ports; those of the destination are this host's.
+        // Each family has two addresses and then two ports; the destination's are this host's.
         let source: Option<IpAddr> = match self.family {
             Family::Unspecified => None,
             Family::V4 => Some(Ipv4Addr::from(*addresses::<4, 12>(rest)?).into()),

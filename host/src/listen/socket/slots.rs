@@ -1,6 +1,6 @@
-//! Slots for connections: so many in all, and so many of one client.
+//! Slots for connections: a number for the host, and a number for each client.
 //!
-//! A client is an address; of IPv6 the /64 that it is in, for that is given to one customer.
+//! A client is an address; in IPv6 it is the address's /64, because a customer usually gets a whole /64.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -34,10 +34,10 @@ impl ConnectionSlots {
         }
     }
 
-    /// The next slot of all; waits until one is free.
+    /// The next slot of the host; waits until one is free.
     pub(in crate::listen) async fn any(&self) -> OwnedSemaphorePermit {
         loop {
-            // It is never closed.
+            // The semaphore is never closed.
             if let Ok(slot) = self.all.clone().acquire_owned().await {
                 return slot;
             }

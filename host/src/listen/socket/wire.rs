@@ -5,10 +5,11 @@
 //!            └───────────── events, commands ─────── WireHandle ──┘
 //! ```
 //!
-//! It does four things that neither hyper nor the system does.
-//! - **It gives first bytes again.** A client of TLS is known by them ([`Wire::first_bytes`]), and rustls needs them too.
+//! The wire does four things that neither hyper nor the system does.
+//! - **It gives first bytes again.** They show whether a client speaks TLS ([`Wire::first_bytes`]), and rustls needs
+//!   them too.
 //! - **It is paced.** A write that makes no progress for too long ends the connection, and so does a client that takes
-//!   less than a certain rate for as long as it is the client that is waited for ([`Pace`]).
+//!   less than a certain rate while it is waited for ([`Pace`]).
 //! - **It looks for its client.** While a request is under way hyper reads nothing more than it needs, so it sees no end
 //!   behind bytes that nobody reads. The socket is asked when the connection commands it.
 //! - **It closes in two steps** (RFC 9112 §9.6) where bytes may be unread: first nothing more is sent, then what still
@@ -35,7 +36,7 @@ use crate::listen::bounds::LINGER;
 /// The bytes that are thrown away at once.
 const SCRAP_BYTES: usize = 16 << 10;
 
-/// The connection is no more.
+/// The connection is gone.
 const GONE: PollFlags = PollFlags::HUP.union(PollFlags::ERR);
 
 /// The client has closed its sending side, and perhaps all of it.
@@ -67,7 +68,7 @@ struct Wait {
 /// The progress of closing.
 enum Closing {
     NotBegun,
-    /// Nothing more is sent, and what still comes is thrown away until the deadline.
+    /// Nothing more is sent, and incoming bytes are thrown away until the deadline.
     Lingering(Pin<Box<Sleep>>),
     Done,
 }
@@ -92,7 +93,7 @@ impl<S: AsFd> Wire<S> {
         (wire, handle)
     }
 
-    /// Returns whether the client is still there. One that only closed its sending side may be.
+    /// True if the client is still there. A client that only closed its sending side may be.
     fn is_client_there(&self) -> bool {
         let mut polled = [PollFd::new(&self.stream, GONE.union(ENDED))];
         let at_once = Timespec { tv_sec: 0, tv_nsec: 0 };
@@ -105,7 +106,7 @@ impl<S: AsFd> Wire<S> {
         !(asked && seen.intersects(GONE))
     }
 
-    /// Notes how a write went; one that waits has until its deadline.
+    /// Notes the result of a write; a write that waits has until its deadline.
     fn watch<T>(&mut self, context: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             let Some(wait) = self.wait.take() else { return written };
@@ -144,7 +145,7 @@ impl<S: AsFd> Wire<S> {
 }
 
 impl<S: AsFd + AsyncRead + Unpin> Wire<S> {
-    /// Waits for the first bytes of a connection, which are given again; none if it ended instead.
+    /// Waits for the first bytes of a connection, which are given again; none if the connection ended instead.
     pub(in crate::listen) async fn first_bytes(&mut self) -> io::Result<&[u8]> {
         self.first.read(&mut self.stream).await?;
         Ok(self.first.as_slice())
@@ -154,7 +155,7 @@ impl<S: AsFd + AsyncRead + Unpin> Wire<S> {
 impl<S: AsFd> Drop for Wire<S> {
     fn drop(&mut self) {
         if self.handle.close() == Close::Reset {
-            // A Unix socket has no such thing; a client that speaks HTTP/1.0 over one has to live with that.
+            // A Unix socket has no such option; a client that speaks HTTP/1.0 over one has to live with that.
             let _ = rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO));
         }
     }

@@ -1,9 +1,8 @@
 //! The parts of a certificate that the host itself reads (RFC 5280 §4.1): its names and its dates.
 //!
-//! All else is for clients to judge, and rustls checks the certificate as well when it compares it with its key. Read
-//! with
-//! `der`, one crate: x509-parser would bring a dozen (asn1-rs and its macros, der-parser, nom, oid-registry, …), and parse
-//! every extension of a certificate for the sake of one.
+//! The rest is for clients to judge; rustls also checks the certificate when it compares the certificate with its
+//! key. Read with `der`, one crate: x509-parser would bring a dozen (asn1-rs and its macros, der-parser, nom,
+//! oid-registry, …), and parse every extension of a certificate for the sake of one.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
@@ -15,11 +14,11 @@ use time::OffsetDateTime;
 /// A certificate's names and dates.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Certificate {
-    /// Its names, which are its subject alternative names alone.
+    /// The certificate's names, which are its subject alternative names only.
     pub(super) names: Vec<Name>,
-    /// The first moment at which it is valid.
+    /// The first moment at which the certificate is valid.
     pub(super) not_before: OffsetDateTime,
-    /// The last moment at which it is valid.
+    /// The last moment at which the certificate is valid.
     pub(super) not_after: OffsetDateTime,
 }
 
@@ -28,7 +27,7 @@ pub(super) struct Certificate {
 pub(super) enum Name {
     /// One name, in lower case.
     Exact(Box<str>),
-    /// All names of one label more than this one, in lower case: `example.com` of `*.example.com`.
+    /// All names with one label before this name, in lower case: `example.com` for `*.example.com`.
     Below(Box<str>),
     /// An address. No client can ask for it by name.
     Address(IpAddr),
@@ -47,11 +46,11 @@ const fn context_specific(number: u32, constructed: bool) -> Tag {
 }
 
 impl Certificate {
-    /// Reads it from its DER.
+    /// Reads a certificate from its DER.
     pub(super) fn read(bytes: &[u8]) -> der::Result<Self> {
         let signed = parts(sequence(AnyRef::from_der(bytes)?)?)?;
         let fields = parts(sequence(first(&signed)?)?)?;
-        // A certificate of version 1 does not say so.
+        // A certificate of version 1 has no version field.
         let fields = match fields.split_first() {
             Some((version, fields)) if version.tag() == VERSION => fields,
             _ => &fields,
@@ -78,7 +77,7 @@ impl std::fmt::Display for Name {
 }
 
 impl Name {
-    /// Reads a name; none if no client can mean it, such as `w*.example.com`, or an e-mail address.
+    /// Reads a name; none if no client can ask for it, such as `w*.example.com`, or an e-mail address.
     fn read(name: &AnyRef<'_>) -> Option<Self> {
         match name.tag() {
             DNS_NAME => {
@@ -123,7 +122,7 @@ fn moment(time: AnyRef<'_>) -> der::Result<OffsetDateTime> {
     OffsetDateTime::from_unix_timestamp(seconds).map_err(|_| unlike())
 }
 
-/// The parts of a value that is made of parts.
+/// The parts of a constructed value.
 fn parts(whole: AnyRef<'_>) -> der::Result<Vec<AnyRef<'_>>> {
     let mut reader = SliceReader::new(whole.value())?;
     let mut parts = Vec::new();
@@ -145,7 +144,7 @@ fn expect(value: AnyRef<'_>, tag: Tag) -> der::Result<AnyRef<'_>> {
     if value.tag() == tag { Ok(value) } else { Err(unlike()) }
 }
 
-/// The error of DER that is no certificate.
+/// The error of DER that is not a certificate.
 fn unlike() -> der::Error {
     ErrorKind::Failed.into()
 }
@@ -168,7 +167,7 @@ mod tests {
         let dns = |name: &str| SanType::DnsName(name.try_into().unwrap());
         let der = made(|parameters| {
             parameters.not_before = rcgen::date_time_ymd(2001, 2, 3);
-            // Later than `UTCTime` can say.
+            // Later than the range of `UTCTime`.
             parameters.not_after = rcgen::date_time_ymd(2051, 2, 3);
             parameters.subject_alt_names = vec![
                 dns("Shop.Example"),

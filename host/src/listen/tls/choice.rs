@@ -1,8 +1,9 @@
 //! The choice of the certificate that a client is shown.
 //!
-//! It is one that has the name asked for; else one of a wildcard for it, whose `*` is one label (RFC 9525 §6.3); else,
-//! and if no name was asked for, the first of all: a client that wanted another says so itself, which tells its user
-//! more than a connection that is refused. Of several for one name it is the first whose key the client can check.
+//! It is one with the name that the client asks for; else one with a wildcard for that name, whose `*` is one label
+//! (RFC 9525 §6.3); else, and without a name, the first of all: a client that wanted another certificate reports that
+//! itself, which tells its user more than a refused connection. Of several with one name, it is the first whose key
+//! the client can check.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use rustls::sign::CertifiedKey;
 use super::certificate::Name;
 use super::pair::Pair;
 
-/// The certificates in use. Those of connections that have begun stay as they were.
+/// The certificates in use. Connections that have begun keep theirs.
 #[derive(Debug)]
 pub(super) struct CertificateChoice(ArcSwap<Table>);
 
@@ -31,7 +32,7 @@ impl CertificateChoice {
         Self(ArcSwap::from_pointee(Table::new(pairs)))
     }
 
-    /// Takes these into use from the next handshake on, the first first.
+    /// Puts these pairs into use, in this order, from the next handshake on.
     pub(super) fn set<'a>(&self, pairs: impl Iterator<Item = &'a Pair>) {
         self.0.store(Arc::new(Table::new(pairs)));
     }
@@ -81,7 +82,7 @@ mod tests {
     use super::*;
     use crate::listen::tls::pair::PairFiles;
 
-    /// One certificate for each of these, by its number.
+    /// One certificate for each item, by its number.
     fn table(certified: &[(&'static rcgen::SignatureAlgorithm, &[&str])]) -> (Table, Vec<Arc<CertifiedKey>>) {
         let folder = tempfile::tempdir().unwrap();
         let pairs: Vec<Pair> = certified
@@ -108,7 +109,7 @@ mod tests {
             ("a.test", &[p256, ed25519][..], 0),
             ("A.test.", &[p256], 1),
             ("c.b.test", &[p256], 1),
-            // Nothing that it can check: the handshake fails, as it should.
+            // The client can check no key: the handshake fails, as it should.
             ("a.test", &[SignatureScheme::RSA_PSS_SHA256], 0),
             ("other.test", &[p256], 0),
         ] {

@@ -1,8 +1,8 @@
 //! TLS: from a connection's first bytes to the stream inside, and the name that its client asked for.
 //!
 //! TLS 1.2 and 1.3 by rustls. All its cipher suites are ECDHE with AEAD, none of those that HTTP/2 forbids (RFC 9113
-//! appendix A). ALPN decides here which HTTP is spoken, and nothing guesses it afterwards: `h2`, else HTTP/1; a client
-//! that wants neither gets no connection (RFC 7301 §3.2).
+//! appendix A). ALPN decides here on the version of HTTP, which is never guessed afterwards: `h2`, else HTTP/1. A
+//! client that wants neither gets no connection (RFC 7301 §3.2).
 //!
 //! | file | owns |
 //! |---|---|
@@ -43,12 +43,12 @@ pub use pair::{Pair, PairError, PairFiles, Part};
 const HTTP_2: &[u8] = b"h2";
 const HTTP_1: &[u8] = b"http/1.1";
 
-/// Sessions that are kept for clients of TLS 1.2 that take no ticket, which are few. All others keep theirs themselves,
-/// in tickets that last 12 hours at most and outlive a change of certificate.
+/// The most sessions that are kept, for clients of TLS 1.2 that take no ticket, which are few. All other clients keep
+/// their sessions themselves, in tickets that last at most 12 hours and outlive a change of certificate.
 const MAX_SESSIONS: usize = 1024;
 
-/// The response to a client that speaks HTTP where TLS is spoken. Nothing of its request has been read, so there is no
-/// request that could have an id, a line in the log, or a share in a count.
+/// The response to a client that speaks HTTP on a port with TLS. No byte of its request has been read, so there is no
+/// request that could have an id, a line in the log, or a count.
 const PLAIN_REFUSED: &[u8] = b"HTTP/1.1 400 Bad Request\r\n\
 content-type: application/problem+json\r\n\
 content-length: 153\r\n\
@@ -57,7 +57,7 @@ connection: close\r\n\
 {\"type\":\"urn:jackfield:problem:bad-request\",\"title\":\"The request is malformed\",\"status\":400,\
 \"detail\":\"TLS is spoken here: ask for https instead of http\"}";
 
-/// TLS as this host speaks it.
+/// The TLS of this host.
 pub struct Tls {
     config: Arc<ServerConfig>,
     turns: Semaphore,
@@ -67,14 +67,14 @@ pub struct Tls {
     _renewing: AbortOnDropHandle<()>,
 }
 
-/// The reason why no TLS can be spoken: there are no random numbers.
+/// The reason why TLS cannot be set up: there are no random numbers.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot set up TLS")]
 pub struct TlsError(#[source] rustls::Error);
 
 /// A connection whose handshake is over.
 pub(super) struct TlsConnection<S: AsFd> {
-    /// Boxed, for the futures above have room for it several times: for each step that hands it on.
+    /// The stream, boxed: the futures above have room for it several times, once for each step that hands it on.
     pub(super) stream: Box<TlsStream<Wire<S>>>,
     pub(super) protocol: Protocol,
     /// The name that the client asked for, in lower case.
@@ -95,8 +95,8 @@ pub(super) enum HandshakeError {
 }
 
 impl Tls {
-    /// TLS with these certificates, whose files it follows from now on. So many handshakes may be worked on at once.
-    /// Without a certificate every handshake fails.
+    /// TLS with these certificates, whose files are followed from now on. At most `at_once` handshakes are computed
+    /// at once. Without a certificate, every handshake fails.
     pub fn start(pairs: Vec<Pair>, at_once: usize, ledger: &Ledger) -> Result<Self, TlsError> {
         let renewal = Renewal::new(pairs, ledger.clone());
         let mut config = ServerConfig::builder_with_provider(Arc::new(pair::provider()))
@@ -122,7 +122,7 @@ impl Tls {
         self.look_now.notify_one();
     }
 
-    /// The handshake of a connection of which nothing has been read, within `patience`.
+    /// The handshake of a connection before its first byte is read, within `patience`.
     pub(super) async fn accept<S: AsFd + AsyncRead + AsyncWrite + Unpin>(
         &self,
         wire: Wire<S>,
@@ -148,10 +148,10 @@ impl Tls {
         mut wire: Wire<S>,
         handle: &WireHandle,
     ) -> Result<TlsConnection<S>, HandshakeError> {
-        // Until something comes there is next to nothing of the connection.
+        // Until a byte comes, the connection takes next to no memory.
         match wire.first_bytes().await? {
             [] => return Err(HandshakeError::Left),
-            // A method of HTTP begins so, and no record of TLS.
+            // A method of HTTP begins with such a byte, and no record of TLS does.
             [b'A'..=b'Z', ..] => {
                 handle.command(WireCommand::CloseLingering);
                 refuse_plain(wire).await;
@@ -168,9 +168,9 @@ impl Tls {
         Ok(TlsConnection { stream, protocol, server_name })
     }
 
-    /// Works on a handshake, with a turn for each step and without one while the client is waited for. A signature
-    /// takes up to a millisecond, in which its thread does nothing else: however many handshakes there are, the other
-    /// threads serve the connections that are open. And no client that stops in the middle keeps a turn from another.
+    /// Runs a handshake, with a turn for each step, and without one while the client is waited for. A signature takes
+    /// up to a millisecond, in which its thread does nothing else: whatever the number of handshakes, the other
+    /// threads serve the open connections. And a client that stops in the middle keeps no turn from another.
     async fn by_turns<F: Future + Unpin>(&self, mut handshake: F) -> F::Output {
         loop {
             let turn = self.turns.acquire().await;
@@ -187,7 +187,7 @@ impl Tls {
     }
 }
 
-/// Tells a client that TLS is spoken here. If it is gone, nobody is left to tell.
+/// Tells a client that the port speaks TLS. If the client is gone, the answer is dropped.
 async fn refuse_plain(mut wire: impl AsyncWrite + Unpin) {
     if wire.write_all(PLAIN_REFUSED).await.is_ok() {
         let _ = wire.shutdown().await;

@@ -1,7 +1,7 @@
 //! A certificate and its key, from two files.
 //!
-//! Owns the faults that they can have, and says of which file. `choice` decides which pair a client is shown, and
-//! `renewal` follows files that change.
+//! Owns the faults of a pair, and names the faulty file. `choice` decides which pair a client is shown, and `renewal`
+//! follows files that change.
 
 use std::fs::File;
 use std::io::{self, Read};
@@ -23,14 +23,14 @@ const MAX_FILE_BYTES: u64 = 1 << 20;
 /// The files of a pair.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PairFiles {
-    /// The PEM file of the certificate, and behind it of its issuers'.
+    /// The PEM file of the certificate, and after it its issuers' certificates.
     pub certificate: PathBuf,
-    /// The PEM file of its key.
+    /// The PEM file of the certificate's key.
     pub key: PathBuf,
 }
 
 impl PairFiles {
-    /// The stamps of both as they are now.
+    /// The present stamps of both files.
     pub(super) fn stamps(&self) -> [Stamp; 2] {
         [&self.certificate, &self.key].map(|file| Stamp::of(file))
     }
@@ -111,7 +111,7 @@ impl PairError {
         self.part
     }
 
-    /// The help for it: what would be right.
+    /// The remedy.
     pub fn help(&self) -> &'static str {
         match (&self.fault, self.part) {
             (Fault::Unreadable(_) | Fault::TooLong, _) => {
@@ -144,7 +144,7 @@ impl PairError {
 }
 
 impl Pair {
-    /// Reads it.
+    /// Reads a pair from its files.
     pub fn read(files: PairFiles) -> Result<Self, PairError> {
         let stamps = files.stamps();
         let at_certificate =
@@ -169,7 +169,7 @@ impl Pair {
         Ok(Self { stamps, names, not_before, not_after, certified, files })
     }
 
-    /// A warning if it is not valid yet, or no longer, which is likely not meant.
+    /// A warning if the certificate is not valid yet, or no longer, which is probably not intended.
     pub fn doubt(&self) -> Option<String> {
         let now = OffsetDateTime::now_utc();
         let file = self.files.certificate.display();
@@ -188,7 +188,7 @@ impl Pair {
         }
     }
 
-    /// The files from which it was read.
+    /// The files of the pair.
     pub(super) fn files(&self) -> &PairFiles {
         &self.files
     }
@@ -197,17 +197,17 @@ impl Pair {
         &self.stamps
     }
 
-    /// Its names, one at least.
+    /// The certificate's names, at least one.
     pub(super) fn names(&self) -> &[Name] {
         &self.names
     }
 
-    /// The first of its names.
+    /// The first of the certificate's names.
     pub(super) fn first_name(&self) -> String {
         self.names.first().map(Name::to_string).unwrap_or_default()
     }
 
-    /// The last moment at which it is valid.
+    /// The last moment at which the certificate is valid.
     pub(super) fn not_after(&self) -> OffsetDateTime {
         self.not_after
     }
@@ -216,7 +216,7 @@ impl Pair {
         &self.certified
     }
 
-    /// Returns whether it is the same certificate as another, whichever files it was read from.
+    /// True if both are the same certificate, whichever files they were read from.
     pub(super) fn is_the_same_as(&self, other: &Self) -> bool {
         self.certified.cert == other.certified.cert
     }
@@ -261,7 +261,7 @@ fn key(pem: &[u8]) -> Result<PrivateKeyDer<'static>, Fault> {
     })
 }
 
-/// A fault in words of our own: the crate's errors print the section, byte by byte.
+/// A fault in words of this host: the crate's errors print the section, byte by byte.
 fn not_pem(error: pem::Error) -> Fault {
     Fault::NotPem(match error {
         pem::Error::MissingSectionEnd { .. } => "a section of it does not end",

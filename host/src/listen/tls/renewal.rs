@@ -1,8 +1,8 @@
 //! Certificates that are renewed while the host serves.
 //!
-//! Files are looked at, not watched: programs that renew certificates write two files, or turn a link, in whatever
-//! order. A pair that cannot be used is logged when it is found a second time unchanged, so that a change that is half
-//! done is not; the pair from before stays in use.
+//! Files are looked at, not watched: programs that renew certificates write two files, or turn a link, in any order.
+//! A faulty pair is logged when it is found a second time unchanged, so that a half-done change is not logged; the
+//! earlier pair stays in use.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,12 +27,12 @@ pub(super) struct Renewal {
 /// A pair in use, whose files are looked at.
 struct FollowedPair {
     pair: Pair,
-    /// The stamps of its files when they were read last.
+    /// The stamps of the pair's files when they were read last.
     seen: [Stamp; 2],
     fault: Fault,
 }
 
-/// The fault of the files as they are now, and whether it was logged.
+/// The fault of the present files, and whether it was logged.
 enum Fault {
     Nothing,
     NotLogged,
@@ -55,7 +55,7 @@ impl Renewal {
         self.choice.clone()
     }
 
-    /// Looks at the files for ever, at intervals and whenever it is told to.
+    /// Looks at the files for ever, at intervals and on each notification.
     pub(super) async fn run(mut self, now: Arc<Notify>) {
         while !self.pairs.is_empty() {
             tokio::select! {
@@ -130,9 +130,9 @@ impl Renewal {
 
 /// The result of a look at a pair's files.
 enum LookResult {
-    /// There is nothing to be done.
+    /// Nothing is to be done.
     Same,
-    /// Another pair is in use now, and whether that is to be logged.
+    /// Another pair is in use now. `is_news` is true if that is to be logged.
     Changed { is_news: bool },
     /// The pair cannot be used, and that was not logged yet.
     Fault(PairError),
@@ -145,7 +145,7 @@ impl FollowedPair {
         if is_seen && matches!(self.fault, Fault::Nothing) {
             return LookResult::Same;
         }
-        // While there is a fault the files are read at each look: it may have been the system's, and not theirs.
+        // While there is a fault, the files are read at each look: the system may be at fault, and not the files.
         match Pair::read(self.pair.files().clone()) {
             Ok(pair) => {
                 let was_logged = matches!(std::mem::replace(&mut self.fault, Fault::Nothing), Fault::Logged);

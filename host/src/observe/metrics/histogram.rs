@@ -69,7 +69,7 @@ impl Histogram {
         self.sum_nanos.fetch_add(nanos, Ordering::Relaxed);
     }
 
-    /// Writes the series of this histogram; nothing while nothing was observed.
+    /// Writes the series of this histogram; none before the first observation.
     pub(super) fn encode(&self, mut encoder: MetricEncoder<'_>) -> fmt::Result {
         let bounds = self.bounds.iter().map(Duration::as_secs_f64).chain([f64::INFINITY]);
         let counts = self.buckets.iter().map(|bucket| bucket.load(Ordering::Relaxed));

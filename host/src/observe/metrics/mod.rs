@@ -57,10 +57,10 @@ pub struct Metrics {
 }
 
 impl Metrics {
-    /// The media type of [`Metrics::encode`]'s text.
+    /// The media type of the text from [`Metrics::encode`].
     pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-    /// Metrics of which everything is zero.
+    /// Metrics with all counters at zero.
     pub fn new() -> Self {
         let owners = Arc::new(Owners::default());
         let connections = Gauge::default();
@@ -142,7 +142,7 @@ impl Metrics {
         self.owners.tenants.get(tenant.clone(), || TenantMetrics::new(tenant.clone()))
     }
 
-    /// A request was answered that belongs to no tenant: refused by the gate, or for an unknown host.
+    /// Counts an answered request that belongs to no tenant: refused by the gate, or for an unknown host.
     pub fn unrouted_request(
         &self,
         status: u16,
@@ -158,14 +158,14 @@ impl Metrics {
         Held::new(&self.connections)
     }
 
-    /// A connection ended.
+    /// Counts a connection that has ended.
     pub fn connection_closed(&self, why: Closed) {
         for (_, counter) in self.closed.iter().filter(|(closed, _)| *closed == why) {
             counter.inc();
         }
     }
 
-    /// A TLS handshake ended.
+    /// Counts a TLS handshake that has ended.
     pub fn handshake(&self, result: Handshake) {
         for (_, counter) in self.handshakes.iter().filter(|(ended, _)| *ended == result) {
             counter.inc();
@@ -182,7 +182,7 @@ impl Metrics {
         Held::new(&self.requests_in_flight)
     }
 
-    /// A reload of the site file ended.
+    /// Counts a reload of the site file.
     pub fn reload(&self, result: Reload) {
         match result {
             Reload::Published => self.published.inc(),
@@ -196,7 +196,7 @@ impl Metrics {
         self.confinement.set(means, holds);
     }
 
-    /// A component was come by that was not live already, or refused.
+    /// Counts the origin of a component that was not live already, or its refusal.
     pub fn compile(&self, how: Compile) {
         for (_, counter) in self.compiles.iter().filter(|(compile, _)| *compile == how) {
             counter.inc();
@@ -210,7 +210,7 @@ impl Metrics {
         }
     }
 
-    /// Everything as OpenMetrics text, of the media type [`Metrics::CONTENT_TYPE`].
+    /// All metrics as OpenMetrics text, of the media type [`Metrics::CONTENT_TYPE`].
     pub fn encode(&self) -> String {
         let mut exposition = String::new();
         // Writing to a `String` cannot fail; a text that is cut short would lack its `# EOF`, which scrapers require.

@@ -200,7 +200,7 @@ impl PluginMetrics {
         self.requests.count(status, blame, duration, response_bytes);
     }
 
-    /// A call of this plugin ended.
+    /// Counts a call of this plugin that has ended.
     pub fn call(&self, plug: Plug, outcome: Outcome, cpu: Duration) {
         let of_plug = match plug {
             Plug::Handler => &self.calls[0],

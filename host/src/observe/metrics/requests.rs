@@ -23,8 +23,8 @@ const FIRST_STATUS: u16 = 100;
 /// Requests by status and blame, their durations and their bytes.
 #[derive(Debug)]
 pub(super) struct Requests {
-    /// The statuses 100 to 599, ten at a time and made when first seen: all at once they would be 24 kB for
-    /// each plugin, of which hardly any answers with more than a dozen statuses.
+    /// The statuses 100 to 599, in groups of ten that are made when first seen: all at once they would be 24 kB for
+    /// each plugin, and hardly any plugin answers with more than a dozen statuses.
     decades: [OnceLock<Box<Decade>>; 50],
     /// The requests with any other status.
     other: ByBlame,

@@ -1,4 +1,4 @@
-//! Series: a gauge that counts what is held, and counters and gauges as a scraper reads them.
+//! Series: a gauge that counts guards, and counters and gauges in a scraper's form.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use prometheus_client::encoding::{EncodeLabelSet, MetricEncoder, NoLabelSet};
 use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::metrics::gauge::Gauge;
 
-/// A share of a gauge, which counts it until it is dropped.
+/// A guard of a gauge: counts one until it is dropped.
 #[derive(Debug)]
 #[must_use = "it counts for as long as it is held"]
 pub struct Held(Gauge);

@@ -5,7 +5,7 @@ use std::thread;
 
 use crate::limits::Limit;
 
-/// The samples of a text that keeps to the grammar: `name{labels}` to value.
+/// The samples of a valid exposition: `name{labels}` to value.
 fn scrape(metrics: &Metrics) -> BTreeMap<String, f64> {
     let text = metrics.encode();
     let body = text.strip_suffix("# EOF\n").expect("the text ends with EOF");

@@ -12,11 +12,11 @@ use prometheus_client::registry::Unit;
 /// The result of a TLS handshake.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Handshake {
-    /// Whole.
+    /// A full handshake made the session.
     Full,
     /// The session of an earlier connection was resumed.
     Resumed,
-    /// There is no connection.
+    /// The handshake failed.
     Failed,
 }
 

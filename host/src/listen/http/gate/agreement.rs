@@ -1,5 +1,4 @@
-//! The gate's reading of a head that a lenient parser takes. For tests and for the fuzzer, which ask it about any bytes
-//! at all.
+//! The gate's reading of a head that a lenient parser accepts, for tests and for the fuzzer, with any bytes.
 
 use std::sync::Arc;
 
@@ -7,7 +6,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Version, header};
 
 use super::{join_cookies, settle_host};
 
-/// Panics if the gate does, or if it names whom it lets through in a way that could be read otherwise.
+/// Panics if the gate does, or if the gate lets a request through whose authority could be read in another way.
 pub(super) fn check(bytes: &[u8]) {
     for version in [Version::HTTP_10, Version::HTTP_11, Version::HTTP_2] {
         let Some(mut request) = read(bytes, version) else { return };
@@ -21,7 +20,7 @@ pub(super) fn check(bytes: &[u8]) {
         };
         assert!(is_plain(&asked.authority) && is_plain(&asked.host), "{asked:?}");
         assert!(asked.authority.starts_with(&*asked.host), "{asked:?}");
-        // HTTP/1 may ask nobody in particular (RFC 9112 §3.2).
+        // HTTP/1 may name no host (RFC 9112 §3.2).
         assert!(version != Version::HTTP_2 || !asked.host.is_empty() || request.uri().authority().is_none());
         if let Some(target) = request.uri().authority() {
             assert_eq!(target.as_str().to_ascii_lowercase(), *asked.authority);

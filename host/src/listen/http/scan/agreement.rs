@@ -1,5 +1,5 @@
-//! The bytes that a [`Scan`] lets through, read by two others as well: httparse, by whose reading hyper acts, and one
-//! so plain that it can be seen to be right. For tests and for the fuzzer, which ask it about any bytes at all.
+//! The bytes that a [`Scan`] passes, read by two other readers as well: httparse, on whose reading hyper acts, and a
+//! reader so plain that its correctness can be seen. For tests and for the fuzzer, with any bytes.
 
 use std::ops::Range;
 
@@ -21,8 +21,7 @@ struct Reading {
     is_refused: bool,
 }
 
-/// Panics if it matters how `bytes` are cut into pieces, or if another reader sees other requests in the bytes that
-/// were passed.
+/// Panics if the cuts of `bytes` into pieces matter, or if another reader sees other requests in the passed bytes.
 pub(super) fn check(bytes: &[u8]) {
     let whole = read(bytes, bytes.len());
     for piece_bytes in [1, 2, 3, 7, 61] {

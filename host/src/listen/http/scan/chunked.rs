@@ -11,13 +11,13 @@ use super::lines::Lines;
 use super::progress::{Progress, at_most, widened};
 use crate::request::MessageError;
 
-/// The longest line with a chunk's size and extensions. One that carries a signature has some 90 bytes.
+/// The longest line with a chunk's size and extensions. A line with a signature has some 90 bytes.
 pub(super) const MAX_CHUNK_LINE_BYTES: usize = 256;
 
 /// The most bytes of extensions of one body.
 pub(super) const MAX_EXTENSION_BYTES: usize = 16 << 10;
 
-/// The most trailer fields, and the most bytes of them.
+/// The most trailer fields, and the most bytes of all of them.
 pub(super) const MAX_TRAILER_FIELDS: u16 = 64;
 pub(super) const MAX_TRAILER_BYTES: usize = 8 << 10;
 
@@ -28,7 +28,7 @@ const MAX_SIZE_DIGITS: usize = 16;
 #[derive(Debug, Default)]
 pub(super) struct Chunked {
     part: Part,
-    /// The search for the line that is read; each begins at the first byte that was not passed.
+    /// The search for the line that is being read; each search begins at the first byte that was not passed.
     lines: Lines,
     extension_bytes: u32,
     trailer_bytes: u32,
@@ -50,7 +50,8 @@ enum Part {
 }
 
 impl Chunked {
-    /// Reads on, as far as there are bytes of this body. A fault behind bytes that may be passed is told the next time.
+    /// Reads on, as far as there are bytes of this body. A fault after bytes that may be passed is reported at the
+    /// next call.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Result<Progress<()>, MessageError> {
         let mut passed_bytes: usize = 0;
         loop {
@@ -69,8 +70,8 @@ impl Chunked {
         }
     }
 
-    /// Reads one part, or some of a chunk's data: how many bytes those were, and the part that follows, none at the
-    /// body's end. After an error nothing has changed.
+    /// Reads one part, or some of a chunk's data. Returns the number of bytes that were read, and the next part, none
+    /// at the body's end. After an error, nothing has changed.
     fn read_part(&mut self, unread: &[u8]) -> Result<Option<(usize, Option<Part>)>, MessageError> {
         match self.part {
             Part::Data { left_bytes } if !unread.is_empty() => {
@@ -94,7 +95,7 @@ impl Chunked {
         }
     }
 
-    /// Reads one line of at most so many bytes, its CRLF included.
+    /// Reads one line of at most `most_bytes`, its CRLF included.
     fn read_line(
         &mut self,
         unread: &[u8],
@@ -130,7 +131,7 @@ impl Chunked {
             return Ok(None);
         }
         let field = Field::parse(line)?;
-        // RFC 9110 §6.5.1: where a message ends, and for whom it is, is known before its body.
+        // RFC 9110 §6.5.1: the end of a message and its host are known before its body.
         if [HOST, CONTENT_LENGTH, TRANSFER_ENCODING].iter().any(|name| field.is_named(name)) {
             return Err(MessageError::Malformed("a trailer field is one that only a head may have"));
         }
@@ -147,7 +148,7 @@ impl Chunked {
 const LONG_LINE: MessageError = MessageError::Malformed("a chunk's size has too long a line");
 const LARGE_TRAILERS: MessageError = MessageError::Malformed("the request has too many trailer fields");
 
-/// Hexadecimal digits and nothing else: no sign, no `0x`, no white space.
+/// Accepts hexadecimal digits and nothing else: no sign, no `0x`, no white space.
 fn parse_size(digits: &[u8]) -> Result<u64, MessageError> {
     let parsed = digits.iter().try_fold(0_u64, |size, byte| {
         let digit = char::from(*byte).to_digit(16)?;

@@ -15,7 +15,8 @@ impl<'a> Field<'a> {
         let name_end = line.iter().position(|byte| !is_token_byte(*byte)).unwrap_or(line.len());
         let (name, rest) = line.split_at_checked(name_end).unwrap_or_default();
         match (name, rest) {
-            // Even the first one must not begin so: some readers skip it, some take it for a part of the line above.
+            // Refused for the first field too: some readers skip such a line, some take it for a part of the line
+            // above.
             ([], [b' ' | b'\t', ..]) => {
                 Err(MessageError::Malformed("a field's line begins with white space"))
             }
@@ -31,7 +32,7 @@ impl<'a> Field<'a> {
     }
 }
 
-/// Returns whether these are the bytes of a token (RFC 9110 §5.6.2).
+/// True if these are the bytes of a token (RFC 9110 §5.6.2).
 pub(super) fn is_token(bytes: &[u8]) -> bool {
     !bytes.is_empty() && bytes.iter().all(|byte| is_token_byte(*byte))
 }
@@ -40,7 +41,7 @@ pub(super) fn is_token_byte(byte: u8) -> bool {
     TOKEN_BYTES.get(usize::from(byte)).copied().unwrap_or_default()
 }
 
-/// Three times as fast as comparing with the ranges, and most of a head are names.
+/// Three times as fast as comparing with the ranges, and most bytes of a head are names.
 static TOKEN_BYTES: [bool; 256] = {
     let mut table = [false; 256];
     let mut left: &mut [bool] = &mut table;
@@ -70,12 +71,12 @@ static TOKEN_BYTES: [bool; 256] = {
     table
 };
 
-/// Returns whether these bytes may stand in a value. All are looked at, which the compiler does many at a time.
+/// True if these bytes may stand in a value. All bytes are looked at, which the compiler does many at a time.
 fn is_value(bytes: &[u8]) -> bool {
     bytes.iter().fold(true, |is_value, byte| is_value & is_value_byte(*byte))
 }
 
-/// Returns whether a value may have this byte: HTAB, SP, visible characters, and bytes beyond ASCII (RFC 9110 §5.5).
+/// True if a value may have this byte: HTAB, SP, visible characters, and bytes beyond ASCII (RFC 9110 §5.5).
 pub(super) fn is_value_byte(byte: u8) -> bool {
     ((byte >= b' ') & (byte != 0x7f)) | (byte == b'\t')
 }

@@ -7,17 +7,17 @@ use super::request_line::{self, Version};
 use crate::listen::bounds::{MAX_HEAD_BYTES, MAX_HEAD_FIELDS};
 use crate::request::MessageError;
 
-/// The longest body that can be announced: a longer one could overflow in some reader's arithmetic.
+/// The longest body that can be announced: a longer one could overflow in a reader's arithmetic.
 pub(super) const MAX_LENGTH: u64 = i64::MAX.unsigned_abs();
 
-/// The fields that every reader of a message needs, so that no `Connection` may take them out.
+/// The fields that every reader of a message needs, so that no `Connection` may remove them.
 pub(super) const HOST: &[u8] = b"host";
 pub(super) const CONTENT_LENGTH: &[u8] = b"content-length";
 pub(super) const TRANSFER_ENCODING: &[u8] = b"transfer-encoding";
 
 const CONNECTION: &[u8] = b"connection";
 
-/// The framing of a body: how its end is known.
+/// The framing of a body: the rule for its end.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Framing {
     /// There is no body.
@@ -42,12 +42,13 @@ pub(super) struct Head {
 }
 
 impl Head {
-    /// Returns whether a byte came of it. The empty line that may stand before it is not a part of it.
+    /// True if a byte of the head came. The empty line that may stand before a head is not a part of it.
     pub(super) fn has_begun(&self) -> bool {
         self.has_begun
     }
 
-    /// Reads on in all bytes that came of it. It is passed whole, with the empty line before it, or not at all.
+    /// Reads on in all bytes of the head so far. The head is passed whole, with the empty line before it, or not at
+    /// all.
     pub(super) fn read(&mut self, bytes: &[u8]) -> Result<Progress<Framing>, MessageError> {
         if self.version.is_none() {
             self.begin(bytes)?;
@@ -93,7 +94,7 @@ impl Head {
         bytes.get(self.lines.start()..).unwrap_or_default()
     }
 
-    /// Looks at the first bytes, before a line's end is looked for: another protocol may have none.
+    /// Checks the first bytes, before a line's end is searched: another protocol may have no lines.
     fn begin(&mut self, bytes: &[u8]) -> Result<(), MessageError> {
         let unread = self.unread(bytes);
         self.has_begun = !matches!(unread, [] | [b'\r'] | [b'\r', b'\n', ..]);
@@ -161,7 +162,7 @@ impl Head {
 const BOTH: MessageError =
     MessageError::Malformed("a message has either Content-Length or Transfer-Encoding, not both");
 
-/// Digits and nothing else: no sign, no list, even of equal numbers (RFC 9110 §8.6).
+/// Accepts digits and nothing else: no sign, no list, even of equal numbers (RFC 9110 §8.6).
 fn parse_length(value: &[u8]) -> Result<u64, MessageError> {
     let parsed = value.iter().try_fold(0_u64, |length, byte| {
         let digit = char::from(*byte).to_digit(10)?;

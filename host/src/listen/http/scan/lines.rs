@@ -9,12 +9,12 @@ use crate::request::MessageError;
 pub(super) struct Lines {
     /// The position at which the next line begins.
     start: u32,
-    /// The position of the first byte that may be its LF.
+    /// The position of the first byte that may be the line's LF.
     searched: u32,
 }
 
 impl Lines {
-    /// The next line, without its CRLF, if it is whole. After an error nothing was taken.
+    /// The next line, without its CRLF, if the line is whole. After an error, nothing was taken.
     pub(super) fn next<'a>(&mut self, bytes: &'a [u8]) -> Result<Option<&'a [u8]>, MessageError> {
         let searched = position(self.searched);
         let Some(found) = bytes.get(searched..).and_then(|unsearched| memchr(b'\n', unsearched)) else {

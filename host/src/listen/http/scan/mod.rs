@@ -2,13 +2,13 @@
 //!
 //! hyper (1.12, httparse 1.10) is lenient, and a request does not show how it was read: a bare LF ends a line, white
 //! space may follow a chunk's size, a `Content-Length` beside `Transfer-Encoding` is dropped, a target loses its
-//! `#fragment`. A proxy before the host that reads one of these otherwise sees other requests on the same connection. So a
-//! [`Scan`] lets through only bytes that have one reading, and hyper is given nothing else. It knows where each message
-//! ends; the meaning of a request is for others.
+//! `#fragment`. A proxy before the host that reads one of these otherwise sees other requests on the same connection.
+//! So hyper gets only bytes that a [`Scan`] has passed because they have one reading. The scan knows where each
+//! message ends, and leaves the meaning of a request to others.
 //!
 //! | file | owns |
 //! |---|---|
-//! | `progress.rs` | how far a part of a message was read |
+//! | `progress.rs` | the progress of reading a part of a message |
 //! | `lines.rs` | finding a line that ends in CRLF, without looking at a byte twice |
 //! | `request_line.rs` | method, target, version |
 //! | `fields.rs` | one field's line |
@@ -34,7 +34,7 @@ use progress::{Progress, at_most, widened};
 
 use crate::request::MessageError;
 
-/// Reads one connection's requests strictly, one after the other.
+/// The strict reader of one connection's requests, one after the other.
 #[derive(Debug, Default)]
 pub(super) struct Scan {
     state: State,
@@ -43,18 +43,18 @@ pub(super) struct Scan {
 /// The next step with the bytes.
 #[derive(Debug)]
 pub(super) enum ScanStep {
-    /// So many of them may be handed on, one at least: a whole head and nothing behind it, or a part of one body.
+    /// This number of bytes may be handed on, at least one: a whole head and nothing after it, or a part of one body.
     Pass(usize),
-    /// A head, or a line, is not yet whole: the same bytes again, with more behind them.
+    /// A head, or a line, is not yet whole: give the same bytes again, with more after them.
     More,
-    /// Nothing from here on may be handed on.
+    /// No byte from here on may be handed on.
     Refused(MessageError),
 }
 
 /// The position of a [`Scan`] in its connection's requests.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum ScanPosition {
-    /// Between messages: no byte came of the next one.
+    /// Between messages: no byte of the next one came.
     Between,
     /// Inside a head.
     Head,
@@ -77,7 +77,8 @@ impl Default for State {
 }
 
 impl Scan {
-    /// Reads on. `bytes` begin where the last `Pass` ended, and after `More` they are those that were there and others.
+    /// Reads on. `bytes` begin where the last `Pass` ended; after `More`, they are the earlier bytes and further
+    /// ones.
     pub(super) fn scan(&mut self, bytes: &[u8]) -> ScanStep {
         let progress = match &mut self.state {
             State::Head(head) => head.read(bytes).map(|progress| Progress {
@@ -105,12 +106,12 @@ impl Scan {
         }
     }
 
-    /// Changes a head that was passed so that hyper reads it, too.
+    /// Changes a passed head so that hyper accepts it, too.
     pub(super) fn settle(head: &mut [u8]) {
         request_line::settle_version(head);
     }
 
-    /// Its position, behind the bytes that were passed and those that were looked at.
+    /// The scan's position, after the bytes that were passed and those that were looked at.
     pub(super) fn position(&self) -> ScanPosition {
         match &self.state {
             State::Head(head) if !head.has_begun() => ScanPosition::Between,

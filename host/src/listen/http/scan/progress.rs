@@ -11,7 +11,7 @@ pub(super) struct Progress<T> {
     pub(super) end: Option<T>,
 }
 
-/// The smaller of the bytes that are left to come and those that are there.
+/// The smaller of the bytes that are left to come and the bytes that are there.
 pub(super) fn at_most(left_bytes: NonZeroU64, there_bytes: usize) -> usize {
     usize::try_from(left_bytes.get()).map_or(there_bytes, |left_bytes| left_bytes.min(there_bytes))
 }

@@ -14,7 +14,7 @@ pub(super) const MAX_METHOD_BYTES: usize = 32;
 pub(super) enum Version {
     /// 1.0: without chunks, and `Host` may be missing.
     Http10,
-    /// 1.1, and any later minor version: it is to be answered as the latest that is spoken (RFC 9110 §2.5).
+    /// 1.1, and any later minor version, which is to be answered as the latest known one (RFC 9110 §2.5).
     Http11,
 }
 
@@ -22,12 +22,12 @@ pub(super) enum Version {
 pub(super) fn parse(line: &[u8]) -> Result<Version, MessageError> {
     let (method, rest) = split_method(line)?;
     if method == b"CONNECT" {
-        // The bytes behind it are no message any more.
+        // The bytes that follow are not a message.
         return Err(MessageError::Method);
     }
     let (target, version) = split_target(rest)?;
     let version = version.ok_or(MessageError::Malformed("the request line has no version of HTTP"))?;
-    // Before the target is looked at: that of HTTP/2's preface is none in HTTP/1.
+    // Before the target is checked: the target in HTTP/2's preface is not valid in HTTP/1.
     let version = parse_version(version)?;
     check_target(method, target)?;
     Ok(version)
@@ -45,8 +45,8 @@ pub(super) fn check_unfinished(line: &[u8]) -> Result<(), MessageError> {
         Some(first) if is_token(&[*first]) => {}
         Some(_) => return Err(MessageError::Malformed("the request does not begin with a method")),
     }
-    // A shorter one cannot have too long a target. Few lengths above it are left to look at, so that bytes which come
-    // one by one are not looked at over and over.
+    // The target of a shorter line cannot be too long. Few longer lengths are left to check, so bytes that come one
+    // by one are not checked over and over.
     if line.len() > MAX_TARGET_BYTES {
         let (_method, rest) = split_method(line)?;
         if rest.len() > MAX_TARGET_BYTES {
@@ -59,7 +59,7 @@ pub(super) fn check_unfinished(line: &[u8]) -> Result<(), MessageError> {
     Ok(())
 }
 
-/// The method, and the bytes behind the space that follows it.
+/// The method, and the bytes after the space that follows it.
 fn split_method(line: &[u8]) -> Result<(&[u8], &[u8]), MessageError> {
     let longest = line.get(..=MAX_METHOD_BYTES);
     let end = memchr(b' ', longest.unwrap_or(line));
@@ -74,7 +74,7 @@ fn split_method(line: &[u8]) -> Result<(&[u8], &[u8]), MessageError> {
     }
 }
 
-/// The target, and the bytes behind the space that follows it, if one does.
+/// The target, and the bytes after the space that follows it, if one does.
 fn split_target(rest: &[u8]) -> Result<(&[u8], Option<&[u8]>), MessageError> {
     let end = memchr(b' ', rest.get(..=MAX_TARGET_BYTES).unwrap_or(rest));
     match end.and_then(|end| rest.split_at_checked(end)) {
@@ -93,7 +93,7 @@ fn parse_version(version: &[u8]) -> Result<Version, MessageError> {
     }
 }
 
-/// Writes 1.1 into a head that says a later minor version: httparse (1.10) knows none.
+/// Replaces a later minor version in a head by 1.1: httparse (1.10) knows no later one.
 pub(super) fn settle_version(head: &mut [u8]) {
     let line = if head.starts_with(b"\r\n") { 2 } else { 0 };
     let end = head.get(line..).and_then(|head| memchr(b'\r', head));
@@ -124,7 +124,8 @@ fn check_target(method: &[u8], target: &[u8]) -> Result<(), MessageError> {
     }
 }
 
-/// Refuses bytes that the `http` crate (1.5) does not read as path and query: hyper would refuse them without a word.
+/// Refuses bytes that the `http` crate (1.5) does not read as path and query: hyper would refuse them without an
+/// answer.
 fn check_path(target: &[u8]) -> Result<(), MessageError> {
     let path_end = memchr(b'?', target).unwrap_or(target.len());
     let (path, query) = target.split_at_checked(path_end).unwrap_or((target, &[]));

@@ -1,4 +1,4 @@
-//! What passes and what does not, clause by clause.
+//! The bytes that the scan passes and those that it refuses, clause by clause.
 
 mod readers;
 
@@ -21,7 +21,7 @@ fn variant(error: &MessageError) -> String {
     format!("{error:?}").split(|c: char| !c.is_alphanumeric()).next().unwrap_or_default().to_owned()
 }
 
-/// The scan of a chunked body: how many bytes of it may be handed on, and then "end", "more" or a refusal.
+/// The scan of a chunked body: the number of its bytes that may be handed on, and then "end", "more" or a refusal.
 fn chunks(body: impl AsRef<[u8]>) -> (usize, String) {
     let head = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n";
     agreement::check(&[head, body.as_ref()].concat());
@@ -323,7 +323,7 @@ fn chunks_have_one_form() {
         assert!(chunks(&body[..body.len() - 1]).0 < body.len());
     }
     let hidden = "0\r\n\r\nGET / HTTP/1.1\r\n";
-    // How much of each is handed on before the refusal: never a part of the line that is refused.
+    // The bytes of each that are handed on before the refusal: never a part of the refused line.
     for (body, passed_bytes) in [
         ("\r\n\r\n", 0),
         ("g\r\n", 0),

@@ -1,4 +1,4 @@
-//! What passes, held against other readers of HTTP; above all against hyper, which is to read it.
+//! The bytes that the scan passes, compared with other readers of HTTP; above all with hyper, which reads them next.
 
 use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
@@ -21,7 +21,7 @@ use crate::listen::bounds::{MAX_HEAD_BYTES, MAX_HEAD_FIELDS, MAX_TARGET_BYTES};
 /// A request as hyper understood it: its target, and its body if that came whole.
 type Seen = (String, Option<Vec<u8>>);
 
-/// The requests that a service behind hyper, set up as connections are, is given of these bytes.
+/// The requests that a service gets from these bytes, behind hyper with the settings of connections.
 fn seen_by_hyper(bytes: &[u8]) -> Vec<Seen> {
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let seen = Arc::new(Mutex::new(Vec::new()));
@@ -44,7 +44,7 @@ fn seen_by_hyper(bytes: &[u8]) -> Vec<Seen> {
         let serving = builder.serve_connection(TokioIo::new(near), service);
         let (mut answers, mut requests) = tokio::io::split(far);
         let asking = async {
-            // It may close before it has read everything.
+            // The connection may close before it has read everything.
             let _ = requests.write_all(bytes).await;
             let _ = requests.shutdown().await;
             let _ = answers.read_to_end(&mut Vec::new()).await;
@@ -54,7 +54,7 @@ fn seen_by_hyper(bytes: &[u8]) -> Vec<Seen> {
     std::mem::take(&mut *seen.lock().unwrap())
 }
 
-/// Requests of every framing, and what is to be seen of each.
+/// Requests of every framing, and the requests that are seen in each.
 fn request() -> impl Strategy<Value = (Vec<u8>, Seen)> {
     let chunk =
         (prop::collection::vec(any::<u8>(), 1..40), "(;[a-z]{1,3}(=([a-z]{1,3}|\"[a-z \t;=]{0,3}\"))?){0,2}");
