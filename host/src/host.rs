@@ -33,7 +33,7 @@ use crate::sandbox::{
 };
 use crate::store::{Store, StoreError};
 use crate::tenant::Slots;
-use descriptors::Room;
+use descriptors::DescriptorShares;
 
 /// The longest wait of a call for one of the pool's slots.
 const SLOT_WAIT: Duration = Duration::from_secs(1);
@@ -443,10 +443,10 @@ fn beside_streams(settings: &HostSettings) -> usize {
 
 /// The bounds on connections by the process's limit on descriptors; warns if `connections` of `[host]` is out of
 /// reach.
-fn room(site: &Site, log: &Log) -> Room {
+fn room(site: &Site, log: &Log) -> DescriptorShares {
     let settings = &site.host;
     let components = site.tenants.values().map(|tenant| tenant.document.plugins.len()).sum();
-    let room = Room::within(descriptors::raise_limit(), settings, components);
+    let room = DescriptorShares::within(descriptors::raise_limit(), settings, components);
     if room.connections < settings.connections {
         log.warn("fewer connections than `connections` in [host]: this process may not open as many files")
             .field("connections", room.connections)
@@ -459,7 +459,7 @@ fn room(site: &Site, log: &Log) -> Room {
     room
 }
 
-fn listening(settings: &HostSettings, room: &Room) -> Settings {
+fn listening(settings: &HostSettings, room: &DescriptorShares) -> Settings {
     let timeouts = &settings.timeouts;
     Settings {
         connections: room.connections,

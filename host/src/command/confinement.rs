@@ -12,12 +12,12 @@ use crate::listen::group_id;
 use crate::observe::Log;
 
 /// The result of confining; none if confinement is off.
-pub(super) struct Outcome(Option<Confined>);
+pub(super) struct ConfinementReport(Option<Confined>);
 
 /// Confines this thread, and all threads and programs that it starts from now on, by these settings.
-pub(super) fn confine(settings: &HostSettings) -> Result<Outcome, Exit> {
+pub(super) fn confine(settings: &HostSettings) -> Result<ConfinementReport, Exit> {
     if settings.confinement == Confinement::Off {
-        return Ok(Outcome(None));
+        return Ok(ConfinementReport(None));
     }
     join_groups_of_sockets(settings);
     let needs = host::needs(settings).map_err(|error| refuse(with_causes(&error)))?;
@@ -29,7 +29,7 @@ pub(super) fn confine(settings: &HostSettings) -> Result<Outcome, Exit> {
             "confinement is required, and cannot be had in full: {gaps}; {help}"
         )));
     }
-    Ok(Outcome(Some(confined)))
+    Ok(ConfinementReport(Some(confined)))
 }
 
 /// Joins the groups of the sockets. Root may give a file to any group, but loses that right by the confinement; then
@@ -51,7 +51,7 @@ fn join_groups_of_sockets(settings: &HostSettings) {
 #[cfg(not(target_os = "linux"))]
 fn join_groups_of_sockets(_: &HostSettings) {}
 
-impl Outcome {
+impl ConfinementReport {
     /// Reports the result to the log and the metrics of the confined host.
     pub(super) fn tell(&self, host: &Host, log: &Log) {
         if rustix::process::geteuid().is_root() {

@@ -13,7 +13,7 @@ use listenfd::ListenFd as HandedOver;
 
 use super::answer::{Colours, Exit, complain, refuse, with_causes};
 use super::arguments::{LogFormat, LogLevel, Serve};
-use super::confinement::{self, Outcome};
+use super::confinement::{self, ConfinementReport};
 use super::threads;
 use crate::config::{ListenAddress, ListenSite};
 use crate::cpu::stay_ordinary;
@@ -142,7 +142,7 @@ fn workers() -> usize {
     std::thread::available_parallelism().map_or(2, |processors| processors.get().saturating_mul(2))
 }
 
-async fn until_told(setup: Setup, confined: Outcome) -> Exit {
+async fn until_told(setup: Setup, confined: ConfinementReport) -> Exit {
     // Asked for before anything else: a signal that comes during start is not lost.
     let signals =
         (signal(SignalKind::terminate()), signal(SignalKind::interrupt()), signal(SignalKind::hangup()));

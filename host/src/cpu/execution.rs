@@ -118,21 +118,21 @@ where
     fn move_to_background(self) -> AbortOnDropHandle<(F::Output, H)> {
         let scheduler = self.task.scheduler().clone();
         let counted = scheduler.activity().move_call();
-        let moved = Moved { call: Some(self), home: Handle::try_current().ok(), _counted: counted };
+        let moved = BackgroundCall { call: Some(self), home: Handle::try_current().ok(), _counted: counted };
         AbortOnDropHandle::new(scheduler.background().threads().spawn(moved))
     }
 }
 
 /// A call in the background. It is polled and dropped inside the runtime that it comes from, so it has timers,
 /// sockets and tasks there.
-struct Moved<F, H> {
+struct BackgroundCall<F, H> {
     /// None once the call is over.
     call: Option<Call<F, H>>,
     home: Option<Handle>,
     _counted: MovedCall,
 }
 
-impl<F: Future, H: Unpin> Future for Moved<F, H> {
+impl<F: Future, H: Unpin> Future for BackgroundCall<F, H> {
     type Output = (F::Output, H);
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -144,7 +144,7 @@ impl<F: Future, H: Unpin> Future for Moved<F, H> {
     }
 }
 
-impl<F, H> Drop for Moved<F, H> {
+impl<F, H> Drop for BackgroundCall<F, H> {
     fn drop(&mut self) {
         let _inside = self.home.as_ref().map(Handle::enter);
         drop(self.call.take());

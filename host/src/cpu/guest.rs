@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use tokio::time::{Sleep, sleep};
 
-use super::queue::{CpuTurn, RunQueue, TurnRequest, Waiter};
+use super::queue::{CpuTurn, RunQueue, TurnRequest, TurnWaiter};
 use super::task::CpuTask;
 
 /// The longest pause of a stream that waits for its tenant's quota: the quota may be raised meanwhile.
@@ -37,7 +37,7 @@ enum State {
     /// The guest waits for something else than the CPU. When it is polled, it asks for a turn.
     Waiting,
     /// The guest waits for its turn.
-    Queued(Arc<Waiter>),
+    Queued(Arc<TurnWaiter>),
     /// The guest streams, and waits for its budget or its tenant's quota.
     Paused(Pin<Box<Sleep>>),
     /// The guest is polled. A guest that is done has its last turn until its end is billed.

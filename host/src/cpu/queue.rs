@@ -61,7 +61,7 @@ struct Lanes {
 #[derive(Debug)]
 struct Lane {
     account: CpuAccount,
-    waiters: VecDeque<Arc<Waiter>>,
+    waiters: VecDeque<Arc<TurnWaiter>>,
 }
 
 /// A turn on the CPU. It must be given back ([`RunQueue::give_back`]).
@@ -85,7 +85,7 @@ pub(super) struct TurnRequest {
 
 /// A call's place in the queue.
 #[derive(Debug)]
-pub(super) struct Waiter(Mutex<WaiterState>);
+pub(super) struct TurnWaiter(Mutex<WaiterState>);
 
 #[derive(Debug)]
 enum WaiterState {
@@ -122,7 +122,7 @@ impl RunQueue {
         account: &CpuAccount,
         request: TurnRequest,
         context: &Context<'_>,
-    ) -> Result<CpuTurn, Arc<Waiter>> {
+    ) -> Result<CpuTurn, Arc<TurnWaiter>> {
         let mut lanes = self.lanes();
         if !request.has_moved && lanes.take_extra(account, request.used_ns <= SHORT_NS) {
             return Ok(CpuTurn::Extra);
@@ -146,7 +146,7 @@ impl RunQueue {
         account: &CpuAccount,
         request: TurnRequest,
         context: &Context<'_>,
-    ) -> Option<Arc<Waiter>> {
+    ) -> Option<Arc<TurnWaiter>> {
         if self.waiting() == 0 && !request.has_moved {
             return None;
         }
@@ -185,7 +185,7 @@ impl RunQueue {
     }
 
     /// Gives a place in the queue up, or the turn that has come meanwhile.
-    pub(super) fn give_up(&self, account: &CpuAccount, waiter: &Arc<Waiter>) {
+    pub(super) fn give_up(&self, account: &CpuAccount, waiter: &Arc<TurnWaiter>) {
         let mut lanes = self.lanes();
         if lanes.remove(account, waiter) {
             self.word.fetch_sub(ONE_WAITS, Ordering::AcqRel);
@@ -246,13 +246,13 @@ impl Lanes {
         true
     }
 
-    fn wait(&mut self, account: &CpuAccount, context: &Context<'_>) -> Arc<Waiter> {
-        let waiter = Arc::new(Waiter(Mutex::new(WaiterState::Waiting(context.waker().clone()))));
+    fn wait(&mut self, account: &CpuAccount, context: &Context<'_>) -> Arc<TurnWaiter> {
+        let waiter = Arc::new(TurnWaiter(Mutex::new(WaiterState::Waiting(context.waker().clone()))));
         self.push(account, waiter.clone());
         waiter
     }
 
-    fn push(&mut self, account: &CpuAccount, waiter: Arc<Waiter>) {
+    fn push(&mut self, account: &CpuAccount, waiter: Arc<TurnWaiter>) {
         let now = Instant::now();
         if self.by_position.is_empty() && now.saturating_duration_since(self.short_at) > SHORT_FOR {
             self.spell = self.spell.saturating_add(1);
@@ -295,7 +295,7 @@ impl Lanes {
     }
 
     /// Takes the next call out of the queue. The queue is not empty if any call waits.
-    fn pop(&mut self) -> Option<Arc<Waiter>> {
+    fn pop(&mut self) -> Option<Arc<TurnWaiter>> {
         let mut first = self.by_position.first_entry()?;
         self.clock = self.clock.max(first.key().0);
         let next = first.get_mut().waiters.pop_front();
@@ -306,7 +306,7 @@ impl Lanes {
     }
 
     /// Takes a call out of the queue, and returns true, if it is there.
-    fn remove(&mut self, account: &CpuAccount, waiter: &Arc<Waiter>) -> bool {
+    fn remove(&mut self, account: &CpuAccount, waiter: &Arc<TurnWaiter>) -> bool {
         let mut standing = account.standing();
         let Some(position) = standing.position else { return false };
         let Some(lane) = self.by_position.get_mut(&position) else { return false };
@@ -321,7 +321,7 @@ impl Lanes {
     }
 }
 
-impl Waiter {
+impl TurnWaiter {
     /// Tells the waiting call that its turn has come.
     fn grant(&self) {
         let waited = std::mem::replace(&mut *self.state(), WaiterState::Granted);

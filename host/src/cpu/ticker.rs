@@ -45,17 +45,17 @@ pub(super) struct Activity {
 }
 
 /// A guard that counts a guest as running until it is dropped.
-pub(super) struct Running<'a>(&'a Activity);
+pub(super) struct RunGuard<'a>(&'a Activity);
 
 /// A guard that counts a call as moved to `background/` until it is dropped.
 pub(super) struct MovedCall(Arc<Activity>);
 
 impl Activity {
     /// Notes that a guest begins to run, and wakes the ticker if it rests.
-    pub(super) fn run(&self) -> Running<'_> {
+    pub(super) fn run(&self) -> RunGuard<'_> {
         self.running.fetch_add(1, Ordering::SeqCst);
         self.wake();
-        Running(self)
+        RunGuard(self)
     }
 
     /// Notes that a call moves, and wakes the ticker if it rests.
@@ -93,7 +93,7 @@ impl Activity {
     }
 }
 
-impl Drop for Running<'_> {
+impl Drop for RunGuard<'_> {
     fn drop(&mut self) {
         self.0.running.fetch_sub(1, Ordering::SeqCst);
     }

@@ -13,7 +13,7 @@ use tokio::task::{AbortHandle, JoinSet};
 use super::change::{Change, Changes};
 use super::files::{Files, paths, tenant_paths};
 use super::refusal::{Refusal, diagnostics};
-use super::settling::{SETTLE_TIME, Settling, Verdict};
+use super::settling::{EditVerdict, SETTLE_TIME, Settling};
 use super::{Deployer, Origin};
 use crate::config::{Diagnostics, HostSettings, Site, TenantSettings};
 use crate::observe::Reload;
@@ -80,7 +80,7 @@ impl Follower {
     /// Reads the site again, and applies it. The operator's settings hold at once; a tenant's own change is published
     /// when it is loaded, whatever becomes of the others.
     pub(super) fn reload(&mut self, deployer: &Arc<Deployer>) {
-        self.read_again(deployer, |_, _| Verdict::Take);
+        self.read_again(deployer, |_, _| EditVerdict::Take);
     }
 
     /// Reads the site again because a file has changed: keys that are missing may only not be written yet.
@@ -88,7 +88,11 @@ impl Follower {
         self.read_again(deployer, |settling, site| settling.judge(&site.source, Instant::now()));
     }
 
-    fn read_again(&mut self, deployer: &Arc<Deployer>, judge: impl FnOnce(&mut Settling, &Site) -> Verdict) {
+    fn read_again(
+        &mut self,
+        deployer: &Arc<Deployer>,
+        judge: impl FnOnce(&mut Settling, &Site) -> EditVerdict,
+    ) {
         let log = &deployer.parts.log;
         let looked = self.files.look_again();
         let site = match self.origin.read().and_then(not_half_written) {
@@ -103,14 +107,14 @@ impl Follower {
             }
         };
         match judge(&mut self.settling, &site) {
-            Verdict::Take => {
+            EditVerdict::Take => {
                 self.settling.took(site.source.clone());
                 self.files = looked.instead(paths(&self.origin, &site));
                 self.take_over(deployer, site);
             }
             // Other changed files are read when the edit is taken.
-            Verdict::Wait => self.files = looked,
-            Verdict::Withhold { left_out } => {
+            EditVerdict::Wait => self.files = looked,
+            EditVerdict::Withhold { left_out } => {
                 self.files = looked;
                 let what = format!(
                     "the site file leaves out what it had: if it stays so for {} s, or on SIGHUP, that is taken",

@@ -12,7 +12,7 @@ use crate::cpu::Habit;
 use crate::document::{PluginSpec, TenantDocument};
 use crate::sandbox::{Abilities, Component};
 use crate::snapshot::{Chain, Plugin, Revision, Routes};
-use crate::tenant::{Bounds, Gate, PluginName, TenantName};
+use crate::tenant::{Gate, GateBounds, PluginName, TenantName};
 
 impl Deployer {
     /// Gives a tenant its next revision, if it differs from the live one. Returns the change.
@@ -70,7 +70,7 @@ impl Deployer {
         spec: &PluginSpec,
         component: Component,
     ) -> Plugin {
-        let bounds = Bounds::from(&spec.limits);
+        let bounds = GateBounds::from(&spec.limits);
         let gate = tenant.plugin_gates.entry(name.clone()).or_insert_with(|| Gate::new(bounds));
         gate.set_bounds(bounds);
         let gate = gate.clone();

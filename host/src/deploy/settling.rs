@@ -25,7 +25,7 @@ struct Withheld {
 
 /// The decision about an edit.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum EditVerdict {
     /// The edit is taken.
     Take,
     /// The edit is withheld from now on, because it leaves out this key.
@@ -41,15 +41,15 @@ impl Settling {
     }
 
     /// Decides about the present text of the file.
-    pub(super) fn judge(&mut self, text: &Arc<Source>, now: Instant) -> Verdict {
+    pub(super) fn judge(&mut self, text: &Arc<Source>, now: Instant) -> EditVerdict {
         if let Some(withheld) = self.withheld.as_ref().filter(|withheld| withheld.text.text() == text.text())
         {
             let is_settled = now.duration_since(withheld.since) >= SETTLE_TIME;
-            return if is_settled { Verdict::Take } else { Verdict::Wait };
+            return if is_settled { EditVerdict::Take } else { EditVerdict::Wait };
         }
-        let Some(left_out) = self.taken.first_key_left_out_by(text) else { return Verdict::Take };
+        let Some(left_out) = self.taken.first_key_left_out_by(text) else { return EditVerdict::Take };
         self.withheld = Some(Withheld { text: text.clone(), since: now });
-        Verdict::Withhold { left_out }
+        EditVerdict::Withhold { left_out }
     }
 
     /// Notes that a text was taken.
@@ -81,8 +81,8 @@ mod tests {
         Site::parse(Path::new("site.toml"), tenants.iter().map(table).collect()).unwrap().source
     }
 
-    fn withheld(left_out: &str) -> Verdict {
-        Verdict::Withhold { left_out: left_out.to_owned() }
+    fn withheld(left_out: &str) -> EditVerdict {
+        EditVerdict::Withhold { left_out: left_out.to_owned() }
     }
 
     #[test]
@@ -94,10 +94,10 @@ mod tests {
         {
             assert_eq!(settling.judge(&written, now), withheld(missing));
             now += SETTLE_TIME - Duration::from_millis(1);
-            assert_eq!(settling.judge(&written, now), Verdict::Wait);
+            assert_eq!(settling.judge(&written, now), EditVerdict::Wait);
             assert_eq!(settling.is_due_in(now), Some(Duration::from_millis(1)));
         }
-        assert_eq!(settling.judge(&whole, now), Verdict::Take);
+        assert_eq!(settling.judge(&whole, now), EditVerdict::Take);
         settling.took(whole);
         assert_eq!(settling.is_due_in(now), None);
     }
@@ -107,10 +107,10 @@ mod tests {
         let (fewer, began) = (text(&["a"]), Instant::now());
         let mut settling = Settling::new(text(&["a", "b"]));
         assert_eq!(settling.judge(&fewer, began), withheld("tenants.b"));
-        assert_eq!(settling.judge(&fewer, began + SETTLE_TIME), Verdict::Take);
+        assert_eq!(settling.judge(&fewer, began + SETTLE_TIME), EditVerdict::Take);
         settling.took(fewer.clone());
-        assert_eq!(settling.judge(&fewer, began + SETTLE_TIME), Verdict::Take);
-        assert_eq!(settling.judge(&text(&["a", "b"]), began + SETTLE_TIME), Verdict::Take);
+        assert_eq!(settling.judge(&fewer, began + SETTLE_TIME), EditVerdict::Take);
+        assert_eq!(settling.judge(&text(&["a", "b"]), began + SETTLE_TIME), EditVerdict::Take);
     }
 
     #[test]

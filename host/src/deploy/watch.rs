@@ -35,19 +35,19 @@ pub struct WatchError(#[source] std::io::Error);
 
 /// The watcher: reloads on demand, and when a file changes.
 pub struct Watcher {
-    bell: Arc<Bell>,
+    bell: Arc<WakeUp>,
     deployer: Arc<Deployer>,
 }
 
 /// The bell that wakes the thread. Several rings before it wakes count as one, so nothing piles up while it is busy.
 #[derive(Default)]
-struct Bell {
-    asked: Mutex<Asked>,
+struct WakeUp {
+    asked: Mutex<WatchRequests>,
     rung: Condvar,
 }
 
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-struct Asked {
+struct WatchRequests {
     /// There was an event in a watched folder.
     to_look: bool,
     /// One of the files was written, whatever its stamp says.
@@ -63,7 +63,7 @@ struct Asked {
 impl Watcher {
     /// Starts watching.
     pub fn start(deployer: Arc<Deployer>, follower: Follower, log: Log) -> Result<Self, WatchError> {
-        let bell = Arc::new(Bell::default());
+        let bell = Arc::new(WakeUp::default());
         let run = {
             let (bell, deployer) = (bell.clone(), deployer.clone());
             move || {
@@ -91,15 +91,15 @@ impl Drop for Watcher {
     }
 }
 
-impl Bell {
-    fn ring(&self, ask: impl FnOnce(&mut Asked)) {
+impl WakeUp {
+    fn ring(&self, ask: impl FnOnce(&mut WatchRequests)) {
         ask(&mut self.asked());
         self.rung.notify_all();
     }
 
     /// Waits until `is_it` is true, or the time is over. Returns what was asked for until then, and clears the flags
     /// to look, to read and to reload.
-    fn wait(&self, time: Duration, is_it: impl Fn(&Asked) -> bool) -> Asked {
+    fn wait(&self, time: Duration, is_it: impl Fn(&WatchRequests) -> bool) -> WatchRequests {
         let wait = self.rung.wait_timeout_while(self.asked(), time, |asked| !is_it(asked));
         let (mut asked, _) = wait.unwrap_or_else(PoisonError::into_inner);
         let heard = *asked;
@@ -107,7 +107,7 @@ impl Bell {
         heard
     }
 
-    fn asked(&self) -> MutexGuard<'_, Asked> {
+    fn asked(&self) -> MutexGuard<'_, WatchRequests> {
         self.asked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -119,7 +119,7 @@ struct Watch {
 }
 
 impl Watch {
-    fn run(mut self, bell: &Bell) {
+    fn run(mut self, bell: &WakeUp) {
         self.folders.watch(&self.follower.files());
         loop {
             let due = self.follower.is_due_in();
@@ -147,7 +147,7 @@ impl Watch {
 }
 
 /// Waits until no more events come, or a reload or the end is asked for. Returns true in the latter case.
-fn until_quiet(bell: &Bell) -> bool {
+fn until_quiet(bell: &WakeUp) -> bool {
     let began = Instant::now();
     while began.elapsed() < MAX_UNREST {
         let asked = bell.wait(QUIET, |asked| asked.to_look || asked.to_reload || asked.to_stop);
@@ -182,7 +182,7 @@ fn alive(mut watcher: RecommendedWatcher) -> notify::Result<RecommendedWatcher> 
 }
 
 impl Folders {
-    fn new(bell: Arc<Bell>, log: &Log) -> Self {
+    fn new(bell: Arc<WakeUp>, log: &Log) -> Self {
         let files = Arc::<Mutex<BTreeSet<PathBuf>>>::default();
         let named = files.clone();
         let tell = move |event: notify::Result<notify::Event>| {

@@ -36,7 +36,7 @@ const MOST_OF_UNLIMITED: u64 = 10_240;
 
 /// The shares of the descriptors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Room {
+pub(super) struct DescriptorShares {
     /// The most descriptors of the process.
     pub(super) limit: usize,
     /// The most connections of clients: those of `[host]`, or fewer.
@@ -73,7 +73,7 @@ fn limit() -> Rlimit {
     rustix::process::getrlimit(Resource::Nofile)
 }
 
-impl Room {
+impl DescriptorShares {
     /// Divides `limit` for a host of these settings with `components` components.
     pub(super) fn within(limit: usize, settings: &HostSettings, components: usize) -> Self {
         // Each listener takes one, and one more for the connection that it accepts next.
@@ -119,16 +119,16 @@ mod tests {
     #[test]
     fn clients_have_what_the_rest_leaves_and_one_client_has_half_of_it() {
         let default = settings("");
-        let many = Room::within(524_288, &default, 100);
+        let many = DescriptorShares::within(524_288, &default, 100);
         assert_eq!((many.connections, many.connections_per_client), (10_000, 1000));
-        let few = Room::within(1024, &default, 5);
+        let few = DescriptorShares::within(1024, &default, 5);
         assert_eq!((few.connections, few.connections_per_client, few.outbound), (492, 246, 256));
-        let next_to_none = Room::within(128, &default, 5000);
+        let next_to_none = DescriptorShares::within(128, &default, 5000);
         assert_eq!((next_to_none.connections, next_to_none.connections_per_client), (32, 16));
         let meant = settings("connections = 500\nconnections-per-client = 400");
-        assert_eq!(Room::within(1024, &meant, 5).connections_per_client, 400);
+        assert_eq!(DescriptorShares::within(1024, &meant, 5).connections_per_client, 400);
         let meant = settings("connections = 500\nconnections-per-client = 100");
-        assert_eq!(Room::within(1024, &meant, 5).connections_per_client, 100);
+        assert_eq!(DescriptorShares::within(1024, &meant, 5).connections_per_client, 100);
     }
 
     #[test]
@@ -136,11 +136,14 @@ mod tests {
         for connections in [1, 500, 10_000, 1_000_000] {
             let settings = settings(&format!("connections = {connections}"));
             for components in [0, 7, 2000] {
-                let wanted = Room::within(1, &settings, components).wanted;
-                assert_eq!(Room::within(wanted, &settings, components).connections, connections);
+                let wanted = DescriptorShares::within(1, &settings, components).wanted;
+                assert_eq!(DescriptorShares::within(wanted, &settings, components).connections, connections);
                 let less = wanted.saturating_sub(8);
                 let least = less / LEAST_ONE_IN_CONNECTIONS;
-                assert!(Room::within(less, &settings, components).connections < connections.max(least + 1));
+                assert!(
+                    DescriptorShares::within(less, &settings, components).connections
+                        < connections.max(least + 1)
+                );
             }
         }
     }
@@ -149,7 +152,7 @@ mod tests {
     fn whatever_the_limit_all_shares_fit_it_but_where_next_to_nothing_is_left() {
         let settings = settings("connections = 1_000_000");
         for limit in [600, 1024, 4096, 20_000, 1_048_576] {
-            let room = Room::within(limit, &settings, 20);
+            let room = DescriptorShares::within(limit, &settings, 20);
             assert!(room.connections + room.outbound + OF_EVERY_HOST + OF_COMPILERS + OF_LOOKUPS <= limit);
             assert!(room.connections_per_client * 2 <= room.connections.max(2));
         }

@@ -93,7 +93,7 @@ impl Log {
 
     pub(super) fn entry_at(&self, time: SystemTime, level: Level, message: &str) -> Entry<'_> {
         let line = self.writes(level).then(|| Line::begin(self.format, time, level, message));
-        Entry { log: self, line, whose: Whose::Host }
+        Entry { log: self, line, whose: LineOwner::Host }
     }
 
     /// True if a line of `level` is written. For facts that are costly to find out and only logged.
@@ -134,12 +134,12 @@ pub struct Entry<'a> {
     log: &'a Log,
     /// The line so far; none if its level is not written.
     line: Option<Line>,
-    whose: Whose,
+    whose: LineOwner,
 }
 
 /// The owner of a line.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Whose {
+enum LineOwner {
     /// The host's own.
     Host,
     /// Callers whose request is for no tenant of this host.
@@ -160,10 +160,10 @@ impl Entry<'_> {
     /// tenant, the line counts with all others of requests without one.
     pub fn tenant<'t>(mut self, tenant: impl Into<Option<&'t TenantName>>) -> Self {
         let Some(tenant) = tenant.into() else {
-            self.whose = Whose::Strangers;
+            self.whose = LineOwner::Strangers;
             return self;
         };
-        self.whose = Whose::Tenant(tenant.clone());
+        self.whose = LineOwner::Tenant(tenant.clone());
         self.field("tenant", tenant)
     }
 
@@ -214,7 +214,7 @@ struct Waiting {
     text: String,
     lines: usize,
     /// The parts of `text` and `lines` by owner, except for the host's own.
-    held: HashMap<Whose, Held>,
+    held: HashMap<LineOwner, QueueShare>,
     /// Lines that were dropped since the writer last took lines.
     dropped: u64,
     /// The number of all lines ever taken into the queue, and of those that the writer is done with.
@@ -230,20 +230,20 @@ struct Waiting {
 
 /// The part of the queue that the lines of one owner take.
 #[derive(Default)]
-struct Held {
+struct QueueShare {
     lines: usize,
     bytes: usize,
 }
 
 impl Waiting {
     /// True if a line of `bytes` still fits into the queue; then the line is counted.
-    fn takes(&mut self, bytes: usize, whose: Whose) -> bool {
+    fn takes(&mut self, bytes: usize, whose: LineOwner) -> bool {
         let lines_left = QUEUE_LINES.saturating_sub(self.lines);
         let bytes_left = QUEUE_BYTES.saturating_sub(self.text.len());
         if lines_left == 0 || bytes > bytes_left {
             return false;
         }
-        if whose == Whose::Host {
+        if whose == LineOwner::Host {
             return true;
         }
         let held = self.held.entry(whose).or_default();
@@ -261,7 +261,7 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn push(&self, line: &str, whose: Whose) {
+    fn push(&self, line: &str, whose: LineOwner) {
         let mut waiting = self.lock();
         if waiting.takes(line.len(), whose) {
             waiting.text.push_str(line);

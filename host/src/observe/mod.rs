@@ -24,6 +24,7 @@ pub use few::{FEW, few};
 pub use line::{Format, Level, Line, Value};
 pub use log::{Entry, Log};
 pub use metrics::{
-    Closed, Compile, Handshake, Held, LetGo, Metrics, Outcome, Plug, PluginMetrics, Reload, TenantMetrics,
+    CallOutcome, Closed, Compile, EvictionReason, GaugeGuard, Handshake, Metrics, Plug, PluginMetrics,
+    Reload, TenantMetrics,
 };
 pub use plugin_log::PluginLog;

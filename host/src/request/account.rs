@@ -11,8 +11,8 @@ use std::time::{Instant, SystemTime};
 use http::{Method, StatusCode, Uri, Version};
 
 use super::error::RequestError;
-use super::place::Place;
-use crate::observe::{AccessLine, Blame, Held, Log, Metrics};
+use super::place::QuotaPlace;
+use crate::observe::{AccessLine, Blame, GaugeGuard, Log, Metrics};
 use crate::snapshot::{Plugin, Revision};
 use crate::tenant::PluginName;
 
@@ -44,7 +44,7 @@ pub(super) struct Account {
     cpu: Duration,
     answer: Option<SentAnswer>,
     failure: Option<(&'static str, Blame)>,
-    _in_flight: Held,
+    _in_flight: GaugeGuard,
 }
 
 struct Routed {
@@ -193,11 +193,11 @@ impl Drop for Account {
 /// tenant's quota, and (through the account) its revision.
 pub(super) struct Exchange {
     account: Account,
-    _place: Option<Arc<Place>>,
+    _place: Option<Arc<QuotaPlace>>,
 }
 
 impl Exchange {
-    pub(super) fn new(account: Account, place: Option<Arc<Place>>) -> Self {
+    pub(super) fn new(account: Account, place: Option<Arc<QuotaPlace>>) -> Self {
         Self { account, _place: place }
     }
 

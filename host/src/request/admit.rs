@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::account::Account;
 use super::error::RequestError;
-use super::place::Place;
+use super::place::QuotaPlace;
 use crate::sandbox::Context;
 use crate::snapshot::{Plugin, Revision};
 use crate::tenant::Patience;
@@ -31,7 +31,7 @@ pub(super) struct RoutedRequest<'a> {
 /// A routed request that has its place in the tenant's quota.
 pub(super) struct Admitted<'a> {
     request: RoutedRequest<'a>,
-    place: Arc<Place>,
+    place: Arc<QuotaPlace>,
 }
 
 /// A routed request whose body the host waits for. It holds nothing of the tenant's.
@@ -49,7 +49,7 @@ pub(super) struct NotAdmitted<'a> {
 impl<'a> RoutedRequest<'a> {
     /// Takes a place for the request. Waits for the place if need be, but never past the request's deadline.
     pub(super) async fn admit(mut self) -> Result<Admitted<'a>, NotAdmitted<'a>> {
-        match Place::take(self.revision, &mut self.patience, self.deadline).await {
+        match QuotaPlace::take(self.revision, &mut self.patience, self.deadline).await {
             Ok(place) => Ok(Admitted { request: self, place: Arc::new(place) }),
             Err(error) => Err(NotAdmitted { request: self, error: error.into() }),
         }
@@ -62,11 +62,11 @@ impl<'a> Admitted<'a> {
         Uploading { request: self.request, since: Instant::now() }
     }
 
-    pub(super) fn place(&self) -> &Arc<Place> {
+    pub(super) fn place(&self) -> &Arc<QuotaPlace> {
         &self.place
     }
 
-    pub(super) fn into_place(self) -> Arc<Place> {
+    pub(super) fn into_place(self) -> Arc<QuotaPlace> {
         self.place
     }
 }

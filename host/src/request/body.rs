@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use super::account::Exchange;
 use super::error::{AdmissionError, MessageError, RequestError};
-use super::place::Place;
+use super::place::QuotaPlace;
 use super::service::Settings;
 use super::stream::StreamedBody;
 
@@ -71,7 +71,7 @@ pub struct BrokenOff;
 /// An answer, and the place that its request holds until the answer's last byte is taken.
 pub(super) struct Answered {
     pub(super) response: Response<Content>,
-    pub(super) place: Option<Arc<Place>>,
+    pub(super) place: Option<Arc<QuotaPlace>>,
 }
 
 impl From<Response<Content>> for Answered {

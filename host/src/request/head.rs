@@ -20,14 +20,14 @@ pub(super) struct Head {
 
 /// The part of an answer that a plugin was asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Asked {
+pub(super) enum AnswerScope {
     /// An answer with its body.
     Whole,
     /// The head that a GET's answer would have: `HEAD`, by a route that takes it itself.
     HeadAlone,
 }
 
-impl Asked {
+impl AnswerScope {
     fn by(method: &Method) -> Self {
         if method == Method::HEAD { Self::HeadAlone } else { Self::Whole }
     }
@@ -52,8 +52,8 @@ impl Head {
         self.parts.version == Version::HTTP_11 && self.parts.headers.contains_key(header::EXPECT)
     }
 
-    pub(super) fn asked(&self) -> Asked {
-        Asked::by(&self.parts.method)
+    pub(super) fn asked(&self) -> AnswerScope {
+        AnswerScope::by(&self.parts.method)
     }
 
     /// The head in plain data, as handlers with whole bodies and filters take it.

@@ -14,11 +14,11 @@ use tokio::time::Instant;
 
 use super::admit::{Admitted, deadline};
 use super::error::{AdmissionError, PluginError, RequestError};
-use super::place::Place;
+use super::place::QuotaPlace;
 use super::service::{Capacity, Requests};
 use crate::cpu::CpuTask;
 use crate::limits::Limit;
-use crate::observe::{self, Outcome, Plug, PluginLog};
+use crate::observe::{self, CallOutcome, Plug, PluginLog};
 use crate::sandbox::{Call, CallError, Context, Sandbox};
 use crate::snapshot::{Plugin, Revision};
 use crate::tenant::{Permit, Refused, Slot};
@@ -47,21 +47,21 @@ pub(super) struct InFlight {
     plugin: Arc<Plugin>,
     plug: Plug,
     deadline: Instant,
-    outcome: Outcome,
+    outcome: CallOutcome,
     cpu: CpuTask,
     /// None once the permits are given back.
     permits: Option<Permits>,
     /// The revision stays alive with the call: a guest that goes on drains with its revision, and counts in its
     /// tenant's quota.
     revision: Arc<Revision>,
-    _place: Arc<Place>,
+    _place: Arc<QuotaPlace>,
 }
 
 /// Permits that a call holds while it runs.
 struct Permits {
     _permit: Permit,
     _slot: Slot,
-    _in_flight: observe::Held,
+    _in_flight: observe::GaugeGuard,
 }
 
 /// A guard that adds the CPU that a call has used to its request's total, also when nobody waits for the call's end.
@@ -114,7 +114,7 @@ impl<'a> Link<'a> {
             plugin: plugin.clone(),
             plug,
             deadline,
-            outcome: Outcome::Cancelled,
+            outcome: CallOutcome::Cancelled,
             cpu: capacity.cpu.task(plugin.share.cpu(), &plugin.habit, plugin.limits.cpu),
             permits: Some(Permits {
                 _permit: permit,
@@ -217,10 +217,10 @@ impl InFlight {
     ) -> Result<R, RequestError> {
         let accepted = result.map_err(PluginError::Call).and_then(accept);
         self.outcome = match &accepted {
-            Ok(_) => Outcome::Ok,
+            Ok(_) => CallOutcome::Ok,
             Err(PluginError::Call(error)) => error.outcome(),
-            Err(PluginError::Answer(_)) => Outcome::Answer,
-            Err(PluginError::BodyTooLarge { .. }) => Outcome::Limit(Limit::ResponseBody),
+            Err(PluginError::Answer(_)) => CallOutcome::Answer,
+            Err(PluginError::BodyTooLarge { .. }) => CallOutcome::Limit(Limit::ResponseBody),
         };
         Ok(accepted?)
     }

@@ -10,7 +10,7 @@ use super::fields::{
     CONNECTION_FIELDS, MAX_FIELDS, append, check_changes, check_fields, field, is_length, is_plugins, length,
     shown, well_placed,
 };
-use super::head::Asked;
+use super::head::AnswerScope;
 use crate::limits::Limits;
 use crate::sandbox::has_no_body;
 use crate::sandbox::message::{HeaderChange, Response as PluginResponse, ResponseHead};
@@ -50,7 +50,7 @@ pub(super) fn change_response(
 /// A plugin's answer under its limits, if the answer can be sent.
 pub(super) fn whole_response(
     limits: &Limits,
-    asked: Asked,
+    asked: AnswerScope,
     answer: PluginResponse,
 ) -> Result<Response<Bytes>, PluginError> {
     let bytes = answer.body.len();
@@ -61,7 +61,7 @@ pub(super) fn whole_response(
 }
 
 /// A plugin's answer, checked. The body is kept even where none may be sent; `respond.rs` drops it.
-fn response(asked: Asked, answer: PluginResponse) -> Result<Response<Bytes>, AnswerError> {
+fn response(asked: AnswerScope, answer: PluginResponse) -> Result<Response<Bytes>, AnswerError> {
     let PluginResponse { head, body } = answer;
     let status = match head.status {
         200..=599 => StatusCode::from_u16(head.status).map_err(|_| AnswerError::Status(head.status))?,
@@ -71,7 +71,7 @@ fn response(asked: Asked, answer: PluginResponse) -> Result<Response<Bytes>, Ans
     for (name, value) in head.headers {
         let (name, value) = field(&name, &value)?;
         if name == header::CONTENT_LENGTH {
-            if asked == Asked::HeadAlone && is_length(&value) {
+            if asked == AnswerScope::HeadAlone && is_length(&value) {
                 headers.insert(name, value);
             } else {
                 check_length(status, &value, body.len())?;
@@ -91,14 +91,14 @@ fn response(asked: Asked, answer: PluginResponse) -> Result<Response<Bytes>, Ans
 /// to it.
 pub(super) fn streamed_head(
     head: response::Parts,
-    asked: Asked,
+    asked: AnswerScope,
     is_empty: bool,
 ) -> Result<response::Parts, AnswerError> {
     let head = checked_head(head)?;
     if let Some(stated) = head.headers.get(header::CONTENT_LENGTH) {
         let may_be_right = match asked {
-            Asked::HeadAlone => is_length(stated),
-            Asked::Whole => length(stated).is_some_and(|stated| stated == 0 || !is_empty),
+            AnswerScope::HeadAlone => is_length(stated),
+            AnswerScope::Whole => length(stated).is_some_and(|stated| stated == 0 || !is_empty),
         };
         if !may_be_right {
             check_length(head.status, stated, 0)?;
@@ -122,7 +122,7 @@ fn checked_head(mut head: response::Parts) -> Result<response::Parts, AnswerErro
 /// A streaming plugin's answer whose whole body is there already. The host states its length.
 pub(super) fn streamed_whole(
     limits: &Limits,
-    asked: Asked,
+    asked: AnswerScope,
     answer: Response<Bytes>,
     trailers: Option<HeaderMap>,
 ) -> Result<Response<Content>, PluginError> {
@@ -135,7 +135,7 @@ pub(super) fn streamed_whole(
     }
     let mut head = checked_head(head).map_err(PluginError::Answer)?;
     if let Some(stated) = head.headers.remove(header::CONTENT_LENGTH) {
-        if asked == Asked::HeadAlone && is_length(&stated) {
+        if asked == AnswerScope::HeadAlone && is_length(&stated) {
             head.headers.insert(header::CONTENT_LENGTH, stated);
         } else {
             check_length(head.status, &stated, bytes).map_err(PluginError::Answer)?;
@@ -175,7 +175,7 @@ mod tests {
     fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Result<Response<Bytes>, AnswerError> {
         let headers = headers.iter().map(|(name, value)| ((*name).into(), value.as_bytes().to_vec()));
         let head = ResponseHead { status, headers: headers.collect() };
-        response(Asked::Whole, PluginResponse { head, body: body.into() })
+        response(AnswerScope::Whole, PluginResponse { head, body: body.into() })
     }
 
     #[test]
@@ -214,7 +214,7 @@ mod tests {
     fn a_flood_of_fields_is_an_error_and_no_panic() {
         let many: Vec<(String, Vec<u8>)> = (0..40_000).map(|n| (format!("x-{n}"), vec![b'1'])).collect();
         let head = ResponseHead { status: 200, headers: many };
-        let error = response(Asked::Whole, PluginResponse { head, body: Vec::new() }).unwrap_err();
+        let error = response(AnswerScope::Whole, PluginResponse { head, body: Vec::new() }).unwrap_err();
         assert_eq!(error, AnswerError::Fields { fields: MAX_FIELDS, bytes: MAX_FIELD_BYTES });
     }
 

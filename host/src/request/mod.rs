@@ -48,7 +48,7 @@ use error::{AdmissionError, RequestError, RoutingError};
 use head::Head;
 
 use crate::sandbox::Context;
-use crate::snapshot::{Captures, Chain, HostAnswer, Outcome, Plugin, RequestPath, Revision};
+use crate::snapshot::{Captures, Chain, HostAnswer, Plugin, RequestPath, Revision, RouteMatch};
 use crate::tenant::Patience;
 
 impl Requests {
@@ -176,17 +176,17 @@ fn route<'a>(
         method: head.method.clone(),
     };
     Ok(Some(match revision.route(&asked.host, &path, &head.method, &head.headers) {
-        Outcome::Found { target, captures, method, .. } => Routed {
+        RouteMatch::Found { target, captures, method, .. } => Routed {
             filters: &target.filters,
             last: LastLink::Plugin(&target.plugin),
             route: target.route.clone(),
             captures,
             method,
         },
-        Outcome::Options(answer) => by_host(&answer, Ok(respond::options(Some(answer.allow.clone())))),
-        Outcome::MethodNotAllowed(answer) => {
+        RouteMatch::Options(answer) => by_host(&answer, Ok(respond::options(Some(answer.allow.clone())))),
+        RouteMatch::MethodNotAllowed(answer) => {
             by_host(&answer, Err(RoutingError::Method { allow: answer.allow.clone() }))
         }
-        Outcome::NotFound => return Err(RoutingError::NoRoute.into()),
+        RouteMatch::NotFound => return Err(RoutingError::NoRoute.into()),
     }))
 }

@@ -6,17 +6,17 @@
 use tokio::time::Instant;
 
 use super::error::AdmissionError;
-use crate::observe::Held;
+use crate::observe::GaugeGuard;
 use crate::snapshot::Revision;
 use crate::tenant::{Patience, Permit};
 
 /// A request's place among its tenant's requests. It is given back on drop.
-pub(super) struct Place {
+pub(super) struct QuotaPlace {
     _permit: Permit,
-    _in_flight: Held,
+    _in_flight: GaugeGuard,
 }
 
-impl Place {
+impl QuotaPlace {
     /// Takes a place. Waits for it if need be, but never past `deadline`.
     pub(super) async fn take(
         revision: &Revision,

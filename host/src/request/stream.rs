@@ -1,6 +1,6 @@
 //! An answer that streams: the guest runs in a task of its own, and the answer's body is here.
 //!
-//! The guest's task holds its permits until the instance is gone and the body has come to an end. A [`Verdict`] tells
+//! The guest's task holds its permits until the instance is gone and the body has come to an end. A [`BodyEnd`] tells
 //! the task of that end: when the body is whole, the guest may finish its work within `stream`; when the body is
 //! broken off, or dropped because its caller hung up, the guest is stopped. A fault of the request's body breaks the
 //! answer's body off, however the guest handles the fault.
@@ -31,7 +31,7 @@ use crate::snapshot::Plugin;
 pub(super) struct StreamedBody {
     body: GuestBody,
     /// The sender of the body's end. It is dropped without a verdict if nobody reads on.
-    verdict: oneshot::Sender<Verdict>,
+    verdict: oneshot::Sender<BodyEnd>,
     upload: UploadWatch,
     plugin: Arc<Plugin>,
     log: PluginLog,
@@ -62,7 +62,7 @@ const MAX_PIECES_AHEAD: usize = 16;
 const MAX_BYTES_AHEAD: u64 = 64 << 10;
 
 /// The end of a body.
-enum Verdict {
+enum BodyEnd {
     /// The whole body was taken.
     Whole,
     /// The plugin failed.
@@ -149,19 +149,19 @@ impl StreamedBody {
     /// Lets the guest finish its work: all of its body was taken.
     pub(super) fn leave_alone(self) {
         // A guest that has ended already needs no telling.
-        let _ = self.verdict.send(Verdict::Whole);
+        let _ = self.verdict.send(BodyEnd::Whole);
     }
 
     /// Stops the guest: its answer has no body (`HEAD`, 204, 304).
     pub(super) fn refuse(self) {
-        let _ = self.verdict.send(Verdict::Unwanted);
+        let _ = self.verdict.send(BodyEnd::Unwanted);
     }
 
     /// Stops the guest: its answer failed.
     pub(super) fn break_off(self, error: &RequestError) {
         // A fault that is not the plugin's stops the guest as a caller who hangs up does.
         if let RequestError::Plugin(error) = error {
-            let _ = self.verdict.send(Verdict::Broken(error.clone()));
+            let _ = self.verdict.send(BodyEnd::Broken(error.clone()));
         }
     }
 
@@ -234,7 +234,7 @@ impl StreamedBody {
     }
 }
 
-async fn run_rest(rest: Rest, mut in_flight: InFlight, log: PluginLog, mut told: oneshot::Receiver<Verdict>) {
+async fn run_rest(rest: Rest, mut in_flight: InFlight, log: PluginLog, mut told: oneshot::Receiver<BodyEnd>) {
     let revision = in_flight.revision().clone();
     let mut guest = in_flight.cpu().run(rest.run(), ());
     let (result, verdict) = tokio::select! {
@@ -244,8 +244,8 @@ async fn run_rest(rest: Rest, mut in_flight: InFlight, log: PluginLog, mut told:
             (result, told.await.ok())
         }
         verdict = &mut told => match verdict {
-            Ok(Verdict::Whole) => tokio::select! {
-                (result, ()) = &mut guest => (result, Some(Verdict::Whole)),
+            Ok(BodyEnd::Whole) => tokio::select! {
+                (result, ()) = &mut guest => (result, Some(BodyEnd::Whole)),
                 () = revision.ended() => (Ok(()), None),
             },
             verdict => (Ok(()), verdict.ok()),
@@ -254,10 +254,10 @@ async fn run_rest(rest: Rest, mut in_flight: InFlight, log: PluginLog, mut told:
     // The instance goes before its permits do.
     guest.stop().await;
     let ended = match verdict {
-        Some(Verdict::Whole) => in_flight.accept(result, Ok),
-        Some(Verdict::Unwanted) => in_flight.accept(Ok(()), Ok),
+        Some(BodyEnd::Whole) => in_flight.accept(result, Ok),
+        Some(BodyEnd::Unwanted) => in_flight.accept(Ok(()), Ok),
         // The body tells its reader of the error.
-        Some(Verdict::Broken(error)) => in_flight.accept(Ok(()), |()| Err(error)).or(Ok(())),
+        Some(BodyEnd::Broken(error)) => in_flight.accept(Ok(()), |()| Err(error)).or(Ok(())),
         None => {
             drop(in_flight);
             Ok(())

@@ -9,7 +9,7 @@ use super::refusal::{advice, of_system};
 use super::totals::Beyond;
 use crate::cpu::CpuTask;
 use crate::limits::{Limit, Limits};
-use crate::observe::{Outcome, Plug};
+use crate::observe::{CallOutcome, Plug};
 
 /// The reason why a call has no answer.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -88,25 +88,25 @@ pub enum CallError {
 
 impl CallError {
     /// The call's outcome, for metrics.
-    pub fn outcome(&self) -> Outcome {
+    pub fn outcome(&self) -> CallOutcome {
         match self {
-            Self::Cpu { .. } => Outcome::Limit(Limit::Cpu),
-            Self::Wall => Outcome::Limit(Limit::Wall),
-            Self::Stream { .. } => Outcome::Limit(Limit::Stream),
-            Self::Memory { .. } => Outcome::Limit(Limit::Memory),
-            Self::Beyond { limit, .. } => Outcome::Limit(*limit),
-            Self::Trap(_) | Self::Exit(_) => Outcome::Trap,
-            Self::Returned(_) | Self::Unset | Self::GaveUp { .. } => Outcome::Error,
-            Self::Upstream { .. } => Outcome::Upstream,
-            Self::Unfinished => Outcome::Answer,
-            Self::TooLarge(_) => Outcome::Limit(Limit::ResponseBody),
-            Self::Host(_) => Outcome::Host,
+            Self::Cpu { .. } => CallOutcome::Limit(Limit::Cpu),
+            Self::Wall => CallOutcome::Limit(Limit::Wall),
+            Self::Stream { .. } => CallOutcome::Limit(Limit::Stream),
+            Self::Memory { .. } => CallOutcome::Limit(Limit::Memory),
+            Self::Beyond { limit, .. } => CallOutcome::Limit(*limit),
+            Self::Trap(_) | Self::Exit(_) => CallOutcome::Trap,
+            Self::Returned(_) | Self::Unset | Self::GaveUp { .. } => CallOutcome::Error,
+            Self::Upstream { .. } => CallOutcome::Upstream,
+            Self::Unfinished => CallOutcome::Answer,
+            Self::TooLarge(_) => CallOutcome::Limit(Limit::ResponseBody),
+            Self::Host(_) => CallOutcome::Host,
         }
     }
 }
 
 /// The stop of a call, in wasmtime's words.
-pub(super) enum Stop {
+pub(super) enum CallStop {
     Start(wasmtime::Error),
     Run(wasmtime::Error),
     Returned(String),
@@ -114,7 +114,7 @@ pub(super) enum Stop {
     NotReady,
 }
 
-impl Stop {
+impl CallStop {
     /// The error that says whose fault the stop was. The reason for which the host stopped the guest is checked
     /// first: the trap that follows a refused growth, or a limit, says nothing of that reason.
     pub(super) fn explain(self, limits: &Limits, cpu: &CpuTask, memory: &MemoryAccount) -> CallError {

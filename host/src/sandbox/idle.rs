@@ -34,7 +34,7 @@ pub(super) struct Idle<O> {
 }
 
 struct Book<O> {
-    places: BTreeMap<Ticket, Place<O>>,
+    places: BTreeMap<Ticket, IdlePosition<O>>,
     next: Ticket,
     bytes: u64,
     /// The number of instances that have no place any more, and are still there.
@@ -43,7 +43,7 @@ struct Book<O> {
     looks_at: Option<Instant>,
 }
 
-struct Place<O> {
+struct IdlePosition<O> {
     owner: Weak<O>,
     bytes: u64,
     until: Instant,
@@ -51,7 +51,7 @@ struct Place<O> {
 
 /// Instances that have to go. They are counted until this is dropped.
 #[must_use = "their owners are to let them go before this is dropped"]
-pub(super) struct Leaving<'a, O> {
+pub(super) struct Evictions<'a, O> {
     idle: &'a Idle<O>,
     pub(super) who: Vec<(Arc<O>, Ticket)>,
     counted: usize,
@@ -70,7 +70,7 @@ impl<O> Idle<O> {
         owner: &Arc<O>,
         bytes: u64,
         until: Instant,
-    ) -> Option<(Ticket, Leaving<'_, O>)> {
+    ) -> Option<(Ticket, Evictions<'_, O>)> {
         let mut book = self.book();
         let mut oldest = Vec::new();
         let bytes_left = self.most_bytes.checked_sub(bytes)?;
@@ -93,12 +93,12 @@ impl<O> Idle<O> {
         let ticket = book.next;
         book.next = book.next.saturating_add(1);
         book.bytes = book.bytes.saturating_add(bytes);
-        book.places.insert(ticket, Place { owner: Arc::downgrade(owner), bytes, until });
+        book.places.insert(ticket, IdlePosition { owner: Arc::downgrade(owner), bytes, until });
         if book.looks_at.is_none_or(|at| until < at) {
             book.looks_at = Some(until);
             self.bell.notify_one();
         }
-        Some((ticket, Leaving { idle: self, who, counted }))
+        Some((ticket, Evictions { idle: self, who, counted }))
     }
 
     /// Gives up a place whose instance a call takes: the call's permit counts the instance from now on.
@@ -107,12 +107,12 @@ impl<O> Idle<O> {
     }
 
     /// The instances of these places have to go, except those that are going already.
-    pub(super) fn dismiss(&self, tickets: impl IntoIterator<Item = Ticket>) -> Leaving<'_, O> {
+    pub(super) fn dismiss(&self, tickets: impl IntoIterator<Item = Ticket>) -> Evictions<'_, O> {
         self.going(&mut self.book(), tickets)
     }
 
     /// Instances whose time is over, as soon as there are any.
-    pub(super) async fn overdue(&self) -> Leaving<'_, O> {
+    pub(super) async fn overdue(&self) -> Evictions<'_, O> {
         loop {
             let looks_at = {
                 let mut book = self.book();
@@ -135,10 +135,14 @@ impl<O> Idle<O> {
         }
     }
 
-    fn going<'a>(&'a self, book: &mut Book<O>, tickets: impl IntoIterator<Item = Ticket>) -> Leaving<'a, O> {
+    fn going<'a>(
+        &'a self,
+        book: &mut Book<O>,
+        tickets: impl IntoIterator<Item = Ticket>,
+    ) -> Evictions<'a, O> {
         let who = book.remove_all(tickets);
         book.going = book.going.saturating_add(who.len());
-        Leaving { idle: self, counted: who.len(), who }
+        Evictions { idle: self, counted: who.len(), who }
     }
 
     fn book(&self) -> MutexGuard<'_, Book<O>> {
@@ -153,7 +157,7 @@ impl<O> Book<O> {
         if leaving == 0 { counted < most } else { counted <= most }
     }
 
-    fn remove(&mut self, ticket: Ticket) -> Option<Place<O>> {
+    fn remove(&mut self, ticket: Ticket) -> Option<IdlePosition<O>> {
         let place = self.places.remove(&ticket)?;
         self.bytes = self.bytes.saturating_sub(place.bytes);
         Some(place)
@@ -168,7 +172,7 @@ impl<O> Book<O> {
     }
 }
 
-impl<O> Drop for Leaving<'_, O> {
+impl<O> Drop for Evictions<'_, O> {
     fn drop(&mut self) {
         let mut book = self.idle.book();
         book.going = book.going.saturating_sub(self.counted);
@@ -233,7 +237,7 @@ mod tests {
         let idle = Idle::new(9, 100);
         let enter = |until: Instant| idle.enter(&OWNER, 1, until).unwrap().0;
         let who =
-            |leaving: &Leaving<'_, ()>| leaving.who.iter().map(|(_, ticket)| *ticket).collect::<Vec<_>>();
+            |leaving: &Evictions<'_, ()>| leaving.who.iter().map(|(_, ticket)| *ticket).collect::<Vec<_>>();
         enter(Instant::now() + MINUTE);
         let soon = enter(Instant::now());
         assert_eq!(who(&idle.overdue().await), [soon]);

@@ -19,12 +19,12 @@ use wasmtime_wasi_http::p2::bindings::Proxy;
 
 use super::bindings::{handler, request_filter, response_filter};
 use super::call::Call;
-use super::call_error::Stop;
+use super::call_error::CallStop;
 use super::component::{Component, Ready};
 use super::idle::{Idle, Ticket};
 use super::state::{CallState, PerCall};
 use crate::limits::Reuse;
-use crate::observe::{Held, LetGo, Plug, PluginMetrics};
+use crate::observe::{EvictionReason, GaugeGuard, Plug, PluginMetrics};
 
 /// The instances of a component, for one plugin of one revision.
 pub struct Instances(Arc<Shelf>);
@@ -79,7 +79,7 @@ struct Waiting {
     ticket: Ticket,
     until: Instant,
     live: Live,
-    _counted: Held,
+    _counted: GaugeGuard,
 }
 
 /// An instance between its start and its end.
@@ -144,7 +144,7 @@ impl Idle<Shelf> {
         loop {
             let leaving = self.overdue().await;
             for (shelf, ticket) in &leaving.who {
-                shelf.let_go(*ticket, LetGo::TimeOver);
+                shelf.let_go(*ticket, EvictionReason::TimeOver);
             }
             drop(leaving);
             tokio::task::yield_now().await;
@@ -160,38 +160,38 @@ impl Shelf {
         self.idle.leave(ticket);
         drop(stock);
         if until <= Instant::now() {
-            self.metrics.instance_let_go(LetGo::TimeOver);
+            self.metrics.instance_let_go(EvictionReason::TimeOver);
             return None;
         }
         Some(live)
     }
 
-    fn keep(self: &Arc<Self>, reuse: Reuse, live: Live) -> Result<(), LetGo> {
+    fn keep(self: &Arc<Self>, reuse: Reuse, live: Live) -> Result<(), EvictionReason> {
         let now = Instant::now();
         // A time beyond the clock's range does not come.
         let dies = live.born.checked_add(reuse.age);
         let until = [now.checked_add(reuse.idle), dies].into_iter().flatten().min();
         let until = until.unwrap_or_else(|| far_from(now));
         if until <= now {
-            return Err(LetGo::TimeOver);
+            return Err(EvictionReason::TimeOver);
         }
         let bytes = live.store.data().memory.used_bytes();
         let mut stock = self.stock();
         if stock.is_closed {
-            return Err(LetGo::Retired);
+            return Err(EvictionReason::Retired);
         }
         let entered = self.idle.enter(self, bytes, until);
-        let (ticket, leaving) = entered.ok_or(LetGo::NoRoom)?;
+        let (ticket, leaving) = entered.ok_or(EvictionReason::NoRoom)?;
         stock.waiting.push(Waiting { ticket, until, live, _counted: self.metrics.idle_guard() });
         drop(stock);
         for (shelf, ticket) in &leaving.who {
-            shelf.let_go(*ticket, LetGo::NoRoom);
+            shelf.let_go(*ticket, EvictionReason::NoRoom);
         }
         Ok(())
     }
 
     /// Drops the instance of this ticket, unless a call has taken it.
-    fn let_go(&self, ticket: Ticket, why: LetGo) {
+    fn let_go(&self, ticket: Ticket, why: EvictionReason) {
         let found = {
             let mut stock = self.stock();
             let place = stock.waiting.binary_search_by_key(&ticket, |waiting| waiting.ticket);
@@ -212,7 +212,7 @@ impl Shelf {
                 |waiting: &mut Waiting| leaving.who.iter().any(|(_, ticket)| *ticket == waiting.ticket);
             (stock.waiting.extract_if(.., is_ours).collect::<Vec<_>>(), leaving)
         };
-        gone.iter().for_each(|_| self.metrics.instance_let_go(LetGo::Retired));
+        gone.iter().for_each(|_| self.metrics.instance_let_go(EvictionReason::Retired));
         drop(gone);
         drop(leaving);
     }
@@ -230,15 +230,15 @@ fn far_from(now: Instant) -> Instant {
 /// Methods of an instance, one a plug: the plug is instantiated and looked up when it is first called.
 macro_rules! plug {
     ($name:ident, $plug:ident, $type:ty) => {
-        pub(super) async fn $name(&mut self) -> Result<(&mut Store<CallState>, &$type), Stop> {
+        pub(super) async fn $name(&mut self) -> Result<(&mut Store<CallState>, &$type), CallStop> {
             let Self { shelf, live } = self;
-            let ready = shelf.component.ready().ok_or(Stop::NotReady)?;
-            let indices = ready.$name.as_ref().ok_or(Stop::NotThisPlug(Plug::$plug))?;
+            let ready = shelf.component.ready().ok_or(CallStop::NotReady)?;
+            let indices = ready.$name.as_ref().ok_or(CallStop::NotThisPlug(Plug::$plug))?;
             let started = live.started(ready).await?;
             let Live { store, plugs, .. } = live;
             let plug = match &mut plugs.$name {
                 Some(plug) => plug,
-                none => none.insert(indices.load(&mut *store, &started).map_err(Stop::Start)?),
+                none => none.insert(indices.load(&mut *store, &started).map_err(CallStop::Start)?),
             };
             Ok((store, plug))
         }
@@ -271,30 +271,30 @@ impl Instance {
 }
 
 impl Live {
-    async fn started(&mut self, ready: &Ready) -> Result<Started, Stop> {
+    async fn started(&mut self, ready: &Ready) -> Result<Started, CallStop> {
         if let Some(started) = self.started {
             return Ok(started);
         }
-        let started = ready.instance.instantiate_async(&mut self.store).await.map_err(Stop::Start)?;
+        let started = ready.instance.instantiate_async(&mut self.store).await.map_err(CallStop::Start)?;
         self.started = Some(started);
         Ok(started)
     }
 
     /// Ends the instance's call, of which nothing may be left; or says why the instance cannot have another call.
-    fn end_call(&mut self, reuse: Reuse) -> Result<(), LetGo> {
+    fn end_call(&mut self, reuse: Reuse) -> Result<(), EvictionReason> {
         self.calls = self.calls.saturating_add(1);
         if self.calls >= reuse.calls {
-            return Err(LetGo::Calls);
+            return Err(EvictionReason::Calls);
         }
         let state = self.store.data_mut();
         if state.has_left_overs() {
-            return Err(LetGo::LeftOvers);
+            return Err(EvictionReason::LeftOvers);
         }
         if self.calls == 1 {
             self.first_bytes = state.memory.used_bytes();
         }
         if state.memory.has_outgrown(self.first_bytes) {
-            return Err(LetGo::Memory);
+            return Err(EvictionReason::Memory);
         }
         state.end();
         Ok(())

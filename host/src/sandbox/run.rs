@@ -4,7 +4,7 @@
 //! and in post-return too. The CPU limit is checked at every tick of the epoch (`cpu/`).
 
 use super::call::Call;
-use super::call_error::{CallError, Stop};
+use super::call_error::{CallError, CallStop};
 use super::engine::Sandbox;
 use super::instances::{Instance, Instances};
 use super::message::{HeaderChange, Request, RequestHead, Response, ResponseHead, Verdict};
@@ -20,7 +20,7 @@ impl Sandbox {
         self.run(instances, call, async move |instance| {
             let (store, plug) = instance.handler().await?;
             let answer = plug.jackfield_plugin_handler().call_handle(&mut *store, &request).await;
-            answer.map_err(Stop::Run)?.map_err(Stop::Returned)
+            answer.map_err(CallStop::Run)?.map_err(CallStop::Returned)
         })
         .await
     }
@@ -35,7 +35,7 @@ impl Sandbox {
         self.run(instances, call, async move |instance| {
             let (store, plug) = instance.request_filter().await?;
             let filter = plug.jackfield_plugin_request_filter();
-            filter.call_on_request(&mut *store, request).await.map_err(Stop::Run)
+            filter.call_on_request(&mut *store, request).await.map_err(CallStop::Run)
         })
         .await
     }
@@ -52,7 +52,7 @@ impl Sandbox {
             let (store, plug) = instance.response_filter().await?;
             let filter = plug.jackfield_plugin_response_filter();
             let changes = filter.call_on_response(&mut *store, request, response).await;
-            changes.map_err(Stop::Run)?.map_err(Stop::Returned)
+            changes.map_err(CallStop::Run)?.map_err(CallStop::Returned)
         })
         .await
     }
@@ -61,7 +61,7 @@ impl Sandbox {
         &self,
         instances: &Instances,
         call: Call,
-        guest: impl AsyncFnOnce(&mut Instance) -> Result<T, Stop>,
+        guest: impl AsyncFnOnce(&mut Instance) -> Result<T, CallStop>,
     ) -> Result<T, CallError> {
         let (limits, deadline) = (call.limits.clone(), call.deadline);
         let cpu = call.cpu.clone();

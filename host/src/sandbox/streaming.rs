@@ -22,7 +22,7 @@ use wasmtime_wasi_http::p2::types::{HostIncomingRequest, HostResponseOutparam};
 use wasmtime_wasi_http::{Error, WasiHttpView};
 
 use super::call::Call;
-use super::call_error::{CallError, Stop};
+use super::call_error::{CallError, CallStop};
 use super::engine::Sandbox;
 use super::http::Failures;
 use super::instances::{Instance, Instances};
@@ -78,9 +78,9 @@ pub struct Streamed {
 /// The error of a call that failed after its answer's head. It is set by the code that ends the call, before the body
 /// ends.
 #[derive(Clone, Default)]
-struct Fate(Arc<Mutex<Option<CallError>>>);
+struct LateError(Arc<Mutex<Option<CallError>>>);
 
-impl Fate {
+impl LateError {
     fn seal(&self, error: CallError) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
     }
@@ -95,7 +95,7 @@ impl Fate {
 pub struct GuestBody {
     status: StatusCode,
     body: HyperOutgoingBody,
-    fate: Fate,
+    fate: LateError,
     failures: Failures,
 }
 
@@ -138,7 +138,7 @@ type HandlerRun = dyn Future<Output = Result<Instance, CallError>> + Send;
 /// The rest of a guest's work beside its answer's body. If it is dropped, the guest ends.
 pub struct Rest {
     guest: Guest<HandlerRun>,
-    fate: Fate,
+    fate: LateError,
     limit: Duration,
     /// The end of `stream`. None if it is beyond the clock's range.
     until: Option<Instant>,
@@ -186,7 +186,7 @@ impl Sandbox {
             }
         };
         let failures = instance.state_mut().failures();
-        let fate = Fate::default();
+        let fate = LateError::default();
         let run: Pin<Box<HandlerRun>> = Box::pin(run(instance, arguments, limits.clone(), fate.clone()));
         let mut guest = cpu.guest(run);
         let reached = tokio::select! {
@@ -252,7 +252,7 @@ async fn run(
     mut instance: Instance,
     arguments: Arguments,
     limits: Arc<Limits>,
-    fate: Fate,
+    fate: LateError,
 ) -> Result<Instance, CallError> {
     match handle(&mut instance, arguments).await {
         Ok(()) => Ok(instance),
@@ -265,13 +265,17 @@ async fn run(
     }
 }
 
-async fn handle(instance: &mut Instance, (request, response): Arguments) -> Result<(), Stop> {
+async fn handle(instance: &mut Instance, (request, response): Arguments) -> Result<(), CallStop> {
     let (store, proxy) = instance.incoming_handler().await?;
-    proxy.wasi_http_incoming_handler().call_handle(&mut *store, request, response).await.map_err(Stop::Run)
+    proxy
+        .wasi_http_incoming_handler()
+        .call_handle(&mut *store, request, response)
+        .await
+        .map_err(CallStop::Run)
 }
 
 /// The guest's answer, as it was set.
-fn answered(set: Set, fate: &Fate, failures: &Failures) -> Result<Response<GuestBody>, CallError> {
+fn answered(set: Set, fate: &LateError, failures: &Failures) -> Result<Response<GuestBody>, CallError> {
     match set {
         Ok(response) => {
             let (fate, failures) = (fate.clone(), failures.clone());

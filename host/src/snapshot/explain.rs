@@ -12,7 +12,9 @@ use serde::Serialize;
 
 use super::host_pattern::HostName;
 use super::path::RequestPath;
-use super::routes::{Asked, Decision, Group, HeaderFit, HostAnswer, Outcome, Routes, Rule, shared_filters};
+use super::routes::{
+    Decision, Group, HeaderFit, HostAnswer, MatchInput, RouteMatch, Routes, Rule, shared_filters,
+};
 
 /// The decision of one tenant's routes on one request, step by step.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -155,7 +157,7 @@ impl<T> Routes<T> {
         headers: &HeaderMap,
         (name, filters): (impl Fn(&T) -> String, impl Fn(&T) -> &[String]),
     ) -> Explanation {
-        let asked = Asked { host: HostName::of(host), path, method, headers };
+        let asked = MatchInput { host: HostName::of(host), path, method, headers };
         let mut patterns = Vec::new();
         let mut outcome = None;
         // Unlike `find`, the walk goes on after a decision, to show the patterns that stand behind it.
@@ -167,7 +169,7 @@ impl<T> Routes<T> {
             }
             ControlFlow::Continue(())
         });
-        let outcome = explain_outcome(outcome.unwrap_or(Outcome::NotFound), name, filters);
+        let outcome = explain_outcome(outcome.unwrap_or(RouteMatch::NotFound), name, filters);
         Explanation { path: path.raw().into(), patterns, outcome }
     }
 }
@@ -175,7 +177,7 @@ impl<T> Routes<T> {
 fn explain_pattern<T>(
     group: &Group<T>,
     decision: Option<&Decision<'_, T>>,
-    asked: &Asked<'_>,
+    asked: &MatchInput<'_>,
     name: impl Fn(&T) -> String,
 ) -> ExplainedPattern {
     let standing = match decision {
@@ -201,7 +203,7 @@ fn explain_pattern<T>(
     ExplainedPattern { pattern, standing, routes }
 }
 
-fn misfits<T>(rule: &Rule<T>, asked: &Asked<'_>) -> Vec<Misfit> {
+fn misfits<T>(rule: &Rule<T>, asked: &MatchInput<'_>) -> Vec<Misfit> {
     let mut misfits = Vec::new();
     if !rule.host_fits(asked) {
         misfits.push(Misfit::Host { takes: rule.hosts.iter().map(ToString::to_string).collect() });
@@ -223,7 +225,7 @@ fn misfits<T>(rule: &Rule<T>, asked: &Asked<'_>) -> Vec<Misfit> {
 }
 
 fn explain_outcome<T>(
-    outcome: Outcome<'_, T>,
+    outcome: RouteMatch<'_, T>,
     name: impl Fn(&T) -> String,
     filters: impl Fn(&T) -> &[String],
 ) -> ExplainedOutcome {
@@ -232,7 +234,7 @@ fn explain_outcome<T>(
         (text_of(&answer.allow), shared_filters(lists, |one, other| one == other).to_vec())
     };
     match outcome {
-        Outcome::Found { target, pattern, captures, method } => ExplainedOutcome::Found {
+        RouteMatch::Found { target, pattern, captures, method } => ExplainedOutcome::Found {
             target: name(target),
             pattern: pattern.to_string(),
             method: method.to_string(),
@@ -241,15 +243,15 @@ fn explain_outcome<T>(
                 .map(|(name, value)| ExplainedCapture { name: name.into(), value: value.into() })
                 .collect(),
         },
-        Outcome::MethodNotAllowed(answer) => {
+        RouteMatch::MethodNotAllowed(answer) => {
             let (allow, filters) = by_host(answer);
             ExplainedOutcome::MethodNotAllowed { allow, filters }
         }
-        Outcome::Options(answer) => {
+        RouteMatch::Options(answer) => {
             let (allow, filters) = by_host(answer);
             ExplainedOutcome::Options { allow, filters }
         }
-        Outcome::NotFound => ExplainedOutcome::NotFound,
+        RouteMatch::NotFound => ExplainedOutcome::NotFound,
     }
 }
 

@@ -19,7 +19,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::cpu::Habit;
 use crate::limits::Limits;
-use crate::observe::{Held, PluginMetrics, TenantMetrics};
+use crate::observe::{GaugeGuard, PluginMetrics, TenantMetrics};
 use crate::sandbox::{Abilities, Component, Digest, Instances};
 use crate::tenant::{Gate, PluginName, Share, TenantName};
 
@@ -28,7 +28,7 @@ pub use host_pattern::HostPattern;
 pub use hosts::HostTable;
 pub use path::{PathError, RequestPath};
 pub use pattern::{PatternError, RoutePattern};
-pub use routes::{Captures, HostAnswer, Outcome, Routes, Rule, shared_filters};
+pub use routes::{Captures, HostAnswer, RouteMatch, Routes, Rule, shared_filters};
 
 /// Every tenant's live revision, found by host.
 pub struct Snapshot {
@@ -50,7 +50,7 @@ pub struct Revision {
     routes: Routes<Chain>,
     plugins: Vec<Arc<Plugin>>,
     ending: CancellationToken,
-    draining: OnceLock<Held>,
+    draining: OnceLock<GaugeGuard>,
     _when_drained: WhenDrained,
 }
 
@@ -140,7 +140,7 @@ impl Revision {
 
     /// Retires the revision, since another one is live. It drains, and is counted as draining until it is drained.
     /// None of its instances is kept for a next call any more.
-    pub fn retire(&self, counted: Held) {
+    pub fn retire(&self, counted: GaugeGuard) {
         self.plugins.iter().for_each(|plugin| plugin.instances.close());
         // A revision is retired once. If it were retired twice, the first count would do.
         let _ = self.draining.set(counted);
@@ -168,7 +168,7 @@ impl Revision {
         path: &RequestPath<'_>,
         method: &Method,
         headers: &HeaderMap,
-    ) -> Outcome<'_, Chain> {
+    ) -> RouteMatch<'_, Chain> {
         self.routes.find(host, path, method, headers)
     }
 }

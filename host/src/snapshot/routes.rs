@@ -41,7 +41,7 @@ pub struct Routes<T> {
 
 /// The outcome of a request: a route, or an answer of the host.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome<'a, T> {
+pub enum RouteMatch<'a, T> {
     /// A route takes the request.
     Found {
         /// The target that runs.
@@ -159,11 +159,11 @@ impl<T> Rule<T> {
             })
     }
 
-    pub(super) fn host_fits(&self, asked: &Asked<'_>) -> bool {
+    pub(super) fn host_fits(&self, asked: &MatchInput<'_>) -> bool {
         self.hosts.is_empty() || self.hosts.iter().any(|pattern| pattern.matches_name(asked.host.as_ref()))
     }
 
-    fn fits(&self, asked: &Asked<'_>) -> bool {
+    fn fits(&self, asked: &MatchInput<'_>) -> bool {
         self.host_fits(asked)
             && self.headers.iter().all(|(name, value)| HeaderFit::of(name, value, asked) == HeaderFit::Fits)
     }
@@ -184,7 +184,7 @@ fn share<V>(some: &[V], others: &[V], overlap: impl Fn(&V, &V) -> bool) -> bool 
 }
 
 /// The parts of a request that routes compare.
-pub(super) struct Asked<'r> {
+pub(super) struct MatchInput<'r> {
     pub(super) host: Option<HostName<'r>>,
     pub(super) path: &'r RequestPath<'r>,
     pub(super) method: &'r Method,
@@ -203,7 +203,7 @@ pub(super) enum HeaderFit {
 }
 
 impl HeaderFit {
-    pub(super) fn of(name: &HeaderName, value: &HeaderValue, asked: &Asked<'_>) -> Self {
+    pub(super) fn of(name: &HeaderName, value: &HeaderValue, asked: &MatchInput<'_>) -> Self {
         let mut lines = asked.headers.get_all(name).iter();
         match (lines.next(), lines.next()) {
             (None, _) => Self::Missing,
@@ -240,7 +240,7 @@ impl<T> Group<T> {
         &self.0
     }
 
-    pub(super) fn decide(&self, asked: &Asked<'_>) -> Decision<'_, T> {
+    pub(super) fn decide(&self, asked: &MatchInput<'_>) -> Decision<'_, T> {
         let mut decision = Decision::Passes;
         // Most headers first, so the first that takes the method has the most header matches.
         for rule in self.0.iter().filter(|rule| rule.fits(asked)) {
@@ -260,9 +260,9 @@ impl<T> Group<T> {
     pub(super) fn outcome<'a>(
         &'a self,
         decision: &Decision<'a, T>,
-        asked: &Asked<'_>,
-    ) -> Option<Outcome<'a, T>> {
-        let found = |rule: &'a Rule<T>, method: &Method| Outcome::Found {
+        asked: &MatchInput<'_>,
+    ) -> Option<RouteMatch<'a, T>> {
+        let found = |rule: &'a Rule<T>, method: &Method| RouteMatch::Found {
             target: &rule.target,
             pattern: &rule.pattern,
             captures: Captures::of(&rule.pattern, asked.path),
@@ -273,14 +273,14 @@ impl<T> Group<T> {
             Decision::Takes(rule) => Some(found(rule, asked.method)),
             Decision::TakesAsGet(rule) => Some(found(rule, &Method::GET)),
             Decision::RefusesMethod if *asked.method == Method::OPTIONS => {
-                self.by_host(asked).map(Outcome::Options)
+                self.by_host(asked).map(RouteMatch::Options)
             }
-            Decision::RefusesMethod => self.by_host(asked).map(Outcome::MethodNotAllowed),
+            Decision::RefusesMethod => self.by_host(asked).map(RouteMatch::MethodNotAllowed),
         }
     }
 
     /// The host's answer for the routes that fit. None only if no route fits.
-    fn by_host(&self, asked: &Asked<'_>) -> Option<HostAnswer<'_, T>> {
+    fn by_host(&self, asked: &MatchInput<'_>) -> Option<HostAnswer<'_, T>> {
         let rules = match self.asked_about(asked) {
             Some(rule) => vec![rule],
             None => self.0.iter().filter(|rule| rule.fits(asked)).collect(),
@@ -296,20 +296,20 @@ impl<T> Group<T> {
     }
 
     /// The route that a browser's CORS preflight asks about: the preflight names the method of the request to come.
-    fn asked_about(&self, asked: &Asked<'_>) -> Option<&Rule<T>> {
+    fn asked_about(&self, asked: &MatchInput<'_>) -> Option<&Rule<T>> {
         if *asked.method != Method::OPTIONS {
             return None;
         }
         let mut named = asked.headers.get_all(header::ACCESS_CONTROL_REQUEST_METHOD).iter();
         let (Some(named), None) = (named.next(), named.next()) else { return None };
         let method = Method::from_bytes(named.as_bytes()).ok()?;
-        match self.decide(&Asked { host: asked.host.clone(), method: &method, ..*asked }) {
+        match self.decide(&MatchInput { host: asked.host.clone(), method: &method, ..*asked }) {
             Decision::Takes(rule) | Decision::TakesAsGet(rule) => Some(rule),
             Decision::Passes | Decision::RefusesMethod => None,
         }
     }
 
-    fn allow(&self, asked: &Asked<'_>) -> HeaderValue {
+    fn allow(&self, asked: &MatchInput<'_>) -> HeaderValue {
         let fitting = self.0.iter().filter(|rule| rule.fits(asked));
         let mut methods: BTreeSet<&str> =
             fitting.flat_map(|rule| rule.methods.iter().flatten()).map(Method::as_str).collect();
@@ -369,15 +369,15 @@ impl<T> Routes<T> {
         path: &RequestPath<'_>,
         method: &Method,
         headers: &HeaderMap,
-    ) -> Outcome<'a, T> {
-        let asked = Asked { host: HostName::of(host), path, method, headers };
+    ) -> RouteMatch<'a, T> {
+        let asked = MatchInput { host: HostName::of(host), path, method, headers };
         let decided = self.each_fitting(path, |group| match group.outcome(&group.decide(&asked), &asked) {
             Some(outcome) => ControlFlow::Break(outcome),
             None => ControlFlow::Continue(()),
         });
         match decided {
             ControlFlow::Break(outcome) => outcome,
-            ControlFlow::Continue(()) => Outcome::NotFound,
+            ControlFlow::Continue(()) => RouteMatch::NotFound,
         }
     }
 

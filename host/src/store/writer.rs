@@ -34,7 +34,7 @@ struct Queue {
 
 #[derive(Default)]
 struct Waiting {
-    turns: Turns<Box<dyn Job>>,
+    turns: TenantQueues<Box<dyn Job>>,
     ended: bool,
 }
 
@@ -151,7 +151,7 @@ where
 }
 
 /// The tenants' turns: one queue for each tenant, and the tenants with waiting writes in the order of their turns.
-struct Turns<T> {
+struct TenantQueues<T> {
     queues: HashMap<TenantName, TenantQueue<T>>,
     order: VecDeque<TenantName>,
 }
@@ -161,13 +161,13 @@ struct TenantQueue<T> {
     bytes: usize,
 }
 
-impl<T> Default for Turns<T> {
+impl<T> Default for TenantQueues<T> {
     fn default() -> Self {
         Self { queues: HashMap::new(), order: VecDeque::new() }
     }
 }
 
-impl<T> Turns<T> {
+impl<T> TenantQueues<T> {
     fn push(&mut self, tenant: &TenantName, bytes: usize, item: T) -> Result<(), StoreError> {
         let queue = self.queues.entry(tenant.clone()).or_insert_with(|| {
             self.order.push_back(tenant.clone());
@@ -213,8 +213,8 @@ mod tests {
         TenantName::parse(name).unwrap()
     }
 
-    fn turns(waiting: &[(&str, usize, u32)]) -> Turns<u32> {
-        let mut turns = Turns::default();
+    fn turns(waiting: &[(&str, usize, u32)]) -> TenantQueues<u32> {
+        let mut turns = TenantQueues::default();
         for (name, bytes, item) in waiting {
             turns.push(&tenant(name), *bytes, *item).unwrap();
         }
@@ -247,7 +247,7 @@ mod tests {
 
     #[test]
     fn a_full_queue_refuses_its_own_tenant_alone() {
-        let mut turns = Turns::default();
+        let mut turns = TenantQueues::default();
         for item in 0..MAX_WAITING {
             turns.push(&tenant("busy"), 1, item).unwrap();
         }

@@ -16,12 +16,12 @@ use tokio::time::Instant;
 
 use super::Quota;
 use super::patience::{GaveUp, Patience};
-use super::waiters::{Admitted, Waiter, Waiters};
+use super::waiters::{Handover, Handovers, Waiters};
 use crate::limits::Limits;
 
 /// The bounds of a gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Bounds {
+pub struct GateBounds {
     /// The most calls inside at once.
     pub concurrency: usize,
     /// The most calls that wait at once.
@@ -30,13 +30,13 @@ pub struct Bounds {
     pub wait: Duration,
 }
 
-impl From<&Limits> for Bounds {
+impl From<&Limits> for GateBounds {
     fn from(limits: &Limits) -> Self {
         Self { concurrency: limits.concurrency, queue: limits.queue, wait: limits.queue_wait }
     }
 }
 
-impl From<&Quota> for Bounds {
+impl From<&Quota> for GateBounds {
     fn from(quota: &Quota) -> Self {
         Self { concurrency: quota.concurrency, queue: quota.queue, wait: quota.queue_wait }
     }
@@ -93,7 +93,7 @@ pub struct Gate(Arc<Mutex<State>>);
 
 #[derive(Debug)]
 struct State {
-    bounds: Bounds,
+    bounds: GateBounds,
     inside: usize,
     waiting: Waiters<Permit>,
     /// The waiting calls beside streams. There are no more of them than streams, which their tenants' quotas bound.
@@ -109,13 +109,13 @@ pub struct Permit {
 
 impl Gate {
     /// An empty gate.
-    pub fn new(bounds: Bounds) -> Self {
+    pub fn new(bounds: GateBounds) -> Self {
         let (waiting, waiting_beside) = (Waiters::default(), Waiters::default());
         Self(Arc::new(Mutex::new(State { bounds, inside: 0, waiting, waiting_beside })))
     }
 
     /// Changes the bounds. No call inside is sent out; calls that wait are let in if there is room now.
-    pub fn set_bounds(&self, bounds: Bounds) {
+    pub fn set_bounds(&self, bounds: GateBounds) {
         let admitted = {
             let mut state = self.state();
             state.bounds = bounds;
@@ -190,8 +190,8 @@ impl Gate {
     }
 
     /// Takes the calls that there is room for out of the queues.
-    fn admit_waiting(&self, state: &mut State) -> Admitted<Permit> {
-        let mut admitted = Admitted::new();
+    fn admit_waiting(&self, state: &mut State) -> Handovers<Permit> {
+        let mut admitted = Handovers::new();
         while let Some(waiter) = state.next() {
             admitted.admit(waiter, || {
                 state.inside = state.inside.saturating_add(1);
@@ -220,7 +220,7 @@ impl State {
     }
 
     /// The next waiter, if there is room for it.
-    fn next(&mut self) -> Option<Waiter<Permit>> {
+    fn next(&mut self) -> Option<Handover<Permit>> {
         let beside = if self.has_room_beside() { self.waiting_beside.pop() } else { None };
         beside.or_else(|| if self.has_room() { self.waiting.pop() } else { None })
     }
@@ -239,7 +239,7 @@ mod tests {
     const SOON: Duration = Duration::from_millis(20);
 
     fn gate(concurrency: usize, queue: usize) -> Gate {
-        Gate::new(Bounds { concurrency, queue, wait: SOON })
+        Gate::new(GateBounds { concurrency, queue, wait: SOON })
     }
 
     fn later() -> Instant {
@@ -270,7 +270,7 @@ mod tests {
     async fn a_call_never_waits_past_its_own_deadline() {
         let gate = gate(1, 9);
         let _inside = gate.enter(&mut Patience::default(), later()).await.unwrap();
-        gate.set_bounds(Bounds { concurrency: 1, queue: 9, wait: Duration::from_secs(60) });
+        gate.set_bounds(GateBounds { concurrency: 1, queue: 9, wait: Duration::from_secs(60) });
         let deadline = Instant::now() + SOON;
         assert_eq!(gate.enter(&mut Patience::default(), deadline).await.unwrap_err(), Refused::Deadline);
         assert!(Instant::now() >= deadline);
@@ -304,9 +304,9 @@ mod tests {
             async move { gate.enter(&mut Patience::default(), later()).await }
         });
         tokio::task::yield_now().await;
-        gate.set_bounds(Bounds { concurrency: 2, queue: 0, wait: SOON });
+        gate.set_bounds(GateBounds { concurrency: 2, queue: 0, wait: SOON });
         let second = waiting.await.unwrap().unwrap();
-        gate.set_bounds(Bounds { concurrency: 1, queue: 0, wait: SOON });
+        gate.set_bounds(GateBounds { concurrency: 1, queue: 0, wait: SOON });
         drop(second);
         assert_eq!(
             gate.enter(&mut Patience::default(), later()).await.unwrap_err(),
@@ -341,7 +341,7 @@ mod tests {
         // One call beside each, and a second when that is gone, before the call that waits in the queue.
         let beside = one.enter_beside_stream(&mut Patience::default(), later()).await.unwrap();
         drop(other.enter_beside_stream(&mut Patience::default(), later()).await.unwrap());
-        one.set_bounds(Bounds { concurrency: 1, queue: 1, wait: Duration::from_secs(60) });
+        one.set_bounds(GateBounds { concurrency: 1, queue: 1, wait: Duration::from_secs(60) });
         let (sender, mut order) = tokio::sync::mpsc::unbounded_channel();
         for is_beside in [false, true] {
             let (gate, sender) = (one.clone(), sender.clone());
@@ -365,7 +365,7 @@ mod tests {
 
     #[tokio::test]
     async fn no_permit_is_lost_when_waiters_give_up_as_their_turn_comes() {
-        let gate = Gate::new(Bounds { concurrency: 4, queue: 64, wait: Duration::from_micros(50) });
+        let gate = Gate::new(GateBounds { concurrency: 4, queue: 64, wait: Duration::from_micros(50) });
         let mut tasks = tokio::task::JoinSet::new();
         for _ in 0..2000 {
             let gate = gate.clone();

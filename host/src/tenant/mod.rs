@@ -11,7 +11,7 @@ mod share;
 mod slots;
 mod waiters;
 
-pub use gate::{Bounds, Gate, Permit, Refused};
+pub use gate::{Gate, GateBounds, Permit, Refused};
 pub use name::{NameError, PluginName, SecretName, TenantName};
 pub use patience::Patience;
 pub use quota::{Quota, Storage};

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use super::gate::Refused;
 use super::patience::Patience;
 use super::share::Share;
-use super::waiters::{Admitted, Waiter, Waiters};
+use super::waiters::{Handover, Handovers, Waiters};
 
 /// The slots of one host. Clones are the same slots.
 #[derive(Debug, Clone)]
@@ -115,7 +115,7 @@ impl Slots {
             }
         }
         share.slot_left();
-        let mut admitted = Admitted::new();
+        let mut admitted = Handovers::new();
         while let Some((waiter, share)) = state.next() {
             admitted.admit(waiter, || self.take(&mut state, &share));
         }
@@ -143,7 +143,7 @@ impl State {
     }
 
     /// The next waiter that may have a slot.
-    fn next(&mut self) -> Option<(Waiter<Slot>, Share)> {
+    fn next(&mut self) -> Option<(Handover<Slot>, Share)> {
         let fewest = |lane: &Lane| {
             // Slots for 2^20 of weight, so that no fractions are needed.
             let slots = u64::try_from(lane.share.slots()).unwrap_or(u64::MAX).saturating_mul(1 << 20);

@@ -8,11 +8,11 @@ use std::collections::VecDeque;
 use tokio::sync::oneshot;
 
 /// The queue's end of a waiter, by which the waiter is handed a `T`.
-pub(super) type Waiter<T> = oneshot::Sender<T>;
+pub(super) type Handover<T> = oneshot::Sender<T>;
 
 /// A queue of waiters, in the order in which they came. A waiter that gave up stays in the queue until it is removed.
 #[derive(Debug)]
-pub(super) struct Waiters<T>(VecDeque<Waiter<T>>);
+pub(super) struct Waiters<T>(VecDeque<Handover<T>>);
 
 impl<T> Default for Waiters<T> {
     fn default() -> Self {
@@ -44,7 +44,7 @@ impl<T> Waiters<T> {
     }
 
     /// Removes the first waiter, which may have given up.
-    pub(super) fn pop(&mut self) -> Option<Waiter<T>> {
+    pub(super) fn pop(&mut self) -> Option<Handover<T>> {
         self.0.pop_front()
     }
 }
@@ -53,15 +53,15 @@ impl<T> Waiters<T> {
 /// just given up, its `T` is dropped, which takes the owner's lock and is the next waiter's turn.
 #[derive(Debug)]
 #[must_use = "waiters that are dropped have lost their turn"]
-pub(super) struct Admitted<T>(Vec<(Waiter<T>, T)>);
+pub(super) struct Handovers<T>(Vec<(Handover<T>, T)>);
 
-impl<T> Admitted<T> {
+impl<T> Handovers<T> {
     pub(super) fn new() -> Self {
         Self(Vec::new())
     }
 
     /// Adds a waiter, unless it gave up.
-    pub(super) fn admit(&mut self, waiter: Waiter<T>, permit: impl FnOnce() -> T) {
+    pub(super) fn admit(&mut self, waiter: Handover<T>, permit: impl FnOnce() -> T) {
         if !waiter.is_closed() {
             self.0.push((waiter, permit()));
         }

@@ -204,7 +204,7 @@ impl Outbound {
         exchange: &Arc<Exchange>,
     ) -> Result<Response<Incoming>, OutboundError> {
         for _ in 0..MAX_IDLE_CONNECTIONS {
-            let again = Again::of(&request);
+            let again = RepeatableRequest::of(&request);
             match (self.attempt(request, connect_by, timeouts, exchange).await, again) {
                 (Err(Failed { was_closed: true, .. }), Some(again)) => request = again.request(exchange),
                 (answered, _) => return answered.map_err(|failed| failed.error),
@@ -283,13 +283,13 @@ impl From<OutboundError> for Failed {
 }
 
 /// A request that may be sent again: it changes nothing, and has no body.
-struct Again {
+struct RepeatableRequest {
     method: Method,
     uri: Uri,
     headers: HeaderMap,
 }
 
-impl Again {
+impl RepeatableRequest {
     fn of(request: &Request<SendingBody>) -> Option<Self> {
         let (method, uri, headers) = (request.method(), request.uri(), request.headers());
         (method.is_safe() && request.body().is_end_stream()).then(|| Self {

@@ -11,7 +11,7 @@ fn account(weight: u32) -> CpuAccount {
     CpuAccount::new(NonZeroU32::new(weight).unwrap(), None)
 }
 
-fn wait(queue: &RunQueue, account: &CpuAccount) -> Arc<Waiter> {
+fn wait(queue: &RunQueue, account: &CpuAccount) -> Arc<TurnWaiter> {
     let moved = TurnRequest { has_moved: true, ..LONG };
     queue.take_or_wait(account, moved, &Context::from_waker(Waker::noop())).expect_err("it waits")
 }

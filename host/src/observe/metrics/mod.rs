@@ -29,12 +29,12 @@ use prometheus_client::registry::{Registry, Unit};
 
 use super::{Blame, Log};
 use crate::tenant::{PluginName, TenantName};
-pub use owner::{LetGo, Outcome, Plug, PluginMetrics, TenantMetrics};
+pub use owner::{CallOutcome, EvictionReason, Plug, PluginMetrics, TenantMetrics};
 use process::{Confinement, Process};
 use requests::Requests;
 use results::Results;
 pub use results::{Closed, Compile, Reload};
-pub use series::Held;
+pub use series::GaugeGuard;
 use series::{NO_EXEMPLAR, encode_counter, encode_gauge};
 use tls::Certificates;
 pub use tls::Handshake;
@@ -154,8 +154,8 @@ impl Metrics {
     }
 
     /// Counts a connection as open until the guard is dropped.
-    pub fn connection_guard(&self) -> Held {
-        Held::new(&self.connections)
+    pub fn connection_guard(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.connections)
     }
 
     /// Counts a connection that has ended.
@@ -178,8 +178,8 @@ impl Metrics {
     }
 
     /// Counts a request as in flight until the guard is dropped.
-    pub fn request_guard(&self) -> Held {
-        Held::new(&self.requests_in_flight)
+    pub fn request_guard(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.requests_in_flight)
     }
 
     /// Counts a reload of the site file.

@@ -16,7 +16,7 @@ use super::super::Blame;
 
 use super::histogram::{CPU_BOUNDS, Histogram};
 use super::requests::Requests;
-use super::series::{Held, encode_counter};
+use super::series::{GaugeGuard, encode_counter};
 use crate::limits::{Limit, PerLimit};
 use crate::tenant::{PluginName, Share, TenantName};
 
@@ -47,7 +47,7 @@ impl Plug {
 
 /// The outcome of a call. A limit has its own name here, as everywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Outcome {
+pub enum CallOutcome {
     /// The call returned a valid result.
     Ok,
     /// The call returned an error.
@@ -66,7 +66,7 @@ pub enum Outcome {
     Host,
 }
 
-impl Outcome {
+impl CallOutcome {
     /// All outcomes except limits.
     const OTHERS: [Self; 7] =
         [Self::Ok, Self::Error, Self::Trap, Self::Answer, Self::Upstream, Self::Cancelled, Self::Host];
@@ -90,15 +90,15 @@ impl Outcome {
 #[derive(Debug, Default)]
 struct Outcomes {
     limits: PerLimit<AtomicU64>,
-    others: [AtomicU64; Outcome::OTHERS.len()],
+    others: [AtomicU64; CallOutcome::OTHERS.len()],
 }
 
 impl Outcomes {
-    fn count(&self, outcome: Outcome) {
+    fn count(&self, outcome: CallOutcome) {
         let counter = match outcome {
-            Outcome::Limit(limit) => Some(self.limits.get(limit)),
+            CallOutcome::Limit(limit) => Some(self.limits.get(limit)),
             _ => {
-                let place = Outcome::OTHERS.iter().position(|each| *each == outcome);
+                let place = CallOutcome::OTHERS.iter().position(|each| *each == outcome);
                 place.and_then(|place| self.others.get(place))
             }
         };
@@ -107,15 +107,15 @@ impl Outcomes {
         }
     }
 
-    fn iter(&self) -> impl Iterator<Item = (Outcome, &AtomicU64)> {
-        let limits = Limit::ALL.iter().map(|limit| (Outcome::Limit(*limit), self.limits.get(*limit)));
-        Outcome::OTHERS.into_iter().zip(&self.others).chain(limits)
+    fn iter(&self) -> impl Iterator<Item = (CallOutcome, &AtomicU64)> {
+        let limits = Limit::ALL.iter().map(|limit| (CallOutcome::Limit(*limit), self.limits.get(*limit)));
+        CallOutcome::OTHERS.into_iter().zip(&self.others).chain(limits)
     }
 }
 
 /// The reason why an instance that had answered a call, and could have served another, was not kept.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum LetGo {
+pub enum EvictionReason {
     /// The instance had served its number of calls.
     Calls,
     /// The instance was too old, or was idle for too long.
@@ -130,7 +130,7 @@ pub enum LetGo {
     Retired,
 }
 
-impl LetGo {
+impl EvictionReason {
     /// Every reason there is.
     pub const ALL: [Self; 6] =
         [Self::Calls, Self::TimeOver, Self::Memory, Self::LeftOvers, Self::NoRoom, Self::Retired];
@@ -163,7 +163,7 @@ pub struct PluginMetrics {
     pub(super) instances_started: Counter,
     pub(super) calls_reused: Counter,
     pub(super) instances_idle: Gauge,
-    let_go: [AtomicU64; LetGo::ALL.len()],
+    let_go: [AtomicU64; EvictionReason::ALL.len()],
 }
 
 impl PluginMetrics {
@@ -201,7 +201,7 @@ impl PluginMetrics {
     }
 
     /// Counts a call of this plugin that has ended.
-    pub fn call(&self, plug: Plug, outcome: Outcome, cpu: Duration) {
+    pub fn call(&self, plug: Plug, outcome: CallOutcome, cpu: Duration) {
         let of_plug = match plug {
             Plug::Handler => &self.calls[0],
             Plug::RequestFilter => &self.calls[1],
@@ -209,19 +209,19 @@ impl PluginMetrics {
         };
         of_plug.count(outcome);
         // The CPU time of a call that was cancelled in the middle is known only for streams.
-        if outcome != Outcome::Cancelled || !cpu.is_zero() {
+        if outcome != CallOutcome::Cancelled || !cpu.is_zero() {
             self.call_cpu.observe(cpu);
         }
     }
 
     /// Counts a call as in flight until the guard is dropped.
-    pub fn in_flight_guard(&self) -> Held {
-        Held::new(&self.in_flight)
+    pub fn in_flight_guard(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.in_flight)
     }
 
     /// Counts a call as waiting in the plugin's queue until the guard is dropped.
-    pub fn waiting_guard(&self) -> Held {
-        Held::new(&self.waiting)
+    pub fn waiting_guard(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.waiting)
     }
 
     /// Counts a call that found the queue full, or waited in it too long.
@@ -245,13 +245,13 @@ impl PluginMetrics {
     }
 
     /// Counts an instance as waiting for its next call until the guard is dropped.
-    pub fn idle_guard(&self) -> Held {
-        Held::new(&self.instances_idle)
+    pub fn idle_guard(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.instances_idle)
     }
 
     /// Counts an instance that could have served another call and was not kept.
-    pub fn instance_let_go(&self, why: LetGo) {
-        let place = LetGo::ALL.iter().position(|each| *each == why);
+    pub fn instance_let_go(&self, why: EvictionReason) {
+        let place = EvictionReason::ALL.iter().position(|each| *each == why);
         if let Some(counter) = place.and_then(|place| self.let_go.get(place)) {
             counter.fetch_add(1, Ordering::Relaxed);
         }
@@ -259,7 +259,7 @@ impl PluginMetrics {
 
     /// Writes `instances_let_go_total` for this plugin.
     pub(super) fn encode_let_go(&self, encoder: &mut MetricEncoder<'_>) -> fmt::Result {
-        for (why, counter) in LetGo::ALL.into_iter().zip(&self.let_go) {
+        for (why, counter) in EvictionReason::ALL.into_iter().zip(&self.let_go) {
             let count = counter.load(Ordering::Relaxed);
             if count > 0 {
                 let labels = [
@@ -329,13 +329,13 @@ impl TenantMetrics {
     }
 
     /// Counts a request against the tenant's quota until the guard is dropped.
-    pub fn in_flight_guard(&self) -> Held {
-        Held::new(&self.in_flight)
+    pub fn in_flight_guard(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.in_flight)
     }
 
     /// Counts a request as waiting for the tenant's quota until the guard is dropped.
-    pub fn waiting_guard(&self) -> Held {
-        Held::new(&self.waiting)
+    pub fn waiting_guard(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.waiting)
     }
 
     /// Counts a request that found the tenant's queue full, or waited in it too long.
@@ -360,8 +360,8 @@ impl TenantMetrics {
     }
 
     /// Counts a revision as draining until the guard is dropped.
-    pub fn draining_guard(&self) -> Held {
-        Held::new(&self.draining)
+    pub fn draining_guard(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.draining)
     }
 
     /// Sets the revision that requests run on from now on.

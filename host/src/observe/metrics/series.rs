@@ -9,16 +9,16 @@ use prometheus_client::metrics::gauge::Gauge;
 /// A guard of a gauge: counts one until it is dropped.
 #[derive(Debug)]
 #[must_use = "it counts for as long as it is held"]
-pub struct Held(Gauge);
+pub struct GaugeGuard(Gauge);
 
-impl Held {
+impl GaugeGuard {
     pub(super) fn new(gauge: &Gauge) -> Self {
         gauge.inc();
         Self(gauge.clone())
     }
 }
 
-impl Drop for Held {
+impl Drop for GaugeGuard {
     fn drop(&mut self) {
         self.0.dec();
     }

@@ -51,9 +51,9 @@ fn requests_calls_and_bytes_add_up() {
     books.request(999, Some(Blame::Host), Duration::ZERO, 0);
     tenant.request(404, Some(Blame::Client), Duration::ZERO, 5);
     metrics.unrouted_request(400, Some(Blame::Client), Duration::ZERO, 7);
-    books.call(Plug::Handler, Outcome::Ok, Duration::from_micros(15));
-    books.call(Plug::Handler, Outcome::Limit(Limit::Cpu), Duration::from_millis(50));
-    books.call(Plug::RequestFilter, Outcome::Limit(Limit::ResponseBody), Duration::from_secs(2));
+    books.call(Plug::Handler, CallOutcome::Ok, Duration::from_micros(15));
+    books.call(Plug::Handler, CallOutcome::Limit(Limit::Cpu), Duration::from_millis(50));
+    books.call(Plug::RequestFilter, CallOutcome::Limit(Limit::ResponseBody), Duration::from_secs(2));
     books.queue_rejected();
     books.guest_log_dropped(11);
     tenant.set_live_revision("sha256:0a");
@@ -185,7 +185,7 @@ fn what_many_threads_count_at_once_adds_up() {
                 for n in 0..10_000_u16 {
                     let _held = mine.in_flight_guard();
                     mine.request(200 + n % 400, Some(Blame::Plugin), Duration::from_millis(1), 3);
-                    mine.call(Plug::Handler, Outcome::Trap, Duration::from_micros(10));
+                    mine.call(Plug::Handler, CallOutcome::Trap, Duration::from_micros(10));
                 }
             });
         }

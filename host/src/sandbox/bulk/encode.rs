@@ -93,10 +93,10 @@ pub(super) enum Bulk {
 
 /// A sequence of encoded instructions.
 #[derive(Default)]
-pub(super) struct Code(pub(super) Vec<u8>);
+pub(super) struct Instructions(pub(super) Vec<u8>);
 
 /// The encoders of instructions. Each method but the last writes the instruction that it is named after.
-impl Code {
+impl Instructions {
     pub(super) fn loop_(&mut self) -> &mut Self {
         self.bytes(&[0x03, EMPTY_BLOCK])
     }

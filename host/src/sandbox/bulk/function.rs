@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use wasmparser::{BinaryReader, FunctionBody, Operator, Result};
 
-use super::encode::{BULK_PREFIX, Bulk, Code, write_u32};
+use super::encode::{BULK_PREFIX, Bulk, Instructions, write_u32};
 use super::loops::Loops;
 use crate::sandbox::intake::PROPOSALS;
 
@@ -24,7 +24,7 @@ pub(super) fn cut(body: &[u8], parameters: u32, loops: &mut Loops<'_>) -> Result
     let (locals, declarations) = locals(&function)?;
     let scratch = parameters.saturating_add(locals);
 
-    let mut code = Code::default();
+    let mut code = Instructions::default();
     write_u32(&mut code.0, declarations.groups.saturating_add(1));
     code.bytes(body.get(declarations.bytes.clone()).unwrap_or_default()).bytes(&[1, I32]);
     let mut copied = declarations.bytes.end;

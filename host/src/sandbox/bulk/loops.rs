@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::encode::{Bulk, Code, write_u32};
+use super::encode::{Bulk, Instructions, write_u32};
 use super::pieces::Pieces;
 
 /// The parameters of every added function: `(i32, i32, i32)`, the operands of its instruction. The second is a byte's
@@ -54,14 +54,14 @@ impl<'a> Loops<'a> {
 
     /// Writes the choice that replaces an instruction, whose operands are on the stack. `scratch` is a local that
     /// nothing else uses.
-    pub(super) fn write_choice(&mut self, code: &mut Code, bulk: Bulk, scratch: u32) {
+    pub(super) fn write_choice(&mut self, code: &mut Instructions, bulk: Bulk, scratch: u32) {
         let index = self.index_of(bulk);
         code.local_tee(scratch).local_get(scratch).i32_const(self.piece_of(bulk)).i32_gt_u();
         code.if_of_type(self.type_index).call(index).else_().bulk(bulk).end();
     }
 
     /// Writes an instruction whose third operand is this constant, or the call of its added function.
-    pub(super) fn write(&mut self, code: &mut Code, bulk: Bulk, length: u32) {
+    pub(super) fn write(&mut self, code: &mut Instructions, bulk: Bulk, length: u32) {
         if self.is_long(bulk, Some(length)) {
             let index = self.index_of(bulk);
             code.call(index);
@@ -78,7 +78,7 @@ impl<'a> Loops<'a> {
 
     /// The body of the function for an instruction. The function is called for more than a piece only.
     fn body(&self, bulk: Bulk) -> Vec<u8> {
-        let mut code = Code::default();
+        let mut code = Instructions::default();
         // The function has no locals of its own.
         write_u32(&mut code.0, 0);
         self.write_whole_if_beyond(&mut code, bulk);
@@ -100,8 +100,8 @@ impl<'a> Loops<'a> {
 
     /// Writes the check of the bounds: an instruction that is out of bounds is tried whole, so that it traps as ever,
     /// and before anything is written.
-    fn write_whole_if_beyond(&self, code: &mut Code, bulk: Bulk) {
-        let memory_bytes = |code: &mut Code, memory: u32| {
+    fn write_whole_if_beyond(&self, code: &mut Instructions, bulk: Bulk) {
+        let memory_bytes = |code: &mut Instructions, memory: u32| {
             code.memory_size(memory).i64_extend_i32_u().i64_const(PAGE_BITS).i64_shl();
         };
         write_end_of(code, TO);
@@ -135,7 +135,7 @@ impl<'a> Loops<'a> {
     }
 
     /// Writes a loop over all pieces but the last, from the first on.
-    fn write_forward(&self, code: &mut Code, bulk: Bulk) {
+    fn write_forward(&self, code: &mut Instructions, bulk: Bulk) {
         let piece = self.piece_of(bulk);
         code.loop_();
         code.local_get(TO).local_get(FROM).i32_const(piece).bulk(bulk);
@@ -148,7 +148,7 @@ impl<'a> Loops<'a> {
     }
 
     /// Writes a loop over all pieces but the first, from the last on.
-    fn write_backward(&self, code: &mut Code, bulk: Bulk) {
+    fn write_backward(&self, code: &mut Instructions, bulk: Bulk) {
         let piece = self.piece_of(bulk);
         code.loop_();
         code.local_get(LENGTH).i32_const(piece).i32_sub().local_set(LENGTH);
@@ -171,6 +171,6 @@ impl<'a> Loops<'a> {
 }
 
 /// Writes the end of the range that begins at this parameter. It is a 64-bit number, for 32 bits may be too few.
-fn write_end_of(code: &mut Code, begin: u32) {
+fn write_end_of(code: &mut Instructions, begin: u32) {
     code.local_get(begin).i64_extend_i32_u().local_get(LENGTH).i64_extend_i32_u().i64_add();
 }

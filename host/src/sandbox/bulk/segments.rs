@@ -8,7 +8,7 @@
 
 use wasmparser::{DataKind, DataSectionReader, MemorySectionReader, Operator, Result};
 
-use super::encode::{Bulk, Code, DATA, MEMORIES, Section, content, reader, write_sized, write_u32};
+use super::encode::{Bulk, DATA, Instructions, MEMORIES, Section, content, reader, write_sized, write_u32};
 use super::loops::Loops;
 use super::pieces::Pieces;
 
@@ -101,7 +101,7 @@ impl<'a> Segments<'a> {
 
     /// The start function's body. At its end it calls `start`, the module's own.
     pub(super) fn body(&self, start: Option<u32>, loops: &mut Loops<'_>) -> Vec<u8> {
-        let mut code = Code::default();
+        let mut code = Instructions::default();
         write_u32(&mut code.0, 0);
         for Active { index, memory, offset, length } in &self.active {
             let length = u32::try_from(*length).unwrap_or(u32::MAX);

@@ -15,9 +15,9 @@ const MAX_REFUSAL_BYTES: usize = 4096;
 
 /// The result of the child's work.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Answer<'a> {
+pub(super) enum CompileReply<'a> {
     /// Compiled code.
-    Code(&'a [u8]),
+    CompiledCode(&'a [u8]),
     /// Intake did not let the component through.
     NotTaken(&'a str),
     /// The component does not compile.
@@ -28,11 +28,11 @@ pub(super) enum Answer<'a> {
     Prevented(&'a str),
 }
 
-impl<'a> Answer<'a> {
+impl<'a> CompileReply<'a> {
     /// Writes the frame.
     pub(super) fn write(&self, to: &mut impl Write) -> io::Result<()> {
         let (kind, payload) = match self {
-            Self::Code(code) => (b'C', *code),
+            Self::CompiledCode(code) => (b'C', *code),
             Self::NotTaken(why) => (b'N', cut(why)),
             Self::Invalid(why) => (b'I', cut(why)),
             Self::OutOfMemory => (b'M', &[][..]),
@@ -56,7 +56,7 @@ impl<'a> Answer<'a> {
         }
         let words = || (payload.len() <= MAX_REFUSAL_BYTES).then(|| std::str::from_utf8(payload).ok())?;
         match kind {
-            b'C' => Some(Self::Code(payload)),
+            b'C' => Some(Self::CompiledCode(payload)),
             b'N' => Some(Self::NotTaken(words()?)),
             b'I' => Some(Self::Invalid(words()?)),
             b'P' => Some(Self::Prevented(words()?)),
@@ -82,7 +82,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn frame(answer: &Answer<'_>) -> Vec<u8> {
+    fn frame(answer: &CompileReply<'_>) -> Vec<u8> {
         let mut bytes = Vec::new();
         answer.write(&mut bytes).unwrap();
         bytes
@@ -91,33 +91,35 @@ mod tests {
     #[test]
     fn what_is_written_is_read_and_nothing_that_is_cut_or_longer() {
         for answer in [
-            Answer::Code(b"\x7fELF"),
-            Answer::NotTaken("it nests"),
-            Answer::Invalid("bad"),
-            Answer::OutOfMemory,
-            Answer::Prevented("setrlimit"),
+            CompileReply::CompiledCode(b"\x7fELF"),
+            CompileReply::NotTaken("it nests"),
+            CompileReply::Invalid("bad"),
+            CompileReply::OutOfMemory,
+            CompileReply::Prevented("setrlimit"),
         ] {
             let bytes = frame(&answer);
-            assert_eq!(Answer::read(&bytes).as_ref(), Some(&answer));
+            assert_eq!(CompileReply::read(&bytes).as_ref(), Some(&answer));
             for cut in 0..bytes.len() {
-                assert_eq!(Answer::read(&bytes[..cut]), None);
+                assert_eq!(CompileReply::read(&bytes[..cut]), None);
             }
-            assert_eq!(Answer::read(&[&bytes[..], b"!"].concat()), None);
+            assert_eq!(CompileReply::read(&[&bytes[..], b"!"].concat()), None);
         }
     }
 
     #[test]
     fn a_long_refusal_is_cut_between_characters() {
         let long = format!("x{}", "é".repeat(5000));
-        let bytes = frame(&Answer::Invalid(&long));
-        assert!(matches!(Answer::read(&bytes), Some(Answer::Invalid(text)) if long.starts_with(text)));
+        let bytes = frame(&CompileReply::Invalid(&long));
+        assert!(
+            matches!(CompileReply::read(&bytes), Some(CompileReply::Invalid(text)) if long.starts_with(text))
+        );
     }
 
     proptest! {
         #[test]
         fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let _ = Answer::read(&[&MAGIC[..], &bytes].concat());
-            let _ = Answer::read(&bytes);
+            let _ = CompileReply::read(&[&MAGIC[..], &bytes].concat());
+            let _ = CompileReply::read(&bytes);
         }
     }
 }

@@ -58,7 +58,7 @@ pub(super) struct Key {
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
     /// Whole code.
-    Code(Vec<u8>),
+    CompiledCode(Vec<u8>),
     /// No file has the key.
     Nothing,
     /// A file did not match its name, or was not the host's own. It has been removed.
@@ -105,7 +105,7 @@ impl Cache {
         let mut found = Found::Nothing;
         for entry in self.entries()?.into_iter().filter(|entry| entry.name.starts_with(&prefix)) {
             if let Some(code) = self.read(&entry.name)?.filter(|code| key.name(code) == entry.name) {
-                return Ok(Found::Code(code));
+                return Ok(Found::CompiledCode(code));
             }
             self.remove(&entry.name)?;
             found = Found::Damaged;
@@ -292,7 +292,7 @@ mod tests {
         let place = Place::new();
         assert_eq!(place.cache().find(&key("a")).unwrap(), Found::Nothing);
         place.cache().keep(&key("a"), CODE).unwrap();
-        assert_eq!(place.cache().find(&key("a")).unwrap(), Found::Code(CODE.to_vec()));
+        assert_eq!(place.cache().find(&key("a")).unwrap(), Found::CompiledCode(CODE.to_vec()));
         assert_eq!(place.cache().find(&key("b")).unwrap(), Found::Nothing);
         let other_engine = Key { engine: Digest::of(b"another"), ..key("a") };
         assert_eq!(place.cache().find(&other_engine).unwrap(), Found::Nothing);
@@ -368,11 +368,11 @@ mod tests {
             let file = File::open(place.file(&key(artifact))).unwrap();
             file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
         }
-        assert_eq!(cache.find(&key("a")).unwrap(), Found::Code(CODE.to_vec()));
+        assert_eq!(cache.find(&key("a")).unwrap(), Found::CompiledCode(CODE.to_vec()));
         cache.keep(&key("d"), CODE).unwrap();
         assert_eq!(cache.find(&key("b")).unwrap(), Found::Nothing);
         for artifact in ["a", "c", "d"] {
-            assert_eq!(cache.find(&key(artifact)).unwrap(), Found::Code(CODE.to_vec()), "{artifact}");
+            assert_eq!(cache.find(&key(artifact)).unwrap(), Found::CompiledCode(CODE.to_vec()), "{artifact}");
         }
     }
 
@@ -389,7 +389,7 @@ mod tests {
             fs::write(place.path().join(name), b"comp").unwrap();
         }
         place.cache().keep(&key("a"), CODE).unwrap();
-        assert_eq!(place.cache().find(&key("a")).unwrap(), Found::Code(CODE.to_vec()));
+        assert_eq!(place.cache().find(&key("a")).unwrap(), Found::CompiledCode(CODE.to_vec()));
         assert_eq!(place.files(), 3);
     }
 

@@ -10,7 +10,7 @@ use std::io::{self, Read, Write};
 use rustix::process::{Pid, Resource, Rlimit, getppid, nice, setrlimit};
 
 use super::Task;
-use super::answer::Answer;
+use super::answer::CompileReply;
 use super::code::MAX_CODE_BYTES;
 use super::descriptors::close_inherited;
 use crate::sandbox::configuration::compiling_engine;
@@ -34,14 +34,14 @@ pub fn compile_standard_input(task: Task) -> io::Result<()> {
     let read = |bytes| io::stdin().lock().read_to_end(bytes);
     let ready = confine(&task).and_then(|()| read(&mut bytes).map_err(named("read")));
     if let Err(error) = ready {
-        return Answer::Prevented(&error.to_string()).write(&mut stdout);
+        return CompileReply::Prevented(&error.to_string()).write(&mut stdout);
     }
     match compile(&task, &bytes) {
-        Ok(code) => Answer::Code(&code).write(&mut stdout),
-        Err(Refusal::NotTaken(why)) => Answer::NotTaken(&why).write(&mut stdout),
-        Err(Refusal::Invalid(why)) => Answer::Invalid(&why).write(&mut stdout),
-        Err(Refusal::OutOfMemory) => Answer::OutOfMemory.write(&mut stdout),
-        Err(Refusal::Prevented(why)) => Answer::Prevented(&why).write(&mut stdout),
+        Ok(code) => CompileReply::CompiledCode(&code).write(&mut stdout),
+        Err(Refusal::NotTaken(why)) => CompileReply::NotTaken(&why).write(&mut stdout),
+        Err(Refusal::Invalid(why)) => CompileReply::Invalid(&why).write(&mut stdout),
+        Err(Refusal::OutOfMemory) => CompileReply::OutOfMemory.write(&mut stdout),
+        Err(Refusal::Prevented(why)) => CompileReply::Prevented(&why).write(&mut stdout),
     }
 }
 

@@ -9,13 +9,13 @@ pub(super) const MAX_CODE_BYTES: usize = 512 << 20;
 
 /// Compiled code that a compiler of this very program made for this very engine: its child process, or an earlier one
 /// by way of the cache, which vouches for the code by owner, mode and checksum.
-pub(super) struct Code<'a>(pub(super) &'a [u8]);
+pub(super) struct CompiledCode<'a>(pub(super) &'a [u8]);
 
-impl Code<'_> {
-    /// Copies the code into memory that can be run. Code of an engine with other settings is an error.
+impl CompiledCode<'_> {
+    /// Copies the code into memory that can be run. CompiledCode of an engine with other settings is an error.
     pub(super) fn load(&self, engine: &Engine) -> wasmtime::Result<Component> {
         // SAFETY: the bytes are the result of `Engine::precompile_component` in a child process of this same program,
-        // which `Code` demands of its maker. They are copied from the host's own memory: nobody can change them
+        // which `CompiledCode` demands of its maker. They are copied from the host's own memory: nobody can change them
         // between the check of their sum and their use, as in a mapped file.
         unsafe { Component::deserialize(engine, self.0) }
     }

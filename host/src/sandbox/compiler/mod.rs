@@ -33,10 +33,10 @@ use std::time::Duration;
 use rustix::io::Errno;
 use sha2::{Digest as _, Sha256};
 
-use self::answer::Answer;
+use self::answer::CompileReply;
 use self::cache::{Cache, Found, Key};
-use self::code::{Code, MAX_CODE_BYTES};
-use self::process::{Bounds, Ended, How, Stop};
+use self::code::{CompiledCode, MAX_CODE_BYTES};
+use self::process::{ChildBounds, ChildExit, ExitCause, StopSignal};
 use super::artifact::{Digest, Size};
 use super::bulk;
 use super::component::{Component, WeakComponent};
@@ -130,7 +130,7 @@ pub struct Compiler {
     is_confined: bool,
     engine: Digest,
     cache: Option<Cache>,
-    stop: Stop,
+    stop: StopSignal,
     log: Log,
     /// The log was told what children do without.
     has_told: AtomicBool,
@@ -165,7 +165,7 @@ impl Compiler {
             }
         });
         let engine = fingerprint(&sandbox);
-        let stop = Stop::new()?;
+        let stop = StopSignal::new()?;
         let (known, landed) = (Mutex::default(), Condvar::new());
         let has_told = AtomicBool::new(false);
         Ok(Self { sandbox, program, limits, is_confined, engine, cache, stop, log, has_told, known, landed })
@@ -238,12 +238,12 @@ impl Compiler {
             return Ok((component, Provenance::Cached));
         }
         let output = self.compile(bytes)?;
-        let code = match Answer::read(&output) {
-            Some(Answer::Code(code)) => code,
-            Some(Answer::NotTaken(why)) => return Err(ComponentError::NotTaken(why.to_owned())),
-            Some(Answer::Invalid(why)) => return Err(ComponentError::Invalid(why.to_owned())),
-            Some(Answer::OutOfMemory) => return Err(self.too_much_memory()),
-            Some(Answer::Prevented(why)) => return Err(ComponentError::NoCompiler(why.to_owned())),
+        let code = match CompileReply::read(&output) {
+            Some(CompileReply::CompiledCode(code)) => code,
+            Some(CompileReply::NotTaken(why)) => return Err(ComponentError::NotTaken(why.to_owned())),
+            Some(CompileReply::Invalid(why)) => return Err(ComponentError::Invalid(why.to_owned())),
+            Some(CompileReply::OutOfMemory) => return Err(self.too_much_memory()),
+            Some(CompileReply::Prevented(why)) => return Err(ComponentError::NoCompiler(why.to_owned())),
             None => return Err(ComponentError::Crashed("it answered nothing that makes sense".into())),
         };
         let component = self.component(code, bytes, digest)?;
@@ -256,12 +256,12 @@ impl Compiler {
         Ok((component, Provenance::Compiled))
     }
 
-    /// A component whose code is in the cache. Code that is there and of no use is thrown away.
+    /// A component whose code is in the cache. CompiledCode that is there and of no use is thrown away.
     fn find_kept(&self, key: &Key, artifact: &[u8]) -> Result<Option<Component>, ComponentError> {
         let Some(cache) = &self.cache else { return Ok(None) };
         let wrong = match cache.find(key) {
             Ok(Found::Nothing) => return Ok(None),
-            Ok(Found::Code(code)) => match self.component(&code, artifact, key.artifact) {
+            Ok(Found::CompiledCode(code)) => match self.component(&code, artifact, key.artifact) {
                 Ok(component) => return Ok(Some(component)),
                 // Other code would fare no better on this host.
                 Err(error) if error.is_of_host() => return Err(error),
@@ -279,7 +279,7 @@ impl Compiler {
     }
 
     fn component(&self, code: &[u8], artifact: &[u8], digest: Digest) -> Result<Component, ComponentError> {
-        let compiled = Code(code).load(&self.sandbox.engine);
+        let compiled = CompiledCode(code).load(&self.sandbox.engine);
         let compiled = compiled.map_err(|error| match of_system(&error) {
             // A refusal of the system is not the component's fault; a component that does not fit the pool is at
             // fault.
@@ -322,9 +322,9 @@ impl Compiler {
             .current_dir("/")
             // The child is not to get the signals that a terminal sends to the host.
             .process_group(0);
-        let bounds = Bounds {
+        let bounds = ChildBounds {
             time: time.saturating_mul(WALL_FOR_CPU),
-            output_bytes: Answer::most_bytes(MAX_CODE_BYTES),
+            output_bytes: CompileReply::most_bytes(MAX_CODE_BYTES),
         };
         let ended = process::run(&mut command, bytes, bounds, &self.stop).map_err(|error| {
             let help = match Errno::from_io_error(&error) {
@@ -338,20 +338,20 @@ impl Compiler {
     }
 
     /// A child's output, or the limit that ended the child.
-    fn explain(&self, ended: Ended) -> Result<Vec<u8>, ComponentError> {
-        let Ended { how, output, complaint } = ended;
+    fn explain(&self, ended: ChildExit) -> Result<Vec<u8>, ComponentError> {
+        let ChildExit { how, output, complaint } = ended;
         match how {
-            How::Exited(status) if status.success() => {
+            ExitCause::Exited(status) if status.success() => {
                 self.tell_once(&complaint);
                 Ok(output)
             }
-            How::Exited(status) => Err(self.explain_status(status, &complaint)),
-            How::TimeIsOver => Err(ComponentError::CompileWall {
+            ExitCause::Exited(status) => Err(self.explain_status(status, &complaint)),
+            ExitCause::TimeIsOver => Err(ComponentError::CompileWall {
                 most: self.limits.compile_time,
                 wall: self.limits.compile_time.saturating_mul(WALL_FOR_CPU),
             }),
-            How::WroteTooMuch => Err(ComponentError::Crashed("it answered without end".into())),
-            How::Stopped => Err(ComponentError::Stopped),
+            ExitCause::WroteTooMuch => Err(ComponentError::Crashed("it answered without end".into())),
+            ExitCause::Stopped => Err(ComponentError::Stopped),
         }
     }
 

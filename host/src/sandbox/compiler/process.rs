@@ -19,7 +19,7 @@ const KEPT_COMPLAINT_BYTES: usize = 4096;
 
 /// The bounds of a child.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
+pub(super) struct ChildBounds {
     /// The longest time by the wall clock.
     pub(super) time: Duration,
     /// The most bytes on standard output.
@@ -28,8 +28,8 @@ pub(super) struct Bounds {
 
 /// A child that has ended.
 #[derive(Debug)]
-pub(super) struct Ended {
-    pub(super) how: How,
+pub(super) struct ChildExit {
+    pub(super) how: ExitCause,
     /// The bytes that the child wrote to standard output.
     pub(super) output: Vec<u8>,
     /// The end of the child's standard error.
@@ -38,7 +38,7 @@ pub(super) struct Ended {
 
 /// The way in which a child ended.
 #[derive(Debug)]
-pub(super) enum How {
+pub(super) enum ExitCause {
     /// The child ended by itself, or by a signal from elsewhere.
     Exited(ExitStatus),
     /// The child was killed when its time was over.
@@ -51,13 +51,13 @@ pub(super) enum How {
 
 /// The signal that tells every child at once to stop.
 #[derive(Debug)]
-pub(super) struct Stop {
+pub(super) struct StopSignal {
     /// The writing end of the pipe. Every child's watcher sees the hang-up when it is dropped.
     held: Mutex<Option<PipeWriter>>,
     heard: PipeReader,
 }
 
-impl Stop {
+impl StopSignal {
     pub(super) fn new() -> io::Result<Self> {
         let (heard, held) = io::pipe()?;
         Ok(Self { held: Mutex::new(Some(held)), heard })
@@ -73,7 +73,12 @@ impl Stop {
 ///
 /// # Errors
 /// If the child cannot be started, or the system refuses to tell its state.
-pub(super) fn run(command: &mut Command, input: &[u8], bounds: Bounds, stop: &Stop) -> io::Result<Ended> {
+pub(super) fn run(
+    command: &mut Command,
+    input: &[u8],
+    bounds: ChildBounds,
+    stop: &StopSignal,
+) -> io::Result<ChildExit> {
     command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = Reaped(command.spawn()?);
     let mut pipes = Pipes::of(&mut child.0, input, bounds.output_bytes)?;
@@ -82,12 +87,12 @@ pub(super) fn run(command: &mut Command, input: &[u8], bounds: Bounds, stop: &St
     // The child has closed its pipes and is ending, or is to end: a signal that comes too late changes nothing.
     let status = child.end()?;
     let how = match end? {
-        End::Closed => How::Exited(status),
-        End::TimeIsOver => How::TimeIsOver,
-        End::WroteTooMuch => How::WroteTooMuch,
-        End::Stopped => How::Stopped,
+        End::Closed => ExitCause::Exited(status),
+        End::TimeIsOver => ExitCause::TimeIsOver,
+        End::WroteTooMuch => ExitCause::WroteTooMuch,
+        End::Stopped => ExitCause::Stopped,
     };
-    Ok(Ended { how, output, complaint: String::from_utf8_lossy(&complaint).into_owned() })
+    Ok(ChildExit { how, output, complaint: String::from_utf8_lossy(&complaint).into_owned() })
 }
 
 /// A child process that is killed and waited for, at the latest when this is dropped.
@@ -238,7 +243,7 @@ fn is_for_later(error: &io::Error) -> bool {
 mod tests {
     use super::*;
 
-    const PATIENT: Bounds = Bounds { time: Duration::from_secs(60), output_bytes: 1 << 20 };
+    const PATIENT: ChildBounds = ChildBounds { time: Duration::from_secs(60), output_bytes: 1 << 20 };
 
     fn sh(script: &str) -> Command {
         let mut command = Command::new("sh");
@@ -249,8 +254,8 @@ mod tests {
     #[test]
     fn a_child_is_fed_and_read_at_once_however_much_there_is() {
         let input = vec![b'x'; 700_000];
-        let ended = run(&mut sh("cat; echo done >&2"), &input, PATIENT, &Stop::new().unwrap()).unwrap();
-        assert!(matches!(ended.how, How::Exited(status) if status.success()), "{:?}", ended.how);
+        let ended = run(&mut sh("cat; echo done >&2"), &input, PATIENT, &StopSignal::new().unwrap()).unwrap();
+        assert!(matches!(ended.how, ExitCause::Exited(status) if status.success()), "{:?}", ended.how);
         assert!(ended.output == input);
         assert_eq!(ended.complaint, "done\n");
     }
@@ -258,45 +263,50 @@ mod tests {
     #[test]
     fn a_child_that_reads_nothing_is_no_hindrance() {
         let input = vec![b'x'; 700_000];
-        let ended = run(&mut sh("exec 0<&-; echo out"), &input, PATIENT, &Stop::new().unwrap()).unwrap();
+        let ended =
+            run(&mut sh("exec 0<&-; echo out"), &input, PATIENT, &StopSignal::new().unwrap()).unwrap();
         assert_eq!(ended.output, b"out\n");
     }
 
     #[test]
     fn a_child_that_does_not_end_is_killed_when_its_time_is_over() {
-        let bounds = Bounds { time: Duration::from_millis(50), ..PATIENT };
-        let ended = run(&mut sh("exec sleep 600"), b"", bounds, &Stop::new().unwrap()).unwrap();
-        assert!(matches!(ended.how, How::TimeIsOver), "{:?}", ended.how);
+        let bounds = ChildBounds { time: Duration::from_millis(50), ..PATIENT };
+        let ended = run(&mut sh("exec sleep 600"), b"", bounds, &StopSignal::new().unwrap()).unwrap();
+        assert!(matches!(ended.how, ExitCause::TimeIsOver), "{:?}", ended.how);
     }
 
     #[test]
     fn a_child_that_writes_without_end_is_killed() {
-        let ended = run(&mut sh("exec yes"), b"", PATIENT, &Stop::new().unwrap()).unwrap();
-        assert!(matches!(ended.how, How::WroteTooMuch), "{:?}", ended.how);
+        let ended = run(&mut sh("exec yes"), b"", PATIENT, &StopSignal::new().unwrap()).unwrap();
+        assert!(matches!(ended.how, ExitCause::WroteTooMuch), "{:?}", ended.how);
     }
 
     #[test]
     fn every_child_ends_when_it_is_wanted_no_longer_and_none_begins_after() {
-        let stop = Stop::new().unwrap();
+        let stop = StopSignal::new().unwrap();
         std::thread::scope(|threads| {
             let children: Vec<_> = (0..2)
                 .map(|_| threads.spawn(|| run(&mut sh("exec sleep 600"), b"", PATIENT, &stop).unwrap()))
                 .collect();
             stop.stop();
             for child in children {
-                assert!(matches!(child.join().unwrap().how, How::Stopped));
+                assert!(matches!(child.join().unwrap().how, ExitCause::Stopped));
             }
         });
         let late = run(&mut sh("exec sleep 600"), b"", PATIENT, &stop).unwrap();
-        assert!(matches!(late.how, How::Stopped), "{:?}", late.how);
+        assert!(matches!(late.how, ExitCause::Stopped), "{:?}", late.how);
     }
 
     #[test]
     fn how_a_child_died_is_known() {
         use std::os::unix::process::ExitStatusExt;
         let ended =
-            run(&mut sh("echo ouch >&2; kill -SEGV $$"), b"", PATIENT, &Stop::new().unwrap()).unwrap();
-        assert!(matches!(ended.how, How::Exited(status) if status.signal() == Some(11)), "{:?}", ended.how);
+            run(&mut sh("echo ouch >&2; kill -SEGV $$"), b"", PATIENT, &StopSignal::new().unwrap()).unwrap();
+        assert!(
+            matches!(ended.how, ExitCause::Exited(status) if status.signal() == Some(11)),
+            "{:?}",
+            ended.how
+        );
         assert_eq!(ended.complaint, "ouch\n");
     }
 }

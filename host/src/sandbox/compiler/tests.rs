@@ -14,5 +14,5 @@ fn the_child_makes_code_for_the_very_engine_that_runs_it() {
     assert_eq!(sum(&sandbox.engine), sum(&compiling_engine(sandbox.code).unwrap()));
     let component = b"\0asm\x0d\0\x01\0";
     let code = compiling_engine(sandbox.code).unwrap().precompile_component(component).unwrap();
-    assert!(Code(&code).load(&sandbox.engine).is_ok());
+    assert!(CompiledCode(&code).load(&sandbox.engine).is_ok());
 }

@@ -61,10 +61,10 @@ fn sent(routes: &Routes<String>, line: &str) -> String {
     let request = request(line);
     let path = RequestPath::parse(&request.path).expect(line);
     match routes.find(&request.host, &path, &request.method, &request.headers) {
-        Outcome::Found { target, captures, method, .. } => shown(target, captures.iter(), &method),
-        Outcome::MethodNotAllowed(answer) => format!("405 {}", allowed(&answer)),
-        Outcome::Options(answer) => format!("204 {}", allowed(&answer)),
-        Outcome::NotFound => "404".into(),
+        RouteMatch::Found { target, captures, method, .. } => shown(target, captures.iter(), &method),
+        RouteMatch::MethodNotAllowed(answer) => format!("405 {}", allowed(&answer)),
+        RouteMatch::Options(answer) => format!("204 {}", allowed(&answer)),
+        RouteMatch::NotFound => "404".into(),
     }
 }
 
@@ -114,7 +114,7 @@ fn the_host_answers_for_the_routes_that_fit_and_for_the_one_that_a_preflight_is_
         let request = request(line);
         let path = RequestPath::parse(&request.path).expect(line);
         let outcome = routes.find(&request.host, &path, &request.method, &request.headers);
-        let (Outcome::Options(answer) | Outcome::MethodNotAllowed(answer)) = outcome else {
+        let (RouteMatch::Options(answer) | RouteMatch::MethodNotAllowed(answer)) = outcome else {
             panic!("{line}: {outcome:?}");
         };
         let mut targets: Vec<_> = answer.targets.iter().map(|target| target.as_str()).collect();
