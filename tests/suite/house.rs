@@ -76,23 +76,10 @@ fn the_rooms_import_only_what_they_may() {
     }
 }
 
-/// The rooms that have circles between their files yet, and the most files that are in them. It only ever shrinks.
-const CIRCLES: [(&str, usize); 1] = [("config", 10)];
-
 #[test]
 fn no_files_of_a_room_are_in_a_circle() {
     let circles = circles::circles(&sources());
-    for (room, files) in &circles {
-        let most = CIRCLES.iter().find(|(listed, _)| listed == room).map_or(0, |(_, most)| *most);
-        assert!(
-            files.len() <= most,
-            "{} files of {room} are in a circle, and {most} may be; each of these names the others:\n{files:#?}",
-            files.len()
-        );
-    }
-    for (room, _) in CIRCLES {
-        assert!(circles.contains_key(room), "{room} has no circle any more: take it off the list");
-    }
+    assert!(circles.is_empty(), "each of these files names the others, which lead back to it:\n{circles:#?}");
 }
 
 #[test]

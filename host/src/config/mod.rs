@@ -34,6 +34,9 @@
 //! reader has returned `None`, no further finding is about that part. Of a text that is not TOML, only its parts are
 //! checked, since missing ones may only have been lost.
 //!
+//! The file is read over the spanned tree of `toml`, and not by a derive of serde, which stops at the first error. The
+//! price: each key is named in `document` and where it is read, which a test compares.
+//!
 //! No file but the site file itself is opened here. A fault that is found later, such as a missing component, is
 //! reported at its place in the file by [`Source::diagnostic`] and [`Spans`].
 

@@ -1,6 +1,9 @@
 //! The live tenants: the state that each keeps over its revisions, and the tenants that stay live although the site
 //! no longer has them.
 //!
+//! A tenant that the site no longer has keeps its entry while a revision of it drains: a tenant that comes back does not
+//! have its quota twice.
+//!
 //! Knows nothing of how anything is loaded or published.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};

@@ -53,6 +53,25 @@ pub(super) fn named_by_connection(headers: &HeaderMap) -> Vec<HeaderName> {
         .collect()
 }
 
+/// Takes away the fields whose names are not to be kept. The order of the others stays, which `HeaderMap::remove` would
+/// change.
+pub(super) fn retain(headers: &mut HeaderMap, is_kept: impl Fn(&HeaderName) -> bool) {
+    if headers.keys().all(&is_kept) {
+        return;
+    }
+    let mut kept = HeaderMap::with_capacity(headers.len());
+    let mut last = None;
+    for (name, value) in std::mem::take(headers) {
+        // Further values of a field come without its name.
+        last = name.or(last);
+        if let Some(name) = last.as_ref().filter(|name| is_kept(name)) {
+            // There are no more fields than there were.
+            let _ = kept.try_append(name, value);
+        }
+    }
+    *headers = kept;
+}
+
 /// A frame of a body without the fields that a trailer section must not have (RFC 9110 §6.5.1): those that say how
 /// the message is framed, routed, authorized or read.
 pub(super) fn without_misplaced_trailers(frame: Frame<Bytes>) -> Frame<Bytes> {

@@ -8,7 +8,9 @@ use http::uri::PathAndQuery;
 use http::{HeaderName, HeaderValue, Method, Request, Uri, Version, header};
 
 use super::error::{AnswerError, MessageError};
-use super::fields::{CONNECTION_FIELDS, append, check_changes, check_fields, field, named_by_connection};
+use super::fields::{
+    self, CONNECTION_FIELDS, append, check_changes, check_fields, field, named_by_connection,
+};
 use crate::sandbox::message::{HeaderChange, RequestHead};
 
 /// The head of a request as the next link sees it, without the fields that belong to the connection.
@@ -37,9 +39,8 @@ impl Head {
     /// The head of a request that a route takes by this method.
     pub(super) fn new(mut parts: Parts, method: Method) -> Self {
         parts.method = method;
-        for name in named_by_connection(&parts.headers).iter().chain(&CONNECTION_FIELDS) {
-            parts.headers.remove(name);
-        }
+        let named = named_by_connection(&parts.headers);
+        fields::retain(&mut parts.headers, |name| !CONNECTION_FIELDS.contains(name) && !named.contains(name));
         Self { parts, values: None }
     }
 
@@ -91,7 +92,7 @@ impl Head {
             match change {
                 HeaderChange::Set((name, value)) => {
                     let (name, value) = field(&name, &value)?;
-                    headers.remove(&name);
+                    fields::retain(headers, |known| *known != name);
                     append(headers, name, value)?;
                 }
                 HeaderChange::Append((name, value)) => {
@@ -101,7 +102,7 @@ impl Head {
                 HeaderChange::Remove(name) => {
                     // A text that is no field name has no field to take away.
                     if let Ok(name) = HeaderName::try_from(name) {
-                        headers.remove(name);
+                        fields::retain(headers, |known| *known != name);
                     }
                 }
             }
