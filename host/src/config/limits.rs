@@ -52,7 +52,7 @@ fn amount(row: &Row) -> impl Fn(&Value<'_>, &mut Findings) -> Option<Spanned<u64
 }
 
 impl LimitsDocument {
-    /// The same, where it no longer matters where each is written.
+    /// The values, without where each is written.
     pub(super) fn ceilings(&self) -> Ceilings {
         self.0.iter().map(|(limit, amount)| (*limit, amount.value)).collect()
     }

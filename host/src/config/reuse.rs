@@ -30,7 +30,7 @@ pub(super) fn reuse(value: &Value<'_>, findings: &mut Findings) -> Option<Spanne
     Some(Spanned { value: read(value, findings)?, span: value.name_or_span() })
 }
 
-/// How long the plugin's instances serve; none if each serves one call.
+/// The reuse of the plugin's instances; none if each serves one call.
 pub(super) fn resolve(plugin: &PluginDocument, findings: &mut Findings) -> Option<Reuse> {
     let instances = plugin.instances.as_ref();
     if instances.is_none_or(|instances| instances.value == InstancesDocument::Fresh) {

@@ -31,12 +31,12 @@ pub(super) const NO_TIME: TimeSpan = TimeSpan(Duration::ZERO);
 pub(super) const SOME_TIME: TimeSpan = TimeSpan(Duration::from_micros(1));
 pub(super) const MAX_TIME: TimeSpan = TimeSpan(Duration::MAX);
 
-/// Why a text is no quantity, and what would be right.
+/// The reason why a text is no quantity, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}")]
 pub(super) struct UnitError {
     problem: String,
-    /// What would be right.
+    /// The correction.
     pub(super) help: String,
 }
 
@@ -52,7 +52,7 @@ const MOST_CPU_MICROSECONDS: u64 = 100_000 * 1_000_000;
 struct Scale {
     /// Unit and what it is worth in the smallest one, smallest first.
     units: &'static [(&'static str, u64)],
-    /// What people write instead, in lower case: the number's factor, and the unit meant.
+    /// The units that people write instead, in lower case: the number's factor, and the unit meant.
     aliases: &'static [(&'static str, u64, &'static str)],
     most: u64,
     /// The most, in words.

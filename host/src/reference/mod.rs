@@ -1,8 +1,8 @@
 //! `docs/limits.md`, made of what holds: every limit and every fixed bound, with the value that the code has.
 //!
-//! Owns the words about them, and how the page looks. A value is never written here: it is read from the defaults and
-//! constants by which calls are held. `limits` has those that somebody may change, `bounds` the others. A limit
-//! without a row does not compile; a row without a test that breaks it is found by the suite.
+//! Owns how the page looks, and the words about bounds and quotas; a plugin's limits have theirs in their own table. A value
+//! is never written here: it is read from the defaults and constants by which calls are held. `limits` has those that
+//! somebody may change, `bounds` the others. A row without a test that breaks it is found by the suite.
 
 mod bounds;
 mod limits;
@@ -17,11 +17,11 @@ use crate::config::{written_size, written_time};
 pub struct Row {
     /// Its name in the site file, or what a reader would look for.
     pub name: &'static str,
-    /// What it counts.
+    /// The things that it counts.
     pub of: &'static str,
-    /// How much of that there may be: of a limit, unless the site file says otherwise.
+    /// The amount of that that there may be: of a limit, unless the site file says otherwise.
     pub most: Amount,
-    /// What becomes of whoever wants more.
+    /// The consequence for whoever wants more.
     pub over: &'static str,
     /// Status and problem type that the caller gets then; empty if that is for the plugin to decide.
     pub answer: &'static str,
@@ -31,16 +31,16 @@ pub struct Row {
     pub broken_by: &'static [&'static str],
 }
 
-/// How much.
+/// An amount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Amount {
     /// Bytes.
     Bytes(u64),
     /// Time.
     Time(Duration),
-    /// So many.
+    /// A number of things.
     Count(u64),
-    /// What a number alone does not say.
+    /// An amount that a number alone does not say.
     Text(String),
 }
 
@@ -68,11 +68,11 @@ impl fmt::Display for Amount {
 /// Rows that belong together.
 #[derive(Debug, Clone)]
 pub struct Section {
-    /// What they have in common.
+    /// The heading: the rows' common subject.
     pub title: &'static str,
-    /// What holds for all of them.
+    /// The sentences that hold for all of them.
     pub about: &'static str,
-    /// What the column of amounts is called.
+    /// The heading of the column of amounts.
     pub most: &'static str,
     /// The rows.
     pub rows: Vec<Row>,

@@ -19,7 +19,7 @@ use super::patience::{GaveUp, Patience};
 use super::waiters::{Admitted, Waiter, Waiters};
 use crate::limits::Limits;
 
-/// How many, and how long.
+/// The bounds of a gate.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Bounds {
     /// Inside at once.
@@ -42,23 +42,23 @@ impl From<&Quota> for Bounds {
     }
 }
 
-/// Why somebody was not let in.
+/// The reason why a call was not let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
-    /// As many as may were waiting already.
+    /// The queue is full.
     #[error("the queue of {queue} is full")]
     QueueFull {
         /// Its length.
         queue: usize,
     },
-    /// It waited as long as it may.
+    /// The call waited as long as it may.
     #[error("none of {concurrency} places became free within {wait:?}{}", in_other_queues(*before))]
     WaitedTooLong {
-        /// How many places there are.
+        /// The number of places.
         concurrency: usize,
-        /// How long it waited.
+        /// The time that it waited.
         wait: Duration,
-        /// How long it had waited for other places before.
+        /// The time that it had waited for other places before.
         before: Duration,
     },
     /// The caller's own deadline came first.
@@ -67,9 +67,9 @@ pub enum Refused {
     /// Places are free, and the tenant has its part of them.
     #[error("it has {has} of {places}, and no tenant has more than it leaves free")]
     Part {
-        /// How many it has.
+        /// The number of places that it has.
         has: usize,
-        /// How many places there are.
+        /// The number of places.
         places: usize,
     },
 }
@@ -129,12 +129,12 @@ impl Gate {
         Arc::strong_count(&self.0) > 1
     }
 
-    /// How many are inside.
+    /// The number of calls inside.
     pub fn inside(&self) -> usize {
         self.state().inside
     }
 
-    /// How many wait.
+    /// The number of calls that wait.
     pub fn waiting(&self) -> usize {
         let state = self.state();
         state.waiting.len().saturating_add(state.waiting_beside.len())

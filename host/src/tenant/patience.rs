@@ -1,4 +1,4 @@
-//! How long a request may still wait in queues: in each as long as that queue allows, and in all of them together no
+//! The time that a request may still wait in queues: in each as long as that queue allows, and in all of them together no
 //! longer than the longest of these. So a request that has waited for its tenant's place does not wait as long again for
 //! its plugin's.
 
@@ -7,15 +7,15 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
-/// What a request has waited in queues, and what it may.
+/// The time that a request has waited in queues, and that it may.
 #[derive(Debug, Default)]
 pub struct Patience {
-    /// What the most patient of the queues allows that it came to.
+    /// The time that the most patient of the queues allows that it came to.
     longest: Duration,
     waited: Duration,
 }
 
-/// It was not let in in time.
+/// The reason why a request was not let in in time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum GaveUp {
     /// It waited as long as it may.

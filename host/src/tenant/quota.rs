@@ -1,4 +1,4 @@
-//! The quota of a tenant: what each part is called, and what it is when unset.
+//! The quota of a tenant: its parts, by name, and their defaults.
 //!
 //! A quota is a ceiling on one tenant, as a limit is one on a call or a plugin. Names here are the names in the site
 //! file, in metrics and in problem types.

@@ -1,7 +1,7 @@
 //! The host's slots: so many calls at once, and when more want to run, tenants go by weight.
 //!
-//! Who has the fewest slots for its weight is let in next; within a tenant, whoever came first. How many of a
-//! tenant's calls may wait is bounded by its quota `concurrency`, in whose places they wait. Where no quota says how
+//! The tenant with the fewest slots for its weight is let in next; within a tenant, the call that came first. The number of
+//! a tenant's calls that may wait is bounded by its quota `concurrency`, in whose places they wait. Where no quota says how
 //! many of the slots are a tenant's, it has no more than it leaves free.
 
 use std::collections::BTreeMap;
@@ -24,10 +24,10 @@ pub struct Slots(Arc<Mutex<State>>);
 struct State {
     slots: usize,
     taken: usize,
-    /// How often somebody who waited was let in.
+    /// The number of waiters that were let in so far.
     served: u64,
     wait: Duration,
-    /// How many each tenant has, if it may have no more than it leaves free.
+    /// The slots that each tenant has, if it may have no more than it leaves free.
     divided: Option<BTreeMap<usize, usize>>,
     /// Tenants with calls that wait, by their shares' numbers.
     lanes: BTreeMap<usize, Lane>,
@@ -48,12 +48,12 @@ pub struct Slot {
 }
 
 impl Slots {
-    /// So many slots, for each of which one waits so long at most.
+    /// Slots of this number, for each of which a call waits so long at most.
     pub fn new(slots: usize, wait: Duration) -> Self {
         Self::with(slots, wait, None)
     }
 
-    /// The same, of which no tenant has more than it leaves free: one has half of them, two have three quarters
+    /// Slots of which no tenant has more than it leaves free: one has half of them, two have three quarters
     /// together, and so on, so that who comes next finds one however long those calls last.
     pub fn divided(slots: usize, wait: Duration) -> Self {
         Self::with(slots, wait, Some(BTreeMap::new()))
@@ -87,7 +87,7 @@ impl Slots {
             .map_err(|gave_up| self.state().part_of(share).unwrap_or_else(|| Refused::after(gave_up, slots)))
     }
 
-    /// How many are taken.
+    /// The number of slots that are taken.
     pub fn taken(&self) -> usize {
         self.state().taken
     }

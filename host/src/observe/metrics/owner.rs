@@ -1,6 +1,6 @@
 //! The metrics of one plugin and of one tenant: handles that hold their counters.
 //!
-//! Who has a handle counts by touching atomics: no name is looked up, hashed or allocated. The series live as
+//! The owner of a handle counts by touching atomics: no name is looked up, hashed or allocated. The series live as
 //! long as somebody holds the handle, which is a snapshot or one of its requests.
 
 use std::fmt;
@@ -19,7 +19,7 @@ use super::requests::Requests;
 use crate::limits::{Limit, PerLimit};
 use crate::tenant::{PluginName, Share, TenantName};
 
-/// What a component was called as.
+/// The plug that a component was called as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Plug {
     /// It answered a request.
@@ -44,7 +44,7 @@ impl Plug {
     }
 }
 
-/// How a call ended. A limit has its own name here, as everywhere.
+/// The end of a call. A limit has its own name here, as everywhere.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {
     /// It returned what it should.
@@ -55,7 +55,7 @@ pub enum Outcome {
     Trap,
     /// The answer was none that can be sent on.
     Answer,
-    /// It was over this limit, or trapped after more was refused to it.
+    /// It was over this limit, or trapped after more than that was refused to it.
     Limit(Limit),
     /// A server that it asked failed it.
     Upstream,
@@ -112,7 +112,7 @@ impl Outcomes {
     }
 }
 
-/// Why an instance that had answered a call, and could have had another, was not kept for it.
+/// The reason why an instance that had answered a call, and could have had another, was not kept for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum LetGo {
     /// It had its number of calls.
@@ -184,7 +184,7 @@ impl PluginMetrics {
         }
     }
 
-    /// Whose plugin it is.
+    /// The tenant whose plugin it is.
     pub fn tenant(&self) -> &TenantName {
         &self.tenant
     }
@@ -352,7 +352,7 @@ impl TenantMetrics {
         *self.share.lock().unwrap_or_else(PoisonError::into_inner) = Some(share);
     }
 
-    /// What CPU its calls have used in all, those under way included.
+    /// The CPU that its calls have used in all, those under way included.
     pub(super) fn cpu(&self) -> Duration {
         let share = self.share.lock().unwrap_or_else(PoisonError::into_inner);
         share.as_ref().map_or(Duration::ZERO, Share::used)
