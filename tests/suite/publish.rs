@@ -112,7 +112,8 @@ async fn of_documents_that_are_published_at_once_the_latest_is_live() {
         [20, 30, 40].map(|cpu| deployer.publish(&shop, document(&component, cpu * 1_000_000)));
     assert_eq!(first.await.unwrap_err(), Refusal::Superseded, "given up for the latest");
     assert_eq!(second.await.unwrap_err(), Refusal::Superseded, "replaced while it waited");
-    assert_eq!(live(&deployer), Some(third.await.unwrap().revision));
+    let third = third.await.unwrap();
+    assert_eq!(live(&deployer), Some(third.revision));
 
     let gone = deployer.publish(&shop, document(&component, 50_000_000));
     deployer.remove_others(BTreeSet::new());

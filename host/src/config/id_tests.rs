@@ -3,7 +3,6 @@
 use std::path::Path;
 
 use super::Site;
-use crate::sandbox::Digest;
 
 const SITE: &str = r#"
 [tenants.a]
@@ -29,10 +28,10 @@ secret = "other"
 /// The line of [`SITE`] with the grants.
 const GRANTED: &str = r#"grants = { http = ["https://api.example", "https://pay.example"] }"#;
 
-fn id_of(text: &str) -> Digest {
+fn id_of(text: &str) -> String {
     let site = Site::parse(Path::new("/srv/site.toml"), text.to_owned());
     let site = site.unwrap_or_else(|found| panic!("{found}"));
-    site.tenants.values().next().unwrap().document.id()
+    site.tenants.values().next().unwrap().document.id().to_string()
 }
 
 #[test]

@@ -30,7 +30,7 @@ pub(super) const NO_TIME: TimeSpan = TimeSpan(Duration::ZERO);
 pub(super) const SOME_TIME: TimeSpan = TimeSpan(Duration::from_micros(1));
 pub(super) const MAX_TIME: TimeSpan = TimeSpan(Duration::MAX);
 
-/// The reason why a text is not a quantity, and the remedy.
+/// The reason why a text is no quantity, and what would be right.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{problem}")]
 pub(super) struct UnitError {
