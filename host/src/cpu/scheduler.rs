@@ -38,7 +38,7 @@ struct Parts {
 impl Scheduler {
     /// A scheduler of this many turns at once. Each thread on which guests compute runs `on_thread_start`. The
     /// ticker's thread runs `on_tick` at each tick, until it breaks: `on_tick` makes each guest that runs call
-    /// [`CpuTask::tick`] soon.
+    /// [`CpuTask::tick`](super::CpuTask::tick) soon.
     pub fn start(
         turns: usize,
         on_thread_start: fn(),
