@@ -2,7 +2,7 @@
 ;; promised: 200
 ;; counted: ok
 ;; calls: 8
-;; limits: cpu = "200ms"
+;; limits: cpu = "2s"
 (memory $wide 192)
 (data (memory $wide) (i32.const 0) "begin")
 (data (memory $wide) (i32.const 0xbffff0) "end")
