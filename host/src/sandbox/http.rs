@@ -3,11 +3,16 @@
 //! the WIT's error code.
 
 use std::mem::{Discriminant, discriminant};
+use std::pin::Pin;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{HeaderName, Request, Response};
-use http_body_util::BodyExt;
+use http_body::{Body, Frame, SizeHint};
+use http_body_util::{BodyExt, Limited};
+use tokio::runtime::Handle;
 use tokio::time::timeout;
 use wasmtime::component::ResourceTable;
 use wasmtime_wasi_http::p2::bindings::http::types::ErrorCode;
@@ -143,7 +148,7 @@ impl WasiHttpHooks for Hooks {
             first_byte: options.first_byte_timeout,
             between_bytes: options.between_bytes_timeout,
         };
-        let request = request.map(|body| body.map_err(Into::into).boxed_unsync());
+        let request = request.map(|body| UnwantedRest(body).map_err(Into::into).boxed_unsync());
         Box::new(async move {
             let sent = outbound.send(request, timeouts, &budget).await;
             let response = sent.map_err(|error| failures.note(&error, false))?;
@@ -178,8 +183,51 @@ impl Hooks {
     }
 }
 
-async fn read_to_its_end(mut body: WasiBody) {
+async fn read_to_its_end(mut body: impl Body + Unpin) {
     while let Some(Ok(_)) = body.frame().await {}
+}
+
+/// The body of a request, which is read on when the client drops it: hyper (1.12) sends no body with a GET whose head has
+/// no length, and drops it unread, while the guest's library still writes its end and would trip over a closed stream.
+struct UnwantedRest(WasiBody);
+
+/// The most of a body that is read on, and for how long.
+const UNWANTED_BYTES: usize = 64 << 10;
+const UNWANTED_PATIENCE: Duration = Duration::from_secs(1);
+
+impl Body for UnwantedRest {
+    type Data = Bytes;
+    type Error = Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+        Pin::new(&mut self.0).poll_frame(context)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.0.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.0.size_hint()
+    }
+}
+
+impl Drop for UnwantedRest {
+    fn drop(&mut self) {
+        let Ok(runtime) = Handle::try_current() else { return };
+        if self.0.is_end_stream() {
+            return;
+        }
+        let body = std::mem::take(&mut self.0);
+        // It ends by itself.
+        drop(runtime.spawn(async move {
+            let _ended_or_not =
+                timeout(UNWANTED_PATIENCE, read_to_its_end(Limited::new(body, UNWANTED_BYTES))).await;
+        }));
+    }
 }
 
 fn no_origin(request: &Request<WasiBody>) -> String {
