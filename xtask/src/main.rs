@@ -15,7 +15,7 @@ mod guests;
 mod host;
 mod lint;
 #[cfg(not(feature = "bench"))]
-mod measured;
+mod rebuild;
 mod test;
 mod toolchain;
 
@@ -42,10 +42,10 @@ enum Command {
     Compare(compare::Arguments),
     /// Measure what the host costs beside a bare hyper server: CPU time a request, or of streams.
     #[cfg(not(feature = "bench"))]
-    Bench(measured::Arguments),
+    Bench(rebuild::Arguments),
     /// Run the hostile guests on this host and on `wasmtime serve`, and write docs/comparison.md.
     #[cfg(not(feature = "bench"))]
-    Compare(measured::Arguments),
+    Compare(rebuild::Arguments),
     /// Check formatting, clippy, documentation, licences and sources.
     ///
     /// Every check runs, also after one has failed. Adds rustfmt and clippy through rustup if they are missing,
@@ -67,9 +67,9 @@ fn main() -> ExitCode {
         #[cfg(feature = "bench")]
         Command::Compare(arguments) => compare::run(&arguments),
         #[cfg(not(feature = "bench"))]
-        Command::Bench(arguments) => measured::run("bench", &arguments),
+        Command::Bench(arguments) => rebuild::run("bench", &arguments),
         #[cfg(not(feature = "bench"))]
-        Command::Compare(arguments) => measured::run("compare", &arguments),
+        Command::Compare(arguments) => rebuild::run("compare", &arguments),
         Command::Lint => lint::run(),
         #[cfg(feature = "bench")]
         Command::BareHyper(arguments) => bench::bare_hyper::run(arguments),

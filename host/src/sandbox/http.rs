@@ -5,7 +5,7 @@
 use std::mem::{Discriminant, discriminant};
 use std::pin::Pin;
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -148,7 +148,8 @@ impl WasiHttpHooks for Hooks {
             first_byte: options.first_byte_timeout,
             between_bytes: options.between_bytes_timeout,
         };
-        let request = request.map(|body| UnwantedRest(body).map_err(Into::into).boxed_unsync());
+        let request =
+            request.map(|body| RequestBody { body, is_over: false }.map_err(Into::into).boxed_unsync());
         Box::new(async move {
             let sent = outbound.send(request, timeouts, &budget).await;
             let response = sent.map_err(|error| failures.note(&error, false))?;
@@ -189,13 +190,16 @@ async fn read_to_its_end(mut body: impl Body + Unpin) {
 
 /// The body of a request, which is read on when the client drops it: hyper (1.12) sends no body with a GET whose head has
 /// no length, and drops it unread, while the guest's library still writes its end and would trip over a closed stream.
-struct UnwantedRest(WasiBody);
+struct RequestBody {
+    body: WasiBody,
+    is_over: bool,
+}
 
-/// The most of a body that is read on, and for how long.
+/// The most of a dropped body that is read on, and for how long.
 const UNWANTED_BYTES: usize = 64 << 10;
 const UNWANTED_PATIENCE: Duration = Duration::from_secs(1);
 
-impl Body for UnwantedRest {
+impl Body for RequestBody {
     type Data = Bytes;
     type Error = Error;
 
@@ -203,29 +207,30 @@ impl Body for UnwantedRest {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
-        Pin::new(&mut self.0).poll_frame(context)
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        self.is_over = !matches!(frame, Some(Ok(_)));
+        Poll::Ready(frame)
     }
 
     fn is_end_stream(&self) -> bool {
-        self.0.is_end_stream()
+        self.is_over || self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.0.size_hint()
+        self.body.size_hint()
     }
 }
 
-impl Drop for UnwantedRest {
+impl Drop for RequestBody {
     fn drop(&mut self) {
         let Ok(runtime) = Handle::try_current() else { return };
-        if self.0.is_end_stream() {
+        if self.is_end_stream() {
             return;
         }
-        let body = std::mem::take(&mut self.0);
+        let rest = Limited::new(std::mem::take(&mut self.body), UNWANTED_BYTES);
         // It ends by itself.
         drop(runtime.spawn(async move {
-            let _ended_or_not =
-                timeout(UNWANTED_PATIENCE, read_to_its_end(Limited::new(body, UNWANTED_BYTES))).await;
+            let _ended_or_not = timeout(UNWANTED_PATIENCE, read_to_its_end(rest)).await;
         }));
     }
 }
@@ -296,8 +301,55 @@ fn code(error: &OutboundError) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::sync::Notify;
     use wasmtime_wasi_http::p2::bindings::http::types::DnsErrorPayload;
+
+    use super::*;
+
+    const PIECE: &[u8] = &[0; 16 << 10];
+
+    /// A body of so many pieces, which counts those that are taken and says when it is gone.
+    struct Pieces {
+        left: usize,
+        taken: Arc<AtomicUsize>,
+        gone: Arc<Notify>,
+    }
+
+    impl Body for Pieces {
+        type Data = Bytes;
+        type Error = Error;
+
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+            let Some(left) = self.left.checked_sub(1) else { return Poll::Ready(None) };
+            self.left = left;
+            self.taken.fetch_add(1, Ordering::Relaxed);
+            Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(PIECE)))))
+        }
+    }
+
+    impl Drop for Pieces {
+        fn drop(&mut self) {
+            self.gone.notify_one();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_dropped_is_read_on_to_its_end_or_its_bound() {
+        let bound = UNWANTED_BYTES / PIECE.len();
+        // The piece that goes beyond the bound is taken, and nothing behind it.
+        for (pieces, expected) in [(0, 0), (2, 2), (bound, bound), (usize::MAX, bound + 1)] {
+            let (taken, gone) = (Arc::<AtomicUsize>::default(), Arc::<Notify>::default());
+            let body = Pieces { left: pieces, taken: taken.clone(), gone: gone.clone() }.boxed_unsync();
+            drop(RequestBody { body, is_over: false });
+            timeout(Duration::from_secs(10), gone.notified()).await.expect("it is let go");
+            assert_eq!(taken.load(Ordering::Relaxed), expected, "of {pieces}");
+        }
+    }
 
     #[test]
     fn a_code_is_known_again_whatever_it_carries() {
