@@ -124,6 +124,9 @@ pub(super) struct Compile {
     /// What a memory begins with is copied into it, not mapped.
     #[arg(long)]
     pub(super) copied: bool,
+    /// A new instance reads each page of a small memory.
+    #[arg(long)]
+    pub(super) read: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

@@ -28,8 +28,8 @@ const STACK_BYTES: usize = 2 << 20;
 /// The stack of a guest's own functions.
 pub const WASM_STACK_BYTES: usize = 512 << 10;
 
-/// The bytes that a freed slot keeps resident for the next instance, so that small guests cost no page faults.
-const KEEP_RESIDENT_BYTES: usize = 256 << 10;
+/// The bytes of one table that a freed slot keeps for the next instance.
+const KEPT_TABLE_BYTES: usize = 256 << 10;
 
 /// The number of frames of a trap's backtrace that are kept for the log. Unwinding costs the host, not the guest.
 const BACKTRACE_FRAMES: usize = 16;
@@ -59,6 +59,8 @@ pub struct CodeSettings {
     pub guard_bytes: u64,
     /// The initial content of memories is mapped into each instance, and not copied.
     pub maps_images: bool,
+    /// A new instance reads each page of a small memory, because the pages that it writes are found by a scan.
+    pub reads_pages: bool,
 }
 
 /// The engine, the settings of its code, and the number of instances that may wait. If the address space turns out to
@@ -71,7 +73,8 @@ pub(super) fn engine(
     loop {
         let layout = settings.layout(space)?;
         let PoolLayout { reservation_bytes, guard_bytes, idle, .. } = layout;
-        let code = CodeSettings { reservation_bytes, guard_bytes, maps_images };
+        let reads_pages = PoolingAllocationConfig::is_pagemap_scan_available();
+        let code = CodeSettings { reservation_bytes, guard_bytes, maps_images, reads_pages };
         match Engine::new(&with_pool(configuration(code), layout)) {
             Ok(engine) => return Ok((engine, code, idle)),
             Err(error) if is_of_memory(&error) => space = space.half(),
@@ -119,8 +122,8 @@ fn with_pool(mut config: Config, layout: PoolLayout) -> Config {
         .table_elements(MAX_TABLE_ELEMENTS)
         .total_stacks(layout.slots)
         .max_memory_size(layout.max_memory_bytes)
-        .linear_memory_keep_resident(KEEP_RESIDENT_BYTES)
-        .table_keep_resident(KEEP_RESIDENT_BYTES)
+        .linear_memory_keep_resident(usize::try_from(pool::KEPT_MEMORY_BYTES).unwrap_or(0))
+        .table_keep_resident(KEPT_TABLE_BYTES)
         .pagemap_scan(Enabled::Auto);
     config.allocation_strategy(InstanceAllocationStrategy::Pooling(pool));
     config

@@ -10,7 +10,7 @@
 //! | `process_limits.rs`, `refusal.rs` | the system's limits for this process; its refusals, told from a guest's faults |
 //! | `space.rs`, `pool.rs` | the address space that may be reserved; the number and size of slots: pure arithmetic |
 //! | `intake.rs` | the check before compiling: proposals, and bounds on a component's parts |
-//! | `bulk/` | a component whose bulk memory instructions do no more than a piece each |
+//! | `rewrite/` | the changes to a component's code before it is compiled |
 //! | `configuration.rs` | wasmtime's configuration |
 //! | `totals.rs`, `memory.rs` | the use that one call has made of the limits that are sums; its memories and tables |
 //! | `call.rs`, `call_error.rs` | the data of one call; the ways in which it ends without an answer |
@@ -30,7 +30,6 @@
 
 mod artifact;
 mod bindings;
-mod bulk;
 mod call;
 mod call_error;
 mod compiler;
@@ -52,6 +51,7 @@ mod output;
 mod pool;
 mod process_limits;
 mod refusal;
+mod rewrite;
 mod run;
 mod space;
 mod state;

@@ -43,6 +43,10 @@ pub const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 /// The most linear memory of all waiting instances together.
 pub(super) const IDLE_MEMORY_BYTES: u64 = 1 << 30;
 
+/// The written bytes of one memory that a freed slot keeps for the next instance, so that small guests cost no page
+/// faults.
+pub(super) const KEPT_MEMORY_BYTES: u64 = 2 << 20;
+
 /// The settings of the pool, which the operator decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PoolSettings {

@@ -16,7 +16,7 @@ use super::descriptors::close_inherited;
 use crate::sandbox::configuration::compiling_engine;
 use crate::sandbox::process_limits::{self as limits, LimitName, ProcessLimits};
 use crate::sandbox::refusal::is_of_memory;
-use crate::sandbox::{bulk, intake};
+use crate::sandbox::{intake, rewrite};
 
 /// The descriptors of the child: the three that it is given, and those that starting threads takes for a moment.
 const DESCRIPTORS: u64 = 16;
@@ -55,10 +55,11 @@ enum Refusal {
 fn compile(task: &Task, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
     let check = |bytes: &[u8]| intake::check(bytes).map_err(|error| Refusal::NotTaken(error.to_string()));
     check(bytes)?;
-    let bytes = bulk::cut(bytes).map_err(|error| Refusal::Invalid(error.to_string()))?;
-    if let Cow::Owned(cut) = &bytes {
-        // The cut component is larger than the one that was sent.
-        check(cut)?;
+    let bytes = rewrite::rewrite(bytes, task.code.reads_pages);
+    let bytes = bytes.map_err(|error| Refusal::Invalid(error.to_string()))?;
+    if let Cow::Owned(rewritten) = &bytes {
+        // This component is larger than the one that was sent.
+        check(rewritten)?;
     }
     let invalid = |error: wasmtime::Error| {
         if is_of_memory(&error) { Refusal::OutOfMemory } else { Refusal::Invalid(format!("{error:#}")) }
@@ -146,6 +147,9 @@ impl Task {
         }
         if !code.maps_images {
             arguments.push("--copied".into());
+        }
+        if code.reads_pages {
+            arguments.push("--read".into());
         }
         arguments
     }

@@ -38,13 +38,13 @@ use self::cache::{Cache, Found, Key};
 use self::code::{CompiledCode, MAX_CODE_BYTES};
 use self::process::{ChildBounds, ChildExit, ExitCause, StopSignal};
 use super::artifact::{Digest, Size};
-use super::bulk;
 use super::component::{Component, WeakComponent};
 use super::component_error::{ComponentError, check_preamble};
 use super::configuration::CodeSettings;
 use super::engine::Sandbox;
 use super::intake::Rule;
 use super::refusal::{advice, of_system};
+use super::rewrite;
 use crate::limits::IntakeLimits;
 use crate::observe::Log;
 
@@ -432,13 +432,13 @@ impl Drop for UnderWay<'_> {
 }
 
 /// The digest of everything that decides if kept code is the code that compiling would give: the engine, the rules of
-/// intake, and the cutting of bulk instructions.
+/// intake, and the changes before compilation.
 fn fingerprint(sandbox: &Sandbox) -> Digest {
     let mut sum = Sum(Sha256::new());
     sandbox.engine.precompile_compatibility_hash().hash(&mut sum);
     env!("CARGO_PKG_VERSION").hash(&mut sum);
     Rule::ALL.map(|rule| (rule, rule.most())).hash(&mut sum);
-    (bulk::REVISION, bulk::PIECES).hash(&mut sum);
+    (rewrite::REVISION, rewrite::PIECES, sandbox.code.reads_pages).hash(&mut sum);
     Digest::from(<[u8; 32]>::from(sum.0.finalize()))
 }
 

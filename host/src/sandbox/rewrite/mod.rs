@@ -1,6 +1,6 @@
-//! Bulk instructions in pieces, so that none computes for long without a look at the epoch.
+//! The changes to a component's code before it is compiled: bulk instructions in pieces, and pages that are mapped.
 //!
-//! wasmtime runs `memory.fill`, `memory.copy`, `memory.init` and `table.copy` to their end, however long they are,
+//! **Pieces.** No instruction computes for long without a look at the epoch. wasmtime runs `memory.fill`, `memory.copy`, `memory.init` and `table.copy` to their end, however long they are,
 //! and looks at the epoch only then. So before a component is compiled, each of these instructions that may be longer
 //! than a piece is put into a choice: up to a piece it runs as it stands; for more, a function is called that is
 //! added to the module (`loops.rs`). The function loops over pieces, with a look at the epoch between two of them. To
@@ -13,6 +13,9 @@
 //!
 //! Data that each new instance copies into its memory is cut as well (`segments.rs`).
 //!
+//! **Pages.** A new instance reads each page of a small memory, so that a slot is cleared without a system call that
+//! takes pages away (`pages.rs`).
+//!
 //! Takes only components that intake let through. Added parts stand behind all others of their kind, so that no index
 //! changes its meaning.
 
@@ -20,6 +23,7 @@ mod encode;
 mod function;
 mod loops;
 mod module;
+mod pages;
 mod pieces;
 mod segments;
 
@@ -28,45 +32,49 @@ use std::borrow::Cow;
 use wasmparser::Result;
 
 use self::encode::{sections, write_section};
-use self::pieces::Pieces;
-
 pub(super) use self::pieces::PIECES;
 
-/// The revision of the cutting. It changes whenever the result for a component does, beside [`PIECES`]: compiled code
+/// The revision of the changes. It changes whenever the result for a component does, beside [`PIECES`]: compiled code
 /// of an earlier revision is of no use then.
-pub(super) const REVISION: u32 = 1;
+pub(super) const REVISION: u32 = 2;
 
 /// The ids of sections of a component that hold a module or a component.
 const CORE_MODULE: u8 = 1;
 const COMPONENT: u8 = 4;
 
-/// A component whose bulk instructions do no more than a piece each.
-pub(super) fn cut(component: &[u8]) -> Result<Cow<'_, [u8]>> {
-    let cut = cut_component(component, PIECES)?;
-    Ok(cut.map_or(Cow::Borrowed(component), Cow::Owned))
+/// A component whose bulk instructions do no more than a piece each. If `reads_pages`, its new instances read the
+/// pages of small memories.
+pub(super) fn rewrite(component: &[u8], reads_pages: bool) -> Result<Cow<'_, [u8]>> {
+    let cut = rewrite_modules(component, &|module| module::cut(module, PIECES))?;
+    let cut = cut.map_or(Cow::Borrowed(component), Cow::Owned);
+    let read = if reads_pages { rewrite_modules(&cut, &pages::read)? } else { None };
+    Ok(read.map_or(cut, Cow::Owned))
 }
 
-/// A component with its modules and inner components cut. None if there is nothing to cut. Components stand inside
-/// one another at most as deep as intake lets them.
-fn cut_component(bytes: &[u8], pieces: Pieces) -> Result<Option<Vec<u8>>> {
+/// A component with its modules, those of inner components too, as `rewrite` returns them. None if it returns none.
+/// Components stand inside one another at most as deep as intake lets them.
+fn rewrite_modules(
+    bytes: &[u8],
+    rewrite: &impl Fn(&[u8]) -> Result<Option<Vec<u8>>>,
+) -> Result<Option<Vec<u8>>> {
     let (preamble, sections) = sections(bytes)?;
     let mut out = preamble.to_vec();
-    let mut is_cut = false;
+    let mut is_changed = false;
     for section in sections {
         let inside = match section.id {
-            CORE_MODULE => module::cut(section.content, pieces)?,
-            COMPONENT => cut_component(section.content, pieces)?,
+            CORE_MODULE => rewrite(section.content)?,
+            COMPONENT => rewrite_modules(section.content, rewrite)?,
             _ => None,
         };
         match inside {
             Some(content) => {
-                is_cut = true;
+                is_changed = true;
                 write_section(&mut out, section.id, &content);
             }
             None => out.extend_from_slice(section.whole),
         }
     }
-    Ok(is_cut.then_some(out))
+    Ok(is_changed.then_some(out))
 }
 
 #[cfg(test)]

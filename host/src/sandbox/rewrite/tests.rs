@@ -357,7 +357,7 @@ fn modules_are_cut_wherever_they_stand_in_a_component_and_intake_takes_what_come
         module("d", "(nop)"),
     );
     let original = wat::parse_str(text).unwrap();
-    let cut = super::cut(&original).unwrap();
+    let cut = rewrite(&original, false).unwrap();
     assert!(matches!(cut, Cow::Owned(_)));
     check(&cut).unwrap();
     let bodies = |binary: &[u8]| -> usize {
@@ -368,7 +368,7 @@ fn modules_are_cut_wherever_they_stand_in_a_component_and_intake_takes_what_come
     };
     assert_eq!((bodies(&original), bodies(&cut)), (4, 6));
     let without = wat::parse_str(format!("(component {})", module("b", "(nop)"))).unwrap();
-    assert!(matches!(super::cut(&without).unwrap(), Cow::Borrowed(bytes) if bytes == without));
+    assert!(matches!(rewrite(&without, false).unwrap(), Cow::Borrowed(bytes) if bytes == without));
 }
 
 #[test]
@@ -377,7 +377,7 @@ fn instructions_of_one_kind_share_a_loop() {
         (func (param i32) (memory.fill (i32.const 0) (i32.const 0) (local.get 0)))
         (func (param i32) (memory.fill (i32.const 0) (i32.const 1) (local.get 0)))))"#;
     let binary = wat::parse_str(text).unwrap();
-    let cut = super::cut(&binary).unwrap();
+    let cut = rewrite(&binary, false).unwrap();
     let (mut fills, mut calls, mut functions) = (0, 0, 0);
     for payload in Parser::new(0).parse_all(&cut) {
         let Payload::CodeSectionEntry(body) = payload.unwrap() else { continue };
@@ -403,10 +403,63 @@ fn whatever_intake_takes_it_takes_when_it_is_cut() {
         if check(&bytes).is_ok() {
             taken += 1;
             let tiny = Pieces { bytes: 1, elements: 1 };
-            if let Some(cut) = cut_component(&bytes, tiny).unwrap() {
+            if let Some(cut) = rewrite_modules(&bytes, &|module| module::cut(module, tiny)).unwrap() {
                 check(&cut).unwrap();
             }
         }
     }
     assert!(taken > 0);
+}
+
+/// A module with two small memories of its own, one that is too large to be small, and a start function that looks at
+/// its data.
+fn with_memories() -> Vec<u8> {
+    wat::parse_str(
+        r#"(module (import "host" "none" (func))
+            (memory $small 2) (memory $other 1) (memory $large 33) (memory $none 0)
+            (data (memory $other) (i32.const 65535) "x")
+            (global $seen (mut i32) (i32.const 0)) (export "seen" (global $seen)) (start $looks)
+            (func $looks (global.set $seen (i32.load8_u $other (i32.const 65535)))))"#,
+    )
+    .unwrap()
+}
+
+#[test]
+fn a_new_instance_reads_each_page_of_its_small_memories_before_its_own_start_function() {
+    let read = pages::read(&with_memories()).unwrap().unwrap();
+    Validator::new_with_features(PROPOSALS).validate_all(&read).unwrap();
+    let mut loads = Vec::new();
+    let mut bounds = Vec::new();
+    for payload in Parser::new(0).parse_all(&read) {
+        let Payload::CodeSectionEntry(body) = payload.unwrap() else { continue };
+        (loads, bounds) = (Vec::new(), Vec::new());
+        for operator in body.get_operators_reader().unwrap() {
+            match operator.unwrap() {
+                Operator::I32Load8U { memarg } => loads.push(memarg.memory),
+                Operator::I32Const { value } => bounds.push(value),
+                _ => {}
+            }
+        }
+    }
+    assert_eq!(loads, [0, 1], "the last function, which was added, reads the small memories alone");
+    assert_eq!(bounds, [0, 4096, 2 << 16, 0, 4096, 1 << 16]);
+
+    let mut config = Config::new();
+    config.wasm_features(PROPOSALS, true);
+    let engine = Engine::new(&config).unwrap();
+    let mut store = Store::new(&engine, ());
+    let none = wasmtime::Func::wrap(&mut store, || ());
+    let instance = Instance::new(&mut store, &Module::new(&engine, &read).unwrap(), &[none.into()]).unwrap();
+    let seen = instance.get_global(&mut store, "seen").unwrap().get(&mut store);
+    assert_eq!(seen.i32(), Some(i32::from(b'x')), "the module's own start function ran");
+}
+
+#[test]
+fn a_module_without_a_small_memory_of_its_own_stays_as_it_is() {
+    for memory in
+        ["", "(memory 33)", "(memory 0)", "(memory i64 1)", r#"(import "host" "memory" (memory 1))"#]
+    {
+        let binary = wat::parse_str(format!("(module {memory} (func))")).unwrap();
+        assert_eq!(pages::read(&binary).unwrap(), None, "{memory}");
+    }
 }

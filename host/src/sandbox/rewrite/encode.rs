@@ -152,6 +152,15 @@ impl Instructions {
         self.of_index(&[BULK_PREFIX, 0x10], table)
     }
 
+    pub(super) fn drop(&mut self) -> &mut Self {
+        self.bytes(&[0x1a])
+    }
+
+    /// Writes a load of one byte, aligned and offset by nothing, with the index of its memory.
+    pub(super) fn i32_load8_u(&mut self, memory: u32) -> &mut Self {
+        self.of_index(&[0x2d, HAS_MEMORY], memory).bytes(&[0])
+    }
+
     pub(super) fn i32_const(&mut self, number: u32) -> &mut Self {
         self.bytes(&[0x41]);
         write_i64(&mut self.0, i64::from(number.cast_signed()));
@@ -162,6 +171,10 @@ impl Instructions {
         self.bytes(&[0x42]);
         write_i64(&mut self.0, number);
         self
+    }
+
+    pub(super) fn i32_lt_u(&mut self) -> &mut Self {
+        self.bytes(&[0x49])
     }
 
     pub(super) fn i32_gt_u(&mut self) -> &mut Self {
@@ -227,6 +240,9 @@ impl Instructions {
 
 /// The first byte of bulk instructions, and of some others.
 pub(super) const BULK_PREFIX: u8 = 0xfc;
+
+/// The flag of a load or store that states its memory, before an alignment of one byte.
+const HAS_MEMORY: u8 = 0x40;
 
 /// A block without parameters and results.
 const EMPTY_BLOCK: u8 = 0x40;

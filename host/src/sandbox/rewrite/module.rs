@@ -20,7 +20,7 @@ use super::segments::Segments;
 const ORDER: [u8; 13] = [TYPES, IMPORTS, FUNCTIONS, 4, MEMORIES, 13, 6, 7, START, 9, DATA_COUNT, CODE, DATA];
 
 /// The type of a start function, in binary.
-const START_TYPE: [u8; 3] = [0x60, 0, 0];
+pub(super) const START_TYPE: [u8; 3] = [0x60, 0, 0];
 
 /// The type of an added function, in binary: three parameters and no results.
 const LOOP_TYPE: [u8; 6] = [0x60, 3, 0x7f, 0x7f, 0x7f, 0];
@@ -81,7 +81,7 @@ pub(super) fn cut(bytes: &[u8], pieces: Pieces) -> Result<Option<Vec<u8>>> {
 
 /// A module of its sections, with the changed ones in place of the originals. Custom sections stay behind the
 /// sections that they stood behind.
-fn put_together(
+pub(super) fn put_together(
     preamble: &[u8],
     sections: &[Section<'_>],
     mut changed: BTreeMap<usize, (u8, Vec<u8>)>,
@@ -108,7 +108,7 @@ fn put_together(
 }
 
 /// The place of a section in [`ORDER`].
-fn place(id: u8) -> usize {
+pub(super) fn place(id: u8) -> usize {
     ORDER.iter().position(|each| *each == id).unwrap_or(ORDER.len())
 }
 
@@ -117,15 +117,15 @@ fn is_short(data: &[u8], pieces: Pieces) -> bool {
     u32::try_from(data.len()).is_ok_and(|length| length <= pieces.bytes)
 }
 
-/// The facts about a module that cutting needs.
-struct Module {
+/// The facts about a module that changing it needs.
+pub(super) struct Module {
     /// The number of parameters of each type.
-    parameters: Vec<u32>,
+    pub(super) parameters: Vec<u32>,
     /// The number of imported functions, and of imported memories.
-    imported: u32,
-    imported_memories: u32,
+    pub(super) imported: u32,
+    pub(super) imported_memories: u32,
     /// The type of each of the module's own functions.
-    functions: Vec<u32>,
+    pub(super) functions: Vec<u32>,
     /// The length of each data segment.
     segment_bytes: Vec<usize>,
 }
@@ -144,7 +144,7 @@ impl Module {
         Ok(())
     }
 
-    fn read(sections: &[Section<'_>]) -> Result<Self> {
+    pub(super) fn read(sections: &[Section<'_>]) -> Result<Self> {
         let mut parameters = Vec::new();
         if let Some(types) = content(sections, TYPES) {
             for each in TypeSectionReader::new(reader(types))?.into_iter_err_on_gc_types() {
@@ -178,10 +178,10 @@ impl Module {
 }
 
 /// The content of a section without items.
-const EMPTY: &[u8] = &[0];
+pub(super) const EMPTY: &[u8] = &[0];
 
 /// A section's content with more items behind those that it has.
-fn with_more(content: &[u8], items: &[Vec<u8>]) -> Result<Vec<u8>> {
+pub(super) fn with_more(content: &[u8], items: &[Vec<u8>]) -> Result<Vec<u8>> {
     let mut reader = reader(content);
     let mut out = Vec::with_capacity(content.len());
     write_u32(&mut out, reader.read_var_u32()?.saturating_add(count(items)));
@@ -190,6 +190,6 @@ fn with_more(content: &[u8], items: &[Vec<u8>]) -> Result<Vec<u8>> {
     Ok(out)
 }
 
-fn count<T>(items: &[T]) -> u32 {
+pub(super) fn count<T>(items: &[T]) -> u32 {
     u32::try_from(items.len()).unwrap_or(u32::MAX)
 }
