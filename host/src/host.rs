@@ -208,6 +208,7 @@ impl Host {
             compiler: Arc::new(compiler.map_err(HostError::Compiler)?),
             store,
             http,
+            open_files: room.files,
             environment,
             log: log.clone(),
             metrics: metrics.clone(),

@@ -26,6 +26,7 @@ mod languages;
 mod life;
 mod limits;
 mod misfits;
+mod mounts;
 mod neighbours;
 mod new;
 mod observe;

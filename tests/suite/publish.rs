@@ -32,6 +32,7 @@ async fn deployer(folder: &Path) -> (Arc<Deployer>, Captured) {
         log: log.clone(),
     };
     let parts = Parts {
+        open_files: 64,
         compiler: Arc::new(Compiler::new(Sandbox::new(pool(&site.host)).unwrap(), settings).unwrap()),
         store: Store::open(&site.host.state).unwrap(),
         http: http_client(&site, None).unwrap(),

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use jackfield::capability::files::Mounts;
 use jackfield::cpu::{CpuAccount, Habit, Scheduler};
 use jackfield::limits::Limits;
 use jackfield::observe::{Format, Level, Log, Metrics, PluginLog, PluginMetrics};
@@ -130,6 +131,7 @@ async fn run(
             keyvalue: None,
             limiter: None,
             http: None,
+            mounts: Mounts::default(),
         }),
         log: PluginLog::new(log.clone(), metrics.clone(), "random".into()),
         cpu: scheduler.task(&CpuAccount::new(NonZeroU32::MIN, None), &Habit::default(), CPU),

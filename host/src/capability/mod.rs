@@ -1,6 +1,7 @@
 //! Capabilities: all that a plugin may use beyond its own memory, in plain Rust. Owns the grants and, in one module
 //! each, the capabilities behind them. Leaves the wiring into a plugin's imports to the sandbox.
 
+pub mod files;
 pub mod http;
 pub mod keyvalue;
 pub mod limiter;

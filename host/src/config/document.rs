@@ -15,6 +15,7 @@ use super::site::{FORWARDED_FIELDS, ListenAddress, ServerName, SocketMode};
 use super::source::Span;
 use super::units::{ByteRate, ByteSize, CpuRate, TimeSpan};
 use super::value::Spanned;
+use crate::capability::files::MountName;
 use crate::capability::http::Origin;
 use crate::confine::Confinement;
 use crate::listen::ForwardedFields;
@@ -353,6 +354,14 @@ pub(super) struct PluginDocument {
     /// 64KiB of keys and values in all.
     #[schemars(default, with = "std::collections::BTreeMap<String, ConfigDocument>")]
     pub(super) config: Vec<(Spanned<String>, ConfigDocument)>,
+    /// The folders that the plugin may read, by the name under which it finds each (`wasi:filesystem/preopens`): an
+    /// absolute path, `"/"` for the usual one folder. Each folder is a path relative to the folder of this file.
+    #[schemars(
+        default,
+        with = "std::collections::BTreeMap<String, String>",
+        extend("maxProperties" = 16, "examples" = [{ "/": "public" }])
+    )]
+    pub(super) mounts: Vec<(Spanned<MountName>, Spanned<String>)>,
     /// The ceilings of each call, and of the plugin's calls together.
     pub(super) limits: Option<LimitsDocument>,
     /// Whether each call gets an instance of its own, in which nothing is left of any other call (`"fresh"`), or one

@@ -66,6 +66,10 @@ pub(super) fn component_path(text: &str) -> Result<String, String> {
     plain_path(text).map(str::to_owned)
 }
 
+pub(super) fn folder_path(text: &str) -> Result<String, String> {
+    plain_path(text).map(str::to_owned)
+}
+
 pub(super) fn secret_path(text: &str) -> Result<String, String> {
     plain_path(text).map(str::to_owned)
 }

@@ -9,12 +9,13 @@ use super::document::{
     ConfigDocument, CredentialDocument, GrantsDocument, PluginDocument, SecretDocument, SecretReference,
 };
 use super::findings::Findings;
-use super::forms::{component_path, credential_header, origin, secret_path, variable};
+use super::forms::{component_path, credential_header, folder_path, origin, secret_path, variable};
 use super::limits::limits;
 use super::lists::each_is_there_once;
 use super::reuse;
 use super::value::{Spanned, Table, Value, array, boolean, named, no_help, parsed, string, table};
 use super::visible::quoted;
+use crate::capability::files::MountName;
 use crate::capability::http::Origin;
 
 /// The most bytes of keys and values of one plugin's configuration.
@@ -25,6 +26,9 @@ const MAX_ORIGINS: usize = 1000;
 
 /// The most header fields that the host adds to one plugin's requests.
 const MAX_CREDENTIALS: usize = 32;
+
+/// The most folders of one plugin.
+const MAX_MOUNTS: usize = 16;
 
 pub(super) fn plugin(
     name: &Spanned<String>,
@@ -50,6 +54,7 @@ pub(super) fn plugin(
             grants,
             outbound: table.optional("outbound", findings, credentials).unwrap_or_default(),
             config: table.optional("config", findings, config).unwrap_or_default(),
+            mounts: table.optional("mounts", findings, mounts).unwrap_or_default(),
             limits: table.optional("limits", findings, limits),
             instances,
             reuse: reuse.filter(|_| has_sound_instances),
@@ -114,6 +119,29 @@ fn credential(value: &Value<'_>, findings: &mut Findings) -> Option<CredentialDo
         secret: table.required("secret", "`secret = \"NAME\"`", findings, string),
     });
     read(value, findings)
+}
+
+fn mounts(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<(Spanned<MountName>, Spanned<String>)>> {
+    let folder = parsed("a path", "public", folder_path, no_help);
+    let read = named(|key, value, findings| {
+        let name = match key.value.parse() {
+            Ok(name) => Some(Spanned { value: name, span: key.span.clone() }),
+            Err(error) => {
+                let headline = format!("{} is not a name of a mount: {error}", quoted(&key.value));
+                let help = "the plugin finds the folder by it: `\"/\" = \"public\"` for the usual one folder";
+                findings.error(&key.span, headline, "", help.to_owned());
+                None
+            }
+        };
+        Some((name?, folder(value, findings)?))
+    });
+    let mounts = read(value, findings)?;
+    if mounts.len() > MAX_MOUNTS {
+        let headline = format!("`mounts` has more than {MAX_MOUNTS} folders");
+        findings.error(&value.name_or_span(), headline, "", "mount a folder that holds them".to_owned());
+        return None;
+    }
+    Some(mounts)
 }
 
 fn config(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<(Spanned<String>, ConfigDocument)>> {

@@ -224,7 +224,19 @@ fn resolve_plugin(
     let config = config(plugin, secrets, findings);
     let reuse = reuse::resolve(plugin, findings);
     let component = plugin.component.as_ref()?;
-    let spans = PluginSpans { name: plugin.place.clone(), component: component.span.clone() };
+    let mounts = plugin.mounts.iter();
+    let mounts =
+        mounts.map(|(name, folder)| (name.value.clone(), findings.source().folder().join(&folder.value)));
+    let mounts = mounts.collect();
+    let spans = PluginSpans {
+        name: plugin.place.clone(),
+        component: component.span.clone(),
+        mounts: plugin
+            .mounts
+            .iter()
+            .map(|(name, folder)| (name.value.clone(), folder.span.clone()))
+            .collect(),
+    };
     let component = ComponentRef::File(findings.source().folder().join(&component.value));
-    Some((PluginSpec { component, grants, http, credentials, config, limits, reuse }, spans))
+    Some((PluginSpec { component, grants, http, credentials, config, mounts, limits, reuse }, spans))
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::source::Span;
+use crate::capability::files::MountName;
 use crate::document::Place;
 use crate::tenant::{PluginName, SecretName, TenantName};
 
@@ -43,6 +44,7 @@ pub(super) struct TenantSpans {
 pub(super) struct PluginSpans {
     pub(super) name: Span,
     pub(super) component: Span,
+    pub(super) mounts: BTreeMap<MountName, Span>,
 }
 
 /// The spans of a route.
@@ -68,6 +70,7 @@ impl TenantSpans {
             Place::Document => None,
             Place::Plugin(name) => Some(&self.plugins.get(name)?.name),
             Place::Component(name) => Some(&self.plugins.get(name)?.component),
+            Place::Mount(name, mount) => self.plugins.get(name)?.mounts.get(mount),
             Place::Filter { route, filter } => self.routes.get(*route)?.filters.get(*filter),
             Place::RoutePlugin(route) => Some(&self.routes.get(*route)?.plugin),
             Place::Secret(name) => self.secrets.get(name),

@@ -15,6 +15,7 @@ use super::live::{Live, LiveTenant};
 use super::load::{LoadedTenant, Loader, diagnostics_of};
 use super::secrets::Environment;
 use crate::capability::Limiters;
+use crate::capability::files::OpenFiles;
 use crate::capability::http::HttpClient;
 use crate::config::{Diagnostics, Site, TenantSettings};
 use crate::document::TenantDocument;
@@ -34,6 +35,8 @@ pub struct Parts {
     pub store: Store,
     /// The client under `wasi:http/outgoing-handler`.
     pub http: HttpClient,
+    /// The most files and folders of mounts that guests hold open.
+    pub open_files: usize,
     /// The environment, in which secrets may be.
     pub environment: Environment,
     /// The log that changes are reported to.
@@ -55,6 +58,7 @@ pub struct Deployer {
     pub(super) parts: Parts,
     pub(super) loader: Loader,
     pub(super) limiters: Limiters,
+    files: OpenFiles,
     pub(super) changes: Changes,
     /// The runtime of the tenants' tasks.
     pub(super) runtime: Handle,
@@ -73,6 +77,7 @@ impl Deployer {
         }
         let deployer = Self {
             changes: Changes { log: parts.log.clone(), metrics: parts.metrics.clone() },
+            files: OpenFiles::new(parts.open_files),
             parts,
             loader,
             limiters: Limiters::default(),
@@ -119,10 +124,9 @@ impl Deployer {
         let mut changes = Vec::new();
         for (name, settings) in tenants {
             live.wanted.insert(name.clone());
-            let tenant = live
-                .tenants
-                .entry(name.clone())
-                .or_insert_with(|| LiveTenant::new(settings, self.parts.metrics.tenant(name)));
+            let tenant = live.tenants.entry(name.clone()).or_insert_with(|| {
+                LiveTenant::new(settings, self.parts.metrics.tenant(name), self.files.share())
+            });
             changes.extend(tenant.set(name, settings));
         }
         changes

@@ -65,7 +65,10 @@ pub(super) fn tenant_paths(tenant: &TenantSettings) -> Vec<PathBuf> {
         SecretSource::File(path) => Some(path.clone()),
         SecretSource::Variable(_) => None,
     });
-    components.chain(secrets).collect()
+    let mounts = tenant.document.plugins.values().flat_map(|plugin| plugin.mounts.values());
+    // A folder that is there is looked at by each request.
+    let missing = mounts.filter(|folder| !folder.is_dir()).cloned();
+    components.chain(secrets).chain(missing).collect()
 }
 
 #[cfg(test)]

@@ -2,8 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use rustix::io::Errno;
+
 use super::Origin;
 use super::refusal::Fault;
+use crate::capability::files::{FileError, check_folder};
 use crate::document::{Place, PluginSpec, TenantDocument};
 use crate::observe::{FEW, Plug, few};
 use crate::sandbox::{Component, Footprint, Interface, Size};
@@ -61,6 +64,25 @@ fn oversized(name: &PluginName, plugin: &PluginSpec, component: &Component) -> V
         faults.push(too_small(why, format!("tables = {table_elements}")));
     }
     faults
+}
+
+/// The faults of folders that the plugin is to read.
+pub(super) fn check_mounts(name: &PluginName, plugin: &PluginSpec) -> Vec<Fault> {
+    let faults = plugin.mounts.iter().filter_map(|(mount, folder)| {
+        let error = check_folder(folder).err()?;
+        let help = match error {
+            FileError::System(Errno::NOENT) => "the path is relative to the site file's folder",
+            FileError::NotFolder => "mount the folder that holds the file",
+            FileError::System(Errno::NOSYS | Errno::PERM) => {
+                "mounts need openat2(2) of Linux 5.6, which keeps a guest within its folder"
+            }
+            _ => "the host's user must be able to read the folder",
+        };
+        let place = Place::Mount(name.clone(), mount.clone());
+        let headline = format!("plugin `{name}`: cannot read its folder {}", folder.display());
+        Some(Fault::new(place, headline).label(error.to_string()).help(help.to_owned()))
+    });
+    faults.collect()
 }
 
 /// The faults of routes that name a component in a place which it does not support.

@@ -14,6 +14,7 @@ use super::load::Task;
 use super::outbound::WaysOut;
 use super::publications::Publications;
 use super::secrets::LiveSecrets;
+use crate::capability::files::FileShare;
 use crate::config::{SecretSource, TenantSettings};
 use crate::document::TenantDocument;
 use crate::observe::TenantMetrics;
@@ -43,6 +44,7 @@ pub(super) struct LiveTenant {
     pub(super) plugin_gates: BTreeMap<PluginName, Gate>,
     pub(super) ways_out: WaysOut,
     pub(super) storage: Arc<StorageQuota>,
+    pub(super) files: FileShare,
     pub(super) secrets: LiveSecrets,
     pub(super) metrics: Arc<TenantMetrics>,
     pub(super) publications: Publications,
@@ -113,7 +115,7 @@ impl Live {
 
 impl LiveTenant {
     /// A tenant without a live revision.
-    pub(super) fn new(settings: &TenantSettings, metrics: Arc<TenantMetrics>) -> Self {
+    pub(super) fn new(settings: &TenantSettings, metrics: Arc<TenantMetrics>, files: FileShare) -> Self {
         let TenantSettings { hosts, quota, secrets, document: _ } = settings;
         let share = Share::new(quota.weight, quota.cpu);
         metrics.set_share(share.clone());
@@ -126,6 +128,7 @@ impl LiveTenant {
             plugin_gates: BTreeMap::new(),
             ways_out: WaysOut::default(),
             storage: Arc::new(StorageQuota::new(quota.storage)),
+            files,
             secrets: LiveSecrets::default(),
             metrics,
             publications: Publications::default(),

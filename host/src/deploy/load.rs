@@ -15,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
 
 use super::Origin;
-use super::fit::{check_component, check_places};
+use super::fit::{check_component, check_mounts, check_places};
 use super::refusal::{AGAIN, Fault, diagnostics};
 use super::secrets::{Environment, Secrets, read_secrets};
 use crate::config::{Diagnostic, SecretSource, Site, TenantSettings};
@@ -210,6 +210,7 @@ impl Load {
             match self.component(&name, &plugin.component, loader) {
                 Ok(component) => {
                     self.faults.extend(check_component(&name, plugin, &component));
+                    self.faults.extend(check_mounts(&name, plugin));
                     self.components.insert(name, component);
                 }
                 Err(fault) => self.faults.push(fault),

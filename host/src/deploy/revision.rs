@@ -8,6 +8,7 @@ use super::change::Change;
 use super::deployer::Deployer;
 use super::live::LiveTenant;
 use crate::capability::KeyValue;
+use crate::capability::files::Mounts;
 use crate::cpu::Habit;
 use crate::document::{PluginSpec, TenantDocument};
 use crate::sandbox::{Abilities, Component};
@@ -83,6 +84,8 @@ impl Deployer {
             let credentials = || tenant.secrets.credentials(spec);
             tenant.ways_out.of(name, spec, &self.parts.http, credentials)
         });
+        let mounts = spec.mounts.iter().map(|(name, folder)| (name.clone(), folder.clone()));
+        let mounts = Mounts::new(mounts, &tenant.files);
         let secrets = tenant.secrets.of_config(spec);
         let metrics = self.parts.metrics.plugin(tenant_name, name);
         Plugin {
@@ -98,6 +101,7 @@ impl Deployer {
                 keyvalue,
                 limiter,
                 http,
+                mounts,
             }),
             gate,
             share: tenant.share.clone(),

@@ -1,6 +1,7 @@
 //! A place in a tenant document, by the item that stands there. The writer of the document knows the item's position
 //! in the source.
 
+use crate::capability::files::MountName;
 use crate::tenant::{PluginName, SecretName};
 
 /// A place in a document, or in the values that are given with it.
@@ -12,6 +13,8 @@ pub enum Place {
     Plugin(PluginName),
     /// The component of a plugin.
     Component(PluginName),
+    /// A folder that a plugin may read.
+    Mount(PluginName, MountName),
     /// A filter of a route, both by their index.
     Filter {
         /// The route.

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{canonical, reuse, text};
 use crate::capability::Grants;
+use crate::capability::files::MountName;
 use crate::capability::http::Origin;
 use crate::limits::{Limits, Reuse};
 use crate::sandbox::{Digest, DigestError};
@@ -29,6 +30,9 @@ pub struct PluginSpec {
     pub credentials: Vec<CredentialSpec>,
     /// The pairs that the plugin reads through `wasi:config/store`.
     pub config: BTreeMap<String, ConfigValue>,
+    /// The folders that the plugin may read, by the name under which it finds each. The paths are absolute; the folders
+    /// need not exist.
+    pub mounts: BTreeMap<MountName, PathBuf>,
     /// The plugin's limits.
     pub limits: Limits,
     /// The time that the plugin's instances serve. None if each serves one call.
@@ -85,6 +89,7 @@ impl PluginSpec {
             http: BTreeSet::new(),
             credentials: Vec::new(),
             config: BTreeMap::new(),
+            mounts: BTreeMap::new(),
             limits: Limits::default(),
             reuse: None,
         }
@@ -153,6 +158,8 @@ struct PluginForm {
     grants: GrantsForm,
     #[serde(default)]
     limits: Limits,
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    mounts: BTreeMap<MountName, String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     outbound: Vec<CredentialSpec>,
     #[serde(default, skip_serializing_if = "is_default")]
@@ -190,13 +197,15 @@ fn is_default<T: Default + PartialEq>(value: &T) -> bool {
 
 impl From<PluginSpec> for PluginForm {
     fn from(plugin: PluginSpec) -> Self {
-        let PluginSpec { component, grants, http, credentials, config, limits, reuse } = plugin;
+        let PluginSpec { component, grants, http, credentials, config, mounts, limits, reuse } = plugin;
+        let mounts = mounts.into_iter().map(|(name, folder)| (name, folder.display().to_string()));
         let Grants { keyvalue, keyvalue_shared, limiter } = grants;
         Self {
             component,
             config,
             grants: GrantsForm { keyvalue, keyvalue_shared, limiter, http },
             limits,
+            mounts: mounts.collect(),
             outbound: credentials,
             instances: if reuse.is_some() { InstancesForm::Reused } else { InstancesForm::Fresh },
             reuse: reuse.unwrap_or_default(),
@@ -208,7 +217,7 @@ impl TryFrom<PluginForm> for PluginSpec {
     type Error = &'static str;
 
     fn try_from(form: PluginForm) -> Result<Self, &'static str> {
-        let PluginForm { component, config, grants, limits, outbound, instances, reuse } = form;
+        let PluginForm { component, config, grants, limits, mounts, outbound, instances, reuse } = form;
         let GrantsForm { keyvalue, keyvalue_shared, limiter, http } = grants;
         let reuse = match instances {
             InstancesForm::Reused => Some(reuse),
@@ -218,6 +227,7 @@ impl TryFrom<PluginForm> for PluginSpec {
             }
         };
         let grants = Grants { keyvalue, keyvalue_shared, limiter };
-        Ok(Self { component, grants, http, credentials: outbound, config, limits, reuse })
+        let mounts = mounts.into_iter().map(|(name, folder)| (name, folder.into())).collect();
+        Ok(Self { component, grants, http, credentials: outbound, config, mounts, limits, reuse })
     }
 }

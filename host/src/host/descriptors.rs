@@ -28,6 +28,9 @@ const OF_A_COMPONENT: usize = 2;
 /// The divisor for plugins' connections to other servers: they get this part of all descriptors.
 const ONE_IN_OUTBOUND: usize = 4;
 
+/// The divisor for files that guests hold open: they get this part of all descriptors.
+const ONE_IN_FILES: usize = 16;
+
 /// The divisor for clients' connections: they get at least this part of all descriptors.
 const LEAST_ONE_IN_CONNECTIONS: usize = 4;
 
@@ -45,6 +48,8 @@ pub(super) struct DescriptorShares {
     pub(super) connections_per_client: usize,
     /// The most connections of all plugins to other servers.
     pub(super) outbound: usize,
+    /// The most files and folders of mounts that guests hold open.
+    pub(super) files: usize,
     /// The limit at which `[host]`'s connections would fit.
     pub(super) wanted: usize,
 }
@@ -89,7 +94,8 @@ impl DescriptorShares {
         .into_iter()
         .fold(0, usize::saturating_add);
         let outbound = limit.div_euclid(ONE_IN_OUTBOUND).max(1);
-        let left = limit.saturating_sub(outbound).saturating_sub(kept);
+        let files = limit.div_euclid(ONE_IN_FILES).max(1);
+        let left = limit.saturating_sub(outbound).saturating_sub(files).saturating_sub(kept);
         let left = left.max(limit.div_euclid(LEAST_ONE_IN_CONNECTIONS)).max(1);
         let connections = settings.connections.min(left);
         // A setting of more than half for one client is intended.
@@ -101,7 +107,9 @@ impl DescriptorShares {
             connections,
             connections_per_client: settings.connections_per_client.min(of_a_client),
             outbound,
-            wanted: wanted.saturating_add(wanted.div_ceil(ONE_IN_OUTBOUND.saturating_sub(1))),
+            files,
+            // Of 16 parts of the limit 4 are for requests to other servers and 1 is for files.
+            wanted: wanted.saturating_mul(16).div_ceil(11),
         }
     }
 }
@@ -122,7 +130,10 @@ mod tests {
         let many = DescriptorShares::within(524_288, &default, 100);
         assert_eq!((many.connections, many.connections_per_client), (10_000, 1000));
         let few = DescriptorShares::within(1024, &default, 5);
-        assert_eq!((few.connections, few.connections_per_client, few.outbound), (492, 246, 256));
+        assert_eq!(
+            (few.connections, few.connections_per_client, few.outbound, few.files),
+            (428, 214, 256, 64)
+        );
         let next_to_none = DescriptorShares::within(128, &default, 5000);
         assert_eq!((next_to_none.connections, next_to_none.connections_per_client), (32, 16));
         let meant = settings("connections = 500\nconnections-per-client = 400");

@@ -225,6 +225,19 @@ limits! {
         ],
     }
 
+    Files files: u32 {
+        name: "files",
+        default: 16,
+        least: 0,
+        most: MAX_OF_A_CALL,
+        key: "Files and folders of its mounts that one call holds open at once.",
+        of: "files and folders of its mounts that one call holds open at once",
+        over: "`quota` to the guest",
+        answer: "",
+        held_in: "capability/files/mod.rs",
+        broken_by: &["mounts::a_call_holds_so_many_files_open_at_once_and_no_more"],
+    }
+
     Concurrency concurrency: usize {
         name: "concurrency",
         default: 64,

@@ -1,7 +1,7 @@
 //! Fixed bounds: of components, of one host call, of messages, of capabilities.
 
 use super::row::{Amount, Row, Section};
-use crate::capability::{MAX_LINE_BYTES, http, limiter};
+use crate::capability::{MAX_LINE_BYTES, files, http, limiter};
 use crate::config::{MAX_CONFIG_BYTES, written_size};
 use crate::limits::MAX_TABLE_ELEMENTS;
 use crate::listen::bounds as listen;
@@ -287,6 +287,25 @@ fn of_grants() -> Vec<Row> {
             answer: "",
             held_in: "sandbox/imports/keyvalue.rs",
             broken_by: &["sandbox::what_a_guest_has_the_host_keep_of_the_store_is_bounded"],
+        },
+        Row {
+            name: "file operations",
+            of: "lookups and reads of one tenant that wait for a file system",
+            most: Amount::count(files::MAX_BLOCKED),
+            over: "the guest waits",
+            answer: "",
+            held_in: "capability/files/share.rs",
+            broken_by: &["capability::a_file_system_that_does_not_answer_holds_up_its_own_tenant_alone"],
+        },
+        Row {
+            name: "open files",
+            of: "part of the files and folders that all guests hold open; these are a sixteenth of the process's \
+                 descriptors",
+            most: Amount::Text("a quarter".into()),
+            over: "`quota` to the guest",
+            answer: "",
+            held_in: "capability/files/share.rs",
+            broken_by: &["capability::open_files_are_bounded_for_a_tenant_and_for_all"],
         },
         limiter(
             "limiter key",

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
+use crate::capability::files::Mounts;
 use crate::capability::http::{Outbound, Secret};
 use crate::capability::{KeyValue, Limiter};
 use crate::cpu::CpuTask;
@@ -60,6 +61,8 @@ pub struct Abilities {
     pub limiter: Option<Arc<Limiter>>,
     /// `wasi:http/outgoing-handler`, if any origin is granted.
     pub http: Option<Outbound>,
+    /// `wasi:filesystem/preopens`: the folders that the plugin may read.
+    pub mounts: Mounts,
 }
 
 impl Abilities {

@@ -5,6 +5,7 @@ use wasmtime::component::Linker;
 
 use super::imports::config::{self, Config};
 use super::imports::context::{self, Facts};
+use super::imports::filesystem::{self, Files};
 use super::imports::keyvalue::{self, Stores};
 use super::imports::limiter::{self, RateLimit};
 use super::imports::logging::{self, PluginLines};
@@ -26,6 +27,7 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<CallState>> {
     keyvalue::add_to_linker(&mut linker, stores)?;
     linker.allow_shadowing(true);
     random::add_to_linker(&mut linker, paid_random)?;
+    filesystem::add_to_linker(&mut linker, files)?;
     fields::add_to_linker(&mut linker, http_messages)?;
     response_body::add_to_linker(&mut linker, http_messages)?;
     linker.allow_shadowing(false);
@@ -48,6 +50,11 @@ fn stores(state: &mut CallState) -> Stores<'_> {
 fn paid_random(state: &mut CallState) -> PaidRandom<'_> {
     let (totals, wasi) = state.totals_and_wasi();
     PaidRandom { totals, wasi }
+}
+
+fn files(state: &mut CallState) -> Files<'_> {
+    let (mounts, call) = state.call.mounts_and_files();
+    Files { mounts, call, table: &mut state.table }
 }
 
 fn http_messages(state: &mut CallState) -> Messages<'_> {

@@ -14,7 +14,7 @@
 //! | `configuration.rs` | wasmtime's configuration |
 //! | `totals.rs`, `memory.rs` | the use that one call has made of the limits that are sums; its memories and tables |
 //! | `call.rs`, `call_error.rs` | the data of one call; the ways in which it ends without an answer |
-//! | `output.rs`, `http.rs`, `wasi.rs`, `stored.rs` | the state behind the imports: lines, requests, WASI, stored values |
+//! | `output.rs`, `http.rs`, `wasi.rs`, `stored.rs`, `files.rs` | the state behind the imports: lines, requests, WASI, stored values, files |
 //! | `state.rs` | the data of an instance's `Store` |
 //! | `imports/` | thin bindings from WIT to the capability room, each over a view that borrows its part of the state |
 //! | `linker.rs` | every import, and the part of a store's data that it borrows |
@@ -37,6 +37,7 @@ mod component;
 mod component_error;
 mod configuration;
 mod engine;
+mod files;
 mod fit;
 mod footprint;
 mod http;

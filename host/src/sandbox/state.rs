@@ -16,6 +16,7 @@ use super::output::{MAX_STANDARD_STREAMS, Output, StandardStreams};
 use super::totals::Totals;
 use super::wasi;
 use crate::capability::LogBudget;
+use crate::capability::files::{CallFiles, Mounts, Node};
 use crate::capability::http::OutboundBudget;
 use crate::cpu::{CpuTask, Tick};
 use crate::limits::Limits;
@@ -48,6 +49,8 @@ pub(super) struct PerCall {
     /// The bytes of stored values that the guest's handles keep.
     pub(super) held_bytes: usize,
     pub(super) totals: Totals,
+    /// The files that the call may open, made when a guest first opens one.
+    files: Option<CallFiles>,
     /// The state of `wasi:http`, made when a guest first asks for it: lean calls never do.
     http: Option<HttpState>,
 }
@@ -64,12 +67,19 @@ impl PerCall {
             output: Arc::new(output),
             cpu,
             held_bytes: 0,
+            files: None,
             http: None,
         }
     }
 
     pub(super) fn http_state(&mut self) -> &mut HttpState {
         self.http_and_totals().0
+    }
+
+    /// The plugin's mounts, and the files that the call may open.
+    pub(super) fn mounts_and_files(&mut self) -> (&Mounts, &CallFiles) {
+        let Self { abilities, files, limits, .. } = self;
+        (&abilities.mounts, files.get_or_insert_with(|| CallFiles::new(limits.files)))
     }
 
     pub(super) fn http_and_totals(&mut self) -> (&mut HttpState, &mut Totals) {
@@ -115,21 +125,28 @@ impl CallState {
     }
 
     /// True if the guest has left its answer's body unfinished, or still holds anything of the host's that it may not
-    /// keep. It may keep its standard streams, which are no call's, their pollables, and options of requests, which
-    /// are three durations of its own. Other handles could lead to a caller, a connection or a budget of the call
+    /// keep. It may keep its standard streams, which are no call's, their pollables, its mounts, and options of
+    /// requests, which are three durations of its own. Other handles could lead to a caller, a connection or a budget of the call
     /// that they were made in.
     pub(super) fn has_left_overs(&mut self) -> bool {
         if self.call.http.as_ref().is_some_and(|http| http.unfinished_body.is_some()) {
             return true;
         }
         let known = self.standard.handles_in(&self.table);
-        let (mut options, mut others) = (0_usize, 0_usize);
+        let (mut options, mut mounts, mut others) = (0_usize, 0_usize, 0_usize);
         for (_handle, entry) in self.table.iter_mut() {
             let entry: &mut dyn std::any::Any = entry;
-            let count = if entry.is::<RequestOptions>() { &mut options } else { &mut others };
+            let count = match entry.downcast_ref::<Node>() {
+                Some(Node::Folder(folder)) if folder.mount_name().is_some() => &mut mounts,
+                _ if entry.is::<RequestOptions>() => &mut options,
+                _ => &mut others,
+            };
             *count = count.saturating_add(1);
         }
-        known > MAX_STANDARD_STREAMS || options > MAX_REQUEST_OPTIONS || others > known
+        known > MAX_STANDARD_STREAMS
+            || options > MAX_REQUEST_OPTIONS
+            || mounts > self.call.abilities.mounts.len()
+            || others > known
     }
 
     pub(super) fn totals_and_wasi(&mut self) -> (&mut Totals, &mut WasiCtx) {
@@ -140,6 +157,7 @@ impl CallState {
     /// `wasi:http` is dropped.
     pub(super) fn end(&mut self) {
         self.call.output.finish();
+        self.call.files = None;
         self.call.http = None;
     }
 

@@ -1,5 +1,5 @@
-//! The WASI 0.2 context of an instance: stepped clocks and random bytes; no environment, no argument, no file, no
-//! network.
+//! The WASI 0.2 context of an instance: stepped clocks and random bytes; no environment, no argument, no
+//! network. Files are `imports/filesystem.rs`'s.
 
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 

@@ -7,6 +7,7 @@
 pub(super) mod config;
 pub(super) mod context;
 pub(super) mod fields;
+pub(super) mod filesystem;
 pub(super) mod keyvalue;
 pub(super) mod limiter;
 pub(super) mod logging;
@@ -46,7 +47,8 @@ const INTERFACES: &[(&str, Need)] = &[
     ("wasi:keyvalue/batch@0.2.0-draft", Need::Grant(Grant::KeyValue)),
 ];
 
-/// The interfaces of WASI 0.2 that toolchains import. All of them but clocks, random and HTTP are empty or refuse.
+/// The interfaces of WASI 0.2 that toolchains import. All of them but clocks, random, HTTP and the file system are
+/// empty or refuse; without mounts the file system is empty too.
 /// `wasi:http/outgoing-handler` reaches the granted origins and denies the rest, for many toolchains import it
 /// unasked.
 const WASI: &[(&str, &[&str])] = &[

@@ -1,5 +1,6 @@
 //! WASI 0.2 as ordinary toolchains import it. Clocks and random are real. stdout and stderr go to the plugin's log.
-//! There is no environment, no argument, no file, no network: every such operation answers with the WIT's own error.
+//! There is no environment, no argument, no network: every such operation answers with the WIT's own error. The file
+//! system is `filesystem.rs`'s.
 
 use std::sync::Arc;
 
