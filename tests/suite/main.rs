@@ -41,6 +41,7 @@ mod reuse;
 mod routing;
 mod sandbox;
 mod sockets;
+mod static_files;
 mod stream_abuse;
 mod streaming;
 mod swap;
