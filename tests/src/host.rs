@@ -24,6 +24,8 @@ pub struct Options {
     pub host: String,
     /// The store, if it is to be another than the embedded one.
     pub store: Option<Store>,
+    /// The test's folder, if there is to be something in it before the host starts.
+    pub folder: Option<TempDir>,
     /// The folder of compiled code, if it is to be another than the one that tests share.
     pub compiled: Option<PathBuf>,
 }
@@ -63,7 +65,7 @@ impl Host {
 
     /// Starts a host, or says why not: the text that a person would read.
     pub async fn try_start(site: &str, options: Options) -> Result<Self, String> {
-        let folder = TempDir::new().expect("a folder for the test");
+        let folder = options.folder.unwrap_or_else(|| TempDir::new().expect("a folder for the test"));
         let path = folder.path().join("site.toml");
         write_site(&path, site, &options.host);
         copy_guests(folder.path(), site);

@@ -42,6 +42,7 @@ mod reuse;
 mod routing;
 mod sandbox;
 mod sockets;
+mod static_files;
 mod stream_abuse;
 mod streaming;
 mod swap;
