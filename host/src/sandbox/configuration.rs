@@ -3,8 +3,8 @@
 //! * The pooling allocator keeps slots mapped: a fresh instance for each call is affordable only if memory is not
 //!   mapped and zeroed anew each time.
 //! * wasmtime is 50. The page scan of 48 and 49 asks for pages in RAM: a page in swap, or one that the kernel moves
-//!   while it is looked at, stays as the last tenant left it. 48 without the scan is right, and costs a fresh call
-//!   about twice the CPU.
+//!   while it is looked at, stays as the last tenant left it. CPU of a fresh lean call, in one run: 48 with its scan
+//!   39 µs, 50 with the scan 41 µs (`rewrite/pages.rs`), without it 94 µs.
 //! * Epochs interrupt guests, not fuel: fuel costs 10 to 30 % of every guest, a check of the epoch a load and a branch.
 //! * The proposals of `intake::PROPOSALS` are on, no others. Threads, GC and component-async are not built in.
 

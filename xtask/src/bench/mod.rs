@@ -6,6 +6,7 @@ pub(crate) mod bare_hyper;
 mod edge;
 mod events;
 mod fair;
+mod files;
 mod hello;
 mod http1;
 mod load;
@@ -41,6 +42,7 @@ pub(crate) struct Arguments {
 enum Bench {
     Edge(edge::Arguments),
     Fair(fair::Arguments),
+    Files(files::Arguments),
     Streams(streams::Arguments),
 }
 
@@ -50,6 +52,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         None => hello::run(&arguments.hello),
         Some(Bench::Edge(arguments)) => edge::run(arguments),
         Some(Bench::Fair(arguments)) => fair::run(arguments),
+        Some(Bench::Files(arguments)) => files::run(arguments),
         Some(Bench::Streams(arguments)) => streams::run(arguments),
     }
 }

@@ -86,6 +86,13 @@ impl Server {
         Self::start(command, |child| child.stderr.take(), address_in_url, |_line| ())
     }
 
+    /// A server that listens at `address` in a while, with its folder.
+    pub(crate) fn of(mut command: Command, address: SocketAddr, folder: TempDir) -> Result<Self> {
+        let child =
+            command.spawn().with_context(|| cannot_start("starting a server to measure", &command))?;
+        Ok(Self { child, address, folder: Some(folder) })
+    }
+
     /// Starts `command` and waits for the line of its `output` in which `address_in` finds an address.
     fn start<O: Read + Send + 'static>(
         mut command: Command,

@@ -85,6 +85,28 @@ fn download(address: SocketAddr, bytes: u64) -> Result<()> {
     Ok(())
 }
 
+/// A connection on which files are fetched one after the other.
+pub(crate) struct Fetcher {
+    stream: TcpStream,
+    buffer: Vec<u8>,
+    host: SocketAddr,
+}
+
+impl Fetcher {
+    pub(crate) fn open(address: SocketAddr) -> Result<Self> {
+        Ok(Self { stream: connect(address)?, buffer: vec![0; BUFFER_BYTES], host: address })
+    }
+
+    /// Fetches a file, and returns the number of its bytes.
+    pub(crate) fn fetch(&mut self, path: &str) -> Result<u64> {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.host);
+        self.stream.write_all(request.as_bytes())?;
+        let mut bytes = 0;
+        read_answer_into(&mut self.stream, &mut self.buffer, |piece| bytes += piece.len() as u64)?;
+        Ok(bytes)
+    }
+}
+
 fn connect(address: SocketAddr) -> Result<TcpStream> {
     let stream = TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
     stream.set_nodelay(true)?;
@@ -94,8 +116,11 @@ fn connect(address: SocketAddr) -> Result<TcpStream> {
 }
 
 /// Reads a 200 to its end, and gives its body away in pieces of at most [`BUFFER_BYTES`].
-fn read_answer(stream: &mut impl Read, mut piece: impl FnMut(&[u8])) -> Result<()> {
-    let mut buffer = vec![0; BUFFER_BYTES];
+fn read_answer(stream: &mut impl Read, piece: impl FnMut(&[u8])) -> Result<()> {
+    read_answer_into(stream, &mut vec![0; BUFFER_BYTES], piece)
+}
+
+fn read_answer_into(stream: &mut impl Read, buffer: &mut [u8], mut piece: impl FnMut(&[u8])) -> Result<()> {
     let (mut filled, mut body) = (0, None::<Body>);
     loop {
         ensure!(filled < buffer.len(), "answered with a head of {filled} bytes or more");

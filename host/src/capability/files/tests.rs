@@ -103,6 +103,56 @@ async fn a_path_never_leads_out_of_its_mount() {
     );
 }
 
+/// Two names are exchanged again and again: a folder and a link that leads out, a file and a pipe.
+#[cfg(target_os = "linux")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_race_of_names_leads_out_or_to_a_pipe() {
+    use rustix::fs::{CWD, RenameFlags, renameat_with};
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let site = site();
+    let public = site.path("public");
+    fs::create_dir(site.path("outside")).unwrap();
+    fs::write(site.path("outside/page"), "secret").unwrap();
+    symlink("../outside", public.join("link")).unwrap();
+    rustix::fs::mknodat(CWD, public.join("pipe"), rustix::fs::FileType::Fifo, rustix::fs::Mode::RUSR, 0)
+        .unwrap();
+    let is_over = AtomicBool::new(false);
+    let mut seen = std::collections::BTreeMap::new();
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                for (one, other) in [("deep", "link"), ("page", "pipe")] {
+                    renameat_with(CWD, public.join(one), CWD, public.join(other), RenameFlags::EXCHANGE)
+                        .unwrap();
+                }
+            }
+        });
+        tokio::task::block_in_place(|| {
+            tokio::runtime::Handle::current().block_on(async {
+                for _ in 0..3000 {
+                    for path in ["deep/page", "page"] {
+                        let read = site.read(path).await;
+                        *seen.entry(format!("{path}: {read:?}")).or_insert(0) += 1;
+                    }
+                }
+            });
+        });
+        is_over.store(true, Ordering::Relaxed);
+    });
+    for read in seen.keys() {
+        assert!(!read.contains("secret"), "{seen:?}");
+    }
+    for expected in [
+        "deep/page: Ok(\"deep page\")",
+        "deep/page: Err(Outside)",
+        "page: Ok(\"page\")",
+        "page: Err(Special)",
+    ] {
+        assert!(seen.contains_key(expected), "{expected} in {seen:?}");
+    }
+}
+
 #[tokio::test]
 async fn pipes_sockets_and_devices_are_not_opened() {
     let site = site();
