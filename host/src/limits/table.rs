@@ -234,7 +234,7 @@ limits! {
         of: "files and folders of its mounts that one call holds open at once",
         over: "`quota` to the guest",
         answer: "",
-        held_in: "capability/files/mod.rs",
+        held_in: "capability/files/share.rs",
         broken_by: &["mounts::a_call_holds_so_many_files_open_at_once_and_no_more"],
     }
 
