@@ -23,6 +23,7 @@
 
 mod alone;
 mod answer;
+mod browser;
 mod command;
 mod host;
 mod request;
@@ -30,6 +31,7 @@ mod together;
 
 pub use alone::alone;
 pub use answer::Answer;
+pub use browser::{Browser, bytes_of_base64};
 pub use command::{Process, jackfield, program};
 pub use host::{Host, Options, raw, setup, site_folder};
 pub use request::RequestBuilder;

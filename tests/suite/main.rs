@@ -3,6 +3,7 @@
 mod asking;
 mod bookstore;
 mod bounds;
+mod browser;
 mod capabilities;
 mod chain;
 mod changes;

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use jackfield_tests::{Process, jackfield, raw};
+use jackfield_tests::{Process, guest, jackfield, raw};
 use tempfile::TempDir;
 
 use crate::commands::expect;
@@ -122,4 +122,64 @@ async fn the_first_build_works_and_is_served() {
     );
     let answer = raw(address, "GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
     assert!(answer.ends_with("Hello from Rust!\n"), "{answer}");
+}
+
+/// The site, with its two components where its author has been told to copy them.
+fn site(folder: &Path) -> PathBuf {
+    let output = jackfield(folder, ["new", "shop", "--site"]);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    for component in ["static_files.wasm", "bookstore.wasm"] {
+        fs::copy(guest(component), folder.join("shop").join(component)).unwrap();
+    }
+    folder.join("shop")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_says_which_plugins_it_lacks_and_how_they_are_built() {
+    let folder = TempDir::new().unwrap();
+    expect("new-site", folder.path(), &["new", "shop", "--site"]);
+    expect("new-site-unbuilt", folder.path(), &["check", "shop/site.toml"]);
+    expect("new-site-in-a-language", folder.path(), &["new", "both", "--site", "--lang", "c"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_site_serves_its_page_its_script_and_the_api_that_the_script_calls() {
+    let folder = TempDir::new().unwrap();
+    let site = site(folder.path());
+    let checked = jackfield(&site, ["check", "site.toml"]);
+    assert!(checked.status.success(), "{}", String::from_utf8_lossy(&checked.stderr));
+    let text = fs::read_to_string(site.join("site.toml")).unwrap();
+    fs::write(site.join("site.toml"), text.replace("127.0.0.1:8080", "127.0.0.1:0")).unwrap();
+
+    let process = Process::start(&site, ["serve"]);
+    let address = process.address();
+    let ask = async |head: &str, body: &str| {
+        let length = body.len();
+        let tail = format!("host: a\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+        raw(address, format!("{head}\r\n{tail}")).await
+    };
+    for (path, holds) in [
+        ("/", "<script type=\"module\" src=\"script.js\">"),
+        ("/script.js", "/api/books"),
+        ("/style.css", "body {"),
+        ("/favicon.svg", "<svg "),
+        ("/api/books?limit=100", "{\"books\":[]}"),
+    ] {
+        let answer = ask(&format!("GET {path} HTTP/1.1"), "").await;
+        assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains(holds), "{path}: {answer}");
+        assert_eq!(answer.contains("cache-control: no-cache"), !path.starts_with("/api"), "{path}: {answer}");
+    }
+    let book = r#"{"isbn":"9780131103627","title":"C","author":"Brian Kernighan","price_cents":4999}"#;
+    let add = "POST /api/books HTTP/1.1\r\ncontent-type: application/json";
+    assert!(ask(add, book).await.starts_with("HTTP/1.1 401 "));
+    let add = format!("{add}\r\nauthorization: Bearer editor-demo-token");
+    let answer = ask(&add, book).await;
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+}
+
+#[test]
+fn the_readme_shows_the_site_that_is_written() {
+    let readme = fs::read_to_string(repository().join("README.md")).unwrap();
+    let site = fs::read_to_string(repository().join("examples/site/site.toml")).unwrap();
+    assert!(readme.contains(&site.replace("hello", "shop")), "README.md does not contain:\n{site}");
 }

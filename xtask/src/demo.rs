@@ -14,7 +14,7 @@ use crate::cargo::{announce, cannot_start, target_folder, workspace_root};
 use crate::{guests, host};
 
 /// The packages whose components the demo's site file names.
-const PLUGINS: [&str; 3] = ["bookstore", "rate-limit", "redirect"];
+const PLUGINS: [&str; 4] = ["bookstore", "rate-limit", "redirect", "static-files"];
 
 /// The site file, relative to the workspace's root.
 const SITE: &str = "examples/demo/site.toml";
@@ -22,7 +22,7 @@ const SITE: &str = "examples/demo/site.toml";
 /// The port that the site file names; the probes have the one after it.
 const SITE_PORT: u16 = 8080;
 
-/// Build the host and three plugins, and serve the demo bookshop until Ctrl-C.
+/// Build the host and four plugins, and serve the demo bookshop until Ctrl-C.
 ///
 /// The site is examples/demo/site.toml: edit it, or a plugin, while the demo runs. Adds Rust's target
 /// wasm32-wasip2 if it is missing. The shop's data is kept in examples/demo/.jackfield.
@@ -53,7 +53,7 @@ fn copy_for(port: u16) -> Result<PathBuf> {
     let original = workspace_root().join(SITE);
     let text =
         fs::read_to_string(&original).with_context(|| format!("cannot read {}", original.display()))?;
-    let moved = moved_to(port, &text, &target_folder())?;
+    let moved = moved_to(port, &text, &target_folder(), workspace_root())?;
 
     let copy = Path::new("examples/demo/.jackfield").join(format!("port-{port}")).join("site.toml");
     let absolute = workspace_root().join(&copy);
@@ -64,13 +64,16 @@ fn copy_for(port: u16) -> Result<PathBuf> {
     Ok(copy)
 }
 
-/// The text of the site file with its two addresses moved and its components named from any folder.
-fn moved_to(port: u16, site: &str, target: &Path) -> Result<String> {
-    let target = target.to_str().ok_or_else(|| anyhow!("{} is not UTF-8", target.display()))?;
+/// The text of the site file with its two addresses moved, and its components and its page named from any folder.
+fn moved_to(port: u16, site: &str, target: &Path, root: &Path) -> Result<String> {
+    let text_of = |path: &Path| {
+        path.to_str().map(str::to_owned).ok_or_else(|| anyhow!("{} is not UTF-8", path.display()))
+    };
     let changes = [
         (address(SITE_PORT), address(port)),
         (address(SITE_PORT + 1), address(port + 1)),
-        ("../../target/".to_owned(), format!("{target}/")),
+        ("../../target/".to_owned(), format!("{}/", text_of(target)?)),
+        ("../site/public".to_owned(), text_of(&root.join("examples/site/public"))?),
     ];
     let mut text = site.to_owned();
     for (from, to) in changes {
@@ -97,11 +100,12 @@ fn invitation(port: u16, site: &Path) -> String {
     let in_place = if cfg!(target_os = "macos") { "sed -i ''" } else { "sed -i" };
     format!(
         r#"
-The bookshop:   {shop}/api/books
+The bookshop:   {shop}/
+Its API:        {shop}/api/books
 Its metrics:    {probes}/metrics
 Its site file:  {site}
 
-As soon as it is listening, try in another terminal:
+As soon as it is listening, open the shop in a browser, or try in another terminal:
 
   1. list the books, then add one as an editor
      curl -i {shop}/api/books
@@ -116,6 +120,8 @@ As soon as it is listening, try in another terminal:
 
   3. swap: edit plugins/bookstore/src/lib.rs, then build it; the host notices
      cargo plugin bookstore
+
+  4. change a file of the page in examples/site/public, and load the page again
 
 Ctrl-C ends the demo.
 "#
@@ -133,18 +139,25 @@ mod tests {
 
     #[test]
     fn the_site_file_can_be_moved_to_another_port() {
-        let moved = moved_to(9000, SITE_TEXT, Path::new("/clone/target")).unwrap();
-        for there in ["127.0.0.1:9000", "127.0.0.1:9001", "\"/clone/target/wasm32-wasip2/plugin/"] {
+        let moved = moved_to(9000, SITE_TEXT, Path::new("/clone/target"), Path::new("/clone")).unwrap();
+        for there in [
+            "127.0.0.1:9000",
+            "127.0.0.1:9001",
+            "\"/clone/target/wasm32-wasip2/plugin/",
+            "\"/clone/examples/site/public\"",
+        ] {
             assert!(moved.contains(there), "no {there} in\n{moved}");
         }
-        for gone in ["8080", "8081", "../../target"] {
+        for gone in ["8080", "8081", "../"] {
             assert!(!moved.contains(gone), "still {gone} in\n{moved}");
         }
     }
 
     #[test]
     fn a_site_file_at_other_addresses_is_not_moved_silently() {
-        let failure = moved_to(9000, "listen = [\"[::1]:8080\"]", Path::new("/clone/target")).unwrap_err();
+        let failure =
+            moved_to(9000, "listen = [\"[::1]:8080\"]", Path::new("/clone/target"), Path::new("/clone"))
+                .unwrap_err();
         assert!(failure.to_string().contains("127.0.0.1:8080"), "{failure}");
     }
 

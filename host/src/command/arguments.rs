@@ -30,7 +30,7 @@ pub(super) enum Command {
     Inspect(Inspect),
     /// Tell where a request would go, and why.
     Explain(Explain),
-    /// Write a first plugin, ready to be built, served and changed.
+    /// Write a first plugin or a site, ready to be built, served and changed.
     New(New),
     /// Compile a component from standard input to standard output, for a host that started this process.
     #[command(hide = true)]
@@ -100,6 +100,9 @@ pub(super) struct New {
     /// The language, and how it talks to the host.
     #[arg(long, value_enum, default_value_t = Language::Rust)]
     pub(super) lang: Language,
+    /// A site of files and an API, instead of a plugin.
+    #[arg(long, conflicts_with = "lang")]
+    pub(super) site: bool,
     /// The folder that it is written into, instead of one of its name.
     #[arg(long, value_name = "DIR")]
     pub(super) path: Option<PathBuf>,

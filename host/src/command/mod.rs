@@ -10,6 +10,7 @@ mod confinement;
 mod explain;
 mod inspect;
 mod new;
+mod project;
 mod project_name;
 mod serve;
 mod threads;

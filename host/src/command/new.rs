@@ -1,7 +1,7 @@
-//! `jackfield new`: writes a first plugin in the given language.
+//! `jackfield new`: writes a first plugin in the given language, or a site.
 //!
-//! Owns the list of languages, and the parts of a project that depend on its name. The files are those below
-//! `examples/`, embedded without a change, so the files that are written are those that are tested.
+//! Owns the parts of a project that depend on its name, how a project is written, and the steps that its author is
+//! told. Leaves the files to `project`.
 
 use std::fs;
 use std::io::{self, Write};
@@ -12,6 +12,7 @@ use thiserror::Error;
 
 use super::answer::{Exit, refuse, say};
 use super::arguments::{Language, New};
+use super::project::{Naming, Project, Refused, SITE, Steps};
 use super::project_name::ProjectName;
 
 /// The name of every project below `examples/`, and of nothing else in the `named` files of the project.
@@ -45,62 +46,7 @@ impl ProjectName {
     }
 }
 
-/// The name of the file that a project is built into.
-#[derive(Debug, Clone, Copy)]
-enum Naming {
-    /// The project's name.
-    Project,
-    /// The project's name as Rust names a library: `_` for each `-`.
-    Library,
-}
-
-/// An embedded example.
-struct Project {
-    /// The kind of project, in a few words.
-    what: &'static str,
-    /// Path and text of each file in which `hello` is the project's name.
-    named: &'static [(&'static str, &'static str)],
-    /// Path and text of each other file.
-    plain: &'static [(&'static str, &'static str)],
-    /// The command that builds the project, in its folder.
-    build: &'static str,
-    /// The built file of a project called `hello`, relative to its folder.
-    made: &'static str,
-    /// The relation between the built file's name and the project's.
-    naming: Naming,
-    /// Names that the language's tool refuses, beyond those that no project may have.
-    refused: Refused,
-}
-
-/// Names that the tool of a language refuses.
-struct Refused {
-    names: &'static [&'static str],
-    /// The tool that refuses them, and the reason.
-    why: &'static str,
-}
-
-/// For a language whose tool refuses no name.
-const NOTHING: Refused = Refused { names: &[], why: "" };
-
-/// Embeds the files of one example.
-macro_rules! files {
-    ($example:literal: $($path:literal),* $(,)?) => {
-        &[$(($path, include_str!(concat!("../../../examples/", $example, "/", $path)))),*]
-    };
-}
-
 impl Language {
-    fn project(self) -> Project {
-        match self {
-            Self::Rust => RUST,
-            Self::RustWstd => RUST_WSTD,
-            Self::Js => JS,
-            Self::Python => PYTHON,
-            Self::Go => GO,
-            Self::C => C,
-        }
-    }
-
     /// Refuses a name that this language's tool does not accept.
     fn check(self, name: &ProjectName) -> Result<(), NewError> {
         let Refused { names, why } = self.project().refused;
@@ -111,111 +57,6 @@ impl Language {
         Err(NewError::Refused { name: name.0.clone(), lang, why })
     }
 }
-
-const RUST: Project = Project {
-    what: "a lean handler in Rust",
-    named: files!("rust": "Cargo.toml", "README.md"),
-    plain: files!("rust":
-        ".gitignore",
-        "src/lib.rs",
-        "wit/context.wit",
-        "wit/handler.wit",
-        "wit/limiter.wit",
-        "wit/request-filter.wit",
-        "wit/response-filter.wit",
-        "wit/types.wit",
-        "wit/worlds.wit",
-        "wit/deps/config-0.2.0-draft-2024-09-27/config.wit",
-        "wit/deps/config-0.2.0-rc.1/config.wit",
-        "wit/deps/keyvalue-0.2.0-draft/keyvalue.wit",
-        "wit/deps/keyvalue-0.2.0-draft2/keyvalue.wit",
-        "wit/deps/logging-0.1.0-draft/logging.wit",
-    ),
-    build: "cargo build --release --target wasm32-wasip2",
-    made: "target/wasm32-wasip2/release/hello.wasm",
-    naming: Naming::Library,
-    refused: NOTHING,
-};
-
-const RUST_WSTD: Project = Project {
-    what: "a wasi:http handler in Rust",
-    named: files!("rust-wstd": "Cargo.toml", "README.md"),
-    plain: files!("rust-wstd": ".gitignore", "src/main.rs"),
-    build: "cargo build --release --target wasm32-wasip2",
-    made: "target/wasm32-wasip2/release/hello.wasm",
-    naming: Naming::Project,
-    // A library may have such a name: its file has another prefix or suffix.
-    refused: Refused {
-        names: &["build", "deps", "examples", "incremental"],
-        why: "cargo builds no program by the name of a folder in `target`",
-    },
-};
-
-const JS: Project = Project {
-    what: "a wasi:http handler in JavaScript",
-    named: files!("js": ".gitignore", "README.md", "package.json"),
-    plain: files!("js": "handler.js", "wit/world.wit"),
-    build: "npm run build",
-    made: "hello.wasm",
-    naming: Naming::Project,
-    refused: NOTHING,
-};
-
-const PYTHON: Project = Project {
-    what: "a wasi:http handler in Python",
-    named: files!("python": ".gitignore", "Makefile", "README.md"),
-    plain: files!("python": "handler.py", "requirements.txt", "wit/world.wit"),
-    build: "make",
-    made: "hello.wasm",
-    naming: Naming::Project,
-    refused: NOTHING,
-};
-
-const GO: Project = Project {
-    what: "a wasi:http handler in Go",
-    named: files!("go": ".gitignore", "Makefile", "README.md", "go.mod", "main.go"),
-    plain: files!("go":
-        "componentize.mjs",
-        "package.json",
-        "wasihttp/client.go",
-        "wasihttp/imports.go",
-        "wasihttp/memory.go",
-        "wasihttp/server.go",
-        "wasihttp/values.go",
-        "wit/world.wit",
-    ),
-    build: "make",
-    made: "hello.wasm",
-    naming: Naming::Project,
-    refused: Refused { names: &OF_GO, why: "Go has packages of its own by that name" },
-};
-
-/// The names that Go 1.27 does not accept for a module: words with a meaning to its command, and its own packages,
-/// which it would find twice.
-#[rustfmt::skip]
-const OF_GO: [&str; 49] = [
-    "all", "arena", "bufio", "builtin", "bytes", "cmd", "cmp", "context", "crypto", "embed", "encoding", "errors",
-    "expvar", "flag", "fmt", "go", "hash", "html", "image", "io", "iter", "log", "maps", "math", "mime", "net", "os",
-    "path", "plugin", "reflect", "regexp", "runtime", "simd", "slices", "sort", "strconv", "strings", "structs", "sync",
-    "syscall", "testing", "time", "tool", "unicode", "unique", "uuid", "vendor", "weak", "work",
-];
-
-const C: Project = Project {
-    what: "a wasi:http handler in C",
-    named: files!("c": ".gitignore", "Makefile", "README.md"),
-    plain: files!("c":
-        "handler.c",
-        "http.c",
-        "http.h",
-        "json.c",
-        "json.h",
-        "wit/world.wit",
-    ),
-    build: "make",
-    made: "hello.wasm",
-    naming: Naming::Project,
-    refused: NOTHING,
-};
 
 /// The reason why a project was not written.
 #[derive(Debug, Error)]
@@ -230,16 +71,30 @@ enum NewError {
 
 pub(super) fn run(new: &New) -> Exit {
     let folder = new.path.clone().unwrap_or_else(|| PathBuf::from(&new.name.0));
-    let project = new.lang.project();
-    let written = new.lang.check(&new.name).and_then(|()| write(&project, &new.name, &folder));
-    let files = match written {
+    let project = if new.site { SITE } else { new.lang.project() };
+    let accepted = if new.site { Ok(()) } else { new.lang.check(&new.name) };
+    let files = match accepted.and_then(|()| write(&project, &new.name, &folder)) {
         Ok(files) => files,
         Err(error) => return refuse(error),
     };
-    let made = new.name.put_into_all(project.made, project.naming);
-    say(format_args!("{}: {}, {files} files. Build and serve it:\n", folder.display(), project.what));
-    say(format_args!("  cd {} && {}", quoted(&folder), project.build));
-    say(format_args!("  jackfield serve {made}"));
+    let written = format!("{}: {}, {files} files.", folder.display(), project.what);
+    match project.steps {
+        Steps::Build { command, made } => {
+            say(format_args!("{written} Build and serve it:\n"));
+            say(format_args!("  cd {} && {command}", quoted(&folder)));
+            say(format_args!("  jackfield serve {}", new.name.put_into_all(made, project.naming)));
+        }
+        Steps::Copy { packages } => {
+            // The first commands are typed elsewhere.
+            let folder = quoted(&std::path::absolute(&folder).unwrap_or(folder));
+            say(format_args!("{written} Build its plugins in a clone of Jackfield, and copy them:\n"));
+            for package in packages {
+                let made = format!("target/wasm32-wasip2/plugin/{}.wasm", package.replace('-', "_"));
+                say(format_args!("  cargo plugin {package} && cp {made} {folder}"));
+            }
+            say(format_args!("\nThen serve it:\n\n  cd {folder} && jackfield serve"));
+        }
+    }
     Exit::Done
 }
 
@@ -288,9 +143,12 @@ mod tests {
     use super::super::project_name::RESERVED;
     use super::*;
 
-    fn example(language: Language) -> PathBuf {
-        let name = language.to_possible_value().unwrap().get_name().to_owned();
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples").join(name)
+    /// All projects, by the name of their folder below `examples/`.
+    fn projects() -> impl Iterator<Item = (String, Project)> {
+        let name = |language: &Language| language.to_possible_value().unwrap().get_name().to_owned();
+        let plugins =
+            Language::value_variants().iter().map(move |language| (name(language), language.project()));
+        plugins.chain([("site".to_owned(), SITE)])
     }
 
     /// The files below an example, except those that its `.gitignore` names and those that a build leaves.
@@ -320,24 +178,23 @@ mod tests {
 
     #[test]
     fn every_file_of_every_example_is_written() {
-        for language in Language::value_variants() {
-            let project = language.project();
+        let examples = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples");
+        for (example, project) in projects() {
             let embedded =
                 project.named.iter().chain(project.plain).map(|(path, _)| (*path).to_owned()).collect();
-            assert_eq!(files_of(&example(*language)), embedded, "{language:?}");
+            assert_eq!(files_of(&examples.join(&example)), embedded, "{example}");
         }
     }
 
     #[test]
     fn a_file_that_has_the_name_is_known_to_have_it() {
         let name = ProjectName::from_str("my-plugin").unwrap();
-        for language in Language::value_variants() {
-            let project = language.project();
+        for (example, project) in projects() {
             for (path, text) in project.named {
-                assert_ne!(name.put_into(text), *text, "{language:?}: {path} does not have the name");
+                assert_ne!(name.put_into(text), *text, "{example}: {path} does not have the name");
             }
             for (path, text) in project.plain {
-                assert!(!text.contains("hello.wasm"), "{language:?}: {path} has the name");
+                assert!(!text.contains("hello.wasm"), "{example}: {path} has the name");
             }
         }
     }

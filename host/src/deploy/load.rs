@@ -30,6 +30,14 @@ pub const LEAST_LOADERS: usize = 2;
 /// The greatest number of components that are loaded at once; each has a thread that waits for the compiler.
 const MOST_LOADERS: usize = 8;
 
+/// The components of the plugins in Jackfield's repository, and their packages: a site may name one that was not built.
+const BUNDLED: [(&str, &str); 4] = [
+    ("bookstore.wasm", "bookstore"),
+    ("rate_limit.wasm", "rate-limit"),
+    ("redirect.wasm", "redirect"),
+    ("static_files.wasm", "static-files"),
+];
+
 /// The result of loading a document: a tenant that can run, or all faults.
 pub(super) type Loaded = Result<LoadedTenant, Vec<Fault>>;
 
@@ -126,7 +134,7 @@ impl Loader {
             return Err(cause(format!("the host has no artifact {component}")));
         };
         let bytes = read_component(path, self.compiler.most_artifact_bytes()).map_err(|error| {
-            let help = (error.kind() == io::ErrorKind::NotFound).then(|| self.where_to_look().to_owned());
+            let help = (error.kind() == io::ErrorKind::NotFound).then(|| self.where_to_look(path));
             cause(format!("cannot read its component {}", path.display())).label(error.to_string()).help(help)
         })?;
         let loaded = self.compiler.load(&bytes);
@@ -146,12 +154,18 @@ impl Loader {
         })
     }
 
-    fn where_to_look(&self) -> &'static str {
-        match self.origin {
+    fn where_to_look(&self, path: &Path) -> String {
+        let help = match self.origin {
             Origin::SiteFile(_) => {
                 "the path is relative to the site file's folder; has the plugin been built?"
             }
             Origin::Component(_) => "has it been built?",
+        };
+        match BUNDLED.iter().find(|(file, _)| path.ends_with(file)) {
+            Some((file, package)) => format!(
+                "{help} `cargo plugin {package}` in a clone of Jackfield makes target/wasm32-wasip2/plugin/{file}"
+            ),
+            None => help.to_owned(),
         }
     }
 }
