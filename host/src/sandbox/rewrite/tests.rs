@@ -5,6 +5,7 @@ use proptest::prelude::*;
 use wasmparser::{Operator, Parser, Payload, Validator};
 use wasmtime::{Config, Engine, Instance, Memory, MemoryType, Module, Store, Trap, UpdateDeadline};
 
+use super::pieces::Pieces;
 use super::*;
 use crate::sandbox::intake::{PROPOSALS, check};
 
