@@ -9,6 +9,7 @@ mod chain;
 mod changes;
 mod clients;
 mod commands;
+mod compression;
 #[cfg(target_os = "linux")]
 mod confine;
 mod conformance;

@@ -19,7 +19,7 @@ use crate::capability::files::MountName;
 use crate::capability::http::Origin;
 use crate::confine::Confinement;
 use crate::listen::ForwardedFields;
-use crate::snapshot::{HostPattern, RoutePattern};
+use crate::snapshot::{Coding, HostPattern, RoutePattern};
 use crate::tenant::{PluginName, SecretName, TenantName};
 
 /// A site of Jackfield: what one host serves, for whom, and within which bounds.
@@ -488,6 +488,14 @@ pub(super) struct RouteDocument {
     /// The plugin that answers.
     #[schemars(required, with = "PluginName")]
     pub(super) plugin: Option<Spanned<String>>,
+    /// The codings that answers are compressed in for clients that accept them; among those that a client likes alike,
+    /// the first. Left out: no compression. Not for answers that have a secret beside what a caller sent.
+    #[schemars(
+        with = "Option<Vec<String>>",
+        length(min = 1),
+        extend("uniqueItems" = true, "items" = json!({ "enum": Coding::ALL.map(Coding::as_str) }))
+    )]
+    pub(super) compression: Option<Vec<Spanned<Coding>>>,
     /// Whether all that is written here could be read.
     #[schemars(skip)]
     pub(super) sound: bool,

@@ -14,6 +14,7 @@ use super::visible::quoted;
 use crate::capability::http::{Origin, OriginError, belongs_to_the_host};
 use crate::confine::Confinement;
 use crate::listen::ForwardedFields;
+use crate::snapshot::Coding;
 
 pub(super) fn listen_address(text: &str) -> Result<ListenAddress, String> {
     match text.strip_prefix("unix:") {
@@ -117,6 +118,13 @@ pub(super) fn method(text: &str) -> Result<Method, String> {
     }
     Method::from_bytes(text.as_bytes())
         .map_err(|_| format!("{} is not a method: write one word, such as \"GET\"", quoted(text)))
+}
+
+pub(super) fn coding(text: &str) -> Result<Coding, String> {
+    text.parse().map_err(|_| {
+        let names = Coding::ALL.map(|coding| format!("\"{coding}\"")).join(", ");
+        format!("{} is no coding that answers can be compressed in: write one of {names}", quoted(text))
+    })
 }
 
 pub(super) fn origin(text: &str) -> Result<Origin, String> {

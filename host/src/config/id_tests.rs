@@ -23,6 +23,10 @@ secret = "token"
 origin = "https://pay.example"
 header = "x-key"
 secret = "other"
+[[tenants.a.routes]]
+path = "/"
+plugin = "p"
+compression = ["zstd", "gzip"]
 "#;
 
 /// The line of [`SITE`] with the grants.
@@ -53,6 +57,8 @@ fn an_id_has_what_a_plugin_may_reach_and_the_names_of_its_secrets() {
         (r#"instances = "reused""#, "instances = \"reused\"\nreuse = { calls = 2 }"),
         (r#"instances = "reused""#, "instances = \"reused\"\nreuse = { age = \"1h\" }"),
         (r#"instances = "reused""#, "instances = \"reused\"\nreuse = { idle = \"1h\" }"),
+        (r#"["zstd", "gzip"]"#, r#"["gzip", "zstd"]"#),
+        (r#"compression = ["zstd", "gzip"]"#, ""),
         // A streamed answer is bounded only if its limit is written.
         (r#", response-body = "16MiB""#, ""),
     ] {

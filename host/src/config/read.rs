@@ -17,7 +17,7 @@ use super::document::{
 use super::edge;
 use super::findings::Findings;
 use super::forms::{
-    certificates_path, confinement, header_value, method, network, socket_address, state_path,
+    certificates_path, coding, confinement, header_value, method, network, socket_address, state_path,
 };
 use super::limits::ceilings;
 use super::lists::{each_is_there_once, networks};
@@ -29,7 +29,7 @@ use super::value::{
     root, string, table,
 };
 use super::visible::quoted;
-use crate::snapshot::{HostPattern, PatternError, RoutePattern};
+use crate::snapshot::{Coding, HostPattern, PatternError, RoutePattern};
 use crate::tenant::{NameError, PluginName, SecretName, TenantName};
 
 /// The most calls in flight of the host. Each takes a slot of address space, and 47 bits of address space hold about
@@ -324,6 +324,7 @@ fn route(value: &Value<'_>, findings: &mut Findings) -> Option<RouteDocument> {
         headers: table.optional("headers", findings, headers).unwrap_or_default(),
         filters: table.optional("filters", findings, filters).unwrap_or_default(),
         plugin: table.required("plugin", "`plugin = \"NAME\"`", findings, string),
+        compression: table.optional("compression", findings, compression),
         sound: true,
     });
     let route = read(value, findings)?;
@@ -333,6 +334,17 @@ fn route(value: &Value<'_>, findings: &mut Findings) -> Option<RouteDocument> {
 fn filters(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<Spanned<String>>> {
     let filters = array("an array of plugin names", string)(value, findings)?;
     at_most(MAX_PARTS, "filters", filters.value.len(), &filters.span, findings).then_some(filters.value)
+}
+
+fn compression(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<Spanned<Coding>>> {
+    let read = filled_array(
+        "an array of codings",
+        "name at least one of \"zstd\", \"br\" and \"gzip\", or leave `compression` out for none",
+        parsed("a coding", "gzip", coding, no_help),
+    );
+    let codings = read(value, findings)?;
+    each_is_there_once("coding", &codings.value, findings);
+    Some(codings.value)
 }
 
 fn at_most(most: usize, what: &str, found: usize, span: &Span, findings: &mut Findings) -> bool {

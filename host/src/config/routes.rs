@@ -56,6 +56,7 @@ fn resolve(
         headers: route.headers.clone(),
         filters,
         plugin,
+        compression: route.compression.iter().flatten().map(|coding| coding.value).collect(),
     };
     let spans = RouteSpans {
         path: pattern.span.clone(),

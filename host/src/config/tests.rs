@@ -15,6 +15,7 @@ use crate::capability::http::Origin;
 use crate::document::{ComponentRef, ConfigValue, CredentialSpec, Place, PluginSpec};
 use crate::limits::{Ceilings, IntakeLimits, Limit, Limits, Reuse};
 use crate::listen::ForwardedFields;
+use crate::snapshot::Coding;
 use crate::tenant::{PluginName, Quota, SecretName, Storage, TenantName};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/config/testdata");
@@ -173,6 +174,7 @@ fn a_whole_site_is_read_as_it_is_written() {
     assert_eq!(route.headers[0].0, "x-beta");
     assert_eq!(route.filters, [PluginName::parse("limit").unwrap()]);
     assert_eq!(route.plugin.as_str(), "books");
+    assert_eq!(route.compression, [Coding::Zstd, Coding::Brotli, Coding::Gzip]);
     assert_eq!(at(Place::Filter { route: 0, filter: 0 }), "\"limit\"");
     assert_eq!(at(Place::RoutePlugin(0)), "\"books\"");
 }

@@ -45,6 +45,7 @@ impl Deployer {
                 route: route.pattern.as_str().into(),
                 filters: route.filters.iter().filter_map(|filter| plugins.get(filter).cloned()).collect(),
                 plugin: plugins.get(&route.plugin)?.clone(),
+                compression: route.compression.clone(),
             };
             Some(route.rule(target))
         });

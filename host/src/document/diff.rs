@@ -77,7 +77,7 @@ impl TenantDocument {
         let routes = self.routes.iter().map(|route| {
             let mut taken = serde_json::to_value(route).unwrap_or_default();
             if let Some(taken) = taken.as_object_mut() {
-                taken.retain(|key, _| key != "filters" && key != "plugin");
+                taken.retain(|key, _| !["filters", "plugin", "compression"].contains(&key.as_str()));
             }
             (taken.to_string(), route.clone())
         });

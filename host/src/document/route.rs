@@ -7,7 +7,7 @@ use serde::de::{Deserializer, Error};
 use serde::{Deserialize, Serialize, Serializer};
 
 use super::text;
-use crate::snapshot::{HostPattern, RoutePattern, Rule};
+use crate::snapshot::{Coding, HostPattern, RoutePattern, Rule};
 use crate::tenant::PluginName;
 
 /// A route: the requests that it takes, and the plugins that they go to.
@@ -31,12 +31,24 @@ pub struct RouteSpec {
     pub filters: Vec<PluginName>,
     /// The plugin that answers.
     pub plugin: PluginName,
+    /// The codings that answers may be compressed in, the most wanted first; none is there twice. Empty is no
+    /// compression.
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "compression")]
+    pub compression: Vec<Coding>,
 }
 
 impl RouteSpec {
     /// A route that takes every request for these paths to this plugin.
     pub fn new(pattern: RoutePattern, plugin: PluginName) -> Self {
-        Self { pattern, hosts: Vec::new(), methods: None, headers: Vec::new(), filters: Vec::new(), plugin }
+        Self {
+            pattern,
+            hosts: Vec::new(),
+            methods: None,
+            headers: Vec::new(),
+            filters: Vec::new(),
+            plugin,
+            compression: Vec::new(),
+        }
     }
 
     /// The rule by which requests are matched, with its target.
@@ -111,5 +123,23 @@ mod headers {
             headers.push((parsed, value));
         }
         Ok(headers)
+    }
+}
+
+mod compression {
+    use super::*;
+
+    pub(super) fn serialize<S: Serializer>(codings: &[Coding], serializer: S) -> Result<S::Ok, S::Error> {
+        text::list::serialize(&codings.to_vec(), serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Coding>, D::Error> {
+        let codings: Vec<Coding> = text::list::deserialize(deserializer)?;
+        let is_again =
+            |(index, coding): (usize, &Coding)| codings.iter().take(index).any(|known| known == coding);
+        if codings.iter().enumerate().any(is_again) {
+            return Err(D::Error::custom("a coding is there twice in `compression`: take one away"));
+        }
+        Ok(codings)
     }
 }

@@ -33,6 +33,7 @@ fn whole() -> serde_json::Value {
             {
                 "path": "/api/{*rest}", "hosts": ["a.example"], "methods": ["PUT", "GET"],
                 "headers": { "x-beta": "1" }, "filters": ["limit"], "plugin": "books",
+                "compression": ["zstd", "gzip"],
             },
             { "path": "/", "plugin": "books" },
         ],
@@ -80,6 +81,8 @@ fn what_no_document_can_be_is_refused_with_its_reason() {
         (route("headers", json!({ "a b": "1" })), "`a b` is no header name"),
         (route("headers", json!({ "x-b": "1", "X-B": "1" })), "its name is there already"),
         (route("hosts", json!(["a..b"])), "`a..b`"),
+        (route("compression", json!(["deflate"])), "`deflate`: there is no such coding"),
+        (route("compression", json!(["br", "br"])), "a coding is there twice"),
     ] {
         let error = serde_json::from_value::<TenantDocument>(written.clone()).unwrap_err().to_string();
         assert!(error.contains(says), "{written}: {error}");

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::account::Account;
 use super::error::RequestError;
+use super::negotiation::Negotiation;
 use super::place::QuotaPlace;
 use crate::sandbox::Context;
 use crate::snapshot::{Plugin, Revision};
@@ -25,6 +26,8 @@ pub(super) struct RoutedRequest<'a> {
     pub(super) patience: Patience,
     /// The end of the last link's `wall`.
     pub(super) deadline: Instant,
+    /// None if the route offers no compression.
+    pub(super) negotiation: Option<Negotiation>,
     pub(super) account: &'a mut Account,
 }
 

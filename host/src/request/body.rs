@@ -13,10 +13,11 @@ use http_body_util::BodyExt;
 use tokio::time::Instant;
 
 use super::account::Exchange;
+use super::encoder::EncodedBody;
 use super::error::{AdmissionError, MessageError, RequestError};
 use super::place::QuotaPlace;
 use super::service::Settings;
-use super::stream::StreamedBody;
+use super::stream::{Piece, StreamedBody};
 
 /// The size of the pieces in which an answer is handed to hyper. The bytes that hyper has taken and not yet written
 /// are bounded by hyper's own buffer, so the request's permits are held until all but those bytes are on the wire.
@@ -87,6 +88,8 @@ pub(super) enum Content {
     Whole { data: Bytes, trailers: Option<HeaderMap> },
     /// The body comes as the plugin writes it.
     Streamed(Box<StreamedBody>),
+    /// The body comes as the plugin writes it, and is compressed.
+    Encoded(Box<EncodedBody>),
 }
 
 impl From<Bytes> for Content {
@@ -106,6 +109,12 @@ impl From<StreamedBody> for Content {
     }
 }
 
+impl From<EncodedBody> for Content {
+    fn from(body: EncodedBody) -> Self {
+        Self::Encoded(Box::new(body))
+    }
+}
+
 impl Content {
     /// A content without bytes and trailers.
     pub(super) fn empty() -> Self {
@@ -117,6 +126,7 @@ impl Content {
         match self {
             Self::Whole { data, trailers } => data.is_empty() && trailers.is_none(),
             Self::Streamed(body) => body.is_empty(),
+            Self::Encoded(_) => false,
         }
     }
 
@@ -125,7 +135,7 @@ impl Content {
     pub(super) fn len(&self) -> Option<usize> {
         match self {
             Self::Whole { data, trailers: None } => Some(data.len()),
-            Self::Whole { trailers: Some(_), .. } | Self::Streamed(_) => None,
+            Self::Whole { trailers: Some(_), .. } | Self::Streamed(_) | Self::Encoded(_) => None,
         }
     }
 
@@ -141,11 +151,14 @@ impl Content {
 pub struct AnswerBody {
     content: Content,
     exchange: Exchange,
+    /// The body's error, until it is given to hyper. hyper writes its buffer when a body makes it wait, and drops the
+    /// buffer when a body fails: so a failure waits once.
+    failed: Option<RequestError>,
 }
 
 impl AnswerBody {
     pub(super) fn new(content: Content, exchange: Exchange) -> Self {
-        Self { content, exchange }
+        Self { content, exchange, failed: None }
     }
 
     /// Ends the body: nothing more comes.
@@ -157,9 +170,38 @@ impl AnswerBody {
         }
     }
 
+    /// Gives a piece of a body that comes as it is made.
+    fn poll_piece(
+        &mut self,
+        piece: Option<Piece>,
+        is_last: bool,
+        context: &Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        match piece {
+            Some(Ok(frame)) => {
+                self.exchange.took(frame.data_ref().map_or(0, Bytes::len));
+                // hyper asks for nothing after the trailers, nor after the last byte of a stated length.
+                if frame.is_trailers() || is_last {
+                    self.end();
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Some(Err(error)) => {
+                self.failed = Some(error);
+                context.waker().wake_by_ref();
+                Poll::Pending
+            }
+            None => {
+                self.end();
+                Poll::Ready(None)
+            }
+        }
+    }
+
     fn break_off(&mut self, error: &RequestError) -> BrokenOff {
         let plugin = match &self.content {
             Content::Streamed(body) => Some(body.plugin().name.clone()),
+            Content::Encoded(body) => Some(body.plugin().name.clone()),
             Content::Whole { .. } => None,
         };
         self.exchange.failed(error, plugin.as_ref());
@@ -178,7 +220,10 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
-        let Self { content, exchange } = &mut *self;
+        if let Some(error) = self.failed.take() {
+            return Poll::Ready(Some(Err(self.break_off(&error))));
+        }
+        let Self { content, exchange, .. } = &mut *self;
         match content {
             Content::Whole { data, trailers } => {
                 if data.is_empty() && trailers.is_none() {
@@ -197,21 +242,15 @@ impl Body for AnswerBody {
                 }
                 Poll::Ready(Some(Ok(frame)))
             }
-            Content::Streamed(body) => match ready!(body.poll_frame(context)) {
-                Some(Ok(frame)) => {
-                    exchange.took(frame.data_ref().map_or(0, Bytes::len));
-                    // hyper asks for nothing after the trailers, nor after the last byte of a stated length.
-                    if frame.is_trailers() || body.has_its_length() {
-                        self.end();
-                    }
-                    Poll::Ready(Some(Ok(frame)))
-                }
-                None => {
-                    self.end();
-                    Poll::Ready(None)
-                }
-                Some(Err(error)) => Poll::Ready(Some(Err(self.break_off(&error)))),
-            },
+            Content::Streamed(body) => {
+                let piece = ready!(body.poll_frame(context));
+                let is_last = body.has_its_length();
+                self.poll_piece(piece, is_last, context)
+            }
+            Content::Encoded(body) => {
+                let piece = ready!(body.poll_frame(context));
+                self.poll_piece(piece, false, context)
+            }
         }
     }
 

@@ -33,6 +33,15 @@ pub(super) enum LastLink<'a> {
     Host(Box<Result<Response<Content>, RoutingError>>),
 }
 
+impl LastLink<'_> {
+    fn plugin(&self) -> Option<&Arc<Plugin>> {
+        match self {
+            Self::Plugin(plugin) => Some(plugin),
+            Self::Host(_) => None,
+        }
+    }
+}
+
 /// A filter that let the request pass or answered it, with the data that its way back needs.
 struct FilterRun<'a> {
     filter: &'a Arc<Plugin>,
@@ -84,6 +93,7 @@ impl Requests {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
         let mut runs = Vec::with_capacity(request.filters.len());
+        let plugin = last.plugin().cloned();
         let (mut request, linked) = match self.inward(&mut request, &mut head, &mut runs).await {
             Ok(Some(answer)) => (request, Ok(answer)),
             Ok(None) => match self.last(request, head, last, body).await {
@@ -98,10 +108,13 @@ impl Requests {
                 return Answered { response, place: Some(request.into_place()) };
             }
         };
+        // An answer of the host is small, and is sent as it is.
+        let plugin = plugin.filter(|_| linked.is_ok());
         let answer = linked.unwrap_or_else(|failed| failed.answer(&mut request));
-        let response = match self.outward(&mut request, runs, answer).await {
-            Ok(answer) => answer,
-            Err(failed) => failed.answer(&mut request),
+        let response = match (self.outward(&mut request, runs, answer).await, plugin) {
+            (Ok(answer), Some(plugin)) => self.compress(&mut request, &plugin, answer).await,
+            (Ok(answer), None) => answer,
+            (Err(failed), _) => failed.answer(&mut request),
         };
         Answered { response, place: Some(request.into_place()) }
     }
@@ -309,7 +322,7 @@ impl Requests {
             let head = message::response_head(&answer);
             let beside = match answer.body() {
                 Content::Streamed(_) => Beside::Stream,
-                Content::Whole { .. } => Beside::Nothing,
+                Content::Whole { .. } | Content::Encoded(_) => Beside::Nothing,
             };
             let link = Link { plugin: filter, plug: Plug::ResponseFilter, deadline, beside };
             let guest = |sandbox: Arc<Sandbox>, filter: Arc<Plugin>, call| async move {

@@ -30,7 +30,7 @@ pub(super) enum AnswerScope {
 }
 
 impl AnswerScope {
-    fn by(method: &Method) -> Self {
+    pub(super) fn by(method: &Method) -> Self {
         if method == Method::HEAD { Self::HeadAlone } else { Self::Whole }
     }
 }

@@ -64,10 +64,10 @@ struct Permits {
     _in_flight: observe::GaugeGuard,
 }
 
-/// A guard that adds the CPU that a call has used to its request's total, also when nobody waits for the call's end.
-struct Spending<'a> {
-    total: &'a mut Duration,
-    cpu: CpuTask,
+/// A guard that adds the CPU that a call or an encoder has used to its request's total, also when nobody waits for the call's end.
+pub(super) struct Spending<'a> {
+    pub(super) total: &'a mut Duration,
+    pub(super) cpu: CpuTask,
 }
 
 impl Drop for Spending<'_> {

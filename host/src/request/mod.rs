@@ -4,18 +4,21 @@
 //! error into an answer, `admit.rs` gives a request its place in the tenant's quota, `chain.rs` runs filters and
 //! plugin, `link.rs` runs one of them, and `account.rs` accounts for the request when it is over, however it ended.
 //! `head.rs` has the request's head, and `message.rs` checks answers. Whole bodies are in `body.rs`; of the streamed
-//! bodies, `upload.rs` has the request's and `stream.rs` the answer's.
+//! bodies, `upload.rs` has the request's and `stream.rs` the answer's. `compression.rs` compresses an answer.
 
 mod account;
 mod admit;
 mod body;
 mod chain;
+mod compression;
+mod encoder;
 mod error;
 mod fields;
 mod head;
 mod id;
 mod link;
 mod message;
+mod negotiation;
 mod place;
 mod respond;
 mod service;
@@ -37,7 +40,9 @@ pub use service::{Authority, Caller, Capacity, Requests, Settings};
 
 /// The bounds that are the same for every message.
 pub mod bounds {
+    pub use super::encoder::ENCODER_BYTES;
     pub use super::fields::{MAX_CHANGES, MAX_FIELD_BYTES, MAX_FIELDS};
+    pub use super::negotiation::LEAST_BYTES as LEAST_COMPRESSED_BYTES;
 }
 
 use account::Account;
@@ -46,6 +51,7 @@ use body::Answered;
 use chain::LastLink;
 use error::{AdmissionError, RequestError, RoutingError};
 use head::Head;
+use negotiation::Negotiation;
 
 use crate::sandbox::Context;
 use crate::snapshot::{Captures, Chain, HostAnswer, Plugin, RequestPath, Revision, RouteMatch};
@@ -94,7 +100,9 @@ impl Requests {
         account.asked_for(&asked.host);
         let revision = self.revision(&asked, caller.server_name.as_deref())?;
         account.of_tenant(&revision);
-        let Some(Routed { filters, last, route, captures, method }) = route(&revision, &asked, &head)? else {
+        let Some(Routed { filters, last, route, captures, method, negotiation }) =
+            route(&revision, &asked, &head)?
+        else {
             return Ok(respond::options(None).into());
         };
         let (last, wall) = match last {
@@ -121,6 +129,7 @@ impl Requests {
             }),
             patience: Patience::default(),
             deadline: admit::deadline(wall),
+            negotiation,
             account,
         };
         let request = request.admit().await.map_err(|refused| refused.error)?;
@@ -156,6 +165,8 @@ struct Routed<'a> {
     captures: Captures,
     /// The method that filters and plugin see.
     method: Method,
+    /// None if the route offers no compression.
+    negotiation: Option<Negotiation>,
 }
 
 /// Routes a request. None is `OPTIONS *`, which asks if a server is there (RFC 9110 §9.3.7).
@@ -174,12 +185,14 @@ fn route<'a>(
         route: answer.pattern.to_string().into(),
         captures: answer.captures.clone(),
         method: head.method.clone(),
+        negotiation: None,
     };
     Ok(Some(match revision.route(&asked.host, &path, &head.method, &head.headers) {
         RouteMatch::Found { target, captures, method, .. } => Routed {
             filters: &target.filters,
             last: LastLink::Plugin(&target.plugin),
             route: target.route.clone(),
+            negotiation: Negotiation::on(target, head, &method),
             captures,
             method,
         },

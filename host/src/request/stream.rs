@@ -44,13 +44,10 @@ pub(super) struct StreamedBody {
     /// The length that the head stated.
     stated_bytes: Option<u64>,
     sent_bytes: u64,
-    /// The body's error, until it is given to hyper. hyper writes its buffer when a body makes it wait, and drops the
-    /// buffer when a body fails: so a failure waits once.
-    failed: Option<RequestError>,
 }
 
 /// A piece of a body, or the body's error.
-type Piece = Result<Frame<Bytes>, RequestError>;
+pub(super) type Piece = Result<Frame<Bytes>, RequestError>;
 
 /// The longest wait of a head for its plugin to ask for the body that its caller sends only when told to go on. Once
 /// the head is sent, nothing can tell the caller to go on (RFC 9110 §15.2). The wait is the patience of most callers,
@@ -99,7 +96,6 @@ impl StreamedBody {
             revision_ended: Box::pin(async move { revision.ended().await }),
             stated_bytes: headers.get(header::CONTENT_LENGTH).and_then(fields::length),
             sent_bytes: 0,
-            failed: None,
         }
     }
 
@@ -132,7 +128,7 @@ impl StreamedBody {
     }
 
     /// The plugin whose answer the body is.
-    pub(super) fn plugin(&self) -> &Plugin {
+    pub(super) fn plugin(&self) -> &Arc<Plugin> {
         &self.plugin
     }
 
@@ -167,20 +163,9 @@ impl StreamedBody {
 
     /// The next piece of the body.
     pub(super) fn poll_frame(&mut self, context: &mut Context<'_>) -> Poll<Option<Piece>> {
-        if let Some(error) = self.failed.take() {
-            return Poll::Ready(Some(Err(error)));
-        }
-        let piece = match self.ahead.pop_front() {
+        match self.ahead.pop_front() {
             Some(piece) => Poll::Ready(piece),
             None => self.poll_next(context),
-        };
-        match piece {
-            Poll::Ready(Some(Err(error))) => {
-                self.failed = Some(error);
-                context.waker().wake_by_ref();
-                Poll::Pending
-            }
-            frame => frame,
         }
     }
 

@@ -5,6 +5,7 @@
 //! end, and one tenant's long request keeps no other tenant's old code alive. When the last holder lets go of a
 //! revision, the revision is drained: that *is* the event.
 
+mod coding;
 mod explain;
 mod host_pattern;
 mod hosts;
@@ -23,6 +24,7 @@ use crate::observe::{GaugeGuard, PluginMetrics, TenantMetrics};
 use crate::sandbox::{Abilities, Component, Digest, Instances};
 use crate::tenant::{Gate, PluginName, Share, TenantName};
 
+pub use coding::{Coding, UnknownCoding};
 pub use explain::{ExplainedOutcome, Explanation, Misfit, Standing};
 pub use host_pattern::HostPattern;
 pub use hosts::HostTable;
@@ -62,6 +64,8 @@ pub struct Chain {
     pub filters: Vec<Arc<Plugin>>,
     /// The plugin that answers.
     pub plugin: Arc<Plugin>,
+    /// The codings that answers may be compressed in, the most wanted first.
+    pub compression: Vec<Coding>,
 }
 
 /// A plugin, ready to be called.

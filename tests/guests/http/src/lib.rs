@@ -8,6 +8,7 @@
 mod answers;
 mod broken;
 mod clauses;
+mod content;
 mod message;
 mod outbound;
 mod streams;
@@ -83,6 +84,7 @@ impl wasip2::exports::http::incoming_handler::Guest for Http {
             "/many-trailers" => streams::many_trailers(reply, &query),
             "/pieces" => streams::pieces(reply, &query),
 
+            "/content" => content::content(reply, &request, &query),
             "/echo" => uploads::echo(reply, &request),
             "/count" => uploads::count(reply, Upload::of(&request)),
             "/head-first" => uploads::head_first(reply, Upload::of(&request), &query),

@@ -15,9 +15,10 @@ use crate::message::{Body, PIECE_BYTES, Reply, refusal, wait, why};
 
 const PERIOD: usize = 251;
 
-/// So many `bytes`, the length not stated.
+/// So many `bytes`, the length not stated, as of a `type`.
 pub(crate) fn download(reply: Reply, query: &Query) {
-    finish_pattern(reply.head(200, &[("content-type", "application/octet-stream")]), query);
+    let content_type = query.text("type").unwrap_or_else(|| "application/octet-stream".into());
+    finish_pattern(reply.head(200, &[("content-type", &content_type)]), query);
 }
 
 /// So many `bytes`, the length stated.

@@ -128,7 +128,10 @@ impl Guest for Misbehave {
                 let header = ("content-length".to_owned(), query.bytes("value"));
                 answer(200, vec![header], b"hello\n".to_vec())
             }
-            "/body" => answer(200, Vec::new(), vec![b'x'; query.number("bytes", 1)]),
+            "/body" => {
+                let fields = query.text("type").map(|value| field("content-type", &value));
+                answer(200, fields.into_iter().collect(), vec![b'x'; query.number("bytes", 1)])
+            }
             "/body-on-204" => answer(204, Vec::new(), b"not wanted\n".to_vec()),
             "/log" => {
                 let line = "x".repeat(query.number("bytes", 1));
