@@ -93,7 +93,7 @@ impl Requests {
         B: Body<Data = Bytes> + Send + Unpin + 'static,
     {
         let mut runs = Vec::with_capacity(request.filters.len());
-        let plugin = last.plugin().cloned();
+        let compressed = request.negotiation.is_some().then(|| last.plugin().cloned()).flatten();
         let (mut request, linked) = match self.inward(&mut request, &mut head, &mut runs).await {
             Ok(Some(answer)) => (request, Ok(answer)),
             Ok(None) => match self.last(request, head, last, body).await {
@@ -109,9 +109,9 @@ impl Requests {
             }
         };
         // An answer of the host is small, and is sent as it is.
-        let plugin = plugin.filter(|_| linked.is_ok());
+        let compressed = compressed.filter(|_| linked.is_ok());
         let answer = linked.unwrap_or_else(|failed| failed.answer(&mut request));
-        let response = match (self.outward(&mut request, runs, answer).await, plugin) {
+        let response = match (self.outward(&mut request, runs, answer).await, compressed) {
             (Ok(answer), Some(plugin)) => self.compress(&mut request, &plugin, answer).await,
             (Ok(answer), None) => answer,
             (Err(failed), _) => failed.answer(&mut request),
