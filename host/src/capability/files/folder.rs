@@ -103,7 +103,7 @@ impl Folder {
     pub async fn list(&self, call: &CallFiles) -> Result<Listing, FileError> {
         let room = self.share.room(call)?;
         let base = self.base.clone();
-        let fd = self.share.block(move || Ok(lookup::folder(&base)?)).await?;
+        let fd = self.share.block(move || lookup::folder(&base)).await?;
         Ok(Listing::new(fd, room, self.share.clone()))
     }
 
