@@ -28,7 +28,11 @@ impl Requests {
         mut answer: Response<Content>,
     ) -> Response<Content> {
         let Some(negotiation) = &request.negotiation else { return answer };
-        let Some(coding) = negotiation.of(&mut answer) else { return answer };
+        let bytes = match answer.body() {
+            Content::Whole { data, .. } => u64::try_from(data.len()).ok(),
+            Content::Streamed(_) | Content::Encoded(_) => None,
+        };
+        let Some(coding) = negotiation.of(&mut answer, bytes) else { return answer };
         let sent = negotiation.sent;
         let task = self.capacity.cpu.task(plugin.share.cpu(), &Habit::default(), plugin.limits.cpu);
         let (mut head, content) = answer.into_parts();

@@ -4,7 +4,6 @@
 use http::request::Parts;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode, header};
 
-use super::body::Content;
 use super::fields;
 use super::head::AnswerScope;
 use crate::sandbox::has_no_body;
@@ -70,13 +69,13 @@ impl Negotiation {
     }
 
     /// The coding that this answer is to be compressed in. The answer is told to vary if it could be compressed for
-    /// another client.
-    pub(super) fn of(&self, answer: &mut Response<Content>) -> Option<Coding> {
+    /// another client. `bytes` is the length of its body, if the body is there.
+    pub(super) fn of<B>(&self, answer: &mut Response<B>, bytes: Option<u64>) -> Option<Coding> {
         if answer.status() == StatusCode::NOT_MODIFIED {
             self.revalidate(answer.headers_mut());
             return None;
         }
-        if !can_be_compressed(answer.status(), answer.headers(), self.length(answer)) {
+        if !can_be_compressed(answer.status(), answer.headers(), self.length(answer.headers(), bytes)) {
             return None;
         }
         vary(answer.headers_mut());
@@ -84,14 +83,11 @@ impl Negotiation {
     }
 
     /// The length of the body that a GET has, if it is known.
-    fn length(&self, answer: &Response<Content>) -> Option<u64> {
-        match answer.headers().get(header::CONTENT_LENGTH) {
+    fn length(&self, headers: &HeaderMap, bytes: Option<u64>) -> Option<u64> {
+        match headers.get(header::CONTENT_LENGTH) {
             Some(stated) => fields::length(stated),
             None if self.asked == AnswerScope::HeadAlone => None,
-            None => match answer.body() {
-                Content::Whole { data, .. } => u64::try_from(data.len()).ok(),
-                Content::Streamed(_) | Content::Encoded(_) => None,
-            },
+            None => bytes,
         }
     }
 
