@@ -365,20 +365,21 @@ async fn a_tenant_pays_for_its_encoder() {
     let host = start().await;
     let path = "/body?bytes=1000000&type=text/plain";
     host.get(path).await.expect(200);
-    let used = async |coding: &str| {
-        let before = cpu(&host);
-        let mut told = 0.0;
+    // The least of five: what else the machine does only adds to it.
+    let least = async |coding: &str| {
+        let (mut told, mut of_tenant) = (f64::INFINITY, f64::INFINITY);
         for _ in 0..5 {
+            let before = cpu(&host);
             let answer = host.request("GET", path).header("accept-encoding", coding).send().await;
-            told += host.access_line(answer.expect(200).request_id()).await["cpu-ms"]
-                .as_f64()
-                .expect("it used CPU");
+            let line = host.access_line(answer.expect(200).request_id()).await;
+            told = line["cpu-ms"].as_f64().expect("it used CPU").min(told);
+            of_tenant = ((cpu(&host) - before) * 1000.0).min(of_tenant);
         }
-        (told, (cpu(&host) - before) * 1000.0)
+        (told, of_tenant)
     };
-    let (plain, of_tenant) = used("identity").await;
-    let (compressed, of_tenant_compressed) = used("gzip").await;
-    println!("5 answers of 1 MB: {plain} ms of CPU plain, {compressed} ms compressed");
+    let (plain, of_tenant) = least("identity").await;
+    let (compressed, of_tenant_compressed) = least("gzip").await;
+    println!("an answer of 1 MB: {plain} ms of CPU plain, {compressed} ms compressed");
     assert!(compressed > plain * 1.2, "access lines: {plain} and {compressed} ms");
     assert!(of_tenant_compressed > of_tenant * 1.2, "the tenant: {of_tenant} and {of_tenant_compressed} ms");
 }
