@@ -155,7 +155,7 @@ fn names_and_folders_of_mounts_are_checked_where_they_stand() {
         (r#"{ "public" = "public" }"#, "it must begin with `/`"),
         (r#"{ "/a/" = "public" }"#, "its segments are names"),
         (r#"{ "/" = "" }"#, "path"),
-        (r#"{ "/" = 1 }"#, "string"),
+        (r#"{ "/" = 1 }"#, "must be a path"),
         (r#"["public"]"#, "table"),
     ] {
         let text = format!(

@@ -516,8 +516,9 @@ async fn a_large_file_is_sent_at_constant_memory() {
     for _ in 0..4 {
         assert!(fetch("/large.bin").await > LARGE_BYTES);
     }
-    let grown = peak_kib(process.id()) - before;
-    assert!(grown < 4 << 10, "the process took {grown} KiB more");
+    // The kernel counts a process's pages by processor, and adds them up now and then.
+    let grown = peak_kib(process.id()).saturating_sub(before);
+    assert!(grown < 16 << 10, "the process took {grown} KiB more");
     let peak = peak_kib(process.id());
     assert!(peak < 512 << 10, "{peak} KiB");
 }
