@@ -138,19 +138,31 @@ async fn what_other_projects_decode_is_what_the_plugin_wrote() {
     }
 }
 
+/// An answer whose body the plugin had finished when its head was sent. On a busy machine a plugin may be caught in the
+/// midst of its body: such an answer has no length, and is asked for again.
+async fn whole(host: &Host, path: &str, coding: &str) -> Answer {
+    for _ in 0..50 {
+        let answer = accepting(host, path, coding).await;
+        if answer.header("content-length").is_some() {
+            return answer;
+        }
+    }
+    panic!("no answer of {path} was whole before its head was sent");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_whole_answer_has_the_length_of_its_encoded_body() {
     let host = start().await;
     for (path, coding) in
         [("/content?kind=json&bytes=20000&stated", "zstd"), ("/content?kind=json&bytes=20000", "br")]
     {
-        let answer = accepting(&host, path, coding).await;
+        let answer = whole(&host, path, coding).await;
         assert_eq!(answer.header("content-length"), Some(&*answer.body.len().to_string()), "{answer}");
         assert!(answer.body.len() < 8000, "{path} {coding}: {}", answer.body.len());
     }
     // What does not become smaller is sent as it is; other clients may still get another answer.
     let random = "/content?kind=random&bytes=20000&type=text/plain&etag=%22a%22";
-    let answer = accepting(&host, random, "gzip").await;
+    let answer = whole(&host, random, "gzip").await;
     assert_eq!(answer.header("content-encoding"), None, "{}", answer.body.len());
     assert_eq!((answer.header("etag"), answer.header("vary")), (Some("\"a\""), Some("accept-encoding")));
     assert_eq!(answer.body.len(), 20000);
@@ -162,7 +174,7 @@ async fn what_must_not_be_compressed_is_sent_as_the_plugin_gave_it() {
     for (path, fields) in [
         ("/content?kind=random&bytes=50000", &[][..]),
         ("/content?kind=text&bytes=50000&type=image/png", &[]),
-        ("/content?kind=text&bytes=1023", &[]),
+        ("/content?kind=text&bytes=1023&stated", &[]),
         ("/content?kind=text&bytes=50000&cache-control=no-transform", &[]),
         ("/content?kind=text&bytes=50000&content-encoding=br", &[]),
         ("/content?kind=text&bytes=50000", &[("cache-control", "no-transform")]),
