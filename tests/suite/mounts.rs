@@ -87,6 +87,18 @@ async fn a_plugin_reads_the_folders_that_it_was_given_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_device_in_a_mount_is_never_opened() {
+    let site =
+        site(Path::new("/"), "").replace("\"//public/deep\"", "\"/dev\"").replace("\"//public\"", "\"/dev\"");
+    let host = Host::start(&site).await;
+    for device in ["null", "zero", "tty"] {
+        assert_eq!(ask(&host, &format!("/kind?path=/{device}")).await, (200, "other".into()), "{device}");
+        let read = ask(&host, &format!("/read?path=/{device}")).await;
+        assert_eq!(read, (500, "PermissionDenied".into()), "{device}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn nothing_in_a_mount_can_be_written() {
     let folder = folder();
     let host = Host::start(&site(folder.path(), "")).await;
@@ -151,7 +163,10 @@ async fn a_folder_that_is_not_there_is_named_and_serves_once_it_is_made() {
 
 #[test]
 fn names_and_folders_of_mounts_are_checked_where_they_stand() {
+    let many: Vec<_> = (0..17).map(|number| format!("\"/{number}\" = \"public\"")).collect();
+    let many = format!("{{ {} }}", many.join(", "));
     for (mounts, said) in [
+        (&*many, "`mounts` has more than 16 folders"),
         (r#"{ "public" = "public" }"#, "it must begin with `/`"),
         (r#"{ "/a/" = "public" }"#, "its segments are names"),
         (r#"{ "/" = "" }"#, "path"),
