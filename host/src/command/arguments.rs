@@ -130,6 +130,9 @@ pub(super) struct Compile {
     /// A new instance reads each page of a small memory.
     #[arg(long)]
     pub(super) read: bool,
+    /// Instances can be put back to their start, where that can be done.
+    #[arg(long)]
+    pub(super) restored: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

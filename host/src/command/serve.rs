@@ -21,7 +21,7 @@ use crate::deploy::{Environment, Origin};
 use crate::host::{self, Host, HostError, Setup};
 use crate::listen::Inherited;
 use crate::observe::{Format, Level, Log};
-use crate::sandbox::{CompilerProgram, prepare_thread};
+use crate::sandbox::{CompilerProgram, prepare_process, prepare_thread};
 
 /// Longer than any process lives.
 const FOR_GOOD: Duration = Duration::from_secs(1 << 31);
@@ -57,6 +57,7 @@ pub(super) fn run(serve: Serve, environment: Environment, sockets: HandedOver, c
         complain(warning.render(colours.are_shown()));
     }
     // Before the first thread, that of the log: a thread that exists already would not be confined.
+    prepare_process();
     let confined = match confinement::confine(&site.host) {
         Ok(confined) => confined,
         Err(exit) => return exit,

@@ -2,7 +2,7 @@
 //!
 //! Compiling is in `compiler/`; the reasons why bytes are no component are in `component_error.rs`.
 
-use std::sync::{Arc, Weak};
+use std::sync::{Arc, OnceLock, Weak};
 
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component as WasmComponent, InstancePre, Linker};
@@ -16,6 +16,8 @@ use super::footprint::Footprint;
 use super::imports::{self, Need};
 use super::intake;
 use super::interface::Interface;
+use super::restore::{Exports, Image};
+use super::rewrite::restore::{HOST, has_own_names};
 use super::state::CallState;
 use crate::capability::{Grant, Grants};
 use crate::observe::{FEW, Plug, few};
@@ -112,6 +114,15 @@ pub(super) struct Ready {
     pub(super) incoming_handler: Option<ProxyIndices>,
     pub(super) request_filter: Option<request_filter::PlugIndices>,
     pub(super) response_filter: Option<response_filter::PlugIndices>,
+    /// None if the component's instances cannot be put back to their start.
+    pub(super) restore: Option<RestorePlan>,
+}
+
+/// The parts by which instances are put back to their start.
+pub(super) struct RestorePlan {
+    pub(super) exports: Exports,
+    /// The first content of their memory, once there was an instance.
+    pub(super) image: OnceLock<Image>,
 }
 
 impl Component {
@@ -126,7 +137,9 @@ impl Component {
             Footprint::of(artifact).map_err(|error| ComponentError::Invalid(error.to_string()))?;
         let (kind, engine) = (compiled.component_type(), compiled.engine());
         let mut imports: Vec<Import> = Vec::new();
-        for (name, import) in kind.imports(engine) {
+        // The parts that the host itself has added: a component that has names of theirs got none.
+        let has_added_parts = !has_own_names(artifact);
+        for (name, import) in kind.imports(engine).filter(|(name, _)| !(has_added_parts && *name == HOST)) {
             imports.push(Import {
                 name: name.to_owned(),
                 need: imports::need(name, is_types_only(&import.ty, engine)),
@@ -134,13 +147,15 @@ impl Component {
         }
         let is_of_use = |item: &ComponentItem| !is_types_only(item, engine);
         let exports = kind.exports(engine).filter(|(_, export)| is_of_use(&export.ty));
-        let exports = exports.map(|(name, _)| name.to_owned()).collect();
+        let exports = exports.map(|(name, _)| name.to_owned());
+        let exports = exports.filter(|name| !(has_added_parts && Exports::is_name(name))).collect();
         let is_exported = |interface: &Interface| compiled.get_export_index(None, interface.name()).is_some();
         let interfaces: Vec<_> = Interface::ALL.into_iter().filter(is_exported).collect();
         let ready = if imports.iter().any(|import| import.need == Need::Unknown) {
             None
         } else {
-            Some(Ready::new(linker, compiled, &interfaces)?)
+            let restore = if has_added_parts { Exports::of(compiled) } else { None };
+            Some(Ready::new(linker, compiled, &interfaces, restore)?)
         };
         let bytes = artifact.len();
         Ok(Self(Arc::new(Inner { digest, bytes, footprint, imports, exports, interfaces, ready })))
@@ -228,6 +243,7 @@ impl Ready {
         linker: &Linker<CallState>,
         compiled: &WasmComponent,
         interfaces: &[Interface],
+        restore: Option<Exports>,
     ) -> Result<Self, ComponentError> {
         let invalid = |error: wasmtime::Error| ComponentError::Invalid(format!("{error:#}"));
         let instance = linker.instantiate_pre(compiled);
@@ -238,6 +254,7 @@ impl Ready {
             incoming_handler: None,
             request_filter: None,
             response_filter: None,
+            restore: restore.map(|exports| RestorePlan { exports, image: OnceLock::new() }),
         };
         let instance = &ready.instance;
         for interface in interfaces {

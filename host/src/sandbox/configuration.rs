@@ -19,6 +19,7 @@ use wasmtime::{
 use super::intake;
 use super::pool::{self, PoolError, PoolLayout, PoolSettings};
 use super::refusal::{advice, is_of_memory, of_system};
+use super::restore::WriteTracker;
 use super::space::AddressSpace;
 use crate::limits::MAX_TABLE_ELEMENTS;
 
@@ -61,6 +62,8 @@ pub struct CodeSettings {
     pub maps_images: bool,
     /// A new instance reads each page of a small memory, because the pages that it writes are found by a scan.
     pub reads_pages: bool,
+    /// Instances are put back to their start after a call, where that can be done.
+    pub restores: bool,
 }
 
 /// The engine, the settings of its code, and the number of instances that may wait. If the address space turns out to
@@ -74,7 +77,8 @@ pub(super) fn engine(
         let layout = settings.layout(space)?;
         let PoolLayout { reservation_bytes, guard_bytes, idle, .. } = layout;
         let reads_pages = PoolingAllocationConfig::is_pagemap_scan_available();
-        let code = CodeSettings { reservation_bytes, guard_bytes, maps_images, reads_pages };
+        let restores = WriteTracker::of_this_process().is_some();
+        let code = CodeSettings { reservation_bytes, guard_bytes, maps_images, reads_pages, restores };
         match Engine::new(&with_pool(configuration(code), layout)) {
             Ok(engine) => return Ok((engine, code, idle)),
             Err(error) if is_of_memory(&error) => space = space.half(),

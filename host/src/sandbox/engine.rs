@@ -18,6 +18,7 @@ use super::instances::{Instances, Shelf};
 use super::intake;
 use super::linker::linker;
 use super::pool::{self, PoolSettings};
+use super::restore::WriteTracker;
 use super::state::CallState;
 use crate::limits::Reuse;
 use crate::observe::PluginMetrics;
@@ -38,6 +39,12 @@ pub struct Sandbox {
 pub fn prepare_thread() {
     // For a thread that only blocks a failure is no loss; on a thread without the data, its first guest reports it.
     let _ = catch_unwind(Engine::tls_eager_initialize);
+}
+
+/// Opens what a process may open only before it is confined: the kernel's account of written pages. Without it, no
+/// instance is put back to its start, and each fresh one is made anew.
+pub fn prepare_process() {
+    let _ = WriteTracker::of_this_process();
 }
 
 impl Sandbox {

@@ -22,6 +22,7 @@ use super::call::Call;
 use super::call_error::CallStop;
 use super::component::{Component, Ready};
 use super::idle::{Idle, Ticket};
+use super::restore::{Restorable, WriteTracker};
 use super::state::{CallState, PerCall};
 use crate::limits::Reuse;
 use crate::observe::{EvictionReason, GaugeGuard, Plug, PluginMetrics};
@@ -38,7 +39,13 @@ impl Instances {
         metrics: Arc<PluginMetrics>,
     ) -> Self {
         let stock = Mutex::new(Stock { is_closed: false, waiting: Vec::new() });
-        Self(Arc::new(Shelf { engine: engine.clone(), component, reuse, metrics, idle, stock }))
+        let can_be_restored = component.ready().is_some_and(|ready| ready.restore.is_some());
+        let keeping = match reuse {
+            Some(reuse) => Some(Keeping::Reused(reuse)),
+            None if can_be_restored => WriteTracker::of_this_process().map(Keeping::Restored),
+            None => None,
+        };
+        Self(Arc::new(Shelf { engine: engine.clone(), component, keeping, metrics, idle, stock }))
     }
 
     /// The component of the instances.
@@ -62,10 +69,29 @@ impl Drop for Instances {
 pub(super) struct Shelf {
     engine: Engine,
     component: Component,
-    reuse: Option<Reuse>,
+    keeping: Option<Keeping>,
     metrics: Arc<PluginMetrics>,
     idle: Arc<Idle<Shelf>>,
     stock: Mutex<Stock>,
+}
+
+/// The way in which instances are kept for another call.
+#[derive(Clone, Copy)]
+enum Keeping {
+    /// As their calls leave them: `instances = "reused"`.
+    Reused(Reuse),
+    /// Put back to their start.
+    Restored(&'static WriteTracker),
+}
+
+impl Keeping {
+    /// The bounds of an instance that is kept.
+    fn bounds(self) -> Reuse {
+        match self {
+            Self::Reused(reuse) => reuse,
+            Self::Restored(_) => Reuse::default(),
+        }
+    }
 }
 
 struct Stock {
@@ -84,6 +110,9 @@ struct Waiting {
 
 /// An instance between its start and its end.
 struct Live {
+    /// Dropped before the store: see `restore/write_tracker.rs`. None if the instance is not put back to its start.
+    restorable: Option<Restorable>,
+    is_restored: bool,
     store: Store<CallState>,
     started: Option<Started>,
     plugs: Plugs,
@@ -115,13 +144,22 @@ impl Instances {
         let call = PerCall::new(call);
         let live = match shelf.take() {
             Some(mut live) => {
-                shelf.metrics.call_reused();
+                match shelf.keeping {
+                    Some(Keeping::Restored(_)) => {
+                        shelf.metrics.instance_started();
+                        shelf.metrics.instance_restored();
+                    }
+                    Some(Keeping::Reused(_)) | None => shelf.metrics.call_reused(),
+                }
+                live.is_restored = false;
                 live.store.data_mut().begin(call);
                 live
             }
             None => {
                 shelf.metrics.instance_started();
                 Live {
+                    restorable: None,
+                    is_restored: false,
                     store: CallState::store(&shelf.engine, call),
                     started: None,
                     plugs: Plugs::default(),
@@ -154,7 +192,7 @@ impl Idle<Shelf> {
 
 impl Shelf {
     fn take(&self) -> Option<Live> {
-        self.reuse?;
+        self.keeping?;
         let mut stock = self.stock();
         let Waiting { ticket, until, live, _counted } = stock.waiting.pop()?;
         self.idle.leave(ticket);
@@ -234,7 +272,7 @@ macro_rules! plug {
             let Self { shelf, live } = self;
             let ready = shelf.component.ready().ok_or(CallStop::NotReady)?;
             let indices = ready.$name.as_ref().ok_or(CallStop::NotThisPlug(Plug::$plug))?;
-            let started = live.started(ready).await?;
+            let started = live.started(ready, shelf.keeping).await?;
             let Live { store, plugs, .. } = live;
             let plug = match &mut plugs.$name {
                 Some(plug) => plug,
@@ -262,22 +300,71 @@ impl Instance {
     /// Takes the instance back from a call that has succeeded: it is kept for the next call, or dropped.
     pub(super) fn give_back(self) {
         let Self { shelf, mut live } = self;
-        let Some(reuse) = shelf.reuse else { return };
-        let kept = live.end_call(reuse).and_then(|()| shelf.keep(reuse, live));
-        if let Err(why) = kept {
+        let Some(keeping) = shelf.keeping else { return };
+        let bounds = keeping.bounds();
+        let ended = match keeping {
+            Keeping::Reused(_) => live.end_call(bounds),
+            Keeping::Restored(_) if !live.is_restored => return,
+            Keeping::Restored(_) => live.end_restored(bounds),
+        };
+        if let Err(why) = ended.and_then(|()| shelf.keep(bounds, live)) {
             shelf.metrics.instance_let_go(why);
         }
+    }
+
+    /// Puts the instance back to its start behind a call that has succeeded, if its component can be put back.
+    pub(super) async fn restore(&mut self) {
+        let Self { shelf, live } = self;
+        let Some(Keeping::Restored(tracker)) = shelf.keeping else { return };
+        let plan = shelf.component.ready().and_then(|ready| ready.restore.as_ref());
+        let image = plan.and_then(|plan| plan.image.get());
+        let (Some(restorable), Some(image)) = (&mut live.restorable, image) else { return };
+        let state = live.store.data();
+        if state.has_unfinished_body() {
+            return;
+        }
+        let handles = most_handles(state);
+        live.is_restored = restorable.restore(&mut live.store, image, tracker, handles).await;
+    }
+}
+
+/// The most handles that a call can have had at once: those of its arguments, one from each call of the host, and
+/// those of its mounts, which come in one list.
+fn most_handles(state: &CallState) -> u32 {
+    const OF_ARGUMENTS: u32 = 2;
+    let mounts = u32::try_from(state.call.abilities.mounts.len()).unwrap_or(u32::MAX);
+    match state.host_calls {
+        0 => 0,
+        calls => calls.saturating_add(mounts).saturating_add(OF_ARGUMENTS),
     }
 }
 
 impl Live {
-    async fn started(&mut self, ready: &Ready) -> Result<Started, CallStop> {
+    async fn started(&mut self, ready: &Ready, keeping: Option<Keeping>) -> Result<Started, CallStop> {
         if let Some(started) = self.started {
             return Ok(started);
         }
+        // The arguments of the call may be in the store already.
+        self.store.data_mut().host_calls = 0;
         let started = ready.instance.instantiate_async(&mut self.store).await.map_err(CallStop::Start)?;
+        if let (Some(plan), Some(Keeping::Restored(_))) = (&ready.restore, keeping) {
+            let restorable = Restorable::begin(&plan.exports, started, &mut self.store, &plan.image).await;
+            self.restorable = restorable.map_err(CallStop::Start)?;
+        }
         self.started = Some(started);
         Ok(started)
+    }
+
+    /// Ends the call of an instance that was put back to its start; or says why it cannot have another call.
+    fn end_restored(&mut self, bounds: Reuse) -> Result<(), EvictionReason> {
+        self.calls = self.calls.saturating_add(1);
+        if self.calls >= bounds.calls {
+            return Err(EvictionReason::Calls);
+        }
+        let state = self.store.data_mut();
+        state.end();
+        state.wipe();
+        Ok(())
     }
 
     /// Ends the instance's call, of which nothing may be left; or says why the instance cannot have another call.

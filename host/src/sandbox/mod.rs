@@ -52,6 +52,7 @@ mod output;
 mod pool;
 mod process_limits;
 mod refusal;
+mod restore;
 mod rewrite;
 mod run;
 mod space;
@@ -73,7 +74,7 @@ pub use compiler::{
 pub use component::{Component, Import, ImportRefused};
 pub use component_error::{ComponentError, CoreModule};
 pub use configuration::{CodeSettings, SandboxError};
-pub use engine::{Sandbox, prepare_thread};
+pub use engine::{Sandbox, prepare_process, prepare_thread};
 pub use footprint::Footprint;
 pub use imports::{Need, has_no_body};
 pub use instances::Instances;

@@ -73,6 +73,7 @@ impl Sandbox {
                 stop.explain(&limits, &state.call.cpu, &state.memory)
             });
             if result.is_ok() {
+                instance.restore().await;
                 instance.give_back();
             }
             result

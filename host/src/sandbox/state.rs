@@ -12,6 +12,7 @@ use wasmtime_wasi_http::{RequestOptions, WasiHttpCtxView, WasiHttpView};
 use super::call::{Abilities, Call, Context};
 use super::http::{Failures, HttpState, abort_unfinished_bodies};
 use super::memory::MemoryAccount;
+use super::restore::ShownMemory;
 use super::output::{MAX_STANDARD_STREAMS, Output, StandardStreams};
 use super::totals::Totals;
 use super::wasi;
@@ -35,6 +36,11 @@ pub(super) struct CallState {
     pub(super) memory: MemoryAccount,
     pub(super) table: ResourceTable,
     pub(super) standard: StandardStreams,
+    /// The calls of the host since the call began. It is counted when an import borrows its part of the data, so one
+    /// call may count for several.
+    pub(super) host_calls: u32,
+    /// The memory, as the instance showed it last (`restore/`).
+    pub(super) shown: Option<ShownMemory>,
     /// The WASI context, made when a guest first asks for it: most lean guests never do.
     wasi: Option<WasiCtx>,
 }
@@ -112,15 +118,22 @@ impl CallState {
     }
 
     fn new(call: PerCall) -> Self {
-        let mut table = ResourceTable::new();
-        table.set_max_capacity(call.limits.handles);
+        let table = table(call.limits.handles);
         let memory = MemoryAccount::new(call.limits.memory, call.limits.tables);
-        Self { call, memory, table, standard: StandardStreams::default(), wasi: None }
+        let standard = StandardStreams::default();
+        Self { call, memory, table, standard, host_calls: 0, shown: None, wasi: None }
+    }
+
+    /// Notes that an import is called.
+    pub(super) fn host_called(&mut self) -> &mut Self {
+        self.host_calls = self.host_calls.saturating_add(1);
+        self
     }
 
     /// Begins another call. The last call's part is dropped.
     pub(super) fn begin(&mut self, call: PerCall) {
         self.standard.turn_to(&call.output);
+        self.host_calls = 0;
         self.call = call;
     }
 
@@ -129,7 +142,7 @@ impl CallState {
     /// requests, which are three durations of its own. Other handles could lead to a caller, a connection or a budget of the call
     /// that they were made in.
     pub(super) fn has_left_overs(&mut self) -> bool {
-        if self.call.http.as_ref().is_some_and(|http| http.unfinished_body.is_some()) {
+        if self.has_unfinished_body() {
             return true;
         }
         let known = self.standard.handles_in(&self.table);
@@ -161,10 +174,29 @@ impl CallState {
         self.call.http = None;
     }
 
+    /// True if the guest has not finished its answer's body.
+    pub(super) fn has_unfinished_body(&self) -> bool {
+        self.call.http.as_ref().is_some_and(|http| http.unfinished_body.is_some())
+    }
+
+    /// Makes all anew that the host holds for an instance that was put back to its start.
+    pub(super) fn wipe(&mut self) {
+        abort_unfinished_bodies(&mut self.table);
+        self.table = table(self.call.limits.handles);
+        self.standard = StandardStreams::default();
+        self.wasi = None;
+    }
+
     /// The notes of the call's failed requests to other servers.
     pub(super) fn failures(&mut self) -> Failures {
         self.call.http_state().failures()
     }
+}
+
+fn table(handles: usize) -> ResourceTable {
+    let mut table = ResourceTable::new();
+    table.set_max_capacity(handles);
+    table
 }
 
 /// Aborts the guest's unfinished bodies. Such a body must never be taken for whole: if it were only dropped, it would
@@ -177,12 +209,14 @@ impl Drop for CallState {
 
 impl WasiView for CallState {
     fn ctx(&mut self) -> WasiCtxView<'_> {
+        self.host_called();
         WasiCtxView { ctx: self.wasi.get_or_insert_with(wasi::context), table: &mut self.table }
     }
 }
 
 impl WasiHttpView for CallState {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
+        self.host_called();
         self.call.http_state().view(&mut self.table)
     }
 }

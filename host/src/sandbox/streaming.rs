@@ -255,7 +255,10 @@ async fn run(
     fate: LateError,
 ) -> Result<Instance, CallError> {
     match handle(&mut instance, arguments).await {
-        Ok(()) => Ok(instance),
+        Ok(()) => {
+            instance.restore().await;
+            Ok(instance)
+        }
         Err(stop) => {
             let error = stop.explain(&limits, &instance.state().call.cpu, &instance.state().memory);
             // Set first, for the body ends with the instance.

@@ -364,6 +364,11 @@ fn encode_instances(
     for plugin in plugins {
         encode_counter(&mut family, &labels(plugin), plugin.instances_started.get())?;
     }
+    let help = "Of the instances started: those that were put back to their start after another call.";
+    let mut family = encoder.encode_descriptor("instances_restored", help, None, MetricType::Counter)?;
+    for plugin in plugins {
+        encode_counter(&mut family, &labels(plugin), plugin.instances_restored.get())?;
+    }
     let help = "Calls that got an instance which had served another call.";
     let mut family = encoder.encode_descriptor("calls_reused", help, None, MetricType::Counter)?;
     for plugin in plugins {

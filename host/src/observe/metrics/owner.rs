@@ -161,6 +161,7 @@ pub struct PluginMetrics {
     pub(super) queue_rejected: Counter,
     pub(super) guest_log_dropped: Counter,
     pub(super) instances_started: Counter,
+    pub(super) instances_restored: Counter,
     pub(super) calls_reused: Counter,
     pub(super) instances_idle: Gauge,
     let_go: [AtomicU64; EvictionReason::ALL.len()],
@@ -179,6 +180,7 @@ impl PluginMetrics {
             queue_rejected: Counter::default(),
             guest_log_dropped: Counter::default(),
             instances_started: Counter::default(),
+            instances_restored: Counter::default(),
             calls_reused: Counter::default(),
             instances_idle: Gauge::default(),
             let_go: Default::default(),
@@ -237,6 +239,11 @@ impl PluginMetrics {
     /// Counts a call that gets an instance of its own.
     pub fn instance_started(&self) {
         self.instances_started.inc();
+    }
+
+    /// Counts a call whose instance of its own was put back to its start, and not made anew.
+    pub fn instance_restored(&self) {
+        self.instances_restored.inc();
     }
 
     /// Counts a call that gets an instance which has served another.

@@ -55,7 +55,7 @@ enum Refusal {
 fn compile(task: &Task, bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
     let check = |bytes: &[u8]| intake::check(bytes).map_err(|error| Refusal::NotTaken(error.to_string()));
     check(bytes)?;
-    let bytes = rewrite::rewrite(bytes, task.code.reads_pages);
+    let bytes = rewrite::rewrite(bytes, task.code.reads_pages, task.code.restores);
     let bytes = bytes.map_err(|error| Refusal::Invalid(error.to_string()))?;
     if let Cow::Owned(rewritten) = &bytes {
         // This component is larger than the one that was sent.
@@ -150,6 +150,9 @@ impl Task {
         }
         if code.reads_pages {
             arguments.push("--read".into());
+        }
+        if code.restores {
+            arguments.push("--restored".into());
         }
         arguments
     }

@@ -438,7 +438,7 @@ fn fingerprint(sandbox: &Sandbox) -> Digest {
     sandbox.engine.precompile_compatibility_hash().hash(&mut sum);
     env!("CARGO_PKG_VERSION").hash(&mut sum);
     Rule::ALL.map(|rule| (rule, rule.most())).hash(&mut sum);
-    (rewrite::REVISION, rewrite::PIECES, sandbox.code.reads_pages).hash(&mut sum);
+    (rewrite::REVISION, rewrite::PIECES, sandbox.code.reads_pages, sandbox.code.restores).hash(&mut sum);
     Digest::from(<[u8; 32]>::from(sum.0.finalize()))
 }
 

@@ -13,6 +13,9 @@
 //!
 //! Data that each new instance copies into its memory is cut as well (`segments.rs`).
 //!
+//! **Restoring.** Where the host can tell which pages of a memory were written, a component gets parts by which its
+//! instances are put back to their start (`restore.rs`).
+//!
 //! **Pages.** A new instance reads each page of a small memory, so that a slot is cleared without a system call that
 //! takes pages away (`pages.rs`).
 //!
@@ -25,6 +28,7 @@ mod loops;
 mod module;
 mod pages;
 mod pieces;
+pub(super) mod restore;
 mod segments;
 
 use std::borrow::Cow;
@@ -36,19 +40,21 @@ pub(super) use self::pieces::PIECES;
 
 /// The revision of the changes. It changes whenever the result for a component does, beside [`PIECES`]: compiled code
 /// of an earlier revision is of no use then.
-pub(super) const REVISION: u32 = 2;
+pub(super) const REVISION: u32 = 3;
 
 /// The ids of sections of a component that hold a module or a component.
 const CORE_MODULE: u8 = 1;
 const COMPONENT: u8 = 4;
 
 /// A component whose bulk instructions do no more than a piece each. If `reads_pages`, its new instances read the
-/// pages of small memories.
-pub(super) fn rewrite(component: &[u8], reads_pages: bool) -> Result<Cow<'_, [u8]>> {
+/// pages of small memories. If `restores`, its instances can be put back to their start, where that can be done.
+pub(super) fn rewrite(component: &[u8], reads_pages: bool, restores: bool) -> Result<Cow<'_, [u8]>> {
     let cut = rewrite_modules(component, &|module| module::cut(module, PIECES))?;
     let cut = cut.map_or(Cow::Borrowed(component), Cow::Owned);
     let read = if reads_pages { rewrite_modules(&cut, &pages::read)? } else { None };
-    Ok(read.map_or(cut, Cow::Owned))
+    let read = read.map_or(cut, Cow::Owned);
+    let restored = if restores { restore::restorable(component, &read)? } else { None };
+    Ok(restored.map_or(read, Cow::Owned))
 }
 
 /// A component with its modules, those of inner components too, as `rewrite` returns them. None if it returns none.

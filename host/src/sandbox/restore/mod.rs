@@ -1,0 +1,23 @@
+//! Instances that are put back to their start after a call, in place of being made anew: `instances = "fresh"` at the
+//! price of a reused instance.
+//!
+//! A component that can be put back has parts of the host's own (`rewrite/restore.rs`): one function that saves the
+//! globals when an instance begins, and one that sets them again, and brings the table of handles into its first
+//! order. Memory is the host's to put back: the kernel tells which pages were written (`write_tracker.rs`), and the
+//! memory's image has their first content (`image.rs`). `restorable.rs` has the steps.
+//!
+//! An instance is put back only if this is proven to be all of it. It is dropped, and the next call gets a new one, if
+//! its call failed; if its memory has grown; if it called the host while it began, for then its start may hold what
+//! was told to one caller; if a handle is left; or if the system refuses to say what was written. Everything that the
+//! host holds for an instance is made anew (`CallState::wipe`).
+
+mod image;
+mod restorable;
+mod write_tracker;
+
+pub(super) use image::Image;
+pub(super) use restorable::{Exports, Restorable, ShownMemory, add_to_linker};
+pub(super) use write_tracker::WriteTracker;
+
+#[cfg(test)]
+mod tests;
