@@ -60,7 +60,7 @@ pub(in crate::sandbox) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmt
 /// An instance that can be put back.
 pub(in crate::sandbox) struct Restorable {
     restore: TypedFunc<(u32,), ()>,
-    memory: ShownMemory,
+    pub(super) memory: ShownMemory,
     /// The most handles that the instance can have had at once.
     handles: u32,
     /// None before the instance is first put back.

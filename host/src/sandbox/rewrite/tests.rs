@@ -358,7 +358,7 @@ fn modules_are_cut_wherever_they_stand_in_a_component_and_intake_takes_what_come
         module("d", "(nop)"),
     );
     let original = wat::parse_str(text).unwrap();
-    let cut = rewrite(&original, false).unwrap();
+    let cut = rewrite(&original, false, false).unwrap();
     assert!(matches!(cut, Cow::Owned(_)));
     check(&cut).unwrap();
     let bodies = |binary: &[u8]| -> usize {
@@ -369,7 +369,7 @@ fn modules_are_cut_wherever_they_stand_in_a_component_and_intake_takes_what_come
     };
     assert_eq!((bodies(&original), bodies(&cut)), (4, 6));
     let without = wat::parse_str(format!("(component {})", module("b", "(nop)"))).unwrap();
-    assert!(matches!(rewrite(&without, false).unwrap(), Cow::Borrowed(bytes) if bytes == without));
+    assert!(matches!(rewrite(&without, false, false).unwrap(), Cow::Borrowed(bytes) if bytes == without));
 }
 
 #[test]
@@ -378,7 +378,7 @@ fn instructions_of_one_kind_share_a_loop() {
         (func (param i32) (memory.fill (i32.const 0) (i32.const 0) (local.get 0)))
         (func (param i32) (memory.fill (i32.const 0) (i32.const 1) (local.get 0)))))"#;
     let binary = wat::parse_str(text).unwrap();
-    let cut = rewrite(&binary, false).unwrap();
+    let cut = rewrite(&binary, false, false).unwrap();
     let (mut fills, mut calls, mut functions) = (0, 0, 0);
     for payload in Parser::new(0).parse_all(&cut) {
         let Payload::CodeSectionEntry(body) = payload.unwrap() else { continue };
