@@ -52,7 +52,8 @@ pub fn run(
         Command::Explain(explain) => explain::run(&explain, colours),
         Command::New(new) => new::run(&new),
         Command::Compile(compile) => {
-            let Compile { reservation, guard, time, memory, parent, unconfined, copied, read, restored } = compile;
+            let Compile { reservation, guard, time, memory, parent, unconfined, copied, read, restored } =
+                compile;
             let code = CodeSettings {
                 reservation_bytes: reservation,
                 guard_bytes: guard,

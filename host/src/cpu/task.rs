@@ -8,9 +8,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use super::account::CpuAccount;
+use super::background;
+use super::clock::{self, Reading};
 use super::habit::Habit;
 use super::scheduler::Scheduler;
-use super::{background, clock};
 
 /// The least time that a guest has run before it is made to yield. A tick that comes sooner leaves the guest alone,
 /// for most are done by the next tick, and a turn that was given back has to be waited for.
@@ -138,7 +139,7 @@ impl CpuTask {
     pub(super) fn enter(&self, from_ns: u64) -> Stopwatch<'_> {
         let stopwatch = self.stopwatch();
         let left_ns = self.0.budget_ns.saturating_sub(self.used_ns().saturating_sub(from_ns));
-        let entered_ns = stopwatch.began_ns.unwrap_or(u64::MAX);
+        let entered_ns = stopwatch.began.at_most_ns.unwrap_or(u64::MAX);
         self.0.entered_ns.store(entered_ns, Ordering::Relaxed);
         self.0.exceeds_ns.store(entered_ns.saturating_add(left_ns), Ordering::Relaxed);
         stopwatch
@@ -146,7 +147,7 @@ impl CpuTask {
 
     /// Bills the CPU from now on until the stopwatch is dropped, also if the work panics.
     pub(super) fn stopwatch(&self) -> Stopwatch<'_> {
-        Stopwatch { task: self, began_ns: clock::now_ns() }
+        Stopwatch { task: self, began: Reading::now() }
     }
 
     /// The one place where CPU is charged, to the call and to its tenant.
@@ -171,11 +172,11 @@ impl CpuTask {
 /// A guard that bills the CPU of its lifetime when it is dropped.
 pub(super) struct Stopwatch<'a> {
     task: &'a CpuTask,
-    began_ns: Option<u64>,
+    began: Reading,
 }
 
 impl Drop for Stopwatch<'_> {
     fn drop(&mut self) {
-        self.task.charge(clock::since_ns(self.began_ns));
+        self.task.charge(self.began.elapsed_ns());
     }
 }

@@ -4,7 +4,7 @@
 //! buffer, in the order of the calls; no field is kept apart.
 
 use std::borrow::Cow;
-use std::fmt::{self, Write};
+use std::fmt;
 use std::net::IpAddr;
 use std::time::{Duration, SystemTime};
 
@@ -129,10 +129,9 @@ impl Line {
     }
 
     /// Adds a value whose text is only digits, `.`, `-` and letters that JSON knows, such as a number.
-    fn literal(&mut self, name: &'static str, value: fmt::Arguments<'_>) {
+    fn literal(&mut self, name: &'static str, value: &str) {
         self.name(name);
-        // Writing to a `String` cannot fail.
-        let _ = self.text.write_fmt(value);
+        self.text.push_str(value);
     }
 
     /// Adds a text of the host's own that needs no escaping, such as a name or an address.
@@ -240,14 +239,18 @@ impl Value for fmt::Arguments<'_> {
 impl Value for Duration {
     fn add_to(&self, line: &mut Line, name: &'static str) {
         let micros = self.as_micros();
-        line.literal(name, format_args!("{}.{:03}", micros / 1000, micros % 1000));
+        line.literal(name, itoa::Buffer::new().format(micros / 1000));
+        let [_, hundreds] = digits(u16::try_from(micros % 1000 / 100).unwrap_or(0));
+        let [tens, ones] = digits(u16::try_from(micros % 100).unwrap_or(0));
+        let fraction = [b'.', hundreds, tens, ones];
+        line.text.push_str(str::from_utf8(&fraction).unwrap_or_default());
     }
 }
 
 impl Value for f64 {
     fn add_to(&self, line: &mut Line, name: &'static str) {
         if self.is_finite() {
-            line.literal(name, format_args!("{self}"));
+            line.literal(name, &self.to_string());
         } else {
             line.word(name, &self.to_string());
         }
@@ -256,7 +259,23 @@ impl Value for f64 {
 
 impl Value for IpAddr {
     fn add_to(&self, line: &mut Line, name: &'static str) {
-        line.word(name, &self.to_string());
+        match self {
+            Self::V4(address) => {
+                let mut text = String::with_capacity("255.255.255.255".len());
+                for (place, octet) in address.octets().into_iter().enumerate() {
+                    text.push_str(if place > 0 { "." } else { "" });
+                    text.push_str(itoa::Buffer::new().format(octet));
+                }
+                line.word(name, &text);
+            }
+            Self::V6(address) => line.word(name, &address.to_string()),
+        }
+    }
+}
+
+impl Value for bool {
+    fn add_to(&self, line: &mut Line, name: &'static str) {
+        line.literal(name, if *self { "true" } else { "false" });
     }
 }
 
@@ -264,13 +283,13 @@ macro_rules! literals {
     ($($kind:ty),*) => {$(
         impl Value for $kind {
             fn add_to(&self, line: &mut Line, name: &'static str) {
-                line.literal(name, format_args!("{self}"));
+                line.literal(name, itoa::Buffer::new().format(*self));
             }
         }
     )*};
 }
 
-literals!(bool, u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize);
+literals!(u8, u16, u32, u64, u128, usize, i8, i16, i32, i64, i128, isize);
 
 macro_rules! words {
     ($($kind:ty),*) => {$(

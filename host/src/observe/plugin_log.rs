@@ -21,6 +21,15 @@ impl PluginLog {
         Self { log, metrics, request_id }
     }
 
+    /// The log of a call for tests, kept in memory.
+    #[cfg(test)]
+    pub fn capture() -> Self {
+        let name = |text| (crate::tenant::TenantName::parse(text), crate::tenant::PluginName::parse(text));
+        let (Ok(tenant), Ok(plugin)) = name("test") else { unreachable!("a name of small letters") };
+        let metrics = super::Metrics::new().plugin(&tenant, &plugin);
+        Self::new(Log::capture().0, metrics, "r-1".into())
+    }
+
     /// Logs one line of the plugin, as the plugin wrote it. `source` is `stdout`, `stderr`, or a word of the plugin's
     /// own.
     pub fn line(&self, level: Level, source: &str, text: &str) {

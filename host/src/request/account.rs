@@ -30,7 +30,7 @@ pub struct Ledger {
 
 /// The facts of one request, for the access log and the counters.
 pub(super) struct Account {
-    ledger: Ledger,
+    ledger: Arc<Ledger>,
     began: Instant,
     time: SystemTime,
     method: Method,
@@ -62,13 +62,13 @@ struct SentAnswer {
 impl Account {
     /// Opens an account for a request that has just arrived.
     pub(super) fn open(
-        ledger: &Ledger,
+        ledger: &Arc<Ledger>,
         head: &http::request::Parts,
         client: Option<IpAddr>,
         request_id: Arc<str>,
         trace_id: Option<&str>,
-    ) -> Self {
-        Self {
+    ) -> Box<Self> {
+        Box::new(Self {
             ledger: ledger.clone(),
             began: Instant::now(),
             time: SystemTime::now(),
@@ -84,7 +84,7 @@ impl Account {
             answer: None,
             failure: None,
             _in_flight: ledger.metrics.request_guard(),
-        }
+        })
     }
 
     /// Notes the host name that the caller asked for.
@@ -192,19 +192,19 @@ impl Drop for Account {
 /// The state that a request holds until the last byte of its answer's body is taken: its account, its place in the
 /// tenant's quota, and (through the account) its revision.
 pub(super) struct Exchange {
-    account: Account,
+    account: Box<Account>,
     _place: Option<Arc<QuotaPlace>>,
 }
 
 impl Exchange {
-    pub(super) fn new(account: Account, place: Option<Arc<QuotaPlace>>) -> Self {
+    pub(super) fn new(account: Box<Account>, place: Option<Arc<QuotaPlace>>) -> Self {
         Self { account, _place: place }
     }
 
     /// True if the revision that the plugin's answer comes from was ended: the answer is then broken off. An answer
     /// of the host itself is sent to its end; it may be the very one that says that the revision was ended.
     pub(super) fn is_over(&self) -> bool {
-        let Account { routed, failure, .. } = &self.account;
+        let Account { routed, failure, .. } = &*self.account;
         failure.is_none() && routed.as_ref().is_some_and(|routed| routed.revision.is_ended())
     }
 

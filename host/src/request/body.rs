@@ -85,7 +85,7 @@ impl From<Response<Content>> for Answered {
 /// The content of an answer: all that follows its head.
 pub(super) enum Content {
     /// The whole body is in memory.
-    Whole { data: Bytes, trailers: Option<HeaderMap> },
+    Whole { data: Bytes, trailers: Option<Box<HeaderMap>> },
     /// The body comes as the plugin writes it.
     Streamed(Box<StreamedBody>),
     /// The body comes as the plugin writes it, and is compressed.
@@ -234,7 +234,11 @@ impl Body for AnswerBody {
                     return Poll::Ready(Some(Err(self.break_off(&error))));
                 }
                 let length = data.remaining().min(PIECE_BYTES);
-                let frame = if data.is_empty() { trailers.take().map(Frame::trailers) } else { None };
+                let frame = if data.is_empty() {
+                    trailers.take().map(|trailers| Frame::trailers(*trailers))
+                } else {
+                    None
+                };
                 let frame = frame.unwrap_or_else(|| Frame::data(data.split_to(length)));
                 exchange.took(length);
                 if self.content.is_empty() {

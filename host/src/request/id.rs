@@ -1,5 +1,6 @@
 //! Request ids: the caller's own id if it is harmless, else an id made here. And the id of the request's trace.
 
+use std::fmt::Write;
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,7 +18,8 @@ const MAX_ID_BYTES: usize = 128;
 
 /// The source of request ids: a random prefix of this process, and a number.
 pub(super) struct RequestIds {
-    prefix: u64,
+    /// 16 digits and a hyphen.
+    prefix: String,
     next: AtomicU64,
 }
 
@@ -25,7 +27,8 @@ impl RequestIds {
     pub(super) fn new() -> Self {
         // The standard library seeds its hashers from the system; that is random enough to tell two processes apart,
         // which is the prefix's only purpose.
-        Self { prefix: RandomState::new().build_hasher().finish(), next: AtomicU64::new(0) }
+        let prefix = format!("{:016x}-", RandomState::new().build_hasher().finish());
+        Self { prefix, next: AtomicU64::new(0) }
     }
 
     /// The id of a request with these header fields.
@@ -35,7 +38,10 @@ impl RequestIds {
             Some(id) if is_harmless(id) => id.into(),
             _ => {
                 let number = self.next.fetch_add(1, Ordering::Relaxed);
-                format!("{:016x}-{number:x}", self.prefix).into()
+                let mut id = self.prefix.clone();
+                // Writing to a `String` cannot fail.
+                let _ = write!(id, "{number:x}");
+                id.into()
             }
         }
     }

@@ -143,7 +143,7 @@ pub(super) fn streamed_whole(
     }
     let trailers = trailers.map(well_placed).filter(|trailers| !trailers.is_empty());
     trailers.as_ref().map_or(Ok(()), check_fields).map_err(PluginError::Answer)?;
-    Ok(Response::from_parts(head, Content::Whole { data, trailers }))
+    Ok(Response::from_parts(head, Content::Whole { data, trailers: trailers.map(Box::new) }))
 }
 
 /// The head of an answer as a response filter sees it.

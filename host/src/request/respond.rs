@@ -71,7 +71,7 @@ pub(super) fn finish(
     answered: Answered,
     is_head: bool,
     request_id: &str,
-    mut account: Account,
+    mut account: Box<Account>,
 ) -> Response<AnswerBody> {
     let Answered { response, place } = answered;
     let (mut head, mut content) = response.into_parts();

@@ -68,7 +68,7 @@ pub struct Requests {
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(super) sandbox: Arc<Sandbox>,
     pub(super) capacity: Capacity,
-    pub(super) ledger: Ledger,
+    pub(super) ledger: Arc<Ledger>,
     pub(super) ids: RequestIds,
     pub(super) settings: Settings,
 }
@@ -82,6 +82,6 @@ impl Requests {
         ledger: Ledger,
         settings: Settings,
     ) -> Self {
-        Self { snapshot, sandbox, capacity, ledger, ids: RequestIds::new(), settings }
+        Self { snapshot, sandbox, capacity, ledger: Arc::new(ledger), ids: RequestIds::new(), settings }
     }
 }

@@ -198,7 +198,7 @@ impl Shelf {
         self.idle.leave(ticket);
         drop(stock);
         if until <= Instant::now() {
-            self.metrics.instance_let_go(EvictionReason::TimeOver);
+            self.count_eviction(EvictionReason::TimeOver);
             return None;
         }
         Some(live)
@@ -220,7 +220,11 @@ impl Shelf {
         }
         let entered = self.idle.enter(self, bytes, until);
         let (ticket, leaving) = entered.ok_or(EvictionReason::NoRoom)?;
-        stock.waiting.push(Waiting { ticket, until, live, _counted: self.metrics.idle_guard() });
+        let counted = match self.keeping {
+            Some(Keeping::Restored(_)) => self.metrics.restored_guard(),
+            Some(Keeping::Reused(_)) | None => self.metrics.idle_guard(),
+        };
+        stock.waiting.push(Waiting { ticket, until, live, _counted: counted });
         drop(stock);
         for (shelf, ticket) in &leaving.who {
             shelf.let_go(*ticket, EvictionReason::NoRoom);
@@ -236,7 +240,7 @@ impl Shelf {
             place.ok().map(|place| stock.waiting.remove(place))
         };
         if found.is_some() {
-            self.metrics.instance_let_go(why);
+            self.count_eviction(why);
         }
     }
 
@@ -250,9 +254,16 @@ impl Shelf {
                 |waiting: &mut Waiting| leaving.who.iter().any(|(_, ticket)| *ticket == waiting.ticket);
             (stock.waiting.extract_if(.., is_ours).collect::<Vec<_>>(), leaving)
         };
-        gone.iter().for_each(|_| self.metrics.instance_let_go(EvictionReason::Retired));
+        gone.iter().for_each(|_| self.count_eviction(EvictionReason::Retired));
         drop(gone);
         drop(leaving);
+    }
+
+    /// Counts an instance that was not kept. One that was put back to its start is no loss to its plugin.
+    fn count_eviction(&self, why: EvictionReason) {
+        if let Some(Keeping::Reused(_)) = self.keeping {
+            self.metrics.instance_let_go(why);
+        }
     }
 
     fn stock(&self) -> MutexGuard<'_, Stock> {
@@ -308,7 +319,7 @@ impl Instance {
             Keeping::Restored(_) => live.end_restored(bounds),
         };
         if let Err(why) = ended.and_then(|()| shelf.keep(bounds, live)) {
-            shelf.metrics.instance_let_go(why);
+            shelf.count_eviction(why);
         }
     }
 

@@ -23,7 +23,9 @@ pub(super) fn linker(engine: &Engine) -> wasmtime::Result<Linker<CallState>> {
     wasi::add_to_linker(&mut linker, |state| &mut state.host_called().table, standard_streams)?;
     messages::add_to_linker(&mut linker)?;
     context::add_to_linker(&mut linker, facts)?;
-    limiter::add_to_linker(&mut linker, |state| RateLimit(state.host_called().call.abilities.limiter.as_deref()))?;
+    limiter::add_to_linker(&mut linker, |state| {
+        RateLimit(state.host_called().call.abilities.limiter.as_deref())
+    })?;
     logging::add_to_linker(&mut linker, |state| PluginLines(&state.host_called().call.output))?;
     config::add_to_linker(&mut linker, |state| Config(&state.host_called().call.abilities))?;
     keyvalue::add_to_linker(&mut linker, stores)?;

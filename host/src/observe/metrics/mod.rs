@@ -369,6 +369,11 @@ fn encode_instances(
     for plugin in plugins {
         encode_counter(&mut family, &labels(plugin), plugin.instances_restored.get())?;
     }
+    let help = "Instances that were put back to their start and wait for a call.";
+    let mut family = encoder.encode_descriptor("restored_instances_idle", help, None, MetricType::Gauge)?;
+    for plugin in plugins {
+        encode_gauge(&mut family, &labels(plugin), &plugin.restored_instances_idle)?;
+    }
     let help = "Calls that got an instance which had served another call.";
     let mut family = encoder.encode_descriptor("calls_reused", help, None, MetricType::Counter)?;
     for plugin in plugins {

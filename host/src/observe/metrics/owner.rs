@@ -162,6 +162,7 @@ pub struct PluginMetrics {
     pub(super) guest_log_dropped: Counter,
     pub(super) instances_started: Counter,
     pub(super) instances_restored: Counter,
+    pub(super) restored_instances_idle: Gauge,
     pub(super) calls_reused: Counter,
     pub(super) instances_idle: Gauge,
     let_go: [AtomicU64; EvictionReason::ALL.len()],
@@ -181,6 +182,7 @@ impl PluginMetrics {
             guest_log_dropped: Counter::default(),
             instances_started: Counter::default(),
             instances_restored: Counter::default(),
+            restored_instances_idle: Gauge::default(),
             calls_reused: Counter::default(),
             instances_idle: Gauge::default(),
             let_go: Default::default(),
@@ -249,6 +251,11 @@ impl PluginMetrics {
     /// Counts a call that gets an instance which has served another.
     pub fn call_reused(&self) {
         self.calls_reused.inc();
+    }
+
+    /// Counts an instance that was put back to its start as waiting for a call until the guard is dropped.
+    pub fn restored_guard(&self) -> GaugeGuard {
+        GaugeGuard::new(&self.restored_instances_idle)
     }
 
     /// Counts an instance as waiting for its next call until the guard is dropped.

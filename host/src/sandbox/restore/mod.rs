@@ -13,10 +13,13 @@
 
 mod image;
 mod restorable;
+mod shown_memory;
+#[cfg_attr(not(target_os = "linux"), path = "no_write_tracker.rs")]
 mod write_tracker;
 
 pub(super) use image::Image;
-pub(super) use restorable::{Exports, Restorable, ShownMemory, add_to_linker};
+pub(super) use restorable::{Exports, Restorable, add_to_linker};
+pub(super) use shown_memory::ShownMemory;
 pub(super) use write_tracker::WriteTracker;
 
 #[cfg(test)]

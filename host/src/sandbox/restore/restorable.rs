@@ -9,6 +9,7 @@ use wasmtime::component::{
 use wasmtime::{Store, StoreContextMut};
 
 use super::image::Image;
+use super::shown_memory::ShownMemory;
 use super::write_tracker::{Tracked, WriteTracker};
 use crate::sandbox::rewrite::restore::{BEGIN, HOST, MEMORY, RESTORE};
 use crate::sandbox::state::CallState;
@@ -34,17 +35,6 @@ impl Exports {
         name == BEGIN || name == RESTORE
     }
 }
-
-/// A memory, as an instance showed it to the host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::sandbox) struct ShownMemory {
-    pub(super) begin: NonNull<u8>,
-    pub(super) bytes: usize,
-}
-
-// SAFETY: the address alone is passed between threads. Whoever reads or writes there has the memory's store.
-#[allow(unsafe_code)]
-unsafe impl Send for ShownMemory {}
 
 /// Adds the import by which an instance shows its memory.
 pub(in crate::sandbox) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {

@@ -15,12 +15,11 @@ use super::*;
 use crate::capability::files::Mounts;
 use crate::cpu::{CpuAccount, Habit, Scheduler};
 use crate::limits::Limits;
-use crate::observe::{Log, Metrics, PluginLog};
+use crate::observe::PluginLog;
 use crate::sandbox::engine::Sandbox;
 use crate::sandbox::rewrite::rewrite;
 use crate::sandbox::state::{CallState, PerCall};
 use crate::sandbox::{Abilities, Call, Context, PoolSettings, intake};
-use crate::tenant::{PluginName, TenantName};
 
 /// The pages of the test's memory: more than a scan returns runs of.
 const PAGES: usize = 17 * 16;
@@ -42,8 +41,6 @@ fn tracker() -> Option<&'static WriteTracker> {
 fn call() -> PerCall {
     let scheduler = Scheduler::start(1, || {}, || ControlFlow::Continue(())).unwrap();
     let account = CpuAccount::new(NonZeroU32::MIN, None);
-    let metrics = Metrics::new()
-        .plugin(&TenantName::parse("shop").unwrap(), &PluginName::parse("plugin").unwrap());
     PerCall::new(Call {
         limits: Arc::new(Limits::default()),
         deadline: Instant::now(),
@@ -64,7 +61,7 @@ fn call() -> PerCall {
             http: None,
             mounts: Mounts::default(),
         }),
-        log: PluginLog::new(Log::capture().0, metrics, "r-1".into()),
+        log: PluginLog::capture(),
         cpu: scheduler.task(&account, &Habit::default(), Duration::from_secs(60)),
     })
 }
@@ -136,7 +133,9 @@ const KINDS: [&str; 5] = ["i32", "i64", "f32", "f64", "v128"];
 impl Step {
     fn code(&self) -> String {
         match self {
-            Self::Store { at, value } => format!("(i64.store (i32.const {at}) (i64.const {}))", value.cast_signed()),
+            Self::Store { at, value } => {
+                format!("(i64.store (i32.const {at}) (i64.const {}))", value.cast_signed())
+            }
             Self::Fill { at, bytes, value } => {
                 format!("(memory.fill (i32.const {at}) (i32.const {value}) (i32.const {bytes}))")
             }
@@ -304,7 +303,14 @@ const HANDLES: &str = r#"(component
 #[test]
 fn handles_have_the_same_numbers_again_in_whatever_order_they_were_given_back() {
     let Some(_) = tracker() else { return };
-    let orders = [["a", "b", "c"], ["a", "c", "b"], ["b", "a", "c"], ["b", "c", "a"], ["c", "a", "b"], ["c", "b", "a"]];
+    let orders = [
+        ["a", "b", "c"],
+        ["a", "c", "b"],
+        ["b", "a", "c"],
+        ["b", "c", "a"],
+        ["c", "a", "b"],
+        ["c", "b", "a"],
+    ];
     block_on(async {
         for order in orders {
             let gives = order.map(|handle| format!("(call $drop (local.get ${handle}))")).concat();
@@ -336,10 +342,9 @@ fn an_instance_that_keeps_a_handle_is_not_put_back() {
 #[test]
 fn an_instance_that_calls_the_host_while_it_begins_is_not_put_back() {
     let Some(_) = tracker() else { return };
-    let text = HANDLES.replace("GIVES", "").replace(
-        "(memory (export",
-        "(func $start (drop (call $take))) (start $start) (memory (export",
-    );
+    let text = HANDLES
+        .replace("GIVES", "")
+        .replace("(memory (export", "(func $start (drop (call $take))) (start $start) (memory (export");
     let component = component(&text).unwrap();
     block_on(async {
         assert!(Guest::new(&component, &OnceLock::new()).await.restorable.is_none());
@@ -353,7 +358,8 @@ fn what_the_host_cannot_put_back_makes_a_component_that_is_not_put_back() {
     };
     let memory = "(memory 1)";
     assert!(component(&with(memory, "")).is_some(), "a memory alone can be put back");
-    let table = r#"(memory 1) (table 4 funcref) (func $f) (elem declare func $f) (elem $e func $f) (data $d "x")"#;
+    let table =
+        r#"(memory 1) (table 4 funcref) (func $f) (elem declare func $f) (elem $e func $f) (data $d "x")"#;
     assert!(component(&with(table, "")).is_some(), "a table that nothing changes is as it was");
     for (what, text) in [
         ("no memory", with("", "")),
@@ -361,17 +367,32 @@ fn what_the_host_cannot_put_back_makes_a_component_that_is_not_put_back() {
         ("a large memory", with("(memory 33)", "")),
         ("a global that refers to a function", with("(memory 1) (global (mut funcref) (ref.null func))", "")),
         ("table.set", with(&format!("{table} (func (table.set 0 (i32.const 0) (ref.func $f)))"), "")),
-        ("table.grow", with(&format!("{table} (func (drop (table.grow (ref.null func) (i32.const 1))))"), "")),
-        ("table.fill", with(&format!("{table} (func (table.fill (i32.const 0) (ref.null func) (i32.const 1)))"), "")),
-        ("table.copy", with(&format!("{table} (func (table.copy (i32.const 0) (i32.const 1) (i32.const 1)))"), "")),
-        ("table.init", with(&format!("{table} (func (table.init $e (i32.const 0) (i32.const 0) (i32.const 1)))"), "")),
+        (
+            "table.grow",
+            with(&format!("{table} (func (drop (table.grow (ref.null func) (i32.const 1))))"), ""),
+        ),
+        (
+            "table.fill",
+            with(&format!("{table} (func (table.fill (i32.const 0) (ref.null func) (i32.const 1)))"), ""),
+        ),
+        (
+            "table.copy",
+            with(&format!("{table} (func (table.copy (i32.const 0) (i32.const 1) (i32.const 1)))"), ""),
+        ),
+        (
+            "table.init",
+            with(&format!("{table} (func (table.init $e (i32.const 0) (i32.const 0) (i32.const 1)))"), ""),
+        ),
         ("data.drop", with(&format!("{table} (func (data.drop $d))"), "")),
         ("elem.drop", with(&format!("{table} (func (elem.drop $e))"), "")),
         ("a module twice", with(memory, "(core instance (instantiate $m))")),
         ("a module that is not instantiated", with(memory, "(core module (global (mut i32) (i32.const 0)))")),
         ("a resource", with(memory, "(type (resource (rep i32)))")),
         ("a module in an inner component", with(memory, "(component (core module))")),
-        ("a name of the host's parts", with(r#"(memory 1) (data (i32.const 0) "jackfield-sandbox-begin")"#, "")),
+        (
+            "a name of the host's parts",
+            with(r#"(memory 1) (data (i32.const 0) "jackfield-sandbox-begin")"#, ""),
+        ),
         ("an import of the host's parts", with(memory, r#"(import "jackfield:sandbox/restore" (instance))"#)),
     ] {
         assert!(component(&text).is_none(), "{what}");

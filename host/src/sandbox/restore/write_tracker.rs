@@ -17,13 +17,13 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::ptr::NonNull;
 use std::sync::OnceLock;
 
 use wasmtime::Store;
 
 use super::image::{Image, PAGE_BYTES};
-use super::restorable::ShownMemory;
-use crate::sandbox::state::CallState;
+use super::shown_memory::ShownMemory;
 
 /// The kernel's account of written pages, for this process.
 pub(in crate::sandbox) struct WriteTracker {
@@ -154,9 +154,9 @@ impl WriteTracker {
     }
 
     /// Puts a memory back that was not tracked so far, and tracks it from then on.
-    pub(super) fn put_back_and_track(
+    pub(super) fn put_back_and_track<T>(
         &'static self,
-        store: &mut Store<CallState>,
+        store: &mut Store<T>,
         memory: ShownMemory,
         image: &Image,
     ) -> io::Result<Tracked> {
@@ -171,28 +171,30 @@ impl WriteTracker {
     }
 
     /// Puts the written pages of a memory back.
-    fn put_back(
+    fn put_back<T>(
         &self,
-        _store: &mut Store<CallState>,
+        _store: &mut Store<T>,
         memory: ShownMemory,
         image: &Image,
         is_tracked: bool,
     ) -> io::Result<()> {
         let begin = memory.begin.addr().get();
         let copy = |from: usize, to: usize| {
-            for number in from / PAGE_BYTES..to.min(memory.bytes) / PAGE_BYTES {
-                let page = image.page(number);
+            for offset in (from..to.min(memory.bytes)).step_by(PAGE_BYTES) {
+                let page = image.page(offset / PAGE_BYTES);
                 // SAFETY: the instance has shown this memory, with this length, since its store was last left. So the
                 // page is mapped, and can be written. The store is borrowed: no guest runs, and nobody else has a
                 // reference into the memory.
                 unsafe {
-                    let to = memory.begin.add(number * PAGE_BYTES);
-                    to.copy_from_nonoverlapping(std::ptr::NonNull::from(page).cast(), PAGE_BYTES);
+                    let to = memory.begin.add(offset);
+                    to.copy_from_nonoverlapping(NonNull::from(page).cast(), PAGE_BYTES);
                 }
             }
         };
         let end = begin.saturating_add(memory.bytes);
-        self.scan(begin, end, is_tracked, |from, to| copy(from.saturating_sub(begin), to.saturating_sub(begin)))
+        self.scan(begin, end, is_tracked, |from, to| {
+            copy(from.saturating_sub(begin), to.saturating_sub(begin))
+        })
     }
 
     /// Calls `each` with the begin and end of each run of pages that were written.
@@ -225,7 +227,8 @@ impl WriteTracker {
             };
             let found = control(&self.pages, PAGEMAP_SCAN, &mut scan)?;
             for region in regions.iter().take(found) {
-                each(region.start as usize, region.end as usize);
+                let address = |address: u64| usize::try_from(address).unwrap_or(end);
+                each(address(region.start), address(region.end));
             }
             if scan.walk_end >= end as u64 || found == 0 {
                 return Ok(());
@@ -235,18 +238,9 @@ impl WriteTracker {
     }
 }
 
-impl ShownMemory {
-    /// The memory's content. `self` is of this store, and was shown since the store was last left.
-    pub(super) fn content(self, _store: &Store<CallState>) -> &[u8] {
-        // SAFETY: an instance of the store has shown this memory, with this length, and the store is borrowed: no
-        // guest runs that could change it or take it away.
-        unsafe { std::slice::from_raw_parts(self.begin.as_ptr(), self.bytes) }
-    }
-}
-
 impl Tracked {
     /// Puts the pages back that were written since the memory is tracked.
-    pub(super) fn put_back(&self, store: &mut Store<CallState>, image: &Image) -> io::Result<()> {
+    pub(super) fn put_back<T>(&self, store: &mut Store<T>, image: &Image) -> io::Result<()> {
         self.tracker.put_back(store, self.memory, image, true)
     }
 }

@@ -18,6 +18,10 @@ pub(super) const START: u8 = 8;
 pub(super) const DATA: u8 = 11;
 pub(super) const DATA_COUNT: u8 = 12;
 
+/// The ids of sections of a component that hold a module or a component.
+pub(super) const CORE_MODULE: u8 = 1;
+pub(super) const COMPONENT: u8 = 4;
+
 /// One section of a module or of a component.
 pub(super) struct Section<'a> {
     pub(super) id: u8,

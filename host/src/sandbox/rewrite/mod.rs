@@ -35,16 +35,12 @@ use std::borrow::Cow;
 
 use wasmparser::Result;
 
-use self::encode::{sections, write_section};
+use self::encode::{COMPONENT, CORE_MODULE, sections, write_section};
 pub(super) use self::pieces::PIECES;
 
 /// The revision of the changes. It changes whenever the result for a component does, beside [`PIECES`]: compiled code
 /// of an earlier revision is of no use then.
 pub(super) const REVISION: u32 = 3;
-
-/// The ids of sections of a component that hold a module or a component.
-const CORE_MODULE: u8 = 1;
-const COMPONENT: u8 = 4;
 
 /// A component whose bulk instructions do no more than a piece each. If `reads_pages`, its new instances read the
 /// pages of small memories. If `restores`, its instances can be put back to their start, where that can be done.

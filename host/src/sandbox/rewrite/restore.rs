@@ -24,13 +24,13 @@ use wasm_encoder::{
     ModuleSection, PrimitiveValType, TypeSection, ValType,
 };
 use wasmparser::{
-    CanonicalFunction, ComponentAlias, ComponentExternalKind, ComponentOuterAliasKind, ComponentTypeRef as Import,
-    ComponentType, Instance, Operator, Parser, Payload, Result, TypeRef, ValidPayload, Validator,
+    CanonicalFunction, ComponentAlias, ComponentExternalKind, ComponentOuterAliasKind, ComponentType,
+    ComponentTypeRef as Import, Instance, Operator, Parser, Payload, Result, TypeRef, ValidPayload,
+    Validator,
 };
 
-use super::encode::{content, sections, write_section, write_sized, write_u32};
+use super::encode::{COMPONENT, CORE_MODULE, content, sections, write_section, write_sized, write_u32};
 use super::module::{EMPTY, place, put_together, with_more};
-use super::{COMPONENT, CORE_MODULE};
 use crate::sandbox::intake::PROPOSALS;
 use crate::sandbox::pool::{CORE_INSTANCES_PER_COMPONENT, KEPT_MEMORY_BYTES};
 
@@ -215,7 +215,9 @@ impl Reading {
         }
         let has_code = matches!(
             payload,
-            Payload::ModuleSection { .. } | Payload::InstanceSection(_) | Payload::ComponentCanonicalSection(_)
+            Payload::ModuleSection { .. }
+                | Payload::InstanceSection(_)
+                | Payload::ComponentCanonicalSection(_)
         );
         Ok(!(is_inner && has_code))
     }
@@ -236,7 +238,9 @@ impl CoreModule {
             Payload::ImportSection(section) => {
                 for import in section.clone().into_imports() {
                     match import?.ty {
-                        TypeRef::Memory(_) => self.imported_memories = self.imported_memories.saturating_add(1),
+                        TypeRef::Memory(_) => {
+                            self.imported_memories = self.imported_memories.saturating_add(1)
+                        }
                         TypeRef::Global(_) => self.imported_globals = self.imported_globals.saturating_add(1),
                         _ => {}
                     }
@@ -289,7 +293,8 @@ impl CoreModule {
             item
         };
         let memory = self.memory.map(|index| export(MEMORY_NAME, EXPORTED_MEMORY, index));
-        let globals = self.globals.iter().map(|(index, _)| export(&global_name(*index), EXPORTED_GLOBAL, *index));
+        let globals =
+            self.globals.iter().map(|(index, _)| export(&global_name(*index), EXPORTED_GLOBAL, *index));
         let items: Vec<_> = memory.into_iter().chain(globals).collect();
         let (preamble, sections) = sections(module)?;
         let more = with_more(content(&sections, EXPORTS).unwrap_or(EMPTY), &items)?;
@@ -357,7 +362,11 @@ fn append(out: &mut Vec<u8>, modules: &[CoreModule], counts: &Counts) {
     for module in modules {
         let instance = module.instance.unwrap_or(u32::MAX);
         if module.memory.is_some() {
-            aliases.alias(Alias::CoreInstanceExport { instance, kind: ExportKind::Memory, name: MEMORY_NAME });
+            aliases.alias(Alias::CoreInstanceExport {
+                instance,
+                kind: ExportKind::Memory,
+                name: MEMORY_NAME,
+            });
         }
         for (index, number) in &module.globals {
             let name = global_name(*index);
@@ -386,7 +395,8 @@ fn append(out: &mut Vec<u8>, modules: &[CoreModule], counts: &Counts) {
         (MEMORY, ExportKind::Memory, counts.memories),
     ];
     let indices = counts.globals..;
-    exports.extend(global_names.iter().zip(indices).map(|(name, index)| (&**name, ExportKind::Global, index)));
+    exports
+        .extend(global_names.iter().zip(indices).map(|(name, index)| (&**name, ExportKind::Global, index)));
     instances.export_items(exports);
     instances.instantiate(counts.core_modules, [(PARTS, ModuleArg::Instance(parts))]);
     add(out, &instances);
@@ -440,7 +450,8 @@ fn keeper(globals: &[ValType]) -> Module {
     imports.import(PARTS, SHOW_NAME, EntityType::Function(show_type));
     imports.import(PARTS, TAKE_NAME, EntityType::Function(take_type));
     imports.import(PARTS, GIVE_NAME, EntityType::Function(give_type));
-    let memory = MemoryType { minimum: 0, maximum: None, memory64: false, shared: false, page_size_log2: None };
+    let memory =
+        MemoryType { minimum: 0, maximum: None, memory64: false, shared: false, page_size_log2: None };
     imports.import(PARTS, MEMORY, memory);
     let mut saved = GlobalSection::new();
     for (number, kind) in globals.iter().enumerate() {
@@ -456,7 +467,13 @@ fn keeper(globals: &[ValType]) -> Module {
     let mut code = CodeSection::new();
     code.function(&begin(globals)).function(&restore(globals));
     let mut module = Module::new();
-    module.section(&types).section(&imports).section(&functions).section(&saved).section(&exports).section(&code);
+    module
+        .section(&types)
+        .section(&imports)
+        .section(&functions)
+        .section(&saved)
+        .section(&exports)
+        .section(&code);
     module
 }
 
