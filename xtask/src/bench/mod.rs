@@ -29,7 +29,7 @@ use crate::toolchain::host_cargo;
 ///
 /// Without a subcommand: every kind of request, asked of every server that is there, each server on one core and
 /// the load on another. Builds the host in release first. Prints Markdown. Linux only. By default a run takes some
-/// 15 minutes after the build; --only and --contenders make it shorter.
+/// 11 minutes after the build; --only and --contenders make it shorter.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {

@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::cargo::{cannot_start, command_line};
 
 /// How long a server may take until it listens; the host compiles its component in that time.
-const START_DEADLINE: Duration = Duration::from_secs(20);
+pub(super) const START_DEADLINE: Duration = Duration::from_secs(20);
 
 /// The lines kept of what a server said before it listened, for the case that it never does.
 const LAST_WORDS: usize = 20;

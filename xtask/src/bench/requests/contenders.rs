@@ -435,7 +435,7 @@ fn install_workerd() -> Result<()> {
 }
 
 /// The program of this name in the folders of `PATH`.
-fn on_path(name: &str) -> Option<PathBuf> {
+pub(super) fn on_path(name: &str) -> Option<PathBuf> {
     find_in(&env::var_os("PATH")?, name)
 }
 

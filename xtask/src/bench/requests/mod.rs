@@ -22,12 +22,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use clap::ValueEnum;
 
-use super::server::Server;
+use super::server::{START_DEADLINE, Server};
 use super::{build_servers, release};
 use crate::cargo::cannot_start;
+use crate::deadline::{End, run_until};
 use crate::guests;
 use certificate::Certificate;
-use contenders::{Contender, Entrant, GUESTS, Missing, Setting};
+use contenders::{Contender, Entrant, GUESTS, Missing, Setting, on_path};
 use cores::Cores;
 use load::Load;
 use report::Rounds;
@@ -38,6 +39,9 @@ const WARM_UP: Duration = Duration::from_millis(500);
 
 /// A shorter round is not worth its ticks of 10 ms, in which Linux counts CPU time.
 const SHORTEST_ROUND: Duration = Duration::from_millis(200);
+
+/// Building wasmtime takes most of it.
+const INSTALL_DEADLINE: Duration = Duration::from_secs(2 * 60 * 60);
 
 #[derive(Debug, Clone, clap::Args)]
 #[group(skip)]
@@ -54,7 +58,7 @@ pub(crate) struct Arguments {
     /// Rounds that each server is measured in
     #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     rounds: u32,
-    /// Requests under way at once: over HTTP/1.1 connections. Downloads are 4 at most
+    /// Requests under way at once, over HTTP/1.1 each on a connection of its own; downloads are 4 at most
     #[arg(long, default_value_t = 32, value_parser = clap::value_parser!(u16).range(1..=256))]
     connections: u16,
     /// Leave servers and load free to run on every core
@@ -81,10 +85,14 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     if !arguments.built {
         guests::build(&GUESTS)?;
         build_servers()?;
-        return run_release_build();
+        return run_release_build(arguments);
     }
 
     let cores = if arguments.both_cores { Cores::Shared } else { Cores::apart()? };
+    ensure!(
+        cores == Cores::Shared || on_path("taskset").is_some(),
+        "`taskset`, which binds a server to a core, is not on the PATH: install util-linux, or use --both-cores"
+    );
     let missing = if arguments.install { Missing::Install } else { Missing::Skip };
     let mut entrants = Vec::new();
     for contender in contenders(&arguments.contenders) {
@@ -122,15 +130,21 @@ fn works(chosen: &[Work]) -> Vec<Work> {
     Work::value_variants().iter().copied().filter(is_wanted).collect()
 }
 
-/// The same command in the release build: what is built for development is too slow to load a server.
-fn run_release_build() -> Result<()> {
+/// The same command in the release build: what is built for development is too slow to load a server. In a process group of
+/// its own, so that no server outlives it, whichever way it ends.
+fn run_release_build(arguments: &Arguments) -> Result<()> {
+    let servers = works(&arguments.only).len() * contenders(&arguments.contenders).len();
+    let each = Duration::from_secs(arguments.seconds.into()) + START_DEADLINE + WARM_UP;
+    let install = if arguments.install { INSTALL_DEADLINE } else { Duration::ZERO };
+    let deadline = each * u32::try_from(servers)? + install;
     let mut command = Command::new(release("xtask"));
     command.args(env::args_os().skip(1)).arg("--built");
-    let status = command.status().with_context(|| cannot_start("the bench", &command))?;
-    if !status.success() {
-        bail!("the bench failed, as it says above");
+    match run_until(&mut command, deadline).with_context(|| cannot_start("the bench", &command))? {
+        End::Exited(status) if status.success() => Ok(()),
+        End::Exited(_) => bail!("the bench failed, as it says above"),
+        End::Deadline => bail!("the bench did not end within {} min, and was ended", deadline.as_secs() / 60),
+        End::Interrupted => bail!("the bench was interrupted"),
     }
-    Ok(())
 }
 
 /// A contender's server in its rounds.
