@@ -54,17 +54,17 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let idle = usize::from(arguments.slow);
     // Each on a server of its own: what one leaves to the allocator, the next would use.
     for says_something in [false, true] {
-        let bare = Server::bare_hyper(&release("xtask"), "hello")?;
+        let bare = Server::bare_hyper(release("xtask"), "hello")?;
         report += &runtime.block_on(weigh("bare hyper", &bare, idle, says_something))?;
         drop(bare);
         // With deadlines that end nothing meanwhile.
         let (site, _) = site(Duration::from_secs(600))?;
-        let host = Server::jackfield(&release("jackfield"), &site)?;
+        let host = Server::jackfield(release("jackfield"), &site)?;
         report += &runtime.block_on(weigh("jackfield", &host, idle, says_something))?;
     }
 
     let (site, probes) = self::site(DEADLINE)?;
-    let host = Server::jackfield(&release("jackfield"), &site)?;
+    let host = Server::jackfield(release("jackfield"), &site)?;
     report += &runtime.block_on(beside_slow(&host, probes, idle))?;
     report += &runtime.block_on(rude(&host, probes, arguments.rude))?;
     println!("{report}\nagain: cargo xtask bench edge --slow {} --rude {}", arguments.slow, arguments.rude);

@@ -118,7 +118,7 @@ impl Host {
             );
         }
         let (lines, log) = mpsc::channel();
-        let server = Server::jackfield_logging_to(&release("jackfield"), &site, lines)?;
+        let server = Server::jackfield_logging_to(release("jackfield"), &site, lines)?;
         Ok((Self { server, probes }, log))
     }
 

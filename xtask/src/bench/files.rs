@@ -4,7 +4,7 @@
 //! sendfile(2). Rounds of one and the other alternate; the CPU time is the server's own, in the kernel too.
 
 use std::fs;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::SocketAddr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -12,9 +12,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::server::Server;
+use super::server::{Program, Server};
 use super::transfer::Fetcher;
-use super::{build_servers, median, release};
+use super::{build_servers, median, nginx, release};
 use crate::guests;
 
 const ROUNDS: u32 = 5;
@@ -136,7 +136,7 @@ path = "/{{*path}}"
 plugin = "files"
 "#
     );
-    Server::jackfield(&release("jackfield"), &site)
+    Server::jackfield(release("jackfield"), &site)
 }
 
 /// nginx with the same folder. None if there is no such program.
@@ -145,27 +145,6 @@ fn nginx(folder: &Path) -> Result<Option<Server>> {
     if version.is_err() {
         return Ok(None);
     }
-    let home = tempfile::tempdir().context("cannot make a folder for nginx")?;
-    let address = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
-    let home_path = home.path().display();
-    let configuration = format!(
-        "daemon off; master_process off; pid {home_path}/pid; error_log {home_path}/error.log;\n\
-         events {{ worker_connections 1024; }}\n\
-         http {{ access_log {home_path}/access.log; sendfile on; tcp_nopush on; keepalive_requests 1000000000;\n\
-         client_body_temp_path {home_path}/body; proxy_temp_path {home_path}/proxy;\n\
-         fastcgi_temp_path {home_path}/fastcgi; uwsgi_temp_path {home_path}/uwsgi; scgi_temp_path {home_path}/scgi;\n\
-         server {{ listen {address}; root {}; }} }}\n",
-        folder.display()
-    );
-    let file = home.path().join("nginx.conf");
-    fs::write(&file, configuration)?;
-    let mut command = Command::new("nginx");
-    command.arg("-p").arg(home.path()).arg("-c").arg(&file).stdin(Stdio::null());
-    let server = Server::of(command, address, home)?;
-    let began = Instant::now();
-    while TcpStream::connect(address).is_err() {
-        ensure!(began.elapsed() < Duration::from_secs(10), "nginx does not listen at {address}");
-        thread::sleep(Duration::from_millis(20));
-    }
-    Ok(Some(server))
+    let block = format!("root {};", folder.display());
+    nginx::start(&Program::from(Path::new("nginx")), 1, "", &block).map(Some)
 }

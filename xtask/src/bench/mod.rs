@@ -7,9 +7,10 @@ mod edge;
 mod events;
 mod fair;
 mod files;
-mod hello;
 mod http1;
-mod load;
+mod nginx;
+#[cfg(target_os = "linux")]
+mod requests;
 mod resident;
 pub(crate) mod server;
 mod streams;
@@ -24,18 +25,19 @@ use clap::Subcommand;
 use crate::cargo::{step, target_folder};
 use crate::toolchain::host_cargo;
 
-/// Measure what the host costs beside a bare hyper server: CPU time a request, or of streams.
+/// Measure what the host costs beside other servers: a request's CPU time, rate and latency, or streams.
 ///
-/// Without a subcommand: CPU time a request of the smallest plugins. Builds all in release, then loads them in
-/// turns through keep-alive HTTP/1.1 connections on the loopback. Linux only. By default a run takes some 100
-/// seconds after the build, with wasmtime 130.
+/// Without a subcommand: every kind of request, asked of every server that is there, each server on one core and
+/// the load on another. Builds the host in release first. Prints Markdown. Linux only. By default a run takes some
+/// 11 minutes after the build; --only and --contenders make it shorter.
 #[derive(Debug, clap::Args)]
 #[command(args_conflicts_with_subcommands = true)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     bench: Option<Bench>,
+    #[cfg(target_os = "linux")]
     #[command(flatten)]
-    hello: hello::Arguments,
+    requests: requests::Arguments,
 }
 
 #[derive(Debug, Subcommand)]
@@ -49,7 +51,10 @@ enum Bench {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     ensure!(cfg!(target_os = "linux"), "the bench reads CPU times from /proc, which only Linux has");
     match &arguments.bench {
-        None => hello::run(&arguments.hello),
+        #[cfg(target_os = "linux")]
+        None => requests::run(&arguments.requests),
+        #[cfg(not(target_os = "linux"))]
+        None => Ok(()),
         Some(Bench::Edge(arguments)) => edge::run(arguments),
         Some(Bench::Fair(arguments)) => fair::run(arguments),
         Some(Bench::Files(arguments)) => files::run(arguments),

@@ -1,22 +1,23 @@
-//! A server under measurement: a child process, its address, its CPU time and its memory.
+//! A server under measurement: a child process with those that it starts, its address, its CPU time and its memory.
 
 use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
-use std::path::Path;
+use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use std::{fs, thread};
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, anyhow, bail};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::cargo::{cannot_start, command_line};
 
 /// How long a server may take until it listens; the host compiles its component in that time.
-const START_DEADLINE: Duration = Duration::from_secs(20);
+pub(super) const START_DEADLINE: Duration = Duration::from_secs(20);
 
 /// The lines kept of what a server said before it listened, for the case that it never does.
 const LAST_WORDS: usize = 20;
@@ -24,24 +25,54 @@ const LAST_WORDS: usize = 20;
 /// As much as a pipe holds: a server that logs is never held up for long.
 const OUTPUT_BUFFER_BYTES: usize = 64 * 1024;
 
+/// A program to start as a server.
+#[derive(Clone, Debug)]
+pub(crate) struct Program {
+    path: PathBuf,
+    /// The one core that it may use, by number; none: all that this process may use.
+    core: Option<usize>,
+}
+
+impl<P: AsRef<Path>> From<P> for Program {
+    fn from(path: P) -> Self {
+        Self { path: path.as_ref().to_owned(), core: None }
+    }
+}
+
+impl Program {
+    /// On this core alone, with all threads and processes that it starts. taskset(1) sets that before the program begins:
+    /// a server that counts the cores counts one.
+    pub(crate) fn on(path: &Path, core: Option<usize>) -> Self {
+        Self { path: path.to_owned(), core }
+    }
+
+    /// Without arguments.
+    pub(crate) fn command(&self) -> Command {
+        let Some(core) = self.core else { return Command::new(&self.path) };
+        let mut command = Command::new("taskset");
+        command.args(["--cpu-list", &core.to_string()]).arg(&self.path);
+        command
+    }
+}
+
 /// Ended when dropped.
 pub(crate) struct Server {
     child: Child,
     address: SocketAddr,
-    /// The site file's, and what the server keeps beside it.
-    folder: Option<TempDir>,
+    /// Its configuration's, and what it keeps beside that.
+    folders: Vec<TempDir>,
 }
 
 impl Server {
     /// The host with the text of a site file, in a folder of its own. What it logs is read and thrown away, as a
     /// log collector would take it.
-    pub(crate) fn jackfield(program: &Path, site: &str) -> Result<Self> {
+    pub(crate) fn jackfield(program: impl Into<Program>, site: &str) -> Result<Self> {
         Self::jackfield_telling(program, site, |_line| ())
     }
 
     /// The same, with each line that it logs after it listens.
     pub(crate) fn jackfield_logging_to(
-        program: &Path,
+        program: impl Into<Program>,
         site: &str,
         lines: mpsc::Sender<String>,
     ) -> Result<Self> {
@@ -50,47 +81,66 @@ impl Server {
     }
 
     fn jackfield_telling(
-        program: &Path,
+        program: impl Into<Program>,
         site: &str,
         tell: impl FnMut(String) + Send + 'static,
     ) -> Result<Self> {
         let folder = tempfile::tempdir().context("cannot make a folder for the bench's site file")?;
         let file = folder.path().join("site.toml");
         fs::write(&file, site).with_context(|| format!("cannot write {}", file.display()))?;
-        let mut command = Command::new(program);
+        let mut command = program.into().command();
         command.arg("serve").arg("--config").arg(file).args(["--log-format", "json"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         let mut server = Self::start(command, |child| child.stderr.take(), address_in_log, tell)?;
-        server.folder = Some(folder);
+        server.folders.push(folder);
         Ok(server)
     }
 
     /// The bare server, which answers every request with `body`.
-    pub(crate) fn bare_hyper(program: &Path, body: &str) -> Result<Self> {
-        let mut command = Command::new(program);
-        command.args(["bare-hyper", "--body", body]).stdin(Stdio::piped()).stdout(Stdio::piped());
+    pub(crate) fn bare_hyper(program: impl Into<Program>, body: &str) -> Result<Self> {
+        let mut command = program.into().command();
+        command.args(["bare-hyper", "--body", body]);
+        Self::announcing(command)
+    }
+
+    /// A server that says its address on the first line of its standard output, and ends when its standard input does.
+    pub(crate) fn announcing(mut command: Command) -> Result<Self> {
+        command.stdin(Stdio::piped()).stdout(Stdio::piped());
         Self::start(command, |child| child.stdout.take(), |line| line.trim().parse().ok(), |_line| ())
     }
 
-    /// `wasmtime serve` with a component, each instance for at most so many calls.
-    pub(crate) fn wasmtime(program: &Path, component: &Path, calls_an_instance: u32) -> Result<Self> {
-        let calls = calls_an_instance.to_string();
-        Self::wasmtime_with(program, component, &["--max-instance-reuse-count", &calls])
-    }
-
-    /// The same with these further arguments, and otherwise as it is by itself.
-    pub(crate) fn wasmtime_with(program: &Path, component: &Path, arguments: &[&str]) -> Result<Self> {
-        let mut command = Command::new(program);
+    /// `wasmtime serve` with a component and these further arguments, and otherwise as it is by itself.
+    pub(crate) fn wasmtime(
+        program: impl Into<Program>,
+        component: &Path,
+        arguments: &[&str],
+    ) -> Result<Self> {
+        let mut command = program.into().command();
         command.args(["serve", "--addr", "127.0.0.1:0"]).args(arguments).arg(component);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
         Self::start(command, |child| child.stderr.take(), address_in_url, |_line| ())
     }
 
-    /// A server that listens at `address` in a while, with its folder.
-    pub(crate) fn of(mut command: Command, address: SocketAddr, folder: TempDir) -> Result<Self> {
-        let child =
-            command.spawn().with_context(|| cannot_start("starting a server to measure", &command))?;
-        Ok(Self { child, address, folder: Some(folder) })
+    /// A server that listens at `address` in a while, with its folder. It says why it ends on standard error.
+    pub(crate) fn listening_at(mut command: Command, address: SocketAddr, folder: TempDir) -> Result<Self> {
+        let what = "starting a server to measure";
+        command.stdin(Stdio::null()).stdout(Stdio::null());
+        let child = command.spawn().with_context(|| cannot_start(what, &command))?;
+        let mut server = Self { child, address, folders: vec![folder] };
+        let began = Instant::now();
+        while TcpStream::connect(address).is_err() {
+            let ended = server.child.try_wait()?;
+            if ended.is_some() || began.elapsed() > START_DEADLINE {
+                let why =
+                    ended.map_or("it does not listen".to_owned(), |status| format!("it ended ({status})"));
+                bail!(
+                    "{what} failed: {why}; the address is {address}\n  command: {}",
+                    command_line(&command)
+                );
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+        Ok(server)
     }
 
     /// Starts `command` and waits for the line of its `output` in which `address_in` finds an address.
@@ -104,7 +154,7 @@ impl Server {
         let mut child = command.spawn().with_context(|| cannot_start(what, &command))?;
         let output = output(&mut child);
         // Made before anything can fail, so that whatever fails ends the child.
-        let mut server = Self { child, address: SocketAddr::from(([0, 0, 0, 0], 0)), folder: None };
+        let mut server = Self { child, address: SocketAddr::from(([0, 0, 0, 0], 0)), folders: Vec::new() };
         let output = output.ok_or_else(|| anyhow!("{what} failed: its output cannot be read"))?;
 
         let (found, address) = mpsc::channel();
@@ -120,16 +170,25 @@ impl Server {
         Ok(server)
     }
 
+    /// Keeps a folder that it reads until it has ended.
+    pub(crate) fn keeping(mut self, folder: TempDir) -> Self {
+        self.folders.push(folder);
+        self
+    }
+
     pub(crate) fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// CPU time of all threads so far, those that have ended too, in user and in kernel mode. In steps of
-    /// one clock tick, 10 ms on Linux.
+    /// CPU time so far, in user and in kernel mode: of all threads, and of all processes that it started, those that have
+    /// ended too. In steps of one clock tick, 10 ms on Linux.
     pub(crate) fn cpu_time(&self) -> Result<Duration> {
-        let path = format!("/proc/{}/stat", self.child.id());
-        let stat = fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-        let ticks = cpu_ticks(&stat).with_context(|| format!("no CPU times in {path}: {stat}"))?;
+        let processes = Process::all()?;
+        let tree = tree(self.child.id(), &processes);
+        if tree.is_empty() {
+            bail!("the server (process {}) has ended", self.child.id());
+        }
+        let ticks: u64 = tree.iter().map(|process| process.ticks).sum();
         Ok(Duration::from_secs_f64(ticks as f64 / rustix::param::clock_ticks_per_second() as f64))
     }
 
@@ -149,9 +208,17 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        let processes = Process::all().unwrap_or_default();
         // It has nothing to finish; and one that has ended by itself was reported where it was missed.
         let _ended = self.child.kill();
         let _status = self.child.wait();
+        for process in tree(self.child.id(), &processes) {
+            if process.id != self.child.id()
+                && let Some(id) = i32::try_from(process.id).ok().and_then(Pid::from_raw)
+            {
+                let _ended = kill_process(id, Signal::KILL);
+            }
+        }
     }
 }
 
@@ -195,26 +262,110 @@ fn resident_bytes(status: &str) -> Option<u64> {
     kibibytes.checked_mul(1024)
 }
 
-/// The sum of utime and stime, fields 14 and 15 of proc_pid_stat(5). Counted from behind the program's name,
-/// which stands in parentheses as field 2 and may hold anything.
-fn cpu_ticks(stat: &str) -> Option<u64> {
-    let (_, from_the_third) = stat.rsplit_once(')')?;
-    let mut fields = from_the_third.split_ascii_whitespace().skip(14 - 3);
-    let mut next = || fields.next()?.parse::<u64>().ok();
-    Some(next()? + next()?)
+/// What proc_pid_stat(5) says of a process.
+#[derive(Debug, PartialEq, Eq)]
+struct Process {
+    id: u32,
+    parent: u32,
+    /// CPU time of its threads, and of its children that ended and were waited for.
+    ticks: u64,
+}
+
+impl Process {
+    fn all() -> Result<Vec<Self>> {
+        let entries = fs::read_dir("/proc").context("cannot read /proc")?;
+        let stats = entries.flatten().filter(|entry| {
+            entry
+                .file_name()
+                .to_str()
+                .is_some_and(|name| name.starts_with(|first: char| first.is_ascii_digit()))
+        });
+        // Others end while this looks.
+        Ok(stats
+            .filter_map(|entry| fs::read_to_string(entry.path().join("stat")).ok())
+            .filter_map(|stat| Self::read(&stat))
+            .collect())
+    }
+
+    /// Fields 1, 4, and 14 to 17: utime, stime, cutime, cstime. Counted from behind the program's name, which stands in
+    /// parentheses as field 2 and may hold anything.
+    fn read(stat: &str) -> Option<Self> {
+        let (from_the_first, from_the_third) = stat.rsplit_once(')')?;
+        let id = from_the_first.split_ascii_whitespace().next()?.parse().ok()?;
+        let mut fields = from_the_third.split_ascii_whitespace().skip(4 - 3);
+        let parent = fields.next()?.parse().ok()?;
+        let mut times = fields.skip(14 - 5).map(str::parse::<u64>);
+        let mut next = || times.next()?.ok();
+        Some(Self { id, parent, ticks: next()? + next()? + next()? + next()? })
+    }
+}
+
+/// The process `root` and all below it.
+fn tree(root: u32, processes: &[Process]) -> Vec<&Process> {
+    let mut tree: Vec<&Process> = processes.iter().filter(|process| process.id == root).collect();
+    let mut looked_at = 0;
+    while let Some(parent) = tree.get(looked_at).map(|process| process.id) {
+        tree.extend(processes.iter().filter(|process| process.parent == parent));
+        looked_at += 1;
+    }
+    tree
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{address_in_log, address_in_url, cpu_ticks, read_address, resident_bytes};
+    use std::process::Command;
+    use std::time::{Duration, Instant};
+    use std::{fs, thread};
+
+    use super::{Process, Server, address_in_log, address_in_url, read_address, resident_bytes, tree};
 
     #[test]
     fn cpu_time_is_read_behind_any_program_name() {
         for name in ["jackfield", "a (b) c", ") 1 2 3"] {
-            let stat = format!("42 ({name}) S 1 42 42 0 -1 4194560 900 0 0 0 1200 34 0 0 20 0 4 0 100 0");
-            assert_eq!(cpu_ticks(&stat), Some(1234), "{name}");
+            let stat = format!("42 ({name}) S 7 42 42 0 -1 4194560 900 0 0 0 1200 34 5 1000 20 0 4 0 100 0");
+            assert_eq!(Process::read(&stat), Some(Process { id: 42, parent: 7, ticks: 2239 }), "{name}");
         }
-        assert_eq!(cpu_ticks("42 (short) S 1"), None);
+        assert_eq!(Process::read("42 (short) S 1"), None);
+    }
+
+    #[test]
+    fn a_tree_has_all_that_descends_from_its_root_and_no_other() {
+        let process = |id, parent| Process { id, parent, ticks: 1 };
+        let all = [process(1, 0), process(9, 5), process(5, 1), process(6, 5), process(7, 1), process(8, 6)];
+        let mut ids: Vec<u32> = tree(5, &all).iter().map(|process| process.id).collect();
+        ids.sort_unstable();
+        assert_eq!(ids, [5, 6, 8, 9]);
+        assert!(tree(4, &all).is_empty());
+    }
+
+    #[test]
+    fn the_time_of_a_child_that_computes_counts() {
+        let (mut command, address) = (Command::new("sh"), "127.0.0.1:0".parse().unwrap());
+        command.args(["-c", "sh -c 'while :; do :; done' & wait"]);
+        let server = Server { child: command.spawn().unwrap(), address, folders: Vec::new() };
+        let began = Instant::now();
+        while server.cpu_time().unwrap() < Duration::from_millis(100) {
+            assert!(began.elapsed() < Duration::from_secs(60), "the child's time does not count");
+            thread::sleep(Duration::from_millis(10));
+        }
+        let id = server.child.id();
+        let below: Vec<u32> = tree(id, &Process::all().unwrap())
+            .iter()
+            .map(|process| process.id)
+            .filter(|it| *it != id)
+            .collect();
+        drop(server);
+        // Whoever has taken it over may not have waited for it yet: then it is a zombie, and no longer runs.
+        let runs = |id: &u32| {
+            let stat = fs::read_to_string(format!("/proc/{id}/stat")).unwrap_or_default();
+            stat.contains(") R ") || stat.contains(") S ")
+        };
+        let began = Instant::now();
+        while below.iter().any(runs) {
+            assert!(began.elapsed() < Duration::from_secs(60), "{below:?} outlived the server");
+            thread::sleep(Duration::from_millis(10));
+        }
+        assert!(!below.is_empty());
     }
 
     #[test]

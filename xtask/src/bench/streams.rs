@@ -55,8 +55,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     build_servers()?;
     allow_descriptors(u64::from(arguments.clients) + OTHER_DESCRIPTORS)?;
 
-    let bare = Server::bare_hyper(&release("xtask"), "hello")?;
-    let host = Server::jackfield(&release("jackfield"), &site(arguments.clients))?;
+    let bare = Server::bare_hyper(release("xtask"), "hello")?;
+    let host = Server::jackfield(release("jackfield"), &site(arguments.clients))?;
     let servers = [("bare hyper", &bare), ("jackfield", &host)];
 
     let mut report = String::new();

@@ -22,11 +22,10 @@ const FEATURES: &str =
 
 /// The program, built under `target/tools` on first use.
 pub(crate) fn ensure() -> Result<PathBuf> {
-    let root = target_folder().join("tools");
-    let program = root.join("bin").join("wasmtime");
-    if is_right(&program) {
+    if let Some(program) = installed() {
         return Ok(program);
     }
+    let root = target_folder().join("tools");
     let build = target_folder().join("tools-build");
     let mut install = host_cargo(["install", "wasmtime-cli", "--locked", "--version", VERSION, "--force"])?;
     install.args(["--no-default-features", "--features", FEATURES]);
@@ -37,7 +36,13 @@ pub(crate) fn ensure() -> Result<PathBuf> {
         "it is fetched from the crate registry: is the network there?",
     )?;
     fs::remove_dir_all(&build).with_context(|| format!("cannot remove {}", build.display()))?;
-    Ok(program)
+    installed().context("what was installed under target/tools is another wasmtime")
+}
+
+/// The program, if it was built before.
+pub(crate) fn installed() -> Option<PathBuf> {
+    let program = target_folder().join("tools").join("bin").join("wasmtime");
+    is_right(&program).then_some(program)
 }
 
 fn is_right(program: &Path) -> bool {

@@ -87,9 +87,8 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             let _ = write!(page, "\n## {family}\n\n{HEAD}");
         }
         eprintln!("    {family}/{}", subject.name);
-        let ours = observe(Server::jackfield(&host::program(), &site(subject)), subject)?;
-        let serve =
-            |arguments| observe(Server::wasmtime_with(&program, &subject.component, arguments), subject);
+        let ours = observe(Server::jackfield(host::program(), &site(subject)), subject)?;
+        let serve = |arguments| observe(Server::wasmtime(&program, &subject.component, arguments), subject);
         let (default, limited) = (serve(DEFAULTS)?, serve(LIMITED)?);
         let _ = writeln!(page, "| `{}` | {} | {ours} | {default} | {limited} |", subject.name, subject.does);
     }

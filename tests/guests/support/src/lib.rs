@@ -1,7 +1,11 @@
-//! Reading a query, as every test guest needs it.
+//! Reading a query, as every test guest needs it, and the document that the benchmark's servers make.
 //!
-//! Owns percent-decoding and nothing else: shapes of requests and answers come from each guest's own
+//! Owns percent-decoding and that document: shapes of requests and answers come from each guest's own
 //! bindings.
+
+mod catalogue;
+
+pub use catalogue::Catalogue;
 
 /// The `name=value` pairs of a query, in order, percent-decoded. `+` is a plus: the tests write `%20`.
 #[derive(Debug)]
