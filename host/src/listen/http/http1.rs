@@ -15,6 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::activity::{Activity, Event};
 use super::scan::{Scan, ScanPosition, ScanStep};
+use super::write_turn::WriteTurn;
 use crate::listen::socket::{FirstBytes, WireEvent};
 use crate::request::MessageError;
 
@@ -36,6 +37,7 @@ pub(super) struct Http1Stream<S> {
     state: State,
     /// The number of heads that were handed on.
     heads: u64,
+    write_turn: WriteTurn,
 }
 
 /// The state of reading: the bytes that hyper may read now.
@@ -66,6 +68,7 @@ impl<S> Http1Stream<S> {
             given: 0,
             state: State::Reading,
             heads: 0,
+            write_turn: WriteTurn::default(),
         }
     }
 
@@ -225,6 +228,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Http1Stream<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.write_turn.poll(context));
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.note(written)
     }
@@ -234,6 +238,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Http1Stream<S> {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.write_turn.poll(context));
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, pieces);
         self.note(written)
     }
@@ -244,6 +249,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Http1Stream<S> {
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        self.write_turn.flushed();
         if matches!(self.state, State::Ended) && !self.is_awaited() {
             self.state = State::Over;
             context.waker().wake_by_ref();

@@ -17,6 +17,7 @@ use tokio::time::Instant;
 
 use super::activity::{Activity, Event};
 use super::protocol::PREFACE;
+use super::write_turn::WriteTurn;
 use crate::listen::bounds::{CONTROL_FRAMES_PER_SECOND, MAX_CONTROL_FRAMES};
 use crate::listen::socket::FirstBytes;
 
@@ -45,6 +46,7 @@ pub(super) struct Http2Stream<S> {
     to_client: FrameHeads,
     has_begun: bool,
     allowance: Allowance,
+    write_turn: WriteTurn,
 }
 
 impl<S> Http2Stream<S> {
@@ -58,6 +60,7 @@ impl<S> Http2Stream<S> {
             to_client: FrameHeads::behind(0),
             has_begun: false,
             allowance: Allowance::new(Instant::now()),
+            write_turn: WriteTurn::default(),
         }
     }
 
@@ -207,6 +210,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Http2Stream<S> {
         context: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.write_turn.poll(context));
         let written = ready!(Pin::new(&mut self.stream).poll_write(context, bytes))?;
         self.earn(bytes.get(..written).unwrap_or_default());
         Poll::Ready(Ok(written))
@@ -217,6 +221,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Http2Stream<S> {
         context: &mut Context<'_>,
         pieces: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        ready!(self.write_turn.poll(context));
         let written = ready!(Pin::new(&mut self.stream).poll_write_vectored(context, pieces))?;
         let mut left = written;
         for piece in pieces {
@@ -232,7 +237,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Http2Stream<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        ready!(Pin::new(&mut self.stream).poll_flush(context))?;
+        self.write_turn.flushed();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -10,6 +10,7 @@
 //! | `service` | a request between hyper and the room `request` |
 //! | `gate` | the requests that hyper lets through, and HTTP does not |
 //! | `forwarded` | the caller of a request, as trusted proxies name it |
+//! | `write_turn` | the moment at which a connection writes |
 //! | `request_body`, `response_body` | a request body that is not read, a response body that the client does not take |
 
 mod activity;
@@ -24,6 +25,7 @@ mod request_body;
 mod response_body;
 mod scan;
 mod service;
+mod write_turn;
 
 pub(super) use connection::Connection;
 pub use forwarded::{ForwardedFields, TrustedProxies};
