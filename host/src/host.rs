@@ -183,6 +183,14 @@ impl Host {
                 .field("instead", "permit it, and `vm.memfd_noexec` of 0 or 1")
                 .send();
         }
+        if !sandbox.restores_instances() {
+            log.info("fresh instances are made anew for each call")
+                .field(
+                    "missing",
+                    "userfaultfd(2) and PAGEMAP_SCAN of Linux 6.7, to put instances back to their start",
+                )
+                .send();
+        }
         let scheduler = Scheduler::start(turns(), prepare_thread, sandbox.tick())?;
         if !scheduler.has_background() {
             log.info("guests that compute are not kept behind other threads")

@@ -78,6 +78,11 @@ impl Sandbox {
         self.no_images.map(Into::into)
     }
 
+    /// True if instances can be put back to their start: it is up to the system.
+    pub fn restores_instances(&self) -> bool {
+        self.code.restores
+    }
+
     /// Compiles `bytes` in this process, whatever time and memory that takes: for bytes of one's own, and for tests.
     /// Bytes of strangers go through a compiler, which has a process of its own.
     pub fn compile_here(&self, bytes: &[u8]) -> Result<Component, ComponentError> {
