@@ -2,17 +2,9 @@
 //!
 //! ```no_run
 //! # async fn test() {
-//! use jackfield_tests::Host;
+//! use jackfield_tests::{Host, Site};
 //!
-//! let host = Host::start(r#"
-//!     [tenants.shop]
-//!     hosts = ["*"]
-//!     [tenants.shop.plugins.hello]
-//!     component = "guest_hello.wasm"
-//!     [[tenants.shop.routes]]
-//!     path = "/"
-//!     plugin = "hello"
-//! "#).await;
+//! let host = Host::start(&Site::shop().plugin("hello", "guest_hello.wasm").route("/")).await;
 //! host.get("/").await.expect(200);
 //! # }
 //! ```
@@ -27,6 +19,7 @@ mod browser;
 mod command;
 mod host;
 mod request;
+mod site;
 mod together;
 
 pub use alone::alone;
@@ -35,6 +28,7 @@ pub use browser::{Browser, bytes_of_base64};
 pub use command::{Process, jackfield, program};
 pub use host::{Host, Options, raw, setup, site_folder};
 pub use request::RequestBuilder;
+pub use site::Site;
 pub use together::together;
 
 use std::path::PathBuf;

@@ -2,19 +2,9 @@
 
 use std::net::SocketAddr;
 
-use jackfield_tests::{Host, Options, PATIENCE};
+use jackfield_tests::{Host, Options, PATIENCE, Site};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-
-const SITE: &str = r#"
-    [tenants.shop]
-    hosts = ["*"]
-    [tenants.shop.plugins.guest]
-    component = "guest_misbehave.wasm"
-    [[tenants.shop.routes]]
-    path = "/{*rest}"
-    plugin = "guest"
-"#;
 
 const TRUSTED: &str = "[host.proxy]\ntrusted = [\"127.0.0.0/8\", \"10.0.0.0/8\"]";
 
@@ -23,7 +13,8 @@ const LIES: &str = "x-forwarded-for: 198.51.100.1\r\nforwarded: for=198.51.100.2
     x-forwarded-proto: https\r\nx-forwarded-host: other.example\r\nx-real-ip: 198.51.100.3\r\n";
 
 async fn start(host: &str) -> Host {
-    Host::start_with(SITE, Options { host: host.into(), ..Options::default() }).await
+    let site = Site::shop().plugin("guest", "guest_misbehave.wasm").route("/{*rest}");
+    Host::start_with(&site, Options { host: host.into(), ..Options::default() }).await
 }
 
 fn get(path: &str, fields: &str) -> String {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use jackfield::store::{StorageBackend, Store};
-use jackfield_tests::{Answer, Host, Options, RequestBuilder, together};
+use jackfield_tests::{Answer, Host, Options, RequestBuilder, Site, together};
 use redb::backends::InMemoryBackend;
 use serde_json::{Value, json};
 
@@ -19,24 +19,13 @@ const CONFIG: &str = r#"
     "token.victor" = "viewer:21c9097bfc21fcec6c6a654c06e66753d0ae6def8a1d3f269cd7f4a7d436a072"
 "#;
 
-fn site_with(config: &str) -> String {
-    format!(
-        r#"
-        [tenants.shop]
-        hosts = ["*"]
-        [tenants.shop.plugins.books]
-        component = "bookstore.wasm"
-        grants = {{ keyvalue = true }}
-        [tenants.shop.plugins.books.config]
-        {config}
-        [[tenants.shop.routes]]
-        path = "{BOOKS}"
-        plugin = "books"
-        [[tenants.shop.routes]]
-        path = "{BOOKS}/{{*rest}}"
-        plugin = "books"
-        "#
-    )
+fn site_with(config: &str) -> Site {
+    Site::shop()
+        .plugin("books", "bookstore.wasm")
+        .grants("keyvalue = true")
+        .with(format!("[tenants.shop.plugins.books.config]\n{config}"))
+        .route(BOOKS)
+        .route(format!("{BOOKS}/{{*rest}}"))
 }
 
 async fn shop() -> Host {

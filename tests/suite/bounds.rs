@@ -1,7 +1,7 @@
 //! What one call may hold of the host at once, or use up in all: beyond it the call ends, the caller is told no more
 //! than that its plugin failed, and log and metrics name the limit.
 
-use jackfield_tests::{Answer, Host};
+use jackfield_tests::{Answer, Host, Site};
 
 use crate::limits::{failure, guest_with};
 use crate::sandbox::{Made, handler_with_tables};
@@ -175,9 +175,11 @@ async fn a_line_longer_than_4_kib_is_several_lines() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_passes_between_a_plugin_and_its_store_is_bounded() {
     const MIB: usize = 1 << 20;
-    let site = guest_with(r#"request-body = "4MiB", memory = "256MiB", cpu = "5s""#)
-        .replace("guest_misbehave.wasm", "guest_keyvalue.wasm")
-        .replace("limits =", "grants = { keyvalue = true }\nlimits =");
+    let site = Site::shop()
+        .plugin("guest", "guest_keyvalue.wasm")
+        .grants("keyvalue = true")
+        .limits("request-body = '4MiB', memory = '256MiB', cpu = '5s'")
+        .route("/{*rest}");
     let host = Host::start(&site).await;
     let set = |key: &str, bytes: usize| {
         host.request("PUT", &format!("/set?key={key}")).body(vec![b'x'; bytes]).send()

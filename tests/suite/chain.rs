@@ -1,40 +1,25 @@
 //! Filters in front of a plugin: what each sees and changes, on the way in and on the way back.
 
-use jackfield_tests::{Answer, Host, RequestBuilder};
+use jackfield_tests::{Answer, Host, RequestBuilder, Site};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// A site where the header `x-case` picks the filters that stand before one plugin.
-fn site(cases: &[(&str, &[&str])]) -> String {
-    let mut site = String::from(
-        r#"
-        [tenants.shop]
-        hosts = ["*"]
-        [tenants.shop.plugins.plugin]
-        component = "guest_misbehave.wasm"
-        limits = { request-body = "1MiB" }
-        "#,
-    );
-    let filter = |name: &str, mode: &str| {
-        format!(
-            "[tenants.shop.plugins.{name}]\ncomponent = \"guest_filters.wasm\"\n\
-             config = {{ name = \"{name}\", mode = \"{mode}\", header = \"x-secret\" }}\n"
-        )
-    };
+fn site(cases: &[(&str, &[&str])]) -> Site {
     let mut named: Vec<&str> = cases.iter().flat_map(|(_, filters)| *filters).copied().collect();
     named.sort_unstable();
     named.dedup();
-    for name in named {
+    let plugin = Site::shop().plugin("plugin", "guest_misbehave.wasm").limits("request-body = '1MiB'");
+    let site = named.into_iter().fold(plugin, |site, name| {
         // Those that only tag are told apart by name; what others do is their name.
-        site += &filter(name, if matches!(name, "first" | "second" | "third") { "tag" } else { name });
-    }
-    for (case, filters) in cases {
-        site += &format!(
-            "[[tenants.shop.routes]]\npath = \"/{{*all}}\"\nheaders = {{ x-case = \"{case}\" }}\n\
-             filters = {filters:?}\nplugin = \"plugin\"\n"
-        );
-    }
-    site
+        let mode = if matches!(name, "first" | "second" | "third") { "tag" } else { name };
+        site.plugin(name, "guest_filters.wasm")
+            .config(format!("name = '{name}', mode = '{mode}', header = 'x-secret'"))
+    });
+    cases.iter().fold(site, |site, (case, filters)| {
+        site.route_to("plugin", "/{*all}")
+            .with(format!("headers = {{ x-case = '{case}' }}\nfilters = {filters:?}"))
+    })
 }
 
 fn ask<'a>(host: &'a Host, case: &str, method: &str, path: &str) -> RequestBuilder<'a> {
@@ -153,15 +138,10 @@ async fn what_the_host_answers_itself_passes_the_filters_of_the_routes_that_it_a
         ("deny", "deny"),
         ("trap", "trap"),
     ];
-    let mut site = String::from(
-        "[tenants.shop]\nhosts = [\"*\"]\n[tenants.shop.plugins.plugin]\ncomponent = \"guest_misbehave.wasm\"\n",
-    );
-    for (name, mode) in filters {
-        site += &format!(
-            "[tenants.shop.plugins.{name}]\ncomponent = \"guest_filters.wasm\"\n\
-             config = {{ name = \"{name}\", mode = \"{mode}\" }}\n"
-        );
-    }
+    let plugin = Site::shop().plugin("plugin", "guest_misbehave.wasm");
+    let mut site = filters.into_iter().fold(plugin, |site, (name, mode)| {
+        site.plugin(name, "guest_filters.wasm").config(format!("name = '{name}', mode = '{mode}'"))
+    });
     for (path, method, filters) in [
         ("/page", "GET", &["cors", "limit"][..]),
         ("/page", "POST", &["cors", "auth"]),
@@ -170,10 +150,7 @@ async fn what_the_host_answers_itself_passes_the_filters_of_the_routes_that_it_a
         ("/broken", "GET", &["cors", "trap"]),
         ("/plain", "GET", &[]),
     ] {
-        site += &format!(
-            "[[tenants.shop.routes]]\npath = \"{path}\"\nmethods = [\"{method}\"]\nfilters = {filters:?}\n\
-             plugin = \"plugin\"\n"
-        );
+        site = site.route_to("plugin", path).with(format!("methods = ['{method}']\nfilters = {filters:?}"));
     }
     let host = Host::start(&site).await;
     let preflight = async |path: &str, method: &str| {
@@ -226,7 +203,7 @@ async fn what_the_host_answers_itself_passes_the_filters_of_the_routes_that_it_a
 #[tokio::test(flavor = "multi_thread")]
 async fn no_filter_runs_for_a_request_that_its_tenant_has_no_place_for_any_more() {
     let site = site(&[("tags", &["first", "second"]), ("none", &[])])
-        + "[tenants.shop.quota]\nconcurrency = 1\nqueue = 0\n";
+        .with("[tenants.shop.quota]\nconcurrency = 1\nqueue = 0");
     let host = Host::start(&site).await;
     let in_flight = r#"jackfield_calls_in_flight{tenant="shop",plugin="plugin"}"#;
     let idle = async || host.metric("jackfield_tenant_requests_in_flight{tenant=\"shop\"}") == 0.0;
@@ -264,7 +241,7 @@ async fn no_filter_runs_for_a_request_that_its_tenant_has_no_place_for_any_more(
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_that_is_full_is_answered_for_through_its_filters() {
     let site = site(&[("tags", &["first", "second"]), ("none", &[])]);
-    let site = site.replace("request-body = \"1MiB\"", "concurrency = 1, queue = 0");
+    let site = site.replace("request-body = '1MiB'", "concurrency = 1, queue = 0");
     let host = Host::start(&site).await;
     let mut holding = TcpStream::connect(host.address()).await.unwrap();
     let request = "GET /sleep?ms=20000 HTTP/1.1\r\nhost: a.example\r\nx-case: none\r\n\r\n";

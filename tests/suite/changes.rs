@@ -1,7 +1,7 @@
 //! Limits and quotas that change while the host serves: who comes next has the changed ones, calls under way keep theirs, and
 //! what is the tenant's alone makes no revision.
 
-use jackfield_tests::Host;
+use jackfield_tests::{Host, Site};
 use serde_json::Value;
 
 use crate::limits::guest_with;
@@ -48,20 +48,11 @@ async fn a_changed_limit_holds_for_who_comes_next_and_a_call_under_way_keeps_its
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storage_quota_changes_in_place() {
     let site = |bytes: &str| {
-        format!(
-            r#"
-            [tenants.shop]
-            hosts = ["*"]
-            [tenants.shop.quota]
-            storage = {{ bytes = "{bytes}" }}
-            [tenants.shop.plugins.guest]
-            component = "guest_keyvalue.wasm"
-            grants = {{ keyvalue = true }}
-            [[tenants.shop.routes]]
-            path = "/{{*rest}}"
-            plugin = "guest"
-            "#
-        )
+        Site::shop()
+            .with(format!("quota.storage = {{ bytes = '{bytes}' }}"))
+            .plugin("guest", "guest_keyvalue.wasm")
+            .grants("keyvalue = true")
+            .route("/{*rest}")
     };
     let host = Host::start(&site("1KiB")).await;
     let live = live_revision(&host);
@@ -77,7 +68,7 @@ async fn a_storage_quota_changes_in_place() {
 async fn a_ceiling_changes_in_place_and_what_is_above_it_is_refused_until_then() {
     let site = |ceiling: u32, handles: u32| {
         guest_with(&format!("handles = {handles}"))
-            + &format!("[tenants.shop.quota]\nlimits = {{ handles = {ceiling} }}\n")
+            .with(format!("[tenants.shop.quota]\nlimits = {{ handles = {ceiling} }}"))
     };
     let host = Host::start(&site(100, 100)).await;
     let live = live_revision(&host);

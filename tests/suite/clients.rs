@@ -2,35 +2,26 @@
 
 use std::time::{Duration, Instant};
 
-use jackfield_tests::{Host, Options, PATIENCE};
+use jackfield_tests::{Host, Options, PATIENCE, Site};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
 const IN_FLIGHT: &str = r#"jackfield_calls_in_flight{tenant="shop",plugin="guest"}"#;
 const REQUESTS: &str = "jackfield_requests_in_flight";
 
-/// The misbehaving guest, one request at once, answers of any size.
-const SITE: &str = r#"
-    [tenants.shop]
-    hosts = ["*"]
-    [tenants.shop.quota]
-    concurrency = 1
-    queue = 0
-    [tenants.shop.plugins.guest]
-    component = "guest_misbehave.wasm"
-    limits = { cpu = "10s", wall = "60s", response-body = "32MiB", random = "1GiB" }
-    [[tenants.shop.routes]]
-    path = "/{*rest}"
-    plugin = "guest"
-"#;
-
 const STALLED: &str = r#"jackfield_connections_closed_total{reason="stalled"}"#;
 
 /// More than the system's buffers of both ends of a connection take.
 const LARGE: usize = 24_000_000;
 
+/// The misbehaving guest, one request at once, answers of any size.
 async fn start(host: &str) -> Host {
-    Host::start_with(SITE, Options { host: host.into(), ..Options::default() }).await
+    let site = Site::shop()
+        .with("quota = { concurrency = 1, queue = 0 }")
+        .plugin("guest", "guest_misbehave.wasm")
+        .limits("cpu = '10s', wall = '60s', response-body = '32MiB', random = '1GiB'")
+        .route("/{*rest}");
+    Host::start_with(&site, Options { host: host.into(), ..Options::default() }).await
 }
 
 async fn connect(host: &Host) -> TcpStream {

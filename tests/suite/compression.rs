@@ -8,47 +8,29 @@ use std::io::{Read, Write};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
-use jackfield_tests::{Answer, Host};
+use jackfield_tests::{Answer, Host, Site};
 
 use crate::streaming::client::{Arriving, BOTH, Caller, Pieces, Version};
 
 /// A tenant whose every path is the streaming guest's, compressed.
-fn site(quota: &str, limits: &str) -> String {
-    format!(
-        r#"
-        [tenants.shop]
-        hosts = ["*"]
-        quota = {{ {quota} }}
-        [tenants.shop.plugins.guest]
-        component = "guest_http.wasm"
-        limits = {{ {limits} }}
-        [tenants.shop.plugins.lean]
-        component = "guest_misbehave.wasm"
-        [tenants.shop.plugins.filter]
-        component = "guest_filters.wasm"
-        config = {{ name = "f", mode = "see" }}
-        [[tenants.shop.routes]]
-        path = "/{{*rest}}"
-        plugin = "guest"
-        compression = ["zstd", "br", "gzip"]
-        [[tenants.shop.routes]]
-        path = "/body"
-        plugin = "lean"
-        compression = ["gzip"]
-        [[tenants.shop.routes]]
-        path = "/plain/{{*rest}}"
-        plugin = "guest"
-        [[tenants.shop.routes]]
-        path = "/info"
-        plugin = "guest"
-        filters = ["filter"]
-        compression = ["gzip"]
-        "#
-    )
+fn site(limits: &str) -> Site {
+    Site::shop()
+        .plugin("filter", "guest_filters.wasm")
+        .config("name = 'f', mode = 'see'")
+        .plugin("guest", "guest_http.wasm")
+        .limits(limits)
+        .route("/{*rest}")
+        .with("compression = ['zstd', 'br', 'gzip']")
+        .route("/plain/{*rest}")
+        .route("/info")
+        .with("filters = ['filter']\ncompression = ['gzip']")
+        .plugin("lean", "guest_misbehave.wasm")
+        .route("/body")
+        .with("compression = ['gzip']")
 }
 
 async fn start() -> Host {
-    Host::start(&site("", r#"cpu = "10s""#)).await
+    Host::start(&site("cpu = '10s'")).await
 }
 
 /// The content of an encoded body, as a decoder of another project reads it. None if it is not there, which is said.
@@ -399,7 +381,7 @@ async fn a_tenant_pays_for_its_encoder() {
 /// Beyond its budget the encoder of a stream waits.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_encoder_is_held_to_its_plugins_cpu() {
-    let host = Host::start(&site("", r#"cpu = "60ms""#)).await;
+    let host = Host::start(&site("cpu = '60ms'")).await;
     let began = Instant::now();
     let before = cpu(&host);
     let mut answer =

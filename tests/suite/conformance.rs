@@ -12,7 +12,7 @@ mod plain;
 mod report;
 mod smuggling;
 
-use jackfield_tests::Host;
+use jackfield_tests::{Host, Site};
 
 use case::Case;
 use exchange::Outcome;
@@ -20,37 +20,31 @@ use plain::Plain;
 use report::{Did, Part, Row};
 
 /// Echoes on every host.
-const SITE: &str = r#"
-    [tenants.shop]
-    hosts = ["*"]
-    [tenants.shop.plugins.echo]
-    component = "guest_misbehave.wasm"
-    [[tenants.shop.routes]]
-    path = "/{*all}"
-    plugin = "echo"
-    [[tenants.shop.routes]]
-    path = "/echo/get-alone"
-    methods = ["GET"]
-    plugin = "echo"
-"#;
+fn site() -> Site {
+    Site::shop()
+        .plugin("echo", "guest_misbehave.wasm")
+        .route("/{*all}")
+        .route("/echo/get-alone")
+        .with("methods = ['GET']")
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn http_1_is_served_as_its_clauses_demand() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     let cases = h1::cases();
     expect_all(&cases, &exchange::run(host.address(), &cases).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn no_hidden_request_is_ever_answered() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     let cases = smuggling::cases();
     expect_all(&cases, &exchange::run(host.address(), &cases).await);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn http_2_is_served_as_its_clauses_demand() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     let cases = h2::cases();
     let mut differences = Vec::new();
     for (case, outcome) in cases.iter().zip(conversation::run(host.address(), &cases).await) {
@@ -69,7 +63,8 @@ async fn http_2_is_served_as_its_clauses_demand() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_committed_comparison_is_what_both_servers_do() {
-    let (host, plain) = tokio::join!(Host::start(SITE), Plain::start());
+    let site = site();
+    let (host, plain) = tokio::join!(Host::start(&site), Plain::start());
     let mut parts = Vec::new();
     for (title, about, cases) in
         [("HTTP/1", HTTP_1, h1::cases()), ("Request smuggling", SMUGGLING, smuggling::cases())]

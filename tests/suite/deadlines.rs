@@ -5,26 +5,17 @@ use std::time::{Duration, Instant};
 
 use http::Version;
 use http_body_util::BodyExt;
-use jackfield_tests::{Host, Options, PATIENCE};
+use jackfield_tests::{Host, Options, PATIENCE, Site};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::task::JoinSet;
-
-const SITE: &str = r#"
-    [tenants.shop]
-    hosts = ["*"]
-    [tenants.shop.plugins.guest]
-    component = "guest_misbehave.wasm"
-    [[tenants.shop.routes]]
-    path = "/{*rest}"
-    plugin = "guest"
-"#;
 
 const REQUEST: &[u8] = b"GET /ok HTTP/1.1\r\nhost: a\r\n\r\n";
 
 async fn start(timeouts: &str) -> Host {
     let host = format!("[host.timeouts]\n{timeouts}");
-    Host::start_with(SITE, Options { host, ..Options::default() }).await
+    let site = Site::shop().plugin("guest", "guest_misbehave.wasm").route("/{*rest}");
+    Host::start_with(&site, Options { host, ..Options::default() }).await
 }
 
 async fn connect(host: &Host) -> TcpStream {
@@ -168,7 +159,7 @@ async fn a_connection_that_has_rested_goes_on_as_if_nothing_had_been() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_its_answer_did_not_wait_for_is_never_taken_for_a_request_however_late_it_comes() {
-    let site = SITE.replace("guest_misbehave.wasm", "guest_http.wasm");
+    let site = Site::shop().plugin("guest", "guest_http.wasm").route("/{*rest}");
     let host = Host::start(&site).await;
     let mut stream = connect(&host).await;
     let hidden = "GET /info HTTP/1.1\nhost: hidden.example\n\n";
@@ -230,10 +221,10 @@ async fn sip(address: SocketAddr, version: Version) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn who_takes_less_of_an_answer_than_rate_is_cut_after_a_while_and_who_takes_more_is_not() {
-    let site = SITE.replace(
-        "misbehave.wasm\"",
-        "misbehave.wasm\"\nlimits = { cpu = \"10s\", wall = \"60s\", response-body = \"32MiB\" }",
-    );
+    let site = Site::shop()
+        .plugin("guest", "guest_misbehave.wasm")
+        .limits("cpu = '10s', wall = '60s', response-body = '32MiB'")
+        .route("/{*rest}");
     let start = async |rate| {
         // A connection is looked at as often as its shortest deadline is long.
         let host = format!("[host.timeouts]\nhead = \"1s\"\nrate = \"{rate}\"");

@@ -3,40 +3,28 @@
 
 use std::time::Duration;
 
-use jackfield_tests::{Host, Options, PATIENCE};
+use jackfield_tests::{Host, Options, PATIENCE, Site};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// Whoever answers early: the host for want of a route, a method or room, a filter, a plugin of either kind.
-const SITE: &str = r#"
-    [tenants.lean]
-    hosts = ["lean"]
-    [tenants.lean.plugins.guest]
-    component = "guest_misbehave.wasm"
-    limits = { request-body = "1KiB" }
-    [tenants.lean.plugins.deny]
-    component = "guest_filters.wasm"
-    config = { name = "deny", mode = "deny" }
-    [[tenants.lean.routes]]
-    path = "/echo"
-    plugin = "guest"
-    [[tenants.lean.routes]]
-    path = "/ok"
-    methods = ["GET"]
-    plugin = "guest"
-    [[tenants.lean.routes]]
-    path = "/denied"
-    filters = ["deny"]
-    plugin = "guest"
-    [tenants.http]
-    hosts = ["http"]
-    [tenants.http.plugins.guest]
-    component = "guest_http.wasm"
-    limits = { request-body = "16MiB" }
-    [[tenants.http.routes]]
-    path = "/{*rest}"
-    plugin = "guest"
-"#;
+fn site() -> Site {
+    Site::default()
+        .tenant("lean", ["lean"])
+        .plugin("deny", "guest_filters.wasm")
+        .config("name = 'deny', mode = 'deny'")
+        .plugin("guest", "guest_misbehave.wasm")
+        .limits("request-body = '1KiB'")
+        .route("/echo")
+        .route("/ok")
+        .with("methods = ['GET']")
+        .route("/denied")
+        .with("filters = ['deny']")
+        .tenant("http", ["http"])
+        .plugin("guest", "guest_http.wasm")
+        .limits("request-body = '16MiB'")
+        .route("/{*rest}")
+}
 
 /// How much is read of what nobody wants, so that the connection can be kept.
 const KEPT_BYTES: usize = 256 << 10;
@@ -122,7 +110,7 @@ const EARLY: [(&str, &str, u16); 6] = [
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_keeps_its_connection_loses_no_request_behind_an_early_answer() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     for (name, path, status) in EARLY {
         for (bytes, is_kept) in
             [(2000, true), (KEPT_BYTES, true), (KEPT_BYTES + 1, false), (5_000_000, false)]
@@ -150,7 +138,7 @@ async fn a_client_that_keeps_its_connection_loses_no_request_behind_an_early_ans
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_that_answers_when_it_has_read_enough_keeps_the_connection_of_a_short_rest() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     for (bytes, is_kept) in [(100_000, true), (5_000_000, false)] {
         let mut client = KeepAlive::connect(&host).await;
         let head = format!("POST /read-some?bytes=10 HTTP/1.1\r\nhost: http\r\ncontent-length: {bytes}");
@@ -163,7 +151,7 @@ async fn a_plugin_that_answers_when_it_has_read_enough_keeps_the_connection_of_a
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_early_answer_is_read_whole_though_an_upgrade_was_asked_for() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     let upgrade = "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABk";
     for _ in 0..20 {
         let mut client = KeepAlive::connect(&host).await;
@@ -174,7 +162,7 @@ async fn an_early_answer_is_read_whole_though_an_upgrade_was_asked_for() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rest_that_does_not_come_is_not_waited_for_for_long() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     let mut stream = TcpStream::connect(host.address()).await.unwrap();
     stream.write_all(b"POST /none HTTP/1.1\r\nhost: lean\r\ncontent-length: 2000\r\n\r\nless").await.unwrap();
     let mut answer = String::new();
@@ -204,7 +192,7 @@ async fn rest_of(mut stream: TcpStream) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_that_answers_before_it_reads_has_its_caller_told_to_go_on() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     for (path, end) in [
         ("/echo", "\r\nhello\r\n0\r\n\r\n"),
         ("/shrug", "\r\nhello\r\n0\r\n\r\n"),
@@ -230,7 +218,7 @@ async fn a_plugin_that_answers_before_it_reads_has_its_caller_told_to_go_on() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_to_a_body_that_never_came_is_never_whole() {
     let options = Options { host: "[host.timeouts]\nbody = \"300ms\"".into(), ..Options::default() };
-    let host = Host::start_with(SITE, options).await;
+    let host = Host::start_with(&site(), options).await;
     // Told to go on, or when the head is long gone.
     for path in ["/shrug", "/shrug?ms=1500"] {
         let answer = rest_of(asking_first(&host, path).await).await;
@@ -264,7 +252,7 @@ fn frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_http_2_client_that_still_sends_reads_its_answer_before_any_reset() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     for (name, path, status) in EARLY {
         let fields = [(":method", "POST"), (":scheme", "http"), (":authority", name), (":path", path)];
         let block = fields.map(|(field, value)| {

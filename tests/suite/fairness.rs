@@ -6,26 +6,19 @@ use std::fs;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use jackfield_tests::{Host, Options, PATIENCE, Process, raw, site_folder, together};
+use jackfield_tests::{Host, Options, PATIENCE, Process, Site, raw, site_folder, together};
 
 use crate::limits::failure;
 use crate::streaming::client::{Caller, Version};
 
 /// A tenant whose every path is the misbehaving guest's.
-fn tenant(name: &str, quota: &str, limits: &str) -> String {
-    format!(
-        r#"
-        [tenants.{name}]
-        hosts = ["{name}.example"]
-        quota = {{ {quota} }}
-        [tenants.{name}.plugins.guest]
-        component = "guest_misbehave.wasm"
-        limits = {{ {limits} }}
-        [[tenants.{name}.routes]]
-        path = "/{{*rest}}"
-        plugin = "guest"
-        "#
-    )
+fn tenant(name: &str, quota: &str, limits: &str) -> Site {
+    Site::default()
+        .tenant(name, [format!("{name}.example")])
+        .with(format!("quota = {{ {quota} }}"))
+        .plugin("guest", "guest_misbehave.wasm")
+        .limits(limits)
+        .route("/{*rest}")
 }
 
 fn cpu(host: &Host, tenant: &str) -> f64 {
@@ -57,7 +50,7 @@ async fn compete(host: &Host, [one, other]: [(&str, usize); 2], seconds: f64) ->
 #[tokio::test(flavor = "multi_thread")]
 async fn two_greedy_tenants_get_as_much_cpu_as_each_other_however_many_calls_they_make() {
     let limits = r#"cpu = "20ms""#;
-    let host = Host::start(&(tenant("many", "", limits) + &tenant("few", "", limits))).await;
+    let host = Host::start(&tenant("many", "", limits).with(tenant("few", "", limits))).await;
     let (many, few) = compete(&host, [("many", 32), ("few", 8)], 2.0).await;
     assert!((0.8..1.25).contains(&(many / few)), "32 callers got {many} s, 8 got {few} s");
 }
@@ -66,7 +59,7 @@ async fn two_greedy_tenants_get_as_much_cpu_as_each_other_however_many_calls_the
 async fn weights_share_the_cpu_and_change_in_place() {
     let limits = r#"cpu = "20ms""#;
     let site = |weight: u32| {
-        tenant("light", "weight = 1", limits) + &tenant("heavy", &format!("weight = {weight}"), limits)
+        tenant("light", "weight = 1", limits).with(tenant("heavy", &format!("weight = {weight}"), limits))
     };
     let host = Host::start(&site(3)).await;
     let (light, heavy) = compete(&host, [("light", 12), ("heavy", 12)], 2.0).await;
@@ -82,7 +75,8 @@ async fn weights_share_the_cpu_and_change_in_place() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_storm_of_fills_is_cut_in_the_midst_of_an_instruction() {
     let limits = |cpu: &str| format!(r#"cpu = "{cpu}", memory = "96MiB""#);
-    let host = Host::start(&(tenant("once", "", &limits("5s")) + &tenant("storm", "", &limits("5ms")))).await;
+    let host =
+        Host::start(&tenant("once", "", &limits("5s")).with(tenant("storm", "", &limits("5ms")))).await;
     let used = async |tenant: &str, path: &str, status: u16| {
         let request = host.request("GET", path).header("host", format!("{tenant}.example"));
         let answer = request.send().await;
@@ -113,7 +107,7 @@ async fn a_storm_of_fills_is_cut_in_the_midst_of_an_instruction() {
 async fn weights_hold_between_tenants_that_have_few_calls() {
     let limits = r#"cpu = "200ms""#;
     let host =
-        Host::start(&(tenant("light", "weight = 1", limits) + &tenant("heavy", "weight = 3", limits))).await;
+        Host::start(&tenant("light", "weight = 1", limits).with(tenant("heavy", "weight = 3", limits))).await;
     let calls = available();
     let (light, heavy) = compete(&host, [("light", calls), ("heavy", calls)], 3.0).await;
     assert!((2.25..4.0).contains(&(heavy / light)), "weights 1:3 got {light} s and {heavy} s");
@@ -136,9 +130,12 @@ fn threads(process: &Process) -> Vec<(String, u32, u64)> {
 
 #[tokio::test]
 async fn guests_that_compute_do_so_on_threads_that_the_kernel_keeps_behind_all_others() {
-    let keeps = tenant("keeps", "", "")
-        .replace("guest_misbehave.wasm\"", "guest_keyvalue.wasm\"\ngrants = { keyvalue = true }");
-    let folder = site_folder(&(tenant("loops", "", r#"cpu = "100ms""#) + &keeps));
+    let site = tenant("loops", "", "cpu = '100ms'")
+        .tenant("keeps", ["keeps.example"])
+        .plugin("guest", "guest_keyvalue.wasm")
+        .grants("keyvalue = true")
+        .route("/{*rest}");
+    let folder = site_folder(&site);
     let process = Process::start(folder.path(), ["serve"]);
     let ask = async |tenant: &str, path: &str| {
         raw(
@@ -190,7 +187,7 @@ fn available() -> usize {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_over_its_quota_of_cpu_is_told_when_to_come_back_and_its_neighbour_is_served() {
-    let site = |quota: &str| tenant("over", quota, r#"cpu = "500ms""#) + &tenant("quiet", "", "");
+    let site = |quota: &str| tenant("over", quota, "cpu = '500ms'").with(tenant("quiet", "", ""));
     let host = Host::start(&site(r#"cpu = "20ms/s""#)).await;
     let ask =
         |tenant: &str, path: &str| host.request("GET", path).header("host", format!("{tenant}.example"));
@@ -214,18 +211,13 @@ async fn a_tenant_over_its_quota_of_cpu_is_told_when_to_come_back_and_its_neighb
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_cannot_go_round_its_tenants_quota_of_cpu() {
-    let site = r#"
-        [tenants.over]
-        hosts = ["*"]
-        quota = { cpu = "50ms/s" }
-        [tenants.over.plugins.guest]
-        component = "guest_http.wasm"
-        limits = { cpu = "10s" }
-        [[tenants.over.routes]]
-        path = "/{*rest}"
-        plugin = "guest"
-    "#;
-    let host = Host::start(site).await;
+    let site = Site::default()
+        .tenant("over", ["*"])
+        .with("quota = { cpu = '50ms/s' }")
+        .plugin("guest", "guest_http.wasm")
+        .limits("cpu = '10s'")
+        .route("/{*rest}");
+    let host = Host::start(&site).await;
     let began = Instant::now();
     // A second of computing, unless it is held back.
     let path = "/compute-after-head?times=20&ms=50";
@@ -237,7 +229,7 @@ async fn a_stream_cannot_go_round_its_tenants_quota_of_cpu() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn when_slots_are_short_the_tenant_with_the_fewest_goes_next() {
-    let site = tenant("crowd", "", r#"cpu = "10s""#) + &tenant("quiet", "", "");
+    let site = tenant("crowd", "", "cpu = '10s'").with(tenant("quiet", "", ""));
     let host =
         Host::start_with(&site, Options { host: "concurrency = 2".into(), ..Default::default() }).await;
     let crowd = async {
@@ -257,24 +249,19 @@ async fn when_slots_are_short_the_tenant_with_the_fewest_goes_next() {
 }
 
 /// A tenant whose streams pass a filter that does this on their way back.
-fn streams_behind_a_filter(name: &str, mode: &str) -> String {
-    tenant(name, "", "").replace("guest_misbehave.wasm", "guest_http.wasm").replace(
-        "plugin = \"guest\"",
-        &format!(
-            r#"
-            filters = ["filter"]
-            plugin = "guest"
-            [tenants.{name}.plugins.filter]
-            component = "guest_filters.wasm"
-            config = {{ name = "{name}", mode = "{mode}" }}
-            "#
-        ),
-    )
+fn streams_behind_a_filter(site: Site, name: &str, mode: &str) -> Site {
+    site.tenant(name, [format!("{name}.example")])
+        .plugin("filter", "guest_filters.wasm")
+        .config(format!("name = '{name}', mode = '{mode}'"))
+        .plugin("guest", "guest_http.wasm")
+        .route("/{*rest}")
+        .with("filters = ['filter']")
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn filters_that_sleep_behind_one_tenants_streams_leave_room_for_those_of_others() {
-    let site = streams_behind_a_filter("asleep", "sleep-response") + &streams_behind_a_filter("quiet", "tag");
+    let asleep = streams_behind_a_filter(Site::default(), "asleep", "sleep-response");
+    let site = streams_behind_a_filter(asleep, "quiet", "tag");
     let host = Host::start(&site).await;
     let ask = async |tenant: &str| {
         let request = host.request("GET", "/download?bytes=1000000");

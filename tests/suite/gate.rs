@@ -5,28 +5,21 @@ use std::collections::BTreeMap;
 use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use jackfield_tests::Host;
+use jackfield_tests::{Host, Site};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// One tenant of a host name, one of every other.
-const SITE: &str = r#"
-    [tenants.shop]
-    hosts = ["shop.example"]
-    [tenants.shop.plugins.shop]
-    component = "guest_misbehave.wasm"
-    [[tenants.shop.routes]]
-    path = "/{*all}"
-    plugin = "shop"
-    [tenants.rest]
-    hosts = ["*"]
-    [tenants.rest.plugins.rest]
-    component = "guest_misbehave.wasm"
-    [[tenants.rest.routes]]
-    path = "/ok"
-    plugin = "rest"
-"#;
+fn site() -> Site {
+    Site::default()
+        .tenant("shop", ["shop.example"])
+        .plugin("shop", "guest_misbehave.wasm")
+        .route("/{*all}")
+        .tenant("rest", ["*"])
+        .plugin("rest", "guest_misbehave.wasm")
+        .route("/ok")
+}
 
 /// One answer of a connection, as it was on the wire.
 #[derive(Debug)]
@@ -86,7 +79,7 @@ impl Wire {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_not_clear_http_is_refused_with_a_problem_and_a_log_line() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     let long = format!("GET /{} HTTP/1.1\r\nhost: shop.example", "x".repeat(9000));
     let long_query = format!("GET /ok?{} HTTP/1.1\r\nhost: shop.example", "x".repeat(9000));
     let cases: [(&[u8], u16, &str); 25] = [
@@ -151,7 +144,7 @@ async fn what_is_not_clear_http_is_refused_with_a_problem_and_a_log_line() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_read_at_all_is_refused_like_the_rest_and_ends_its_connection() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     let long = format!("GET /{} HTTP/1.1\r\nhost: shop.example", "x".repeat(70_000));
     let large = format!("GET /ok HTTP/1.1\r\nhost: shop.example\r\nx-a: {}", "x".repeat(70_000));
     let many = format!("GET /ok HTTP/1.1\r\nhost: shop.example{}", "\r\nx-a: 1".repeat(200));
@@ -193,7 +186,7 @@ async fn what_cannot_be_read_at_all_is_refused_like_the_rest_and_ends_its_connec
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_absolute_target_is_served_by_whom_it_names() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     for head in [
         "GET http://shop.example/echo/x?y HTTP/1.1\r\nhost: shop.example",
         "GET http://Shop.Example/echo/x?y HTTP/1.1\r\nhost: shop.EXAMPLE",
@@ -210,7 +203,7 @@ async fn an_absolute_target_is_served_by_whom_it_names() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn http_1_0_is_served_and_need_not_name_a_host() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     // The connection is closed after the answer, for nobody asked to keep it.
     for (request, status, tenant) in [
         ("GET /ok HTTP/1.0\r\n\r\n", 200, "rest"),
@@ -228,7 +221,7 @@ async fn http_1_0_is_served_and_need_not_name_a_host() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_come_at_once_on_one_connection_are_answered_in_order() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     let mut requests = String::new();
     for (path, more) in [
         ("/status?code=201", ""),
@@ -249,7 +242,7 @@ async fn requests_that_come_at_once_on_one_connection_are_answered_in_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_is_kept_for_the_next_request() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     let stream = TcpStream::connect(host.address()).await.unwrap();
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake::<_, Full<bytes::Bytes>>(TokioIo::new(stream)).await.unwrap();
@@ -266,7 +259,7 @@ async fn a_connection_is_kept_for_the_next_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_nobody_reads_is_never_taken_for_a_request() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     let hidden = "GET /status?code=299 HTTP/1.1\r\nhost: shop.example\r\n\r\n";
     for refused in
         ["POST /nowhere HTTP/1.1\r\nhost: other.example", "TRACE /ok HTTP/1.1\r\nhost: shop.example"]
@@ -285,7 +278,7 @@ async fn a_body_that_nobody_reads_is_never_taken_for_a_request() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_in_chunks_arrives_whole() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     let request = "POST /echo HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\
                    transfer-encoding: Chunked\r\n\r\n\
                    6;note=1\r\nhello \r\n5\r\nworld\r\n0\r\nx-trailer: 1\r\n\r\n";
@@ -297,7 +290,7 @@ async fn a_body_in_chunks_arrives_whole() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_that_asks_first_is_told_to_go_on_only_where_its_body_is_wanted() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     let head = |path| {
         format!(
             "POST {path} HTTP/1.1\r\nhost: shop.example\r\nconnection: close\r\n\
@@ -321,7 +314,7 @@ async fn a_caller_that_asks_first_is_told_to_go_on_only_where_its_body_is_wanted
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_good_request_id_is_kept_and_any_other_replaced() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     let longest = "i".repeat(128);
     for id in ["a", "2f6c/1:~!\"\\", &longest] {
         let answer = host.request("GET", "/ok").header("x-request-id", id).send().await;
@@ -339,7 +332,7 @@ async fn a_good_request_id_is_kept_and_any_other_replaced() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_sees_the_id_that_the_log_and_the_caller_see() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     // The second would hide the field from whoever honours it; the third is no id.
     for (connection, id) in
         [("keep-alive", "mine"), ("keep-alive, x-request-id", "mine"), ("keep-alive", "two words")]
@@ -355,7 +348,7 @@ async fn a_plugin_sees_the_id_that_the_log_and_the_caller_see() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_answer_carries_its_request_id() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     for (method, name, path, status) in [
         ("GET", "shop.example", "/ok", 200),
         ("HEAD", "shop.example", "/ok", 200),
@@ -384,7 +377,7 @@ async fn every_answer_carries_its_request_id() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn http_2_without_tls_is_served_with_many_requests_at_once() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     let stream = TcpStream::connect(host.address()).await.unwrap();
     let (sender, connection) = hyper::client::conn::http2::handshake::<_, _, Full<bytes::Bytes>>(
         TokioExecutor::new(),

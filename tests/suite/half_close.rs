@@ -3,29 +3,22 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use jackfield_tests::{Host, Options, PATIENCE, together};
+use jackfield_tests::{Host, Options, PATIENCE, Site, together};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 /// A lean plugin and one of wasi:http, each with a host of its own.
-const SITE: &str = r#"
-    [tenants.lean]
-    hosts = ["lean"]
-    [tenants.lean.plugins.guest]
-    component = "guest_misbehave.wasm"
-    limits = { wall = "60s" }
-    [[tenants.lean.routes]]
-    path = "/{*rest}"
-    plugin = "guest"
-    [tenants.http]
-    hosts = ["http"]
-    [tenants.http.plugins.guest]
-    component = "guest_http.wasm"
-    limits = { wall = "60s" }
-    [[tenants.http.routes]]
-    path = "/{*rest}"
-    plugin = "guest"
-"#;
+fn site() -> Site {
+    Site::default()
+        .tenant("lean", ["lean"])
+        .plugin("guest", "guest_misbehave.wasm")
+        .limits("wall = '60s'")
+        .route("/{*rest}")
+        .tenant("http", ["http"])
+        .plugin("guest", "guest_http.wasm")
+        .limits("wall = '60s'")
+        .route("/{*rest}")
+}
 
 /// Sends all of it, closes the sending side, and takes what comes until the host closes the connection.
 async fn half_closed(host: &Host, sent: &str) -> String {
@@ -58,7 +51,7 @@ fn in_flight(tenant: &str) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_sends_nothing_more_is_answered_by_every_kind_of_plugin() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     for (request, end) in [
         ("GET /ok HTTP/1.1\r\nhost: lean\r\n\r\n", "ok\n"),
         ("GET /ok HTTP/1.0\r\nhost: lean\r\n\r\n", "ok\n"),
@@ -87,7 +80,7 @@ async fn a_client_that_sends_nothing_more_is_answered_by_every_kind_of_plugin() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn all_requests_before_a_half_close_are_answered_in_their_order() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     let requests: String = ["/sleep?ms=100", "/hello", "/sse?events=2&every-ms=100", "/hello"]
         .map(|path| format!("GET {path} HTTP/1.1\r\nhost: http\r\n\r\n"))
         .concat();
@@ -99,7 +92,7 @@ async fn all_requests_before_a_half_close_are_answered_in_their_order() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_body_that_a_half_close_cuts_off_is_told_to_be_broken() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     for (name, path) in [("lean", "/echo"), ("http", "/count")] {
         let head = format!("POST {path} HTTP/1.1\r\nhost: {name}\r\ncontent-length: 10\r\n\r\nhello");
         let answer = half_closed(&host, &head).await;
@@ -111,7 +104,7 @@ async fn a_body_that_a_half_close_cuts_off_is_told_to_be_broken() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_prober_that_sends_nothing_more_is_answered() {
     let options = Options { host: "probes = \"127.0.0.1:0\"".into(), ..Options::default() };
-    let host = Host::start_with(SITE, options).await;
+    let host = Host::start_with(&site(), options).await;
     let probes = host.running().probes().expect("there are probes");
     for _ in 0..20 {
         let answer = half_closed_at(probes, "GET /livez HTTP/1.1\r\nhost: probes\r\n\r\n").await;
@@ -121,7 +114,7 @@ async fn a_prober_that_sends_nothing_more_is_answered() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_that_is_closed_half_between_requests_is_closed_at_once() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     let mut stream = TcpStream::connect(host.address()).await.unwrap();
     stream.write_all(b"GET /hello HTTP/1.1\r\nhost: http\r\n\r\n").await.unwrap();
     let (mut answer, mut whole) = ([0; 4096], Vec::new());
@@ -141,7 +134,7 @@ async fn a_connection_that_is_closed_half_between_requests_is_closed_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_that_resets_its_connection_ends_the_call_also_after_a_half_close() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     for tenant in ["lean", "http"] {
         let stream = sleeping(&host, tenant).await;
         rustix::net::sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
@@ -155,7 +148,7 @@ async fn a_client_that_resets_its_connection_ends_the_call_also_after_a_half_clo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_client_to_whom_nothing_can_be_sent_after_its_end_is_taken_for_gone() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     // One that is still there looks the same as one that is not.
     let _still_there = sleeping(&host, "http").await;
     drop(sleeping(&host, "lean").await);
@@ -168,7 +161,7 @@ async fn a_client_to_whom_nothing_can_be_sent_after_its_end_is_taken_for_gone() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_goes_on_for_whoever_takes_it_after_a_half_close_and_for_nobody_else() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     let request = b"GET /sse-forever?every-ms=1000 HTTP/1.1\r\nhost: http\r\n\r\n";
     let mut stream = TcpStream::connect(host.address()).await.unwrap();
     stream.write_all(request).await.unwrap();

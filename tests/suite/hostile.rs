@@ -34,14 +34,6 @@ const KEPT_BYTES: u64 = 128 << 20;
 /// Few slots, so that one that is lost is missed.
 const CONCURRENCY: &str = "concurrency = 8";
 
-/// The tenant that all of them belong to, and what it may grant.
-const MEAN: &str = r#"
-    [tenants.mean]
-    hosts = ["*.mean"]
-    [tenants.mean.quota]
-    grants = { keyvalue = true, limiter = true, http = ["http://granted.test"] }
-"#;
-
 fn cases() -> Vec<Case> {
     let guests = hostile_guests::all().unwrap_or_else(|error| panic!("{error:#}"));
     guests.iter().flat_map(Case::of).collect()
@@ -54,8 +46,10 @@ fn every_hostile_guest_comes_to_what_was_promised_and_the_quiet_tenant_never_not
         let cases = cases();
         assert!(cases.len() >= 40);
         let folder = TempDir::new().unwrap();
-        let guests: String = cases.iter().map(|case| case.site(folder.path())).collect();
-        let site = format!("{}{MEAN}{guests}", quiet::SITE);
+        let mean = quiet::site()
+            .tenant("mean", ["*.mean"])
+            .with("quota.grants = { keyvalue = true, limiter = true, http = ['http://granted.test'] }");
+        let site = cases.iter().fold(mean, |site, case| case.add_to(site, folder.path()));
         let options = Options { host: CONCURRENCY.into(), ..Options::default() };
         let host = Host::start_with(&site, options).await;
 

@@ -7,31 +7,24 @@ use std::time::Instant;
 
 use jackfield::sandbox::{PoolSettings, Sandbox};
 use jackfield_tests::{
-    Host, Options, PATIENCE, Process, guest, hello_version, jackfield, replace, site_folder,
+    Host, Options, PATIENCE, Process, Site, guest, hello_version, jackfield, replace, site_folder,
 };
 use rustix::process::{Pid, Signal, kill_process, test_kill_process};
 use tempfile::TempDir;
 
-const SITE: &str = r#"
-    [tenants.shop]
-    hosts = ["shop.example"]
-    [tenants.shop.plugins.hello]
-    component = "guest_hello.wasm"
-    [[tenants.shop.routes]]
-    path = "/"
-    plugin = "hello"
-"#;
+fn shop() -> Site {
+    hello(Site::default(), "shop", &["shop.example"], "guest_hello.wasm")
+}
 
-/// A tenant with a component of its own, beside that of [`SITE`].
-const MILL: &str = r#"
-    [tenants.mill]
-    hosts = ["mill.example"]
-    [tenants.mill.plugins.hello]
-    component = "mill.wasm"
-    [[tenants.mill.routes]]
-    path = "/"
-    plugin = "hello"
-"#;
+/// The same, and the mill with these hosts and this component.
+fn shop_and_mill(mill_hosts: &[&str], component: &str) -> Site {
+    hello(shop(), "mill", mill_hosts, component)
+}
+
+/// A further tenant, whose page is this hello guest's.
+fn hello(site: Site, tenant: &str, hosts: &[&str], component: &str) -> Site {
+    site.tenant(tenant, hosts).plugin("hello", component).route("/")
+}
 
 fn says_version(number: u8) -> String {
     format!("hello from version-{number}\n")
@@ -43,14 +36,12 @@ async fn get(host: &Host, name: &str) -> String {
 
 /// A host with both tenants, the mill's component in a file of its own.
 async fn two_tenants(host_settings: &str) -> Host {
-    let one_file = format!("{SITE}{MILL}").replace("mill.wasm", "guest_hello.wasm");
+    let one_file = shop_and_mill(&["mill.example"], "guest_hello.wasm");
     let host =
         Host::start_with(&one_file, Options { host: host_settings.into(), ..Options::default() }).await;
     replace(&host.file("mill.wasm"), &hello_version(1));
-    let site = host.site().replacen("mill.example\"]", "mill.example\", \"mill-2.example\"]", 1);
-    let (before, mill) = site.split_once("[tenants.mill]").unwrap();
-    let site = format!("{before}[tenants.mill]{}", mill.replace("guest_hello.wasm", "mill.wasm"));
-    replace(&host.file("site.toml"), site.as_bytes());
+    let own_file = shop_and_mill(&["mill.example", "mill-2.example"], "mill.wasm");
+    replace(&host.file("site.toml"), host.site().replace(&*one_file, &own_file).as_bytes());
     host.wait_for_log("the mill has its own file", |line| line["message"] == "hosts changed").await;
     host
 }
@@ -123,13 +114,13 @@ async fn a_component_that_takes_too_much_memory_to_compile_is_stopped_at_its_lim
 #[tokio::test(flavor = "multi_thread")]
 async fn a_component_that_is_too_large_is_refused_before_anything_looks_at_it() {
     let options = Options { host: "[host.intake]\nartifact = \"4KiB\"".into(), ..Options::default() };
-    let refused = Host::try_start(SITE, options).await.err().expect("its component has more");
+    let refused = Host::try_start(&shop(), options).await.err().expect("its component has more");
     assert!(refused.contains("it is longer than 4KiB") && refused.contains("`artifact`"), "{refused}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn check_and_inspect_refuse_a_bomb_as_serve_does() {
-    let folder = site_folder(SITE);
+    let folder = site_folder(&shop());
     std::fs::write(folder.path().join("guest_hello.wasm"), bombs::nested(10_000)).unwrap();
     for arguments in [["check", "site.toml"], ["inspect", "guest_hello.wasm"]] {
         let output = jackfield(folder.path(), arguments);
@@ -143,8 +134,8 @@ async fn check_and_inspect_refuse_a_bomb_as_serve_does() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenants_change_is_live_while_anothers_is_compiled_and_a_compiler_that_dies_or_is_left_is_cleaned_up()
  {
-    let two = format!("intake = {{ compile-time = \"10min\" }}\n{SITE}{MILL}");
-    let folder = site_folder(&two);
+    let two = shop_and_mill(&["mill.example"], "mill.wasm");
+    let folder = site_folder(&format!("intake = {{ compile-time = \"10min\" }}\n{two}"));
     let mill = folder.path().join("mill.wasm");
     std::fs::copy(guest("guest_hello.wasm"), &mill).unwrap();
     let mut process = Process::start(folder.path(), ["serve"]);
@@ -232,7 +223,7 @@ fn descriptors(id: u32) -> Vec<String> {
 async fn with_a_cache(folder: &TempDir) -> (Host, PathBuf) {
     let compiled = folder.path().join("compiled");
     let options = Options { compiled: Some(compiled.clone()), ..Options::default() };
-    (Host::start_with(SITE, options).await, compiled)
+    (Host::start_with(&shop(), options).await, compiled)
 }
 
 fn entry(compiled: &Path) -> PathBuf {
@@ -311,10 +302,10 @@ async fn a_folder_that_others_can_use_is_no_cache_and_the_log_says_so_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_that_is_given_another_name_serves_without_a_gap() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&shop()).await;
     // Another name and another component, that is compiled first.
     std::fs::write(host.file("next.wasm"), hello_version(9)).unwrap();
-    host.edit_site(&SITE.replace("tenants.shop", "tenants.store").replace("guest_hello.wasm", "next.wasm"));
+    host.edit_site(&hello(Site::default(), "store", &["shop.example"], "next.wasm"));
     host.wait_until("the new one serves", async || get(&host, "shop.example").await == says_version(9)).await;
     let removed = host.wait_for_log("it is gone", |line| line["message"] == "tenant removed").await;
     assert_eq!(removed["tenant"], "shop");
@@ -322,23 +313,16 @@ async fn a_tenant_that_is_given_another_name_serves_without_a_gap() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_was_given_to_another_tenant_is_the_others_whatever_is_still_compiled() {
-    let site = format!("{SITE}{MILL}")
-        .replace("tenants.shop", "tenants.alpha")
-        .replace("mill.wasm", "guest_hello.wasm");
-    let site = site.replace("\"mill.example\"", "\"mill.example\", \"mill-2.example\"");
+    let alpha = |hosts: &[&str], component: &str| hello(Site::default(), "alpha", hosts, component);
+    let mill_hosts = ["mill.example", "mill-2.example"];
+    let site = hello(alpha(&["shop.example"], "guest_hello.wasm"), "mill", &mill_hosts, "guest_hello.wasm");
     let options = Options { host: "[host.intake]\ncompile-time = \"3s\"".into(), ..Options::default() };
     let host = Host::start_with(&site, options).await;
     replace(&host.file("next.wasm"), &hello_version(7));
     replace(&host.file("slow.wasm"), &bombs::loops(1000, 1000));
     // The mill goes; one of its hosts is another's now, and the other one is to be somebody's who takes long to come.
-    let (alpha, coming) = site.split_once("[tenants.mill]").unwrap();
-    let alpha = alpha.replace("\"shop.example\"", "\"shop.example\", \"mill.example\"");
-    let coming = coming.replace("\"mill.example\", ", "").replace("tenants.mill", "tenants.coming");
-    host.edit_site(&format!(
-        "{}[tenants.coming]{}",
-        alpha.replace("guest_hello.wasm", "next.wasm"),
-        coming.replace("guest_hello.wasm", "slow.wasm")
-    ));
+    let alpha = alpha(&["shop.example", "mill.example"], "next.wasm");
+    host.edit_site(&hello(alpha, "coming", &["mill-2.example"], "slow.wasm"));
     host.wait_until("the host is its new tenant's", async || {
         get(&host, "mill.example").await == says_version(7)
     })

@@ -12,7 +12,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use http_body_util::Full;
-use jackfield_tests::{Answer, Host, Options};
+use jackfield_tests::{Answer, Host, Options, Site};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
@@ -131,37 +131,24 @@ const UNGRANTED: &[(&str, &str)] = &[(WAY, "ungranted")];
 
 type Headers = &'static [(&'static str, &'static str)];
 
-fn site(component: &Path, origins: &[String]) -> String {
+fn site(component: &Path, origins: &[String]) -> Site {
     let component = component.display();
-    let grants = format!("grants = {{ http = {origins:?} }}");
-    let mut site = format!(
-        r#"
-        [tenants.shop]
-        hosts = ["*"]
-        [tenants.shop.quota]
-        {grants}
-        [tenants.shop.plugins.tour]
-        component = "{component}"
-        {grants}
-        [tenants.shop.plugins.ungranted]
-        component = "{component}"
-        [tenants.shop.plugins.tag]
-        component = "guest_filters.wasm"
-        config = {{ name = "tag", mode = "tag" }}
-        "#
-    );
-    for (way, route) in [
-        ("", "plugin = \"tour\""),
-        ("filtered", "filters = [\"tag\"]\nplugin = \"tour\""),
-        ("ungranted", "plugin = \"ungranted\""),
-    ] {
-        let headers =
-            if way.is_empty() { String::new() } else { format!("headers = {{ {WAY} = \"{way}\" }}") };
-        for path in ["/", "/{*rest}"] {
-            site += &format!("[[tenants.shop.routes]]\npath = \"{path}\"\n{headers}\n{route}\n");
-        }
-    }
-    site
+    let grants = format!("http = {origins:?}");
+    let plugins = Site::shop()
+        .with(format!("quota.grants = {{ {grants} }}"))
+        .plugin("tag", "guest_filters.wasm")
+        .config("name = 'tag', mode = 'tag'")
+        .plugin("ungranted", &component)
+        .plugin("tour", &component)
+        .grants(grants);
+    let routes = [
+        ("tour", ""),
+        ("tour", "headers = { x-way = 'filtered' }\nfilters = ['tag']"),
+        ("ungranted", "headers = { x-way = 'ungranted' }"),
+    ];
+    routes.into_iter().fold(plugins, |site, (plugin, more)| {
+        site.route_to(plugin, "/").with(more).route_to(plugin, "/{*rest}").with(more)
+    })
 }
 
 async fn tour(example: Example) {

@@ -7,20 +7,15 @@ use std::path::Path;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use jackfield_tests::{PATIENCE, Process, jackfield, site_folder};
+use jackfield_tests::{PATIENCE, Process, Site, jackfield, site_folder};
 use rustix::process::Signal;
+use tempfile::TempDir;
 
-/// A plugin that sleeps when it is told to.
-const TENANT: &str = r#"
-    [tenants.shop]
-    hosts = ["*"]
-    [tenants.shop.plugins.page]
-    component = "guest_misbehave.wasm"
-    limits = { wall = "5min" }
-    [[tenants.shop.routes]]
-    path = "/{*rest}"
-    plugin = "page"
-"#;
+/// A folder with a plugin that sleeps when it is told to, and these keys of `[host]`.
+fn site(host: &str) -> TempDir {
+    let site = Site::shop().plugin("page", "guest_misbehave.wasm").limits("wall = '5min'").route("/{*rest}");
+    site_folder(&format!("{host}\n{site}"))
+}
 
 /// With probes, and no time in which it goes on serving when it is told to stop.
 const PROBED: &str = "probes = \"127.0.0.1:0\"\n[host.timeouts]\nlinger = \"0s\"\n";
@@ -92,7 +87,7 @@ fn edit(folder: &Path, from: &str, to: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_serves_says_where_and_that_it_is_ready() {
-    let folder = site_folder(&format!("{PROBED}{TENANT}"));
+    let folder = site(PROBED);
     let process = Process::start(folder.path(), ["serve"]);
     let answer = get(process.address(), "/ok").unwrap();
     assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("\r\n\r\nok\n"), "{answer}");
@@ -104,19 +99,19 @@ async fn a_host_that_serves_says_where_and_that_it_is_ready() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_taken_address_is_told_in_one_line() {
-    let folder = site_folder(TENANT);
+    let folder = site("");
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     edit(folder.path(), "127.0.0.1:0", &address.to_string());
     expect_refusal(folder.path(), &format!("cannot listen on {address}: "));
 
-    let folder = site_folder(&format!("probes = \"{address}\"\n{TENANT}"));
+    let folder = site(&format!("probes = \"{address}\""));
     expect_refusal(folder.path(), &format!("cannot listen on {address}: "));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_site_that_is_missing_or_faulty_is_told_with_its_place() {
-    let folder = site_folder(TENANT);
+    let folder = site("");
     edit(folder.path(), "plugin = \"page\"", "plugin = \"pge\"");
     expect_refusal(folder.path(), "unknown plugin `pge`");
     std::fs::remove_file(folder.path().join("site.toml")).unwrap();
@@ -125,7 +120,7 @@ async fn a_site_that_is_missing_or_faulty_is_told_with_its_place() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_component_that_cannot_run_is_told_with_the_reason() {
-    let folder = site_folder(TENANT);
+    let folder = site("");
     let component = folder.path().join("guest_misbehave.wasm");
     std::fs::write(&component, "garbage").unwrap();
     expect_refusal(folder.path(), "guest_misbehave.wasm is not a component that can run here");
@@ -135,7 +130,7 @@ async fn a_component_that_cannot_run_is_told_with_the_reason() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_state_folder_has_one_host() {
-    let folder = site_folder(TENANT);
+    let folder = site("");
     let first = Process::start(folder.path(), ["serve"]);
     let address = first.address();
     expect_refusal(folder.path(), "is in use by another process");
@@ -144,7 +139,7 @@ async fn a_state_folder_has_one_host() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn wrong_usage_ends_with_two_and_says_what_is_right() {
-    let folder = site_folder(TENANT);
+    let folder = site("");
     for (arguments, said) in [
         (&["serve", "--colour"][..], "unexpected argument '--colour'"),
         (&["serve", "site.toml"], "jackfield serve --config site.toml"),
@@ -163,7 +158,7 @@ async fn wrong_usage_ends_with_two_and_says_what_is_right() {
 #[tokio::test(flavor = "multi_thread")]
 async fn told_to_stop_it_takes_no_more_and_finishes_what_it_has() {
     for signal in [Signal::TERM, Signal::INT] {
-        let folder = site_folder(&format!("{PROBED}{TENANT}"));
+        let folder = site(PROBED);
         let mut process = Process::start(folder.path(), ["serve"]);
         let (address, probes) = (process.address(), probes(&process));
         let slow = begin(&process, "/sleep?ms=1500");
@@ -185,7 +180,7 @@ async fn told_to_stop_it_takes_no_more_and_finishes_what_it_has() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn told_to_stop_it_is_not_ready_and_yet_serves_whoever_still_comes() {
-    let folder = site_folder(&format!("{LINGERING}linger = \"5min\"\n{TENANT}"));
+    let folder = site(&format!("{LINGERING}linger = \"5min\""));
     let mut process = Process::start(folder.path(), ["serve"]);
     let (address, probes) = (process.address(), probes(&process));
     assert!(get(probes, "/readyz").unwrap().starts_with("HTTP/1.1 200 "));
@@ -206,7 +201,7 @@ async fn told_to_stop_it_is_not_ready_and_yet_serves_whoever_still_comes() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_time_to_linger_ends_by_itself() {
-    let folder = site_folder(&format!("{LINGERING}linger = \"300ms\"\n{TENANT}"));
+    let folder = site(&format!("{LINGERING}linger = \"300ms\""));
     let mut process = Process::start(folder.path(), ["serve"]);
     process.address();
     process.signal(Signal::TERM);
@@ -217,7 +212,7 @@ async fn the_time_to_linger_ends_by_itself() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn connections_that_are_only_kept_alive_hold_up_no_stop() {
-    let folder = site_folder(&format!("{PROBED}grace = \"5min\"\n{TENANT}"));
+    let folder = site(&format!("{PROBED}grace = \"5min\""));
     let mut process = Process::start(folder.path(), ["serve"]);
     let mut idle = TcpStream::connect(process.address()).unwrap();
     write!(idle, "GET /ok HTTP/1.1\r\nhost: shop.example\r\n\r\n").unwrap();
@@ -233,7 +228,7 @@ async fn connections_that_are_only_kept_alive_hold_up_no_stop() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_grace_time_bounds_the_end() {
-    let folder = site_folder(&format!("{PROBED}grace = \"1s\"\n{TENANT}"));
+    let folder = site(&format!("{PROBED}grace = \"1s\""));
     let mut process = Process::start(folder.path(), ["serve"]);
     let slow = begin(&process, LONG_SLEEP);
     process.signal(Signal::TERM);
@@ -246,7 +241,7 @@ async fn the_grace_time_bounds_the_end() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_second_signal_ends_at_once() {
-    let folder = site_folder(&format!("{PROBED}grace = \"5min\"\n{TENANT}"));
+    let folder = site(&format!("{PROBED}grace = \"5min\""));
     let mut process = Process::start(folder.path(), ["serve"]);
     let slow = begin(&process, LONG_SLEEP);
     process.signal(Signal::INT);
@@ -258,7 +253,7 @@ async fn a_second_signal_ends_at_once() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn sighup_asks_for_a_reload_now() {
-    let folder = site_folder(&format!("{PROBED}{TENANT}"));
+    let folder = site(PROBED);
     let process = Process::start(folder.path(), ["serve"]);
     let probes = probes(&process);
     let unchanged = |times: u32| format!("jackfield_reloads_total{{result=\"unchanged\"}} {times}\n");
@@ -271,7 +266,7 @@ async fn sighup_asks_for_a_reload_now() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_unix_socket_is_served_and_taken_over_only_from_the_dead() {
-    let folder = site_folder(TENANT);
+    let folder = site("");
     edit(folder.path(), "127.0.0.1:0", "unix:run.sock");
     let socket = folder.path().join("run.sock");
     // What a process leaves behind that was killed.
@@ -291,7 +286,7 @@ async fn a_unix_socket_is_served_and_taken_over_only_from_the_dead() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_where_a_socket_is_to_be_is_never_removed() {
-    let folder = site_folder(TENANT);
+    let folder = site("");
     edit(folder.path(), "127.0.0.1:0", "unix:precious");
     let precious = folder.path().join("precious");
     std::fs::write(&precious, "years of work").unwrap();
@@ -304,7 +299,7 @@ async fn a_file_where_a_socket_is_to_be_is_never_removed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_nobody_reads_stops_nobody() {
-    let folder = site_folder(TENANT);
+    let folder = site("");
     edit(folder.path(), "127.0.0.1:0", "unix:run.sock");
     let socket = folder.path().join("run.sock");
     let mut process = Process::start_unread(folder.path(), ["serve"]);
@@ -353,7 +348,7 @@ fn clock_library(folder: &Path) -> Option<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_before_1970_or_past_9999_is_told_and_any_other_is_served_by() {
-    let folder = site_folder(TENANT);
+    let folder = site("");
     let Some(library) = clock_library(folder.path()) else { return };
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs();
     let now = i64::try_from(now).unwrap();

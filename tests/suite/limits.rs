@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use jackfield_tests::{Answer, Host, Options};
+use jackfield_tests::{Answer, Host, Options, Site};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -14,19 +14,8 @@ const IN_FLIGHT: &str = r#"jackfield_calls_in_flight{tenant="shop",plugin="guest
 const WAITING: &str = r#"jackfield_calls_waiting{tenant="shop",plugin="guest"}"#;
 
 /// A tenant whose every path is the misbehaving guest's, under these limits.
-pub(crate) fn guest_with(limits: &str) -> String {
-    format!(
-        r#"
-        [tenants.shop]
-        hosts = ["*"]
-        [tenants.shop.plugins.guest]
-        component = "guest_misbehave.wasm"
-        limits = {{ {limits} }}
-        [[tenants.shop.routes]]
-        path = "/{{*rest}}"
-        plugin = "guest"
-        "#
-    )
+pub(crate) fn guest_with(limits: &str) -> Site {
+    Site::shop().plugin("guest", "guest_misbehave.wasm").limits(limits).route("/{*rest}")
 }
 
 /// The line in which the host says why it answered so.
@@ -81,22 +70,13 @@ async fn a_sleeping_call_uses_no_cpu() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_filter_that_loops_is_stopped_in_either_direction_and_lets_nothing_pass() {
     let site = |mode: &str| {
-        format!(
-            r#"
-            [tenants.shop]
-            hosts = ["*"]
-            [tenants.shop.plugins.filter]
-            component = "guest_filters.wasm"
-            config = {{ mode = "{mode}", name = "f" }}
-            limits = {{ cpu = "20ms" }}
-            [tenants.shop.plugins.hello]
-            component = "guest_hello.wasm"
-            [[tenants.shop.routes]]
-            path = "/"
-            filters = ["filter"]
-            plugin = "hello"
-            "#
-        )
+        Site::shop()
+            .plugin("filter", "guest_filters.wasm")
+            .config(format!("mode = '{mode}', name = 'f'"))
+            .limits("cpu = '20ms'")
+            .plugin("hello", "guest_hello.wasm")
+            .route("/")
+            .with("filters = ['filter']")
     };
     for (mode, calls_of_the_handler) in [("loop", 0.0), ("loop-response", 1.0)] {
         let host = Host::start(&site(mode)).await;
@@ -143,27 +123,14 @@ async fn a_call_that_sleeps_past_its_wall_is_stopped() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn waiting_in_a_queue_counts_into_wall() {
-    let host = Host::start(
-        r#"
-        [tenants.shop]
-        hosts = ["*"]
-        [tenants.shop.quota]
-        concurrency = 1
-        queue-wait = "60s"
-        [tenants.shop.plugins.guest]
-        component = "guest_misbehave.wasm"
-        [tenants.shop.plugins.hasty]
-        component = "guest_misbehave.wasm"
-        limits = { wall = "100ms" }
-        [[tenants.shop.routes]]
-        path = "/sleep"
-        plugin = "guest"
-        [[tenants.shop.routes]]
-        path = "/ok"
-        plugin = "hasty"
-        "#,
-    )
-    .await;
+    let site = Site::shop()
+        .with("quota = { concurrency = 1, queue-wait = '60s' }")
+        .plugin("guest", "guest_misbehave.wasm")
+        .route("/sleep")
+        .plugin("hasty", "guest_misbehave.wasm")
+        .limits("wall = '100ms'")
+        .route("/ok");
+    let host = Host::start(&site).await;
     let held = a_call_under_way(&host, "/sleep?ms=60000", IN_FLIGHT).await;
     // It was never called, so it is not the plugin that took too long.
     let refused = host.get("/ok").await;
@@ -189,7 +156,7 @@ async fn half_an_upload(host: &Host) -> TcpStream {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_slow_upload_holds_no_permit_and_does_not_count_into_wall() {
     let wall = Duration::from_millis(250);
-    let site = guest_with(r#"wall = "250ms", concurrency = 1"#) + "[tenants.shop.quota]\nconcurrency = 1\n";
+    let site = guest_with("wall = '250ms', concurrency = 1").with("[tenants.shop.quota]\nconcurrency = 1");
     let host = Host::start(&site).await;
     let mut uploads = Vec::new();
     for _ in 0..3 {
@@ -362,28 +329,19 @@ async fn an_answer_over_its_limit_is_answered_502() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_filters_own_answer_is_held_to_the_filters_limit() {
-    let site = |response_body: &str| {
-        format!(
-            r#"
-            [tenants.shop]
-            hosts = ["*"]
-            [tenants.shop.plugins.filter]
-            component = "guest_filters.wasm"
-            config = {{ mode = "deny", name = "f" }}
-            limits = {{ response-body = "{response_body}" }}
-            [tenants.shop.plugins.hello]
-            component = "guest_hello.wasm"
-            [[tenants.shop.routes]]
-            path = "/"
-            filters = ["filter"]
-            plugin = "hello"
-            "#
-        )
+    let site = |response_body: usize| {
+        Site::shop()
+            .plugin("filter", "guest_filters.wasm")
+            .config("mode = 'deny', name = 'f'")
+            .limits(format!("response-body = '{response_body}B'"))
+            .plugin("hello", "guest_hello.wasm")
+            .route("/")
+            .with("filters = ['filter']")
     };
     let denied = "denied by f\n";
-    let host = Host::start(&site(&format!("{}B", denied.len()))).await;
+    let host = Host::start(&site(denied.len())).await;
     assert_eq!(host.get("/").await.expect(403).text(), denied);
-    let host = Host::start(&site(&format!("{}B", denied.len() - 1))).await;
+    let host = Host::start(&site(denied.len() - 1)).await;
     host.get("/").await.expect_problem(502, "response-body");
 }
 
@@ -420,26 +378,15 @@ async fn nobody_waits_for_a_plugin_longer_than_queue_wait() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_has_waited_for_its_tenant_does_not_wait_as_long_again_for_its_plugin() {
-    let site = r#"
-        [tenants.shop]
-        hosts = ["*"]
-        [tenants.shop.quota]
-        concurrency = 2
-        queue-wait = "2s"
-        [tenants.shop.plugins.guest]
-        component = "guest_misbehave.wasm"
-        limits = { concurrency = 1, queue-wait = "2s" }
-        [tenants.shop.plugins.other]
-        component = "guest_misbehave.wasm"
-        [[tenants.shop.routes]]
-        path = "/{*rest}"
-        plugin = "guest"
-        [[tenants.shop.routes]]
-        path = "/{*rest}"
-        headers = { x-plugin = "other" }
-        plugin = "other"
-    "#;
-    let host = Host::start(site).await;
+    let site = Site::shop()
+        .with("quota = { concurrency = 2, queue-wait = '2s' }")
+        .plugin("guest", "guest_misbehave.wasm")
+        .limits("concurrency = 1, queue-wait = '2s'")
+        .route("/{*rest}")
+        .plugin("other", "guest_misbehave.wasm")
+        .route("/{*rest}")
+        .with("headers = { x-plugin = 'other' }");
+    let host = Host::start(&site).await;
     let _held = a_call_under_way(&host, "/sleep?ms=60000", IN_FLIGHT).await;
     let other = async { host.request("GET", "/sleep?ms=400").header("x-plugin", "other").send().await };
     let refused = async {
@@ -457,29 +404,20 @@ async fn a_request_that_has_waited_for_its_tenant_does_not_wait_as_long_again_fo
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenants_quota_counts_all_its_plugins_together_and_nobody_elses() {
-    let tenant = |name: &str, quota: &str| {
-        format!(
-            r#"
-            [tenants.{name}]
-            hosts = ["{name}.example"]
-            [tenants.{name}.quota]
-            {quota}
-            [tenants.{name}.plugins.guest]
-            component = "guest_misbehave.wasm"
-            [tenants.{name}.plugins.other]
-            component = "guest_misbehave.wasm"
-            [[tenants.{name}.routes]]
-            path = "/sleep"
-            plugin = "guest"
-            [[tenants.{name}.routes]]
-            path = "/ok"
-            plugin = "other"
-            "#
-        )
-    };
-    let full = tenant("shop", "concurrency = 1\nqueue = 0");
-    let waits = tenant("wait", "concurrency = 1\nqueue = 1\nqueue-wait = \"50ms\"");
-    let host = Host::start(&(full + &waits + &tenant("free", ""))).await;
+    let quotas = [
+        ("shop", "concurrency = 1, queue = 0"),
+        ("wait", "concurrency = 1, queue = 1, queue-wait = '50ms'"),
+        ("free", ""),
+    ];
+    let site = quotas.into_iter().fold(Site::default(), |site, (name, quota)| {
+        site.tenant(name, [format!("{name}.example")])
+            .with(format!("quota = {{ {quota} }}"))
+            .plugin("guest", "guest_misbehave.wasm")
+            .route("/sleep")
+            .plugin("other", "guest_misbehave.wasm")
+            .route("/ok")
+    });
+    let host = Host::start(&site).await;
     let hold = async |name: &str| {
         let mut stream = TcpStream::connect(host.address()).await.unwrap();
         let head = format!("GET /sleep?ms=60000 HTTP/1.1\r\nhost: {name}.example\r\n\r\n");
@@ -522,7 +460,7 @@ async fn at_the_hosts_concurrency_the_host_is_to_blame() {
 #[tokio::test(flavor = "multi_thread")]
 async fn permits_and_slots_come_back_however_a_call_ends() {
     let limits = r#"concurrency = 1, queue = 0, cpu = "20ms", wall = "300ms", memory = "8MiB", response-body = "1KiB""#;
-    let site = guest_with(limits) + "[tenants.shop.quota]\nconcurrency = 1\nqueue = 0\n";
+    let site = guest_with(limits).with("[tenants.shop.quota]\nconcurrency = 1\nqueue = 0");
     let host =
         Host::start_with(&site, Options { host: "concurrency = 1".into(), ..Options::default() }).await;
     let ways = [
@@ -594,27 +532,15 @@ async fn the_name_a_guest_gives_to_its_log_lines_counts_as_logged_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenants_storage_quota_is_an_error_to_the_guest_and_holds_for_all_its_plugins() {
     let site = |storage: &str| {
-        format!(
-            r#"
-            [tenants.shop]
-            hosts = ["*"]
-            [tenants.shop.quota]
-            storage = {{ {storage} }}
-            [tenants.shop.plugins.one]
-            component = "guest_keyvalue.wasm"
-            grants = {{ keyvalue = true }}
-            [tenants.shop.plugins.two]
-            component = "guest_keyvalue.wasm"
-            grants = {{ keyvalue = true }}
-            [[tenants.shop.routes]]
-            path = "/{{*rest}}"
-            plugin = "one"
-            [[tenants.shop.routes]]
-            path = "/{{*rest}}"
-            headers = {{ x-plugin = "two" }}
-            plugin = "two"
-            "#
-        )
+        Site::shop()
+            .with(format!("quota.storage = {{ {storage} }}"))
+            .plugin("one", "guest_keyvalue.wasm")
+            .grants("keyvalue = true")
+            .route("/{*rest}")
+            .plugin("two", "guest_keyvalue.wasm")
+            .grants("keyvalue = true")
+            .route("/{*rest}")
+            .with("headers = { x-plugin = 'two' }")
     };
     let table = [(r#"bytes = "1KiB""#, 700, "bytes would be kept"), ("keys = 1", 1, "keys would be kept")];
     for (storage, value_bytes, said) in table {
@@ -659,11 +585,11 @@ async fn a_limit_above_its_ceiling_is_refused_at_load() {
     ];
     for (name, ceiling, above) in limits {
         let of_host = Options { host: format!("[host.limits]\n{name} = {ceiling}\n"), ..Options::default() };
-        let of_tenant = format!("[tenants.shop.quota]\nlimits = {{ {name} = {ceiling} }}\n");
+        let of_tenant = format!("[tenants.shop.quota]\nlimits = {{ {name} = {ceiling} }}");
         let site = guest_with(&format!("{name} = {above}"));
         for (whose, site, options) in [
             ("the host", site.clone(), of_host),
-            ("the tenant `shop`", site + &of_tenant, Options::default()),
+            ("the tenant `shop`", site.with(of_tenant), Options::default()),
         ] {
             let refused = Host::try_start(&site, options).await.err().expect("it does not start");
             assert!(refused.contains(&format!("`{name}` of ")), "{refused}");

@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use jackfield_tests::{Host, jackfield, site_folder};
+use jackfield_tests::{Host, Site, jackfield, site_folder};
 use tempfile::TempDir;
 
 /// A folder `public` beside a file that is not mounted.
@@ -16,27 +16,16 @@ fn folder() -> TempDir {
     folder
 }
 
-fn site(folder: &Path, more: &str) -> String {
-    format!(
-        r#"
-        [tenants.shop]
-        hosts = ["*"]
-        [tenants.shop.plugins.files]
-        component = "guest_files.wasm"
-        mounts = {{ "/" = "{0}/public", "/pages/deep" = "{0}/public/deep" }}
-        {more}
-        [tenants.shop.plugins.without]
-        component = "guest_files.wasm"
-        [[tenants.shop.routes]]
-        path = "/{{operation}}"
-        plugin = "files"
-        [[tenants.shop.routes]]
-        path = "/{{operation}}"
-        headers = {{ "x-mounts" = "none" }}
-        plugin = "without"
-        "#,
-        folder.display()
-    )
+fn site(folder: &Path, more: &str) -> Site {
+    let folder = folder.display();
+    Site::shop()
+        .plugin("files", "guest_files.wasm")
+        .with(format!(r#"mounts = {{ "/" = "{folder}/public", "/pages/deep" = "{folder}/public/deep" }}"#))
+        .with(more)
+        .route("/{operation}")
+        .plugin("without", "guest_files.wasm")
+        .route("/{operation}")
+        .with("headers = { x-mounts = 'none' }")
 }
 
 async fn ask(host: &Host, operation: &str) -> (u16, String) {
@@ -140,7 +129,7 @@ async fn a_folder_that_is_not_there_is_named_and_serves_once_it_is_made() {
     assert_eq!(checked.status.code(), Some(1), "{said}");
     let public = folder.path().join("public");
     for part in
-        ["plugin `files`: cannot read its folder", public.to_str().unwrap(), "site.toml:10:", "No such file"]
+        ["plugin `files`: cannot read its folder", public.to_str().unwrap(), "site.toml:9:", "No such file"]
     {
         assert!(said.contains(part), "{part} in {said}");
     }
@@ -173,9 +162,7 @@ fn names_and_folders_of_mounts_are_checked_where_they_stand() {
         (r#"{ "/" = 1 }"#, "must be a path"),
         (r#"["public"]"#, "table"),
     ] {
-        let text = format!(
-            "[tenants.a]\nhosts = [\"*\"]\n[tenants.a.plugins.a]\ncomponent = \"guest_files.wasm\"\nmounts = {mounts}\n"
-        );
+        let text = Site::shop().plugin("files", "guest_files.wasm").with(format!("mounts = {mounts}"));
         let checked = jackfield(site_folder(&text).path(), ["check", "site.toml"]);
         let diagnostics = String::from_utf8_lossy(&checked.stderr).into_owned();
         assert_eq!(checked.status.code(), Some(1), "{mounts}");

@@ -3,51 +3,30 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use jackfield_tests::Host;
+use jackfield_tests::{Host, Site};
 
 /// At most so many requests of each caller, and no more after this time.
 const MOST_REQUESTS: usize = 150;
 const MOST_TIME: Duration = Duration::from_secs(6);
 
 /// Two misbehaving tenants' worth of paths; the guests' limits are small, so that each fails often.
-fn site() -> String {
-    let misbehaving = |tenant: &str, plugin: &str, path: &str| {
-        format!(
-            r#"
-            [tenants.{tenant}.plugins.{plugin}]
-            component = "guest_misbehave.wasm"
-            limits = {{ cpu = "20ms", wall = "10s", memory = "16MiB", concurrency = 8 }}
-            [[tenants.{tenant}.routes]]
-            path = "{path}"
-            plugin = "{plugin}"
-            "#
-        )
+fn site() -> Site {
+    let shop = Site::default()
+        .tenant("shop", ["shop.example"])
+        .plugin("books", "bookstore.wasm")
+        .grants("keyvalue = true")
+        .limits("cpu = '500ms'")
+        .config("'token.alice' = 'editor:cd379a6967dd5b2a8fbbc9f828158af1e80e2877a2e1a454e5e7b31aa8c0d322'")
+        .route("/api/books")
+        .route("/api/books/{id}");
+    let misbehaving = |tenant: Site| {
+        MISBEHAVIOURS.iter().fold(tenant, |site, (plugin, path, _, _)| {
+            site.plugin(plugin, "guest_misbehave.wasm")
+                .limits("cpu = '20ms', wall = '10s', memory = '16MiB', concurrency = 8")
+                .route(path)
+        })
     };
-    let mut site = r#"
-        [tenants.shop]
-        hosts = ["shop.example"]
-        [tenants.shop.plugins.books]
-        component = "bookstore.wasm"
-        grants = { keyvalue = true }
-        limits = { cpu = "500ms" }
-        [tenants.shop.plugins.books.config]
-        "token.alice" = "editor:cd379a6967dd5b2a8fbbc9f828158af1e80e2877a2e1a454e5e7b31aa8c0d322"
-        [[tenants.shop.routes]]
-        path = "/api/books"
-        plugin = "books"
-        [[tenants.shop.routes]]
-        path = "/api/books/{id}"
-        plugin = "books"
-        [tenants.mean]
-        hosts = ["mean.example"]
-    "#
-    .to_owned();
-    for tenant in ["shop", "mean"] {
-        for (plugin, path, _, _) in MISBEHAVIOURS {
-            site += &misbehaving(tenant, plugin, path);
-        }
-    }
-    site
+    misbehaving(misbehaving(shop).tenant("mean", ["mean.example"]))
 }
 
 /// Plugin, path, and the status and problem that its callers are promised.

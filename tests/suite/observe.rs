@@ -2,43 +2,33 @@
 
 use std::net::SocketAddr;
 
-use jackfield_tests::{Host, Options, PATIENCE, Process, guest};
+use jackfield_tests::{Host, Options, PATIENCE, Process, Site, guest};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-const SITE: &str = r#"
-    [tenants.shop]
-    hosts = ["shop.example"]
-    [tenants.shop.plugins.books]
-    component = "guest_misbehave.wasm"
-    limits = { cpu = "2s" }
-    [tenants.shop.plugins.chatty]
-    component = "guest_misbehave.wasm"
-    limits = { log-lines = 5, log-bytes = "100B", request-body = "10B", cpu = "20ms" }
-    [tenants.shop.plugins.broken]
-    component = "guest_filters.wasm"
-    config = { mode = "error-response" }
-    [[tenants.shop.routes]]
-    path = "/{page}"
-    methods = ["GET", "POST"]
-    plugin = "books"
-    [[tenants.shop.routes]]
-    path = "/{page}"
-    headers = { x-plugin = "chatty" }
-    plugin = "chatty"
-    [[tenants.shop.routes]]
-    path = "/{page}"
-    headers = { x-plugin = "filtered" }
-    filters = ["broken"]
-    plugin = "books"
-"#;
+fn site() -> Site {
+    Site::default()
+        .tenant("shop", ["shop.example"])
+        .plugin("broken", "guest_filters.wasm")
+        .config("mode = 'error-response'")
+        .plugin("books", "guest_misbehave.wasm")
+        .limits("cpu = '2s'")
+        .route("/{page}")
+        .with("methods = ['GET', 'POST']")
+        .route("/{page}")
+        .with("headers = { x-plugin = 'filtered' }\nfilters = ['broken']")
+        .plugin("chatty", "guest_misbehave.wasm")
+        .limits("log-lines = 5, log-bytes = '100B', request-body = '10B', cpu = '20ms'")
+        .route("/{page}")
+        .with("headers = { x-plugin = 'chatty' }")
+}
 
 const TRACE: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_is_one_line_of_the_access_log() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     let answer = host
         .request("GET", "/status?code=201&token=a-secret")
         .header("host", "Shop.Example:80")
@@ -73,7 +63,7 @@ async fn a_request_is_one_line_of_the_access_log() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_fails_has_its_line_too_with_problem_and_blame() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     type Case<'a> = (&'a str, &'a str, &'a str, &'a str, Value);
     let shop = "shop.example";
     let cases: [Case<'_>; 10] = [
@@ -125,7 +115,7 @@ const CALLS_OF_BOOKS: &str = r#"jackfield_calls_in_flight{tenant="shop",plugin="
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_caller_who_hangs_up_has_a_line_too() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     let stream = begin(host.address(), "GET /sleep?ms=20000 HTTP/1.1\r\nx-request-id: before").await;
     host.wait_until("the call to begin", async || host.metric(CALLS_OF_BOOKS) == 1.0).await;
     drop(stream);
@@ -159,7 +149,7 @@ async fn a_caller_who_hangs_up_has_a_line_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_trace_is_passed_on_as_it_came() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     for (trace, id) in [(TRACE, Some("0af7651916cd43dd8448eb211c80319c")), ("00-nothing-of-the-kind", None)] {
         let request = host.request("GET", "/echo").header("host", "shop.example");
         let request = request.header("traceparent", trace).header("tracestate", "vendor=1,other=2");
@@ -185,7 +175,7 @@ fn spoken(level: &str, source: &str, text: &str) -> (String, String, String) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_plugin_prints_or_logs_is_marked_with_whose_it_is() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     let ask = async |path: &str| {
         let answer = host.request("GET", path).header("host", "shop.example").send().await;
         answer.expect(200).request_id().to_owned()
@@ -212,7 +202,7 @@ async fn what_a_plugin_prints_or_logs_is_marked_with_whose_it_is() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_plugin_prints_cannot_forge_a_line_or_move_a_cursor() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     let answer = host.request("GET", "/log-escape").header("host", "shop.example").send().await;
     // In JSON it is there for programs as it was printed: escaped once on the line, and no more.
     assert_eq!(
@@ -228,10 +218,9 @@ async fn what_a_plugin_prints_cannot_forge_a_line_or_move_a_cursor() {
 fn on_a_terminal_nothing_that_a_plugin_prints_acts() {
     let folder = tempfile::tempdir().expect("a folder for the test");
     std::fs::copy(guest("guest_misbehave.wasm"), folder.path().join("guest_misbehave.wasm")).expect("a copy");
-    let site = format!("[host]\nlisten = [\"127.0.0.1:0\"]\nconcurrency = 8\n{SITE}");
-    let site = site
-        .replace("guest_filters.wasm", "guest_misbehave.wasm")
-        .replace("    filters = [\"broken\"]\n", "");
+    let site = format!("[host]\nlisten = [\"127.0.0.1:0\"]\nconcurrency = 8\n{}", site());
+    let site =
+        site.replace("guest_filters.wasm", "guest_misbehave.wasm").replace("filters = ['broken']\n", "");
     std::fs::write(folder.path().join("site.toml"), site).expect("a site file");
     let process = Process::start(folder.path(), ["serve", "--config", "site.toml"]);
     let listening = process.wait_for_line("listening");
@@ -272,7 +261,7 @@ fn on_a_terminal_nothing_that_a_plugin_prints_acts() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_that_says_too_much_is_cut_and_one_line_says_how_much() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     let mut dropped_before = 0.0;
     // Five lines or a hundred bytes, whichever comes first.
     for (path, kept, dropped_lines, dropped_bytes) in [
@@ -306,7 +295,7 @@ async fn a_plugin_that_says_too_much_is_cut_and_one_line_says_how_much() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_plugin_says_of_its_failure_is_for_the_log_and_never_for_the_caller() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     for (path, plugin, failed) in
         [("/error", "", "books"), ("/panic", "", "books"), ("/ok", "filtered", "broken")]
     {
@@ -339,7 +328,7 @@ async fn probe(address: SocketAddr, path: &str) -> (String, String) {
 
 async fn start_with_probes() -> (Host, SocketAddr) {
     let options = Options { host: "probes = \"127.0.0.1:0\"".into(), ..Options::default() };
-    let host = Host::start_with(SITE, options).await;
+    let host = Host::start_with(&site(), options).await;
     let probes = host.running().probes().expect("it has probes");
     (host, probes)
 }
@@ -427,7 +416,7 @@ async fn a_host_that_drains_is_alive_and_not_ready() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_page_of_metrics_names_every_series() {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/metrics.md")).unwrap();
-    let metrics = Host::start(SITE).await.metrics();
+    let metrics = Host::start(&site()).await.metrics();
     let families = metrics.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
     for family in families {
         let name = family.strip_prefix("jackfield_").unwrap_or(family);

@@ -10,28 +10,20 @@ mod names;
 mod tls;
 mod upstream;
 
-use jackfield_tests::{Answer, Host, Options};
+use jackfield_tests::{Answer, Host, Options, Site};
 use serde_json::Value;
 
 /// A tenant whose every path is the streaming guest's, which may reach these origins. `more` are further keys of the
 /// plugin.
-fn guest_at(origins: &[&str], more: &str) -> String {
+fn guest_at(origins: &[&str], more: &str) -> Site {
     let origins = origins.iter().map(|origin| format!("'{origin}'")).collect::<Vec<_>>().join(", ");
-    format!(
-        r#"
-        [tenants.shop]
-        hosts = ["*"]
-        [tenants.shop.quota]
-        grants = {{ http = [{origins}] }}
-        [[tenants.shop.routes]]
-        path = "/{{*rest}}"
-        plugin = "guest"
-        [tenants.shop.plugins.guest]
-        component = "guest_http.wasm"
-        grants = {{ http = [{origins}] }}
-        {more}
-        "#
-    )
+    let grants = format!("http = [{origins}]");
+    Site::shop()
+        .with(format!("quota.grants = {{ {grants} }}"))
+        .plugin("guest", "guest_http.wasm")
+        .grants(grants)
+        .with(more)
+        .route("/{*rest}")
 }
 
 /// A host with these ranges in `allow`, and such a tenant.

@@ -12,7 +12,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use hostile_guests::{Form, Guest};
-use jackfield_tests::{PATIENCE, Process};
+use jackfield_tests::{PATIENCE, Process, Site};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
@@ -71,22 +71,13 @@ fn write_component(folder: &Path, tenant: usize, text: &str) {
 }
 
 fn site() -> String {
-    let tenant = |number: usize| {
-        format!(
-            r#"
-            [tenants.t{number}]
-            hosts = ["t{number}"]
-            [tenants.t{number}.plugins.guest]
-            component = "tenant-{number}.wasm"
-            limits = {{ cpu = "5s", wall = "60s" }}
-            [[tenants.t{number}.routes]]
-            path = "/"
-            plugin = "guest"
-            "#
-        )
-    };
-    let head = format!("[host]\nlisten = [\"127.0.0.1:0\"]\nconcurrency = {CALLS}\n");
-    (0..=LATER_TENANTS).map(tenant).fold(head, |site, tenant| site + &tenant)
+    let tenants = (0..=LATER_TENANTS).fold(Site::default(), |site, number| {
+        site.tenant(format!("t{number}"), [format!("t{number}")])
+            .plugin("guest", format!("tenant-{number}.wasm"))
+            .limits("cpu = '5s', wall = '60s'")
+            .route("/")
+    });
+    format!("[host]\nlisten = [\"127.0.0.1:0\"]\nconcurrency = {CALLS}\n{tenants}")
 }
 
 /// The status lines of as many calls at once as the host takes.

@@ -1,48 +1,28 @@
 //! The rate limit: who is let through, who must wait, and what both are told.
 
-use jackfield_tests::{Answer, Host, guest, replace, together};
+use jackfield_tests::{Answer, Host, Site, guest, replace, together};
 use serde_json::Value;
 
 /// A site with tenants of these names, each with a filter of this configuration in front of a plugin that
 /// answers and one that traps.
-fn site(tenants: &[(&str, &str)]) -> String {
-    let tenant = |(name, config): &(&str, &str)| {
-        format!(
-            r#"
-            [tenants.{name}]
-            hosts = ["{name}.example"]
-            [tenants.{name}.plugins.limit]
-            component = "rate_limit.wasm"
-            grants = {{ limiter = true }}
-            config = {{ {config} }}
-            [tenants.{name}.plugins.other-limit]
-            component = "rate_limit.wasm"
-            grants = {{ limiter = true }}
-            config = {{ {config} }}
-            [tenants.{name}.plugins.hello]
-            component = "guest_hello.wasm"
-            [tenants.{name}.plugins.misbehave]
-            component = "guest_misbehave.wasm"
-            [[tenants.{name}.routes]]
-            path = "/"
-            filters = ["limit"]
-            plugin = "hello"
-            [[tenants.{name}.routes]]
-            path = "/trap"
-            filters = ["limit"]
-            plugin = "misbehave"
-            [[tenants.{name}.routes]]
-            path = "/both"
-            filters = ["other-limit", "limit"]
-            plugin = "hello"
-            [[tenants.{name}.routes]]
-            path = "/other"
-            filters = ["other-limit"]
-            plugin = "hello"
-            "#
-        )
-    };
-    tenants.iter().map(tenant).collect()
+fn site(tenants: &[(&str, &str)]) -> Site {
+    tenants.iter().fold(Site::default(), |site, (name, config)| {
+        let limit = |site: Site, name: &str| {
+            site.plugin(name, "rate_limit.wasm").grants("limiter = true").config(config)
+        };
+        let site = limit(site.tenant(name, [format!("{name}.example")]), "limit");
+        limit(site, "other-limit")
+            .plugin("hello", "guest_hello.wasm")
+            .route("/")
+            .with("filters = ['limit']")
+            .route("/both")
+            .with("filters = ['other-limit', 'limit']")
+            .route("/other")
+            .with("filters = ['other-limit']")
+            .plugin("misbehave", "guest_misbehave.wasm")
+            .route("/trap")
+            .with("filters = ['limit']")
+    })
 }
 
 async fn get(host: &Host, tenant: &str, path: &str) -> Answer {

@@ -1,31 +1,27 @@
 //! Redirects: where a caller is sent, and where nobody can be sent.
 
-use jackfield_tests::{Host, together};
+use jackfield_tests::{Host, Site, together};
+
+/// The plugin that redirects, without a route.
+fn redirects(config: &str) -> Site {
+    Site::shop()
+        .plugin("moved", "redirect.wasm")
+        .with(format!("[tenants.shop.plugins.moved.config]\n{config}"))
+}
 
 /// A site whose redirects are the plugin of every route.
-fn handler(config: &str) -> String {
-    format!(
-        r#"
-        [tenants.shop]
-        hosts = ["*"]
-        [tenants.shop.plugins.moved]
-        component = "redirect.wasm"
-        [tenants.shop.plugins.moved.config]
-        {config}
-        [[tenants.shop.routes]]
-        path = "/{{*any}}"
-        plugin = "moved"
-        [[tenants.shop.routes]]
-        path = "/"
-        plugin = "moved"
-        "#
-    )
+fn handler(config: &str) -> Site {
+    redirects(config).route("/{*any}").route("/")
 }
 
 /// A site whose redirects stand as a filter in front of a plugin that says hello.
-fn filter(config: &str) -> String {
-    let hello = "\n[tenants.shop.plugins.hello]\ncomponent = \"guest_hello.wasm\"\n";
-    handler(config).replace("plugin = \"moved\"", "filters = [\"moved\"]\nplugin = \"hello\"") + hello
+fn filter(config: &str) -> Site {
+    redirects(config)
+        .plugin("hello", "guest_hello.wasm")
+        .route("/{*any}")
+        .with("filters = ['moved']")
+        .route("/")
+        .with("filters = ['moved']")
 }
 
 /// What comes back for exactly these bytes as target and Host: its status and its Location.

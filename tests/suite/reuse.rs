@@ -3,27 +3,18 @@
 
 use std::collections::BTreeMap;
 
-use jackfield_tests::{Host, Options, hello_version, replace, together};
+use jackfield_tests::{Host, Options, Site, hello_version, replace, together};
 
-/// A tenant of the host `HOST` whose every path is this plugin's; `more` are further keys of it.
-fn tenant(name: &str, host: &str, component: &str, more: &str) -> String {
-    format!(
-        r#"
-        [tenants.{name}]
-        hosts = ["{host}"]
-        [[tenants.{name}.routes]]
-        path = "/{{*rest}}"
-        plugin = "guest"
-        [tenants.{name}.plugins.guest]
-        component = "{component}"
-        {more}
-        "#
-    )
+const REUSED: &str = "instances = 'reused'";
+
+/// A plugin to which all paths of its tenant lead; `more` are further keys of it.
+fn guest(tenant: Site, component: &str, more: &str) -> Site {
+    tenant.plugin("guest", component).with(more).route("/{*rest}")
 }
 
 /// One tenant with a plugin that counts visits in its memory, and misbehaves when asked.
-fn site(more: &str) -> String {
-    tenant("shop", "*", "guest_misbehave.wasm", &format!("instances = \"reused\"\n{more}"))
+fn site(more: &str) -> Site {
+    guest(Site::shop(), "guest_misbehave.wasm", &format!("{REUSED}\n{more}"))
 }
 
 /// The value of a metric of the plugin `guest` of a tenant.
@@ -74,7 +65,7 @@ async fn an_instance_serves_as_many_calls_as_the_plugin_asks_for() {
 #[tokio::test(flavor = "multi_thread")]
 async fn without_a_word_every_call_has_a_new_instance() {
     for more in ["", "instances = \"fresh\""] {
-        let host = Host::start(&tenant("shop", "*", "guest_misbehave.wasm", more)).await;
+        let host = Host::start(&guest(Site::shop(), "guest_misbehave.wasm", more)).await;
         assert_eq!(visits_in_a_row(&host).await, [1, 1, 1]);
         assert_eq!(metric(&host, "calls_reused_total"), 0.0);
         assert_eq!(metric(&host, "instances_idle"), 0.0);
@@ -83,21 +74,15 @@ async fn without_a_word_every_call_has_a_new_instance() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_is_one_plugins_of_one_tenant() {
-    let two_plugins = |name: &str, host: &str| {
-        tenant(name, host, "guest_misbehave.wasm", "instances = \"reused\"")
-            + &format!(
-                r#"
-                [[tenants.{name}.routes]]
-                path = "/visits"
-                headers = {{ x-other = "1" }}
-                plugin = "other"
-                [tenants.{name}.plugins.other]
-                component = "guest_misbehave.wasm"
-                instances = "reused"
-                "#
-            )
+    let two_plugins = |tenant: Site| {
+        guest(tenant, "guest_misbehave.wasm", REUSED)
+            .plugin("other", "guest_misbehave.wasm")
+            .with(REUSED)
+            .route("/visits")
+            .with("headers = { x-other = '1' }")
     };
-    let host = Host::start(&(two_plugins("shop", "a.example") + &two_plugins("mall", "b.example"))).await;
+    let shop = two_plugins(Site::default().tenant("shop", ["a.example"]));
+    let host = Host::start(&two_plugins(shop.tenant("mall", ["b.example"]))).await;
     for round in 1..=3 {
         for authority in ["a.example", "b.example"] {
             assert_eq!(visits_of(&host, "/visits", authority).await, round);
@@ -221,13 +206,13 @@ async fn cpu_is_counted_a_call() {
 }
 
 /// A tenant whose plugin streams, reused.
-fn streaming(more: &str) -> String {
-    tenant("shop", "*", "guest_http.wasm", &format!("instances = \"reused\"\n{more}"))
+fn streaming() -> Site {
+    guest(Site::shop(), "guest_http.wasm", REUSED)
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_that_streams_is_used_again_once_its_answer_is_whole() {
-    let host = Host::start(&streaming("")).await;
+    let host = Host::start(&streaming()).await;
     for round in 0..3 {
         let download = host.get("/download?bytes=3000000").await;
         assert_eq!(download.expect(200).body.len(), 3_000_000);
@@ -245,7 +230,7 @@ async fn an_instance_that_streams_is_used_again_once_its_answer_is_whole() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_of_an_unfinished_answer_is_used_again() {
-    let host = Host::start(&streaming("")).await;
+    let host = Host::start(&streaming()).await;
     let mut started = 0.0;
     for path in [
         "/trap-before-head",
@@ -270,7 +255,7 @@ async fn nothing_of_an_unfinished_answer_is_used_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_that_keeps_anything_of_its_call_is_gone() {
-    let host = Host::start(&streaming("")).await;
+    let host = Host::start(&streaming()).await;
     // An instance is where it goes when its call is in flight no longer.
     let ask = async |path: &str| {
         host.get(path).await.expect(200);
@@ -295,15 +280,12 @@ async fn an_instance_that_keeps_anything_of_its_call_is_gone() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn filters_are_reused_as_well() {
-    let filter = r#"
-        [tenants.shop.plugins.filter]
-        component = "guest_filters.wasm"
-        instances = "reused"
-        config = { name = "filter", mode = "mark" }
-    "#;
-    let site = tenant("shop", "*", "guest_hello.wasm", "instances = \"reused\"")
-        .replace("plugin = \"guest\"", "filters = [\"filter\"]\nplugin = \"guest\"");
-    let host = Host::start(&(site + filter)).await;
+    let site = guest(Site::shop(), "guest_hello.wasm", REUSED)
+        .with("filters = ['filter']")
+        .plugin("filter", "guest_filters.wasm")
+        .with(REUSED)
+        .config("name = 'filter', mode = 'mark'");
+    let host = Host::start(&site).await;
     for _ in 0..1100 {
         host.get("/x").await.expect(200);
     }
@@ -345,10 +327,10 @@ async fn no_instance_is_ever_in_two_calls() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_instance_that_waits_is_never_in_the_way() {
-    let other = tenant("mall", "mall.example", "guest_misbehave.wasm", "instances = \"reused\"");
-    let fresh = tenant("town", "town.example", "guest_misbehave.wasm", "");
+    let site = guest(site("").tenant("mall", ["mall.example"]), "guest_misbehave.wasm", REUSED);
+    let site = guest(site.tenant("town", ["town.example"]), "guest_misbehave.wasm", "");
     let host = Options { host: "concurrency = 8".to_owned(), ..Options::default() };
-    let host = Host::start_with(&(site("") + &other + &fresh), host).await;
+    let host = Host::start_with(&site, host).await;
     let idle = || metric(&host, "instances_idle") + metric_of(&host, "mall", "instances_idle");
     for authority in ["any.example", "mall.example", "town.example", "mall.example", "any.example"] {
         // More calls than slots.
@@ -364,7 +346,7 @@ async fn an_instance_that_waits_is_never_in_the_way() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn swaps_under_load_hand_no_instance_on() {
-    let hello = tenant("shop", "*", "guest_hello.wasm", "instances = \"reused\"");
+    let hello = guest(Site::shop(), "guest_hello.wasm", REUSED);
     let host = Host::start(&hello).await;
     let file = host.file("guest_hello.wasm");
     let is_done = std::cell::Cell::new(false);

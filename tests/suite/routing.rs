@@ -1,23 +1,17 @@
 //! Which plugin answers a request, and what is answered where none does.
 
-use jackfield_tests::{Answer, Host};
+use jackfield_tests::{Answer, Host, Site};
 
 use crate::limits::guest_with;
 
-const SITE: &str = r#"
-    [tenants.shop]
-    hosts = ["shop.example"]
-    [tenants.shop.plugins.hello]
-    component = "guest_hello.wasm"
-    [[tenants.shop.routes]]
-    path = "/hello"
-    methods = ["GET"]
-    plugin = "hello"
-"#;
-
 #[tokio::test(flavor = "multi_thread")]
 async fn a_route_answers_with_its_plugin_and_everything_else_with_a_problem() {
-    let host = Host::start(SITE).await;
+    let site = Site::default()
+        .tenant("shop", ["shop.example"])
+        .plugin("hello", "guest_hello.wasm")
+        .route("/hello")
+        .with("methods = ['GET']");
+    let host = Host::start(&site).await;
     let ask = |method, path| host.request(method, path).header("host", "shop.example");
 
     assert_eq!(ask("GET", "/hello").send().await.expect(200).text(), "hello from version-1\n");
@@ -33,16 +27,12 @@ async fn a_route_answers_with_its_plugin_and_everything_else_with_a_problem() {
     assert_eq!((head.expect(200).text(), head.header("content-length")), (String::new(), Some("21")));
 }
 
-/// A plugin that answers with its own name; see [`name_of`].
-fn named(tenant: &str, name: &str) -> String {
-    format!(
-        "[tenants.{tenant}.plugins.{name}]\ncomponent = \"guest_config.wasm\"\nconfig = {{ name = \"{name}\" }}\n"
-    )
-}
-
-/// A route of a tenant to the plugin `name`; `more` are further keys of it.
-fn route(tenant: &str, path: &str, more: &str, name: &str) -> String {
-    format!("[[tenants.{tenant}.routes]]\npath = \"{path}\"\n{more}\nplugin = \"{name}\"\n")
+/// Plugins that answer with their own names, see [`name_of`], and routes to them, each with further keys.
+fn named(site: Site, names: &[&str], routes: &[(&str, &str, &str)]) -> Site {
+    let plugin =
+        |site: Site, name: &&str| site.plugin(name, "guest_config.wasm").config(format!("name = '{name}'"));
+    let site = names.iter().fold(site, plugin);
+    routes.iter().fold(site, |site, (name, path, more)| site.route_to(name, path).with(more))
 }
 
 /// Which of the [`named`] plugins answered a request for `?key=name`.
@@ -56,19 +46,15 @@ fn name_of(answer: &Answer) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_best_host_pattern_picks_the_tenant_and_no_other_is_tried() {
     let tenants = [
-        ("one", r#""a.shop.example", "[::1]""#),
-        ("near", r#""*.shop.example""#),
-        ("far", r#""*.example""#),
-        ("rest", r#""*""#),
+        ("one", &["a.shop.example", "[::1]"][..]),
+        ("near", &["*.shop.example"]),
+        ("far", &["*.example"]),
+        ("rest", &["*"]),
     ];
-    let mut site = String::new();
-    for (tenant, hosts) in tenants {
-        site += &format!("[tenants.{tenant}]\nhosts = [{hosts}]\n");
-        site += &named(tenant, tenant);
-        site += &route(tenant, "/who", "", tenant);
-    }
-    site += &route("rest", "/only/{*here}", "", "rest");
-    let host = Host::start(&site).await;
+    let site = tenants.into_iter().fold(Site::default(), |site, (tenant, hosts)| {
+        named(site.tenant(tenant, hosts), &[tenant], &[(tenant, "/who", "")])
+    });
+    let host = Host::start(&site.route("/only/{*here}")).await;
 
     let who =
         async |name: &str| name_of(&host.request("GET", "/who?key=name").header("host", name).send().await);
@@ -98,13 +84,9 @@ async fn the_best_host_pattern_picks_the_tenant_and_no_other_is_tried() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_route_may_be_for_some_of_its_tenants_hosts() {
-    let mut site = String::from("[tenants.shop]\nhosts = [\"shop.example\", \"*.shop.example\"]\n");
-    for name in ["all", "inner"] {
-        site += &named("shop", name);
-    }
-    site += &route("shop", "/{page}", "", "all");
-    site += &route("shop", "/inner", "hosts = [\"in.shop.example\"]", "inner");
-    let host = Host::start(&site).await;
+    let site = Site::default().tenant("shop", ["shop.example", "*.shop.example"]);
+    let routes = [("all", "/{page}", ""), ("inner", "/inner", "hosts = ['in.shop.example']")];
+    let host = Host::start(&named(site, &["all", "inner"], &routes)).await;
     for (name, plugin) in [("in.shop.example", "inner"), ("shop.example", "all"), ("x.shop.example", "all")] {
         let answer = host.request("GET", "/inner?key=name").header("host", name).send().await;
         assert_eq!(name_of(&answer), plugin, "{name}");
@@ -112,14 +94,9 @@ async fn a_route_may_be_for_some_of_its_tenants_hosts() {
 }
 
 /// A plugin that tells what it is told of the request, on these paths.
-fn telling(paths: &[(&str, &str)]) -> String {
-    let mut site = String::from(
-        "[tenants.shop]\nhosts = [\"*\"]\n[tenants.shop.plugins.tell]\ncomponent = \"guest_misbehave.wasm\"\n",
-    );
-    for (path, more) in paths {
-        site += &route("shop", path, more, "tell");
-    }
-    site
+fn telling(paths: &[(&str, &str)]) -> Site {
+    let site = Site::shop().plugin("tell", "guest_misbehave.wasm");
+    paths.iter().fold(site, |site, (path, more)| site.route(path).with(more))
 }
 
 /// The value of a line `name=value` that the plugin told.
@@ -178,20 +155,13 @@ async fn the_most_specific_pattern_takes_a_path_and_its_captures_are_decoded() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_filter_is_told_the_captures_too() {
-    let site = r#"
-        [tenants.shop]
-        hosts = ["*"]
-        [tenants.shop.plugins.show]
-        component = "guest_filters.wasm"
-        config = { mode = "captures" }
-        [tenants.shop.plugins.hello]
-        component = "guest_hello.wasm"
-        [[tenants.shop.routes]]
-        path = "/{shelf}/books/{*rest}"
-        filters = ["show"]
-        plugin = "hello"
-    "#;
-    let host = Host::start(site).await;
+    let site = Site::shop()
+        .plugin("show", "guest_filters.wasm")
+        .config("mode = 'captures'")
+        .plugin("hello", "guest_hello.wasm")
+        .route("/{shelf}/books/{*rest}")
+        .with("filters = ['show']");
+    let host = Host::start(&site).await;
     let answer = host.get("/b%C3%BCcher/books/a%2Fb/c").await;
     assert_eq!(answer.expect(200).header("x-captures"), Some("shelf=b%C3%BCcher rest=a/b/c"));
 }
@@ -244,17 +214,15 @@ async fn a_path_that_two_programs_could_read_differently_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_the_routes_of_a_pattern_the_one_with_most_headers_wins() {
-    let mut site = String::from("[tenants.shop]\nhosts = [\"*\"]\n");
-    for name in ["plain", "beta", "mine", "special", "any"] {
-        site += &named("shop", name);
-    }
-    site += &route("shop", "/page", "methods = [\"GET\", \"POST\"]", "plain");
-    site += &route("shop", "/page", "methods = [\"GET\"]\nheaders = { x-beta = \"1\" }", "beta");
-    site +=
-        &route("shop", "/page", "methods = [\"GET\"]\nheaders = { X-Beta = \"1\", x-user = \"Me\" }", "mine");
-    site += &route("shop", "/special", "headers = { x-beta = \"1\" }", "special");
-    site += &route("shop", "/{any}", "", "any");
-    let host = Host::start(&site).await;
+    let names = ["plain", "beta", "mine", "special", "any"];
+    let routes = [
+        ("plain", "/page", "methods = ['GET', 'POST']"),
+        ("beta", "/page", "methods = ['GET']\nheaders = { x-beta = '1' }"),
+        ("mine", "/page", "methods = ['GET']\nheaders = { X-Beta = '1', x-user = 'Me' }"),
+        ("special", "/special", "headers = { x-beta = '1' }"),
+        ("any", "/{any}", ""),
+    ];
+    let host = Host::start(&named(Site::shop(), &names, &routes)).await;
 
     type Headers<'a> = &'a [(&'a str, &'a str)];
     let cases: [(&str, &str, Headers<'_>, &str); 9] = [
@@ -280,18 +248,17 @@ async fn of_the_routes_of_a_pattern_the_one_with_most_headers_wins() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_method_decides_inside_the_most_specific_pattern_and_never_beyond_it() {
-    let mut site = String::from("[tenants.shop]\nhosts = [\"*\"]\n");
-    for name in ["add", "beta", "read", "every", "head", "options"] {
-        site += &named("shop", name);
-    }
-    site += &route("shop", "/books/new", "methods = [\"POST\"]", "add");
-    site += &route("shop", "/books/new", "methods = [\"PURGE\"]\nheaders = { x-beta = \"1\" }", "beta");
-    site += &route("shop", "/books/{id}", "methods = [\"GET\", \"DELETE\"]", "read");
-    site += &route("shop", "/every", "", "every");
-    site += &route("shop", "/own", "methods = [\"GET\"]", "read");
-    site += &route("shop", "/own", "methods = [\"HEAD\"]", "head");
-    site += &route("shop", "/own", "methods = [\"OPTIONS\"]", "options");
-    let host = Host::start(&site).await;
+    let names = ["add", "beta", "read", "every", "head", "options"];
+    let routes = [
+        ("add", "/books/new", "methods = ['POST']"),
+        ("beta", "/books/new", "methods = ['PURGE']\nheaders = { x-beta = '1' }"),
+        ("read", "/books/{id}", "methods = ['GET', 'DELETE']"),
+        ("every", "/every", ""),
+        ("read", "/own", "methods = ['GET']"),
+        ("head", "/own", "methods = ['HEAD']"),
+        ("options", "/own", "methods = ['OPTIONS']"),
+    ];
+    let host = Host::start(&named(Site::shop(), &names, &routes)).await;
     let ask = async |method: &str, path: &str| host.request(method, &format!("{path}?key=name")).send().await;
 
     assert_eq!(name_of(&ask("POST", "/books/new").await), "add");

@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use hostile_guests::TYPES;
-use jackfield_tests::{Answer, Host, Options};
+use jackfield_tests::{Answer, Host, Options, Site};
 use tempfile::TempDir;
 
 use crate::limits::guest_with;
@@ -24,43 +24,15 @@ impl Made {
     }
 
     /// A tenant whose every path is this handler's, under these limits.
-    pub(crate) fn site(&self, limits: &str) -> String {
-        format!(
-            r#"
-            [tenants.shop]
-            hosts = ["*"]
-            [tenants.shop.plugins.guest]
-            component = "{}"
-            limits = {{ {limits} }}
-            [[tenants.shop.routes]]
-            path = "/"
-            plugin = "guest"
-            [[tenants.shop.routes]]
-            path = "/{{*rest}}"
-            plugin = "guest"
-            "#,
-            self.component.display()
-        )
+    pub(crate) fn site(&self, limits: &str) -> Site {
+        let site = Site::shop().plugin("guest", self.component.display()).limits(limits);
+        site.route("/").route("/{*rest}")
     }
 
     /// The same with this component as a filter before the hello guest.
-    pub(crate) fn filter_site(&self, limits: &str) -> String {
-        format!(
-            r#"
-            [tenants.shop]
-            hosts = ["*"]
-            [tenants.shop.plugins.filter]
-            component = "{}"
-            limits = {{ {limits} }}
-            [tenants.shop.plugins.hello]
-            component = "guest_hello.wasm"
-            [[tenants.shop.routes]]
-            path = "/"
-            filters = ["filter"]
-            plugin = "hello"
-            "#,
-            self.component.display()
-        )
+    pub(crate) fn filter_site(&self, limits: &str) -> Site {
+        let site = Site::shop().plugin("filter", self.component.display()).limits(limits);
+        site.plugin("hello", "guest_hello.wasm").route("/").with("filters = ['filter']")
     }
 }
 
@@ -394,8 +366,7 @@ async fn an_import_that_is_not_granted_is_refused_at_load_by_name() {
         ("guest_keyvalue_draft.wasm", "", "wasi:keyvalue/store@0.2.0-draft", "keyvalue"),
         ("guest_limiter.wasm", "keyvalue = true", "jackfield:plugin/limiter@0.1.0", "limiter"),
     ] {
-        let site = guest_with("").replace("guest_misbehave.wasm", component);
-        let site = site.replace("[[", &format!("grants = {{ {grants} }}\n[["));
+        let site = Site::shop().plugin("guest", component).grants(grants).route("/{*rest}");
         let refused = refusal(&site).await;
         assert!(refused.contains(&format!("`{import}`, which needs the grant `{grant}`")), "{refused}");
         assert!(refused.contains(&format!("grants = {{ {grant} = true }}")), "{refused}");
@@ -460,7 +431,7 @@ async fn what_is_no_component_is_refused_with_what_it_is_instead() {
         assert!(refused.contains(said), "`{said}` is not in: {refused}");
         assert!(refused.contains("site.toml:"), "{refused}");
     }
-    let refused = refusal(&guest_with("").replace("guest_misbehave.wasm", "nowhere.wasm")).await;
+    let refused = refusal(&Site::shop().plugin("guest", "nowhere.wasm").route("/{*rest}")).await;
     assert!(refused.contains("nowhere.wasm") && refused.contains("has the plugin been built?"), "{refused}");
     expect_at_component(&refused);
 }
@@ -593,8 +564,12 @@ async fn a_small_guest_cannot_have_the_host_build_something_large() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_guest_has_the_host_keep_of_the_store_is_bounded() {
-    let site = guest_with(r#"cpu = "5s""#).replace("guest_misbehave.wasm", "guest_keyvalue.wasm");
-    let host = Host::start(&site.replace("[[", "grants = { keyvalue = true }\n[[")).await;
+    let site = Site::shop()
+        .plugin("guest", "guest_keyvalue.wasm")
+        .grants("keyvalue = true")
+        .limits("cpu = '5s'")
+        .route("/{*rest}");
+    let host = Host::start(&site).await;
     host.request("PUT", "/set?key=a").body(vec![b'x'; 1_000_000]).send().await.expect(200);
     assert_eq!(host.get("/hold?key=a&n=8").await.expect(200).text(), "8\n");
     let refused = host.get("/hold?key=a&n=100").await;

@@ -7,22 +7,12 @@ use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 
-use jackfield_tests::{PATIENCE, Process, site_folder};
+use jackfield_tests::{PATIENCE, Process, Site, site_folder};
 use tempfile::TempDir;
-
-const TENANT: &str = r#"
-    [tenants.shop]
-    hosts = ["*"]
-    [tenants.shop.plugins.page]
-    component = "guest_misbehave.wasm"
-    [[tenants.shop.routes]]
-    path = "/{*rest}"
-    plugin = "page"
-"#;
 
 /// A site that listens as `listen` has it.
 fn site(listen: &str) -> TempDir {
-    let folder = site_folder(TENANT);
+    let folder = site_folder(&Site::shop().plugin("page", "guest_misbehave.wasm").route("/{*rest}"));
     let file = folder.path().join("site.toml");
     let text = std::fs::read_to_string(&file).unwrap();
     assert!(text.contains("[\"127.0.0.1:0\"]"), "{text}");

@@ -6,7 +6,7 @@ use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use jackfield_tests::{Answer, Host, Options, Process, replace, site_folder};
+use jackfield_tests::{Answer, Host, Options, Process, Site, replace, site_folder};
 use tempfile::TempDir;
 
 use crate::streaming::client::{BOTH, Caller};
@@ -19,24 +19,13 @@ const THEN_SECONDS: u64 = 784_111_777;
 const BEFORE: &str = "Sun, 06 Nov 1994 08:48:37 GMT";
 const AFTER: &str = "Sun, 06 Nov 1994 08:50:37 GMT";
 
-fn site(config: &str) -> String {
-    format!(
-        r#"
-        [tenants.shop]
-        hosts = ["*"]
-        [tenants.shop.plugins.files]
-        component = "static_files.wasm"
-        mounts = {{ "/" = "public" }}
-        [tenants.shop.plugins.files.config]
-        {config}
-        [[tenants.shop.routes]]
-        path = "/{{*rest}}"
-        plugin = "files"
-        [[tenants.shop.routes]]
-        path = "/"
-        plugin = "files"
-        "#
-    )
+fn site(config: &str) -> Site {
+    Site::shop()
+        .plugin("files", "static_files.wasm")
+        .with("mounts = { '/' = 'public' }")
+        .with(format!("[tenants.shop.plugins.files.config]\n{config}"))
+        .route("/{*rest}")
+        .route("/")
 }
 
 /// The folder `public`, with the site file beside it.

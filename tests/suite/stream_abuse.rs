@@ -25,8 +25,8 @@ async fn until_free(host: &Host) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_that_works_on_after_its_answer_counts_in_its_tenants_quota() {
-    let quota = "[tenants.shop.quota]\nconcurrency = 2\nqueue = 0\n";
-    let host = Host::start(&(guest_with(r#"stream = "1s""#) + quota)).await;
+    let site = guest_with("stream = '1s'").with("[tenants.shop.quota]\nconcurrency = 2\nqueue = 0");
+    let host = Host::start(&site).await;
     for _ in 0..2 {
         assert_eq!(host.get("/outlive?ms=60000").await.expect(200).text(), "answered\n");
     }
@@ -81,9 +81,10 @@ async fn an_answer_that_breaks_off_resets_a_caller_who_could_not_tell_otherwise(
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_has_its_filters_called_however_few_slots_there_are() {
-    let site = guest_with("").replace("plugin = \"guest\"", "filters = [\"mark\"]\nplugin = \"guest\"")
-        + "[tenants.shop.plugins.mark]\ncomponent = \"guest_filters.wasm\"\n\
-           config = { name = \"mark\", mode = \"pass\" }\n";
+    let site = guest_with("")
+        .with("filters = ['mark']")
+        .plugin("mark", "guest_filters.wasm")
+        .config("name = 'mark', mode = 'pass'");
     let host =
         Host::start_with(&site, Options { host: "concurrency = 1".into(), ..Options::default() }).await;
     for _ in 0..3 {
@@ -95,8 +96,7 @@ async fn a_stream_has_its_filters_called_however_few_slots_there_are() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_plugin_that_filters_its_own_stream_does_not_wait_for_itself() {
-    let site = guest_with("concurrency = 1")
-        .replace("plugin = \"guest\"", "filters = [\"guest\"]\nplugin = \"guest\"");
+    let site = guest_with("concurrency = 1").with("filters = ['guest']");
     let host = Host::start(&site).await;
     for _ in 0..3 {
         let answer = host.get("/download?bytes=1000000").await;

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
-use jackfield_tests::{Host, Options};
+use jackfield_tests::{Host, Options, Site};
 use serde_json::Value;
 
 use client::{Arriving, BOTH, Caller, Pieces, Version, in_time};
@@ -18,19 +18,8 @@ const IN_FLIGHT: &str = r#"jackfield_calls_in_flight{tenant="shop",plugin="guest
 const REQUESTS: &str = "jackfield_requests_in_flight";
 
 /// A tenant whose every path is the streaming guest's, under these limits.
-pub(crate) fn guest_with(limits: &str) -> String {
-    format!(
-        r#"
-        [tenants.shop]
-        hosts = ["*"]
-        [tenants.shop.plugins.guest]
-        component = "guest_http.wasm"
-        limits = {{ {limits} }}
-        [[tenants.shop.routes]]
-        path = "/{{*rest}}"
-        plugin = "guest"
-        "#
-    )
+pub(crate) fn guest_with(limits: &str) -> Site {
+    Site::shop().plugin("guest", "guest_http.wasm").limits(limits).route("/{*rest}")
 }
 
 async fn start(limits: &str) -> Host {
@@ -280,15 +269,13 @@ async fn what_goes_beyond_a_stated_length_is_never_sent() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn streams_whose_plugins_filter_each_other_do_not_wait_for_each_other() {
-    let mut site = String::from("[tenants.shop]\nhosts = [\"*\"]\n");
-    for (plugin, filters) in [("one", r#"["two"]"#), ("two", r#"["one"]"#), ("own", r#"["own"]"#)] {
-        site += &format!(
-            "[tenants.shop.plugins.{plugin}]\ncomponent = \"guest_http.wasm\"\n\
-             limits = {{ concurrency = 1, queue = 0 }}\n\
-             [[tenants.shop.routes]]\npath = \"/{{*rest}}\"\nheaders = {{ x-plugin = \"{plugin}\" }}\n\
-             filters = {filters}\nplugin = \"{plugin}\"\n"
-        );
-    }
+    let plugins = [("one", ["two"]), ("two", ["one"]), ("own", ["own"])];
+    let site = plugins.into_iter().fold(Site::shop(), |site, (plugin, filters)| {
+        site.plugin(plugin, "guest_http.wasm")
+            .limits("concurrency = 1, queue = 0")
+            .route("/{*rest}")
+            .with(format!("headers = {{ x-plugin = '{plugin}' }}\nfilters = {filters:?}"))
+    });
     let host = Host::start(&site).await;
     let ask = async |plugin: &'static str| {
         let caller = Caller::connect(&host, Version::Http1).await;

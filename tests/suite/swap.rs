@@ -13,32 +13,30 @@ use hyper::client::conn::http1::SendRequest;
 use hyper_util::rt::TokioIo;
 use jackfield::deploy::Origin;
 use jackfield::observe::Log;
-use jackfield_tests::{Host, PATIENCE, Process, guest, hello_version, replace, setup, site_folder};
+use jackfield_tests::{Host, PATIENCE, Process, Site, guest, hello_version, replace, setup, site_folder};
 use serde_json::Value;
 use tokio::net::TcpStream;
 
-const SITE: &str = r#"
-    [tenants.shop]
-    hosts = ["*"]
-    [tenants.shop.plugins.hello]
-    component = "guest_hello.wasm"
-    [[tenants.shop.routes]]
-    path = "/"
-    plugin = "hello"
-"#;
+fn site() -> Site {
+    hello(Site::shop())
+}
 
-/// A plugin that sleeps when it is told to, for so long that no test waits for it.
-const SLEEPY: &str = r#"
-    [tenants.shop]
-    hosts = ["*"]
-    [tenants.shop.plugins.page]
-    component = "guest_misbehave.wasm"
-    config = { edit = "0" }
-    limits = { wall = "5min" }
-    [[tenants.shop.routes]]
-    path = "/{*rest}"
-    plugin = "page"
-"#;
+/// The tenant's page is the hello guest's.
+fn hello(tenant: Site) -> Site {
+    tenant.plugin("hello", "guest_hello.wasm").route("/")
+}
+
+/// A plugin that sleeps when it is told to. Each edit makes another revision.
+fn sleepy(edit: u32, limits: &str) -> Site {
+    let page = Site::shop().plugin("page", "guest_misbehave.wasm").limits(limits);
+    page.config(format!("edit = '{edit}'")).route("/{*rest}")
+}
+
+/// Lets it sleep for so long that no test waits for it.
+const LONG: &str = "wall = '5min'";
+
+/// The same, for one call at a time.
+const LONG_ALONE: &str = "wall = '5min', concurrency = 1, queue = 0";
 
 const LONG_SLEEP: &str = "/sleep?ms=200000";
 
@@ -108,10 +106,10 @@ impl Client {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edit_of_the_site_file_is_live_without_a_restart_however_it_is_written() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     host.get("/new").await.expect_problem(404, "no-route");
 
-    host.edit_site(&SITE.replace("path = \"/\"", "path = \"/new\""));
+    host.edit_site(&Site::shop().plugin("hello", "guest_hello.wasm").route("/new"));
     host.wait_until("the replaced file is live", async || host.get("/new").await.status == 200).await;
     host.get("/").await.expect_problem(404, "no-route");
 
@@ -123,7 +121,7 @@ async fn an_edit_of_the_site_file_is_live_without_a_restart_however_it_is_writte
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_component_is_swapped_whether_it_is_replaced_or_written_in_place() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     wait_for_version(&host, 1).await;
     let file = host.file("guest_hello.wasm");
 
@@ -138,7 +136,7 @@ async fn a_component_is_swapped_whether_it_is_replaced_or_written_in_place() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_component_behind_a_link_is_followed_to_wherever_the_link_points() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     for number in [2, 3] {
         std::fs::create_dir(host.file(&format!("build-{number}"))).unwrap();
         std::fs::write(host.file(&format!("build-{number}/hello.wasm")), hello_version(number)).unwrap();
@@ -149,7 +147,7 @@ async fn a_component_behind_a_link_is_followed_to_wherever_the_link_points() {
         std::fs::rename(beside, host.file("current.wasm")).unwrap();
     };
     point_to("build-2/hello.wasm");
-    host.edit_site(&SITE.replace("guest_hello.wasm", "current.wasm"));
+    host.edit_site(&Site::shop().plugin("hello", "current.wasm").route("/"));
     wait_for_version(&host, 2).await;
 
     point_to("build-3/hello.wasm");
@@ -160,11 +158,11 @@ async fn a_component_behind_a_link_is_followed_to_wherever_the_link_points() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_build_folder_that_is_deleted_and_made_anew_is_still_watched() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     let build = host.file("target");
     std::fs::create_dir(&build).unwrap();
     std::fs::write(build.join("hello.wasm"), hello_version(2)).unwrap();
-    host.edit_site(&SITE.replace("guest_hello.wasm", "target/hello.wasm"));
+    host.edit_site(&Site::shop().plugin("hello", "target/hello.wasm").route("/"));
     wait_for_version(&host, 2).await;
 
     std::fs::remove_dir_all(&build).unwrap();
@@ -182,20 +180,19 @@ async fn a_build_folder_that_is_deleted_and_made_anew_is_still_watched() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_site_that_is_edited_again_while_its_first_edit_is_compiled_ends_as_last_written() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     // The component is one that takes a while, and is named by the first edit only.
     std::fs::copy(guest("bookstore.wasm"), host.file("slow.wasm")).unwrap();
-    let first = SITE.replace("guest_hello.wasm", "slow.wasm").replace("path = \"/\"", "path = \"/first\"");
-    host.edit_site(&first);
+    host.edit_site(&Site::shop().plugin("hello", "slow.wasm").route("/first"));
     host.running().reload();
-    host.edit_site(&SITE.replace("path = \"/\"", "path = \"/second\""));
+    host.edit_site(&Site::shop().plugin("hello", "guest_hello.wasm").route("/second"));
     host.wait_until("the second edit is live", async || host.get("/second").await.status == 200).await;
     host.get("/first").await.expect_problem(404, "no-route");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_edit_that_comes_while_the_host_starts_is_not_lost() {
-    let folder = site_folder(SITE);
+    let folder = site_folder(&site());
     let origin = Origin::SiteFile(folder.path().join("site.toml"));
     let site = origin.read().unwrap();
     let edited = site.source.text().replace("path = \"/\"", "path = \"/new\"");
@@ -216,7 +213,7 @@ async fn five_hundred_swaps_under_load_fail_no_request_and_leave_no_memory_behin
     const SWAPS: u32 = 500;
     const CLIENTS: usize = 4;
 
-    let folder = site_folder(&format!("probes = \"127.0.0.1:0\"\n{SITE}"));
+    let folder = site_folder(&format!("probes = \"127.0.0.1:0\"\n{}", site()));
     let component = folder.path().join("guest_hello.wasm");
     let mut process = Process::start(folder.path(), ["serve"]);
     let address = process.address();
@@ -302,7 +299,7 @@ async fn metric(probes: SocketAddr, series: &str) -> u64 {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_ends_on_the_version_it_began_with_while_the_next_one_serves() {
-    let host = Host::start(SLEEPY).await;
+    let host = Host::start(&sleepy(0, LONG)).await;
     let old = live_revision(&host, "shop");
     let slow = send(&host, "/sleep?ms=3000");
     wait_for_calls_in_flight(&host, 1).await;
@@ -326,7 +323,7 @@ async fn a_request_ends_on_the_version_it_began_with_while_the_next_one_serves()
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_broken_changes_nothing_and_the_log_says_why_and_what_stays() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     let live = live_revision(&host, "shop");
     let good_site = host.site();
     let (site_file, component) = (host.file("site.toml"), host.file("guest_hello.wasm"));
@@ -384,27 +381,13 @@ async fn what_is_broken_changes_nothing_and_the_log_says_why_and_what_stays() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_tenants_broken_component_does_not_hold_up_another_tenants_change() {
-    let site = r#"
-        [tenants.a]
-        hosts = ["a.example"]
-        [tenants.a.plugins.hello]
-        component = "a.wasm"
-        [[tenants.a.routes]]
-        path = "/"
-        plugin = "hello"
-        [tenants.b]
-        hosts = ["b.example"]
-        [tenants.b.plugins.hello]
-        component = "guest_hello.wasm"
-        [[tenants.b.routes]]
-        path = "/"
-        plugin = "hello"
-    "#;
-    let host = Host::start(&site.replace("a.wasm", "guest_hello.wasm")).await;
+    let site = |component: &str, page: &str| {
+        let a = Site::default().tenant("a", ["a.example"]).plugin("hello", component).route("/");
+        a.tenant("b", ["b.example"]).plugin("hello", "guest_hello.wasm").route(page)
+    };
+    let host = Host::start(&site("guest_hello.wasm", "/")).await;
     std::fs::write(host.file("a.wasm"), "garbage").unwrap();
-    let edited =
-        "[tenants.b]".to_owned() + &site.split("[tenants.b]").nth(1).unwrap().replace("\"/\"", "\"/new\"");
-    host.edit_site(&(site.split("[tenants.b]").next().unwrap().to_owned() + &edited));
+    host.edit_site(&site("a.wasm", "/new"));
 
     host.wait_until("b's change is live", async || {
         host.request("GET", "/new").header("host", "b.example").send().await.status == 200
@@ -418,12 +401,13 @@ async fn one_tenants_broken_component_does_not_hold_up_another_tenants_change() 
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hosts_change_in_place_and_make_no_revision() {
-    let host = Host::start(&SITE.replace("\"*\"", "\"old.example\"")).await;
+    let site = |name: &str| hello(Site::default().tenant("shop", [name]));
+    let host = Host::start(&site("old.example")).await;
     let live = live_revision(&host, "shop");
     let status = async |name: &str| host.request("GET", "/").header("host", name).send().await.status;
     assert_eq!(status("old.example").await, 200);
 
-    host.edit_site(&SITE.replace("\"*\"", "\"new.example\""));
+    host.edit_site(&site("new.example"));
     wait_for_log_message(&host, "hosts changed").await;
     assert_eq!(
         (status("new.example").await, status("old.example").await),
@@ -435,7 +419,7 @@ async fn hosts_change_in_place_and_make_no_revision() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_quota_changes_in_place_and_holds_for_who_comes_next() {
     let quota = |concurrency: u32| {
-        format!("{SLEEPY}\n[tenants.shop.quota]\nconcurrency = {concurrency}\nqueue = 0\n")
+        sleepy(0, LONG).with(format!("[tenants.shop.quota]\nconcurrency = {concurrency}\nqueue = 0"))
     };
     let host = Host::start(&quota(1)).await;
     let live = live_revision(&host, "shop");
@@ -453,7 +437,7 @@ async fn a_quota_changes_in_place_and_holds_for_who_comes_next() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_of_the_host_itself_is_told_to_need_a_restart_and_the_rest_is_taken_over() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     let edited = host.site().replace("concurrency = 64", "concurrency = 65").replace("\"/\"", "\"/new\"");
     replace(&host.file("site.toml"), edited.as_bytes());
     let told = host
@@ -466,20 +450,16 @@ async fn a_change_of_the_host_itself_is_told_to_need_a_restart_and_the_rest_is_t
 
 #[tokio::test(flavor = "multi_thread")]
 async fn tenants_come_and_go() {
-    let host = Host::start(&SITE.replace("\"*\"", "\"shop.example\"")).await;
-    let both = format!(
-        "{}\n{}",
-        SITE.replace("\"*\"", "\"shop.example\""),
-        SITE.replace("\"*\"", "\"mill.example\"").replace("tenants.shop", "tenants.mill")
-    );
+    let shop = hello(Site::default().tenant("shop", ["shop.example"]));
+    let host = Host::start(&shop).await;
     let status = async |name: &str| host.request("GET", "/").header("host", name).send().await.status;
     assert_eq!(status("mill.example").await, 404);
 
-    host.edit_site(&both);
+    host.edit_site(&hello(shop.tenant("mill", ["mill.example"])));
     host.wait_until("the mill is there", async || status("mill.example").await == 200).await;
     let live = live_revision(&host, "shop");
 
-    host.edit_site(&SITE.replace("\"*\"", "\"mill.example\"").replace("tenants.shop", "tenants.mill"));
+    host.edit_site(&hello(Site::default().tenant("mill", ["mill.example"])));
     let removed = wait_for_log_message(&host, "tenant removed").await;
     assert_eq!(removed["tenant"], "shop");
     assert_eq!(
@@ -493,19 +473,11 @@ async fn tenants_come_and_go() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_swap_neither_forgets_what_a_limiter_counted_nor_what_metrics_did() {
     let site = |edit: u32| {
-        format!(
-            r#"
-            [tenants.shop]
-            hosts = ["*"]
-            [tenants.shop.plugins.page]
-            component = "guest_limiter.wasm"
-            config = {{ edit = "{edit}" }}
-            grants = {{ limiter = true }}
-            [[tenants.shop.routes]]
-            path = "/take"
-            plugin = "page"
-            "#
-        )
+        Site::shop()
+            .plugin("page", "guest_limiter.wasm")
+            .config(format!("edit = '{edit}'"))
+            .grants("limiter = true")
+            .route("/take")
     };
     let host = Host::start(&site(0)).await;
     let take = async || host.get("/take?key=a&limit=2&window=3600000").await.expect(200).text();
@@ -524,16 +496,11 @@ async fn a_swap_neither_forgets_what_a_limiter_counted_nor_what_metrics_did() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_swap_never_doubles_what_a_plugins_limit_allows() {
-    let site = |edit: u32| {
-        SLEEPY
-            .replace("edit = \"0\"", &format!("edit = \"{edit}\""))
-            .replace("wall = \"5min\"", "wall = \"5min\", concurrency = 1, queue = 0")
-    };
-    let host = Host::start(&site(0)).await;
+    let host = Host::start(&sleepy(0, LONG_ALONE)).await;
     let slow = send(&host, LONG_SLEEP);
     wait_for_calls_in_flight(&host, 1).await;
 
-    host.edit_site(&site(1));
+    host.edit_site(&sleepy(1, LONG_ALONE));
     reload_until(&host, "published", 1).await;
     host.get("/ok").await.expect_problem(503, "queue");
     slow.abort();
@@ -542,7 +509,7 @@ async fn a_swap_never_doubles_what_a_plugins_limit_allows() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_tenant_that_leaves_and_comes_back_has_no_more_places_than_before() {
-    let site = SLEEPY.replace("wall = \"5min\"", "wall = \"5min\", concurrency = 1, queue = 0");
+    let site = sleepy(0, LONG_ALONE);
     let host = Host::start(&site).await;
     let slow = send(&host, LONG_SLEEP);
     wait_for_calls_in_flight(&host, 1).await;
@@ -560,10 +527,10 @@ async fn a_tenant_that_leaves_and_comes_back_has_no_more_places_than_before() {
 #[tokio::test(flavor = "multi_thread")]
 async fn sixteen_revisions_may_drain_and_one_more_ends_the_oldest() {
     let draining = "jackfield_revisions_draining{tenant=\"shop\"}";
-    let host = Host::start(SLEEPY).await;
+    let host = Host::start(&sleepy(0, LONG)).await;
     let mut slow = Vec::new();
     let swap = async |edit: u32| {
-        host.edit_site(&SLEEPY.replace("edit = \"0\"", &format!("edit = \"{edit}\"")));
+        host.edit_site(&sleepy(edit, LONG));
         reload_until(&host, "published", edit).await;
     };
     for edit in 1..=16 {
@@ -590,12 +557,12 @@ async fn sixteen_revisions_may_drain_and_one_more_ends_the_oldest() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reload_without_a_change_publishes_nothing() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     let live = live_revision(&host, "shop");
     reload_until(&host, "unchanged", 1).await;
 
     // Another file with the same meaning is no change either.
-    let retold = SITE.replace("path = \"/\"", "# the front page\n    path = \"/\"");
+    let retold = site().replace("path = \"/\"", "# the front page\npath = \"/\"");
     host.edit_site(&retold);
     replace(&host.file("guest_hello.wasm"), &hello_version(1));
     reload_until(&host, "unchanged", 2).await;

@@ -7,18 +7,12 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use jackfield_tests::{PATIENCE, Process, site_folder};
+use jackfield_tests::{PATIENCE, Process, Site, site_folder};
 use rustix::process::Signal;
 
-const TENANT: &str = r#"
-    [tenants.shop]
-    hosts = ["*"]
-    [tenants.shop.plugins.page]
-    component = "guest_misbehave.wasm"
-    [[tenants.shop.routes]]
-    path = "/{*rest}"
-    plugin = "page"
-"#;
+fn site() -> Site {
+    Site::shop().plugin("page", "guest_misbehave.wasm").route("/{*rest}")
+}
 
 /// Requests that are sent all the while, from several clients at once.
 struct Load {
@@ -107,7 +101,7 @@ fn ask(stream: &mut TcpStream, keep: bool) -> std::io::Result<bool> {
 
 #[test]
 fn a_host_that_is_told_to_stop_under_load_answers_all_that_it_took() {
-    let folder = site_folder(TENANT);
+    let folder = site_folder(&site());
     let mut process = Process::start(folder.path(), ["serve"]);
     // The first that is refused ends its client: then there is nobody any more.
     let load = Load::start(process.address(), || false);
@@ -127,7 +121,7 @@ fn a_host_that_is_told_to_stop_under_load_answers_all_that_it_took() {
 
 #[test]
 fn a_socket_that_is_handed_over_refuses_nobody_while_one_host_follows_another() {
-    let folder = site_folder(TENANT);
+    let folder = site_folder(&site());
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     let site = folder.path().join("site.toml");
@@ -151,7 +145,7 @@ fn a_socket_that_is_handed_over_refuses_nobody_while_one_host_follows_another() 
 
 #[test]
 fn a_socket_that_was_handed_over_for_nothing_is_told() {
-    let folder = site_folder(TENANT);
+    let folder = site_folder(&site());
     let socket = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = socket.local_addr().unwrap();
     let mut process = Process::start_with_socket(folder.path(), &socket);

@@ -1,7 +1,7 @@
 //! Components that export `wasi:http/incoming-handler` 0.2: handlers like any other, clause by clause of their interface.
 //! What their bodies do as streams is `streaming.rs`'s.
 
-use jackfield_tests::{Answer, Host};
+use jackfield_tests::{Answer, Host, Site};
 use serde_json::{Value, json};
 
 use crate::streaming::client::{BOTH, Caller, Pieces};
@@ -22,16 +22,12 @@ fn failure(host: &Host, answer: &Answer) -> Value {
 }
 
 /// A route of the guest behind the filters named, which are the test filter in the modes of their names.
-fn behind(filters: &[&str]) -> String {
-    let mut site =
-        guest_with("").replace("plugin = \"guest\"", &format!("filters = {filters:?}\nplugin = \"guest\""));
-    for filter in filters {
-        site += &format!(
-            "[tenants.shop.plugins.{filter}]\ncomponent = \"guest_filters.wasm\"\n\
-             config = {{ name = \"{filter}\", mode = \"{filter}\", header = \"x-secret\" }}\n"
-        );
-    }
-    site
+fn behind(filters: &[&str]) -> Site {
+    let site = guest_with("").with(format!("filters = {filters:?}"));
+    filters.iter().fold(site, |site, filter| {
+        site.plugin(filter, "guest_filters.wasm")
+            .config(format!("name = '{filter}', mode = '{filter}', header = 'x-secret'"))
+    })
 }
 
 #[tokio::test(flavor = "multi_thread")]

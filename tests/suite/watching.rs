@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use jackfield_tests::{Host, hello_version};
+use jackfield_tests::{Host, Site, hello_version};
 use serde_json::Value;
 
 const TENANTS: [&str; 3] = ["shop", "mill", "farm"];
@@ -15,25 +15,13 @@ const TENANTS: [&str; 3] = ["shop", "mill", "farm"];
 const LEFT_OUT: &str =
     "the site file leaves out what it had: if it stays so for 2 s, or on SIGHUP, that is taken";
 
-fn tenant(name: &str) -> String {
-    format!(
-        r#"
-[tenants.{name}]
-hosts = ["{name}.example"]
-[tenants.{name}.plugins.hello]
-component = "guest_hello.wasm"
-[[tenants.{name}.routes]]
-path = "/"
-plugin = "hello"
-[[tenants.{name}.routes]]
-path = "/{{*rest}}"
-plugin = "hello"
-"#
-    )
-}
-
-fn tenants(names: &[&str]) -> String {
-    names.iter().map(|name| tenant(name)).collect()
+fn tenants(names: &[&str]) -> Site {
+    names.iter().fold(Site::default(), |site, name| {
+        site.tenant(name, [format!("{name}.example")])
+            .plugin("hello", "guest_hello.wasm")
+            .route("/")
+            .route("/{*rest}")
+    })
 }
 
 async fn status(host: &Host, tenant: &str, path: &str) -> u16 {
@@ -57,9 +45,13 @@ fn overwrite(file: &Path, bytes: &[u8]) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_overwritten_in_place_under_its_old_length_and_time_is_read_again() {
-    let folder_secret = "[tenants.shop.secrets.word]\nfile = \"word\"\n";
-    let site = format!("{}{folder_secret}", tenant("shop").replace("\"/{*rest}\"", "\"/old\""));
-    let host = Host::start(&tenant("shop")).await;
+    let site = Site::default()
+        .tenant("shop", ["shop.example"])
+        .with("secrets.word = { file = 'word' }")
+        .plugin("hello", "guest_hello.wasm")
+        .route("/")
+        .route("/old");
+    let host = Host::start(&tenants(&["shop"])).await;
     std::fs::write(host.file("word"), "first").unwrap();
     host.edit_site(&site);
     host.wait_until("the site is live", async || status(&host, "shop", "/any").await == 404).await;

@@ -7,10 +7,10 @@ use jackfield_tests::{Host, Options, alone};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use super::SITE;
 use super::conversation::{BEHIND, GET, STREAM};
 use super::exchange::in_time;
 use super::frames::*;
+use super::site;
 
 /// How many of each are sent.
 const FRAMES: u32 = 20_000;
@@ -107,7 +107,7 @@ fn floods() -> Vec<Flood> {
 #[test]
 fn a_flood_of_frames_ends_its_connection_and_nobody_else_notices() {
     alone("conformance::floods::a_flood_of_frames_ends_its_connection_and_nobody_else_notices", async || {
-        let host = Host::start(SITE).await;
+        let host = Host::start(&site()).await;
         host.get("/echo").await.expect(200);
         let before = resident_bytes();
         for Flood { what, begin, frame, closed } in floods() {
@@ -166,7 +166,7 @@ async fn send(address: SocketAddr, begin: &[u8], flood: fn(u32) -> Vec<u8>) -> u
 
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_are_given_up_when_they_have_begun_are_a_flood_too() {
-    let host = Host::start(SITE).await;
+    let host = Host::start(&site()).await;
     let mut stream = TcpStream::connect(host.address()).await.unwrap();
     stream.write_all(&hello()).await.unwrap();
     let mut said = Said::default();
@@ -202,7 +202,7 @@ async fn requests_that_are_given_up_when_they_have_begun_are_a_flood_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_host_that_stops_says_so_and_answers_what_it_has() {
-    let mut host = Host::start(SITE).await;
+    let mut host = Host::start(&site()).await;
     let mut stream = TcpStream::connect(host.address()).await.unwrap();
     let slow = block(&[GET[0], GET[1], GET[2], (":path", "/sleep?ms=700")]);
     let sent = [hello(), frame(HEADERS, END_STREAM | END_HEADERS, STREAM, slow)].concat();
@@ -244,7 +244,7 @@ fn resident_bytes() -> u64 {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_goes_on_asking_when_told_that_its_connection_is_too_old_is_cut() {
     let host = Options { host: "[host.timeouts]\nage = \"500ms\"".into(), ..Options::default() };
-    let host = Host::start_with(SITE, host).await;
+    let host = Host::start_with(&site(), host).await;
     let mut stream = TcpStream::connect(host.address()).await.unwrap();
     stream.write_all(&hello()).await.unwrap();
     let mut said = Said::default();
@@ -279,7 +279,7 @@ async fn who_goes_on_asking_when_told_that_its_connection_is_too_old_is_cut() {
 #[tokio::test(flavor = "multi_thread")]
 async fn who_only_asks_whether_the_host_is_there_is_idle() {
     let host = Options { host: "[host.timeouts]\nidle = \"500ms\"".into(), ..Options::default() };
-    let host = Host::start_with(SITE, host).await;
+    let host = Host::start_with(&site(), host).await;
     let mut stream = TcpStream::connect(host.address()).await.unwrap();
     stream.write_all(&hello()).await.unwrap();
     stream.write_all(&frame(HEADERS, END_STREAM | END_HEADERS, STREAM, block(&GET))).await.unwrap();

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use hostile_guests::{Form, Guest, Promise, Source};
+use jackfield_tests::Site;
 
 /// A guest in one form: what is in the site file for it, what it is asked, what is promised.
 #[derive(Debug, Clone)]
@@ -74,8 +75,8 @@ impl Case {
         cpu.expect("every guest has one")
     }
 
-    /// Its plugin and route in the site file; made components are written into `folder`.
-    pub(super) fn site(&self, folder: &Path) -> String {
+    /// Its plugin and routes are added to the site; made components are written into `folder`.
+    pub(super) fn add_to(&self, site: Site, folder: &Path) -> Site {
         let component = match &self.component {
             Component::Built(file) => file.clone(),
             Component::Made(bytes) => {
@@ -84,18 +85,10 @@ impl Case {
                 file.display().to_string()
             }
         };
-        let (name, host_name, limits) = (&self.name, self.host_name(), &self.limits);
-        let grants =
-            self.grants.iter().map(|grants| format!("grants = {{ {grants} }}\n")).collect::<String>();
-        let routes = ["/", "/{*rest}"].map(|path| {
-            format!(
-                "[[tenants.mean.routes]]\nhosts = [\"{host_name}\"]\npath = \"{path}\"\nplugin = \"{name}\"\n"
-            )
-        });
-        format!(
-            "[tenants.mean.plugins.{name}]\ncomponent = \"{component}\"\nlimits = {{ {limits} }}\n{grants}{}",
-            routes.concat()
-        )
+        let grants = self.grants.as_deref().unwrap_or_default();
+        let hosts = format!("hosts = ['{}']", self.host_name());
+        let plugin = site.plugin(&self.name, component).limits(&self.limits).grants(grants);
+        plugin.route("/").with(&hosts).route("/{*rest}").with(hosts)
     }
 
     /// What is promised, for people.

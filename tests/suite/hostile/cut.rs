@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use hostile_guests::{CUTS, Cut};
-use jackfield_tests::{Host, together};
+use jackfield_tests::{Host, Site, together};
 
 use crate::streaming::client::{BOTH, Caller, Version};
 
@@ -13,8 +13,8 @@ const FRAMINGS: [Option<u32>; 2] = [None, Some(1000)];
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_a_plugin_does_after_its_head_half_its_body_is_never_taken_for_the_whole() {
-    let plugins: String = CUTS.iter().map(|cut| plugin(cut.then)).collect();
-    let host = Host::start(&format!("[tenants.mean]\nhosts = [\"*\"]\n{plugins}")).await;
+    let site = CUTS.iter().fold(Site::default().tenant("mean", ["*"]), |site, cut| plugin(site, cut.then));
+    let host = Host::start(&site).await;
     let attempts = CUTS.into_iter().flat_map(|cut| {
         BOTH.into_iter().flat_map(move |version| FRAMINGS.map(|length| (cut, version, length)))
     });
@@ -31,21 +31,14 @@ async fn whatever_a_plugin_does_after_its_head_half_its_body_is_never_taken_for_
     super::until_nothing_is_held(&host).await;
 }
 
-fn plugin(then: &str) -> String {
+fn plugin(site: Site, then: &str) -> Site {
     // What takes its time has time; what is to be cut has little.
     let cpu = if then == "loop" { "10ms" } else { "2s" };
-    format!(
-        r#"
-        [tenants.mean.plugins.{then}]
-        component = "guest_http.wasm"
-        limits = {{ cpu = "{cpu}", stream = "{}", memory = "16MiB" }}
-        [[tenants.mean.routes]]
-        path = "/after-head"
-        headers = {{ x-then = "{then}" }}
-        plugin = "{then}"
-        "#,
-        if then == "sleep" { "300ms" } else { "20s" }
-    )
+    let stream = if then == "sleep" { "300ms" } else { "20s" };
+    site.plugin(then, "guest_http.wasm")
+        .limits(format!("cpu = '{cpu}', stream = '{stream}', memory = '16MiB'"))
+        .route("/after-head")
+        .with(format!("headers = {{ x-then = '{then}' }}"))
 }
 
 async fn expect_cut(host: &Host, cut: Cut, version: Version, length: Option<u32>) {

@@ -172,19 +172,13 @@ fn binary(text: &str) -> Vec<u8> {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_that_is_no_plugin_is_refused_with_its_reason_while_the_quiet_tenant_is_served() {
     let folder = TempDir::new().unwrap();
-    let host = Host::start(quiet::SITE).await;
-    let plugins: String = FILES
-        .iter()
-        .map(|(name, _, file, _)| {
-            format!(
-                "[tenants.mean.plugins.{name}]\ncomponent = \"{}\"\n\
-                 [[tenants.mean.routes]]\npath = \"/{name}\"\nplugin = \"{name}\"\n",
-                file.component(name, &folder)
-            )
-        })
-        .collect();
+    let host = Host::start(&quiet::site()).await;
+    let tenants = quiet::site().tenant("mean", ["mean.example"]);
+    let site = FILES.iter().fold(tenants, |site, (name, _, file, _)| {
+        site.plugin(name, file.component(name, &folder)).route(format!("/{name}"))
+    });
     let quiet = Quiet::begin(&host);
-    host.edit_site(&format!("{}[tenants.mean]\nhosts = [\"mean.example\"]\n{plugins}", quiet::SITE));
+    host.edit_site(&site);
     let refused = host.wait_for_log("the change to be refused", |line| line["diagnostics"].is_string()).await
         ["diagnostics"]
         .to_string();

@@ -5,19 +5,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use jackfield_tests::{Host, raw};
+use jackfield_tests::{Host, Site, raw};
 use tokio::task::JoinHandle;
 
 /// The quiet tenant, in a site file.
-pub(super) const SITE: &str = r#"
-    [tenants.quiet]
-    hosts = ["quiet.example"]
-    [tenants.quiet.plugins.hello]
-    component = "guest_hello.wasm"
-    [[tenants.quiet.routes]]
-    path = "/"
-    plugin = "hello"
-"#;
+pub(super) fn site() -> Site {
+    Site::default().tenant("quiet", ["quiet.example"]).plugin("hello", "guest_hello.wasm").route("/")
+}
 
 /// Between two of its calls.
 const PERIOD: Duration = Duration::from_millis(20);

@@ -94,10 +94,10 @@ async fn connections_are_kept_for_the_next_request_and_not_shared_with_another_p
     .await;
     let origin = upstream.origin();
     let site = guest_at(&[&origin], "")
-        + &format!(
-            "[tenants.shop.plugins.other]\ncomponent = \"guest_http.wasm\"\ngrants = {{ http = ['{origin}'] }}\n\
-             [[tenants.shop.routes]]\npath = \"/fetch\"\nheaders = {{ x-other = \"1\" }}\nplugin = \"other\"\n"
-        );
+        .plugin("other", "guest_http.wasm")
+        .grants(format!("http = ['{origin}']"))
+        .route("/fetch")
+        .with("headers = { x-other = '1' }");
     let host = start_site("allow = [\"127.0.0.0/8\"]", &site).await;
     for _ in 0..5 {
         assert_eq!(fetch(&host, &origin).await.expect(200).text(), "again\n");
@@ -115,8 +115,9 @@ async fn a_plugin_without_the_grant_reaches_nobody() {
     let origin = upstream.origin();
     // Neither what its tenant may grant, nor what its neighbour has, is its own.
     let site = guest_at(&[&origin], "")
-        + "[tenants.shop.plugins.other]\ncomponent = \"guest_http.wasm\"\n\
-           [[tenants.shop.routes]]\npath = \"/fetch\"\nheaders = { x-other = \"1\" }\nplugin = \"other\"\n";
+        .plugin("other", "guest_http.wasm")
+        .route("/fetch")
+        .with("headers = { x-other = '1' }");
     let host = start_site("allow = [\"127.0.0.0/8\"]", &site).await;
     let answer = host.request("GET", &path(&origin)).header("x-other", "1").send().await;
     assert_eq!(answer.expect(502).text(), "HTTP-request-denied\n");

@@ -1,6 +1,6 @@
 //! Credentials: the host adds them to a plugin's requests, and nobody else ever sees them.
 
-use jackfield_tests::{Host, jackfield, replace, site_folder};
+use jackfield_tests::{Host, Site, jackfield, replace, site_folder};
 use tempfile::TempDir;
 
 use super::upstream::{Upstream, ok};
@@ -9,13 +9,13 @@ use super::{fetch, guest_at, path, start_site};
 const SECRET: &str = "Bearer hunter2";
 
 /// A guest that may reach both servers; the credential is for the first. `secret` is the file that has it.
-fn site(ours: &Upstream, other: &Upstream, secret: &str) -> String {
+fn site(ours: &Upstream, other: &Upstream, secret: &str) -> Site {
     let outbound = format!(
         "outbound = [{{ origin = '{}', header = 'authorization', secret = 'token' }}]",
         ours.origin()
     );
     guest_at(&[&ours.origin(), &other.origin()], &outbound)
-        + &format!("[tenants.shop.secrets]\ntoken = {{ file = '{secret}' }}\n")
+        .with(format!("[tenants.shop.secrets]\ntoken = {{ file = '{secret}' }}"))
 }
 
 struct Case {
