@@ -73,6 +73,8 @@ pub(super) fn engine(
     maps_images: bool,
 ) -> Result<(Engine, CodeSettings, u32), SandboxError> {
     let mut space = AddressSpace::of_this_process();
+    // Places for both kinds of waiting instances: those that are reused, and those that were put back to their start.
+    let settings = PoolSettings { idle: settings.idle.saturating_mul(2), ..settings };
     loop {
         let layout = settings.layout(space)?;
         let PoolLayout { reservation_bytes, guard_bytes, idle, .. } = layout;

@@ -27,7 +27,10 @@ use crate::observe::PluginMetrics;
 pub struct Sandbox {
     pub(super) engine: Engine,
     pub(super) linker: Linker<CallState>,
+    /// The places of reused instances, and of those that were put back to their start. These have places of their own,
+    /// so that none of them takes the place of an instance that keeps something.
     pub(super) idle: Arc<Idle<Shelf>>,
+    pub(super) restored: Arc<Idle<Shelf>>,
     pub(super) code: CodeSettings,
     /// Held while a component is tried out.
     pub(super) trial: Mutex<()>,
@@ -53,10 +56,13 @@ impl Sandbox {
         let no_images = why_no_images();
         let (engine, code, idle) = engine(settings, no_images.is_none())?;
         let linker = linker(&engine).map_err(|error| refused(settings, &error))?;
-        let most = usize::try_from(idle).unwrap_or(usize::MAX);
-        let idle = Arc::new(Idle::new(most, pool::IDLE_MEMORY_BYTES));
+        let places = |most: u32| {
+            let most = usize::try_from(most).unwrap_or(usize::MAX);
+            Arc::new(Idle::new(most, pool::IDLE_MEMORY_BYTES))
+        };
+        let (idle, restored) = (places(idle.div_ceil(2)), places(idle / 2));
         let trial = Mutex::default();
-        Ok(Arc::new(Self { engine, linker, idle, code, trial, no_images }))
+        Ok(Arc::new(Self { engine, linker, idle, restored, code, trial, no_images }))
     }
 
     /// A tick, for each guest that runs. It makes each of them call [`CpuTask::tick`](crate::cpu::CpuTask::tick) when
@@ -100,11 +106,12 @@ impl Sandbox {
         reuse: Option<Reuse>,
         metrics: Arc<PluginMetrics>,
     ) -> Instances {
-        Instances::new(&self.engine, self.idle.clone(), component, reuse, metrics)
+        let idle = if reuse.is_some() { &self.idle } else { &self.restored };
+        Instances::new(&self.engine, idle.clone(), component, reuse, metrics)
     }
 
     /// Lets instances go that have waited for a call as long as they may. Does not end.
     pub async fn tend(&self) {
-        self.idle.tend().await;
+        tokio::join!(self.idle.tend(), self.restored.tend());
     }
 }

@@ -52,7 +52,8 @@ pub(super) const KEPT_MEMORY_BYTES: u64 = 2 << 20;
 pub struct PoolSettings {
     /// The instances that can live at once: `[host] concurrency`.
     pub slots: u32,
-    /// The instances that may wait for their next call, beside those in calls. The pool has as many of them as fit.
+    /// The reused instances that may wait for their next call, beside those in calls, and as many that were put back to
+    /// their start. The pool has as many of them as fit.
     pub idle: u32,
     /// The most linear memory of any plugin: the ceiling of `memory`.
     pub memory_bytes: u64,
