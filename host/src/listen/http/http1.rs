@@ -77,9 +77,10 @@ impl<S> Http1Stream<S> {
         matches!(self.state, State::Wanting) && self.scan.position() == ScanPosition::Between
     }
 
-    /// True if a request that came whole is not answered yet.
+    /// True if a request that came whole is not answered yet, or its answer not written.
     fn is_awaited(&self) -> bool {
-        self.scan.position() != ScanPosition::Body && self.heads > self.activity.ended()
+        let is_answered = self.heads <= self.activity.ended() && !self.write_turn.is_under_way();
+        self.scan.position() != ScanPosition::Body && !is_answered
     }
 
     /// Over HTTP/1, all that is written to a client is responses.

@@ -25,6 +25,11 @@ impl WriteTurn {
         Poll::Pending
     }
 
+    /// True if something waits to be written, or was not flushed yet.
+    pub(super) fn is_under_way(&self) -> bool {
+        self.has_waited
+    }
+
     /// Notes that all was written.
     pub(super) fn flushed(&mut self) {
         self.has_waited = false;
