@@ -1,6 +1,5 @@
 //! One instance that can be put back: the calls of its added exports, and its memory.
 
-use std::ptr::NonNull;
 use std::sync::OnceLock;
 
 use wasmtime::component::{
@@ -39,8 +38,7 @@ impl Exports {
 /// Adds the import by which an instance shows its memory.
 pub(in crate::sandbox) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
     let show = |mut store: StoreContextMut<'_, CallState>, (bytes,): (WasmList<u8>,)| {
-        let memory = bytes.as_le_slice(&store);
-        let shown = ShownMemory { begin: NonNull::from(memory).cast(), bytes: memory.len() };
+        let shown = ShownMemory::of(bytes.as_le_slice(&store));
         store.data_mut().shown = Some(shown);
         Ok(())
     };
