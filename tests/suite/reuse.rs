@@ -73,6 +73,45 @@ async fn without_a_word_every_call_has_a_new_instance() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_fresh_plugin_knows_nothing_of_any_call_before_whatever_that_did() {
+    let limits = "limits = { cpu = '30ms', wall = '600ms', memory = '16MiB', log-lines = 3 }";
+    let host = Host::start(&tenant("shop", "*", "guest_misbehave.wasm", limits)).await;
+    for (path, status) in [
+        ("/trap", 500),
+        ("/panic", 500),
+        ("/exit", 500),
+        ("/error", 500),
+        ("/deep", 500),
+        ("/memory", 500),
+        ("/loop", 504),
+        ("/sleep?ms=60000", 504),
+        ("/memory-report?mib=100", 200),
+        ("/memory-report?mib=12", 200),
+        ("/keep-handle", 200),
+        ("/log?lines=5&bytes=8", 200),
+        ("/stderr", 200),
+    ] {
+        assert_eq!(visits_in_a_row(&host).await, [1, 1, 1], "before {path}");
+        host.get(path).await.expect(status);
+        let context = host.get("/context?name=rest").await;
+        let own = format!("request-id={}\n", context.request_id());
+        assert!(context.expect(200).text().starts_with(&own), "{context}");
+    }
+    // The failure of a call is its own, also behind one that was refused memory and answered all the same.
+    host.get("/memory-report?mib=100").await.expect(200);
+    let trap = host.get("/trap").await;
+    let lines = host.log_of(trap.expect(500).request_id());
+    let says_so = |line: &serde_json::Value| {
+        line["error"].as_str().is_some_and(|error| error.starts_with("it trapped"))
+    };
+    assert!(lines.iter().any(says_so), "{lines:?}");
+    // The system tells which pages were written, or it does not: then each instance was made anew.
+    let restored = metric(&host, "instances_restored_total");
+    eprintln!("{restored} instances were put back to their start");
+    assert_eq!(metric(&host, "calls_reused_total"), 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_instance_is_one_plugins_of_one_tenant() {
     let two_plugins = |tenant: Site| {
         guest(tenant, "guest_misbehave.wasm", REUSED)

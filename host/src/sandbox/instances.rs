@@ -331,23 +331,7 @@ impl Instance {
         let plan = shelf.component.ready().and_then(|ready| ready.restore.as_ref());
         let image = plan.and_then(|plan| plan.image.get());
         let (Some(restorable), Some(image)) = (&mut live.restorable, image) else { return };
-        let state = live.store.data();
-        if state.has_unfinished_body() {
-            return;
-        }
-        let handles = most_handles(state);
-        live.is_restored = restorable.restore(&mut live.store, image, tracker, handles).await;
-    }
-}
-
-/// The most handles that a call can have had at once: those of its arguments, one from each call of the host, and
-/// those of its mounts, which come in one list.
-fn most_handles(state: &CallState) -> u32 {
-    const OF_ARGUMENTS: u32 = 2;
-    let mounts = u32::try_from(state.call.abilities.mounts.len()).unwrap_or(u32::MAX);
-    match state.host_calls {
-        0 => 0,
-        calls => calls.saturating_add(mounts).saturating_add(OF_ARGUMENTS),
+        live.is_restored = restorable.restore(&mut live.store, image, tracker).await;
     }
 }
 

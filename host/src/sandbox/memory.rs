@@ -41,6 +41,11 @@ impl MemoryAccount {
         self.denied
     }
 
+    /// True if a memory or a table was refused growth, by its limit or by the system. That stays so.
+    pub(super) fn was_short(&self) -> bool {
+        self.refused || self.denied.is_some() || self.tables.refused()
+    }
+
     /// The bytes of all memories.
     pub(super) fn used_bytes(&self) -> u64 {
         self.used_bytes
@@ -50,10 +55,7 @@ impl MemoryAccount {
     pub(super) fn has_outgrown(&self, first_bytes: u64) -> bool {
         let most = first_bytes.saturating_mul(GROWTH).max(SMALL_BYTES);
         let share = self.limit_bytes.checked_div(SHARE_OF_LIMIT).unwrap_or(0);
-        self.refused
-            || self.denied.is_some()
-            || self.tables.refused()
-            || (self.used_bytes > first_bytes && self.used_bytes > most.min(share))
+        self.was_short() || (self.used_bytes > first_bytes && self.used_bytes > most.min(share))
     }
 }
 

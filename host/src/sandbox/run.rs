@@ -65,19 +65,21 @@ impl Sandbox {
     ) -> Result<T, CallError> {
         let (limits, deadline) = (call.limits.clone(), call.deadline);
         let cpu = call.cpu.clone();
-        let mut instance = instances.for_call(call);
-        let guest = cpu.guest(Box::pin(async move {
-            let result = guest(&mut instance).await;
-            let result = result.map_err(|stop| {
+        let instance = instances.for_call(call);
+        let mut answer = None;
+        let guest = cpu.guest(Box::pin(async {
+            let mut instance = instance;
+            let result = guest(&mut instance).await.map_err(|stop| {
                 let state = instance.state();
                 stop.explain(&limits, &state.call.cpu, &state.memory)
             });
-            if result.is_ok() {
+            if answer.insert(result).is_ok() {
                 instance.restore().await;
                 instance.give_back();
             }
-            result
         }));
-        tokio::time::timeout_at(deadline, guest).await.unwrap_or(Err(CallError::Wall))
+        // A call that has answered in time has, also if the deadline comes while its instance is put back.
+        let _in_time = tokio::time::timeout_at(deadline, guest).await;
+        answer.unwrap_or(Err(CallError::Wall))
     }
 }

@@ -130,6 +130,17 @@ impl CallState {
         self
     }
 
+    /// The most handles that a call which has none any more can have had at once: those of its arguments, and one for
+    /// each call of the host. Some calls give several, such as the list of all mounts; but each of these takes a call
+    /// of its own to be given back.
+    pub(super) fn most_handles(&self) -> u32 {
+        const OF_ARGUMENTS: u32 = 2;
+        match self.host_calls {
+            0 => 0,
+            calls => calls.saturating_add(OF_ARGUMENTS),
+        }
+    }
+
     /// Begins another call. The last call's part is dropped.
     pub(super) fn begin(&mut self, call: PerCall) {
         self.standard.turn_to(&call.output);
@@ -177,6 +188,13 @@ impl CallState {
     /// True if the guest has not finished its answer's body.
     pub(super) fn has_unfinished_body(&self) -> bool {
         self.call.http.as_ref().is_some_and(|http| http.unfinished_body.is_some())
+    }
+
+    /// True if the guest may still have a handle. Options of requests do not tell: wasmtime-wasi-http 50 forgets those
+    /// that a request was sent with.
+    pub(super) fn may_have_handles(&mut self) -> bool {
+        let is_options = |entry: &mut dyn std::any::Any| entry.is::<RequestOptions>();
+        !self.table.is_empty() && !self.table.iter_mut().all(|(_handle, entry)| is_options(entry))
     }
 
     /// Makes all anew that the host holds for an instance that was put back to its start.

@@ -23,6 +23,11 @@ impl Image {
         self.pages.get(number).and_then(Option::as_deref).unwrap_or(&ZEROS)
     }
 
+    /// True if a page is of zeros.
+    pub(super) fn is_zeros(&self, number: usize) -> bool {
+        self.pages.get(number).is_none_or(Option::is_none)
+    }
+
     /// The memory's length.
     pub(super) fn len_bytes(&self) -> usize {
         self.pages.len().saturating_mul(PAGE_BYTES)

@@ -17,7 +17,6 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::ptr::NonNull;
 use std::sync::OnceLock;
 
 use wasmtime::Store;
@@ -37,6 +36,14 @@ pub(super) struct Tracked {
     memory: ShownMemory,
 }
 
+/// A run of pages that may have been written.
+struct Run {
+    from: usize,
+    to: usize,
+    /// All of them are the kernel's page of zeros.
+    is_zeros: bool,
+}
+
 /// The structure `uffdio_range` of linux/userfaultfd.h.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -47,7 +54,7 @@ struct Range {
 
 impl Range {
     fn of(memory: ShownMemory) -> Self {
-        Self { start: memory.begin.addr().get() as u64, len: memory.bytes as u64 }
+        Self { start: memory.address as u64, len: memory.bytes as u64 }
     }
 }
 
@@ -149,7 +156,7 @@ impl WriteTracker {
         control(&faults, UFFDIO_API, &mut Api { api: UFFD_API, features, ioctls: 0 })?;
         let tracker = Self { faults, pages: File::open("/proc/self/pagemap")? };
         // An empty range: this asks only if the system can scan.
-        tracker.scan(0, 0, true, |_, _| ())?;
+        tracker.scan(0, 0, true, |_| ())?;
         Ok(tracker)
     }
 
@@ -162,10 +169,10 @@ impl WriteTracker {
     ) -> io::Result<Tracked> {
         self.put_back(store, memory, image, false)?;
         let range = Range::of(memory);
+        // From here on, whatever fails, the range is given back: a registration that fails may have done a part of it.
+        let tracked = Tracked { tracker: self, memory };
         let mut register = Register { range, mode: REGISTER_MODE_WP, ioctls: 0 };
         control(&self.faults, UFFDIO_REGISTER, &mut register)?;
-        // From here on, whatever fails, the range is given back.
-        let tracked = Tracked { tracker: self, memory };
         control(&self.faults, UFFDIO_WRITEPROTECT, &mut WriteProtect { range, mode: WRITEPROTECT_MODE_WP })?;
         Ok(tracked)
     }
@@ -178,36 +185,30 @@ impl WriteTracker {
         image: &Image,
         is_tracked: bool,
     ) -> io::Result<()> {
-        let begin = memory.begin.addr().get();
-        let copy = |from: usize, to: usize| {
+        let begin = memory.address;
+        let end = begin.saturating_add(memory.bytes);
+        self.scan(begin, end, is_tracked, |Run { from, to, is_zeros }| {
+            let (from, to) = (from.saturating_sub(begin), to.saturating_sub(begin));
             for offset in (from..to.min(memory.bytes)).step_by(PAGE_BYTES) {
-                let page = image.page(offset / PAGE_BYTES);
+                let number = offset / PAGE_BYTES;
+                if is_zeros && image.is_zeros(number) {
+                    continue;
+                }
+                let page = image.page(number).as_ptr();
                 // SAFETY: the instance has shown this memory, with this length, since its store was last left. So the
                 // page is mapped, and can be written. The store is borrowed: no guest runs, and nobody else has a
                 // reference into the memory.
-                unsafe {
-                    let to = memory.begin.add(offset);
-                    to.copy_from_nonoverlapping(NonNull::from(page).cast(), PAGE_BYTES);
-                }
+                unsafe { memory.byte(offset).copy_from_nonoverlapping(page, PAGE_BYTES) };
             }
-        };
-        let end = begin.saturating_add(memory.bytes);
-        self.scan(begin, end, is_tracked, |from, to| {
-            copy(from.saturating_sub(begin), to.saturating_sub(begin))
         })
     }
 
-    /// Calls `each` with the begin and end of each run of pages that were written.
-    fn scan(
-        &self,
-        begin: usize,
-        end: usize,
-        is_tracked: bool,
-        mut each: impl FnMut(usize, usize),
-    ) -> io::Result<()> {
-        // Of a memory that is not tracked, no page is protected: those that were only read are the kernel's page of
-        // zeros, or pages of the file that the memory's first content is mapped from.
-        let only_read = if is_tracked { 0 } else { PAGE_IS_PFNZERO | PAGE_IS_FILE };
+    /// Calls `each` with each run of pages that may have been written.
+    fn scan(&self, begin: usize, end: usize, is_tracked: bool, mut each: impl FnMut(Run)) -> io::Result<()> {
+        // Of a memory that is not tracked, no page is protected: those that were only read are pages of the file that
+        // the memory's first content is mapped from, or the kernel's page of zeros. The kernel may put the latter in
+        // the place of a page that was written, too, if that holds zeros (KSM, huge pages that are split).
+        let only_read = if is_tracked { 0 } else { PAGE_IS_FILE };
         let mut from = begin as u64;
         loop {
             let mut regions = [Region::default(); REGIONS];
@@ -223,12 +224,15 @@ impl WriteTracker {
                 category_inverted: only_read,
                 category_mask: PAGE_IS_WRITTEN | only_read,
                 category_anyof_mask: 0,
-                return_mask: if is_tracked { PAGE_IS_WRITTEN } else { 0 },
+                // Not `PAGE_IS_WRITTEN`: Linux 6.7 and 6.8 take another way for that, on which they overlook pages that
+                // were written and are in swap.
+                return_mask: if is_tracked { 0 } else { PAGE_IS_PFNZERO },
             };
             let found = control(&self.pages, PAGEMAP_SCAN, &mut scan)?;
             for region in regions.iter().take(found) {
                 let address = |address: u64| usize::try_from(address).unwrap_or(end);
-                each(address(region.start), address(region.end));
+                let (from, to) = (address(region.start), address(region.end));
+                each(Run { from, to, is_zeros: region.categories & PAGE_IS_PFNZERO != 0 });
             }
             if scan.walk_end >= end as u64 || found == 0 {
                 return Ok(());
@@ -254,7 +258,7 @@ impl Drop for Tracked {
             for offset in (0..self.memory.bytes).step_by(PAGE_BYTES) {
                 // SAFETY: the memory's store is dropped after this, and no guest runs in it any more.
                 unsafe {
-                    let byte = self.memory.begin.add(offset);
+                    let byte = self.memory.byte(offset);
                     byte.write_volatile(byte.read_volatile());
                 }
             }

@@ -20,8 +20,8 @@ use wasm_encoder::{
     Alias, BlockType, CanonicalFunctionSection, CanonicalOption, CodeSection, ComponentAliasSection,
     ComponentExportKind, ComponentExportSection, ComponentImportSection, ComponentSection, ComponentTypeRef,
     ComponentTypeSection, ConstExpr, EntityType, ExportKind, ExportSection, Function, FunctionSection,
-    GlobalSection, GlobalType, ImportSection, InstanceSection, InstanceType, MemoryType, Module, ModuleArg,
-    ModuleSection, PrimitiveValType, TypeSection, ValType,
+    GlobalSection, GlobalType, ImportSection, InstanceSection, InstanceType, InstructionSink, MemoryType,
+    Module, ModuleArg, ModuleSection, PrimitiveValType, TypeSection, ValType,
 };
 use wasmparser::{
     CanonicalFunction, ComponentAlias, ComponentExternalKind, ComponentOuterAliasKind, ComponentType,
@@ -48,6 +48,10 @@ const OWN_NAMES: [&str; 2] = ["jackfield-sandbox-", "jackfield:sandbox/"];
 
 /// The core instances that are added to a component.
 const ADDED_INSTANCES: u32 = 2;
+
+/// The most globals that can change. All of a language's own take some hundreds, and each of them costs an instance 40
+/// bytes more, of which the pool has a bound.
+const MOST_GLOBALS: usize = 4096;
 
 /// The section of a module's exports.
 const EXPORTS: u8 = 7;
@@ -152,7 +156,9 @@ impl Reading {
             globals: types.global_count(),
         };
         let all_instances = counts.core_instances.saturating_add(ADDED_INSTANCES);
+        let globals: usize = self.modules.iter().map(|module| module.globals.len()).sum();
         let is_known = memories.count() == 1
+            && globals <= MOST_GLOBALS
             && self.modules.iter().all(|module| module.instance.is_some())
             && all_instances <= CORE_INSTANCES_PER_COMPONENT;
         is_known.then_some((self.modules, counts))
@@ -477,6 +483,9 @@ fn keeper(globals: &[ValType]) -> Module {
     module
 }
 
+/// The binary logarithm of a page's bytes.
+const PAGE_SHIFT: i32 = 16;
+
 const SHOW: u32 = 0;
 const TAKE: u32 = 1;
 const GIVE: u32 = 2;
@@ -504,7 +513,7 @@ fn begin(globals: &[ValType]) -> Function {
     for (global, saved) in pairs(globals) {
         code.global_get(global).global_set(saved);
     }
-    code.i32_const(0).memory_size(0).i32_const(16).i32_shl().call(SHOW).end();
+    show(&mut code);
     function
 }
 
@@ -528,6 +537,15 @@ fn restore(globals: &[ValType]) -> Function {
     code.local_get(TAKEN).call(GIVE);
     code.local_get(TAKEN).i32_const(1).i32_sub().local_set(TAKEN).br(0);
     code.end().end();
-    code.i32_const(0).memory_size(0).i32_const(16).i32_shl().call(SHOW).end();
+    show(&mut code);
     function
+}
+
+/// The end of a function that shows the memory, unless it has grown beyond what can be put back: not even the host's
+/// bound on what a guest passes to it is to fail for that.
+fn show(code: &mut InstructionSink<'_>) {
+    let most_pages = i32::try_from(KEPT_MEMORY_BYTES >> PAGE_SHIFT).unwrap_or(0);
+    code.memory_size(0).i32_const(most_pages).i32_le_u().if_(BlockType::Empty);
+    code.i32_const(0).memory_size(0).i32_const(PAGE_SHIFT).i32_shl().call(SHOW);
+    code.end().end();
 }
