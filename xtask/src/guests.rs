@@ -28,7 +28,6 @@ pub(crate) fn build<S: AsRef<str>>(packages: &[S]) -> Result<()> {
 }
 
 /// The component that a package is built into.
-#[cfg_attr(not(any(test, feature = "bench")), expect(dead_code, reason = "tests and benches ask for it"))]
 pub(crate) fn component(package: &str) -> PathBuf {
     target_folder().join(WASM_TARGET).join(PROFILE).join(package.replace('-', "_")).with_extension("wasm")
 }

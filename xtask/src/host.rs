@@ -19,6 +19,16 @@ pub(crate) fn build() -> Result<()> {
     )
 }
 
+/// Builds the host without incremental compilation, as continuous integration does. With it the code is cut into other
+/// units, and other calls are inlined.
+pub(crate) fn build_whole() -> Result<()> {
+    step(
+        "building the host, not incrementally",
+        host_cargo(["build", "--workspace", "--bins"])?.env("CARGO_INCREMENTAL", "0"),
+        "the compiler's messages above say what to mend; a C compiler (`cc`) has to be there",
+    )
+}
+
 /// Where [`build`] puts it.
 pub(crate) fn program() -> PathBuf {
     target_folder().join("debug").join("jackfield")

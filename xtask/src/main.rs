@@ -1,4 +1,4 @@
-//! What people run in this repository: `cargo xtask demo`, `test`, `examples`, `bench`, `compare` and `lint`.
+//! What people run in this repository: `cargo xtask demo`, `test`, `examples`, `bench`, `compare`, `counts` and `lint`.
 //!
 //! Owns the command line; each command is a file of its own. Only Rust from rustup and a C compiler are
 //! needed beforehand: whatever else a command needs it adds itself, and says so; `examples` alone asks for more.
@@ -8,12 +8,15 @@ mod bench;
 mod cargo;
 #[cfg(feature = "bench")]
 mod compare;
+mod counts;
 mod deadline;
 mod demo;
 mod examples;
 mod guests;
 mod host;
+mod http1;
 mod lint;
+mod listening;
 #[cfg(not(feature = "bench"))]
 mod rebuild;
 mod test;
@@ -46,6 +49,7 @@ enum Command {
     /// Run the hostile guests on this host and on `wasmtime serve`, and write docs/comparison.md.
     #[cfg(not(feature = "bench"))]
     Compare(rebuild::Arguments),
+    Counts(counts::Arguments),
     /// Check formatting, clippy, documentation, licences and sources.
     ///
     /// Every check runs, also after one has failed. Adds rustfmt and clippy through rustup if they are missing,
@@ -70,6 +74,7 @@ fn main() -> ExitCode {
         Command::Bench(arguments) => rebuild::run("bench", &arguments),
         #[cfg(not(feature = "bench"))]
         Command::Compare(arguments) => rebuild::run("compare", &arguments),
+        Command::Counts(arguments) => counts::run(&arguments),
         Command::Lint => lint::run(),
         #[cfg(feature = "bench")]
         Command::BareHyper(arguments) => bench::bare_hyper::run(arguments),

@@ -33,6 +33,14 @@ pub(crate) fn host_cargo<'a>(arguments: impl IntoIterator<Item = &'a str>) -> Re
     })
 }
 
+/// What the compiler that builds the host says of its version.
+pub(crate) fn host_rustc_version() -> Result<String> {
+    match ensure_host_toolchain()? {
+        HostToolchain::InUse => rustc(&["--version"]),
+        HostToolchain::Added => output_of("rustup", &["run", HOST_TOOLCHAIN, "rustc", "--version"]),
+    }
+}
+
 /// Which toolchain builds the host.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum HostToolchain {

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::http1::{Body, Head};
+use crate::http1::{Body, Head};
 
 /// Beyond the time that the events take by themselves: to connect, and for a machine that is late.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -7,7 +7,7 @@ mod edge;
 mod events;
 mod fair;
 mod files;
-mod http1;
+mod flame;
 mod nginx;
 #[cfg(target_os = "linux")]
 mod requests;
@@ -45,6 +45,7 @@ enum Bench {
     Edge(edge::Arguments),
     Fair(fair::Arguments),
     Files(files::Arguments),
+    Flame(flame::Arguments),
     Streams(streams::Arguments),
 }
 
@@ -58,6 +59,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         Some(Bench::Edge(arguments)) => edge::run(arguments),
         Some(Bench::Fair(arguments)) => fair::run(arguments),
         Some(Bench::Files(arguments)) => files::run(arguments),
+        Some(Bench::Flame(arguments)) => flame::run(arguments),
         Some(Bench::Streams(arguments)) => streams::run(arguments),
     }
 }

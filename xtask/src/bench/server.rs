@@ -1,6 +1,5 @@
 //! A server under measurement: a child process with those that it starts, its address, its CPU time and its memory.
 
-use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -11,16 +10,13 @@ use std::{fs, thread};
 
 use anyhow::{Context, Result, anyhow, bail};
 use rustix::process::{Pid, Signal, kill_process};
-use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::cargo::{cannot_start, command_line};
+use crate::listening::{address_in_log, read_address};
 
 /// How long a server may take until it listens; the host compiles its component in that time.
 pub(super) const START_DEADLINE: Duration = Duration::from_secs(20);
-
-/// The lines kept of what a server said before it listened, for the case that it never does.
-const LAST_WORDS: usize = 20;
 
 /// As much as a pipe holds: a server that logs is never held up for long.
 const OUTPUT_BUFFER_BYTES: usize = 64 * 1024;
@@ -180,6 +176,11 @@ impl Server {
         self.address
     }
 
+    /// Its process.
+    pub(crate) fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// CPU time so far, in user and in kernel mode: of all threads, and of all processes that it started, those that have
     /// ended too. In steps of one clock tick, 10 ms on Linux.
     pub(crate) fn cpu_time(&self) -> Result<Duration> {
@@ -220,33 +221,6 @@ impl Drop for Server {
             }
         }
     }
-}
-
-/// The first address that a line gives; or, if the output ends without one, the last lines of it.
-fn read_address(
-    output: &mut impl BufRead,
-    address_in: fn(&str) -> Option<SocketAddr>,
-) -> Result<SocketAddr, String> {
-    let mut last_words = VecDeque::new();
-    for line in output.lines().map_while(Result::ok) {
-        if let Some(address) = address_in(&line) {
-            return Ok(address);
-        }
-        if last_words.len() == LAST_WORDS {
-            last_words.pop_front();
-        }
-        last_words.push_back(line);
-    }
-    Err(format!("it ended without listening; its last words:\n{}", Vec::from(last_words).join("\n")))
-}
-
-/// The address in the host's log entry `listening`.
-fn address_in_log(line: &str) -> Option<SocketAddr> {
-    let entry: Value = serde_json::from_str(line).ok()?;
-    if entry["message"] != "listening" {
-        return None;
-    }
-    entry["address"].as_str()?.parse().ok()
 }
 
 /// The address in `Serving HTTP on http://127.0.0.1:8080/`.
@@ -317,7 +291,7 @@ mod tests {
     use std::time::{Duration, Instant};
     use std::{fs, thread};
 
-    use super::{Process, Server, address_in_log, address_in_url, read_address, resident_bytes, tree};
+    use super::{Process, Server, address_in_url, resident_bytes, tree};
 
     #[test]
     fn cpu_time_is_read_behind_any_program_name() {
@@ -379,19 +353,5 @@ mod tests {
         let line = "Serving HTTP on http://127.0.0.1:4321/";
         assert_eq!(address_in_url(line), Some("127.0.0.1:4321".parse().unwrap()));
         assert_eq!(address_in_url("Serving nothing"), None);
-    }
-
-    #[test]
-    fn the_address_is_read_from_the_log() {
-        let log = "{\"message\":\"compiled\",\"address\":\"127.0.0.1:1\"}\nno json\n\
-                   {\"level\":\"info\",\"message\":\"listening\",\"address\":\"127.0.0.1:4321\"}\n";
-        let address = read_address(&mut log.as_bytes(), address_in_log);
-        assert_eq!(address, Ok("127.0.0.1:4321".parse().unwrap()));
-    }
-
-    #[test]
-    fn a_server_that_ends_before_it_listens_leaves_its_last_words() {
-        let words = read_address(&mut "one\nport 1 is taken\n".as_bytes(), address_in_log).unwrap_err();
-        assert!(words.ends_with("one\nport 1 is taken"), "{words}");
     }
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 
-use super::http1::{Body, Head};
+use crate::http1::{Body, Head};
 
 /// A server that takes or gives nothing for so long fails the run.
 const STALL_DEADLINE: Duration = Duration::from_secs(30);

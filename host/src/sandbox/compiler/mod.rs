@@ -2,10 +2,9 @@
 //!
 //! The host's own process never compiles: a compiler is a parser of strangers' bytes with superlinear algorithms
 //! behind it. 118 KiB of nested components take 2 GiB, 155 KB with 20,000 live values 15 s, 16 KB of loops within
-//! loops more than a minute. So a child process compiles. It runs this same program (`/proc/self/exe`, so that a
-//! replaced file is no other compiler) with limits of its own, an empty environment and three pipes (`child.rs`,
-//! started and watched by `process.rs`). The process bounds costs and crashes. It is no boundary of trust: an
-//! attacker who takes it over writes machine code that the host runs.
+//! loops more than a minute. So a child process compiles. It runs this same program (`program.rs`) with limits of its
+//! own, an empty environment and three pipes (`child.rs`, started and watched by `process.rs`). The process bounds costs
+//! and crashes. It is no boundary of trust: an attacker who takes it over writes machine code that the host runs.
 //!
 //! Compiled code is kept for the next start (`cache.rs`). A component that is live already, or was refused already,
 //! is not compiled again. Knows no tenants: its caller decides how many compile at once, and in which order.
@@ -16,15 +15,17 @@ mod child;
 mod code;
 mod descriptors;
 mod process;
+mod program;
 
 pub use cache::CacheError;
 pub use child::compile_standard_input;
+pub use program::CompilerProgram;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::hash::{Hash, Hasher};
 use std::io;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -71,30 +72,6 @@ pub struct Task {
     pub is_confined: bool,
     /// The process that waits for the child's answer.
     pub parent: u32,
-}
-
-/// The program that is started to compile: its command `compile` is [`compile_standard_input`].
-#[derive(Debug, Clone)]
-pub struct CompilerProgram(PathBuf);
-
-impl CompilerProgram {
-    /// The running program itself.
-    ///
-    /// # Errors
-    /// If the system does not say which program is running.
-    pub fn this() -> io::Result<Self> {
-        // The running program, even if its file was replaced since: a replaced file could be another compiler.
-        let running = Path::new("/proc/self/exe");
-        if cfg!(target_os = "linux") && running.exists() {
-            return Ok(Self(running.to_owned()));
-        }
-        std::env::current_exe().map(Self)
-    }
-
-    /// The program in this file.
-    pub fn at(path: PathBuf) -> Self {
-        Self(path)
-    }
 }
 
 /// The settings of a compiler.
@@ -309,7 +286,7 @@ impl Compiler {
             is_confined: self.is_confined,
             parent: std::process::id(),
         };
-        let mut command = Command::new(&self.program.0);
+        let mut command = Command::new(self.program.path());
         command
             .arg0("jackfield")
             .arg("compile")

@@ -16,10 +16,10 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection};
 
 use super::super::bare_hyper::Protocol;
-use super::super::http1::{Body, Head};
 use super::http2::Http2;
 use super::latency::Latencies;
 use super::works::{Ask, Concurrency, MAX_PIECE_BYTES};
+use crate::http1::{Body, Head};
 
 /// An answer that takes longer fails the run.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(10);
