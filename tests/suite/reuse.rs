@@ -75,7 +75,7 @@ async fn without_a_word_every_call_has_a_new_instance() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_fresh_plugin_knows_nothing_of_any_call_before_whatever_that_did() {
     let limits = "limits = { cpu = '30ms', wall = '600ms', memory = '16MiB', log-lines = 3 }";
-    let host = Host::start(&tenant("shop", "*", "guest_misbehave.wasm", limits)).await;
+    let host = Host::start(&guest(Site::shop(), "guest_misbehave.wasm", limits)).await;
     for (path, status) in [
         ("/trap", 500),
         ("/panic", 500),
@@ -105,9 +105,13 @@ async fn a_fresh_plugin_knows_nothing_of_any_call_before_whatever_that_did() {
         line["error"].as_str().is_some_and(|error| error.starts_with("it trapped"))
     };
     assert!(lines.iter().any(says_so), "{lines:?}");
-    // The system tells which pages were written, or it does not: then each instance was made anew.
-    let restored = metric(&host, "instances_restored_total");
-    eprintln!("{restored} instances were put back to their start");
+    // Where the system does not tell which pages were written, each instance is made anew, and the log says so.
+    let made_anew = "fresh instances are made anew for each call";
+    if host.log().iter().any(|line| line["message"] == made_anew) {
+        eprintln!("SKIPPED: no instance is put back to its start on this system");
+    } else {
+        assert!(metric(&host, "instances_restored_total") > 20.0);
+    }
     assert_eq!(metric(&host, "calls_reused_total"), 0.0);
 }
 
