@@ -10,9 +10,7 @@ const RUNNING: &str = "/proc/self/exe";
 /// The same link by a name for which interpreters have no answer of their own.
 const RUNNING_BY_THE_KERNEL: &str = "/proc/thread-self/exe";
 
-/// The program that is started to compile: its command `compile` is [`compile_standard_input`].
-///
-/// [`compile_standard_input`]: super::compile_standard_input
+/// The program that is started to compile: its command `compile` is `compile_standard_input`.
 #[derive(Debug, Clone)]
 pub struct CompilerProgram(PathBuf);
 
