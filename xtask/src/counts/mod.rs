@@ -10,7 +10,7 @@ mod report;
 
 use std::env;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -108,9 +108,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     }
     let profile = if arguments.release { Profile::Release } else { Profile::Dev };
     if !arguments.built {
+        // Asked before the build, which may put another file in this one's place.
+        let this = env::current_exe().context("cannot tell which program this is")?;
         guests::build(&GUESTS)?;
         build(profile)?;
-        return run_in_a_group();
+        return run_in_a_group(&this);
     }
 
     let builder = Builder::this(&host_rustc_version()?)?;
@@ -212,9 +214,9 @@ fn program(profile: Profile) -> PathBuf {
 }
 
 /// The same command in a process group of its own, so that no host outlives it, whichever way it ends.
-fn run_in_a_group() -> Result<()> {
+fn run_in_a_group(this: &Path) -> Result<()> {
     let what = "counting";
-    let mut command = Command::new(env::current_exe().context("cannot tell which program this is")?);
+    let mut command = Command::new(this);
     command.args(env::args_os().skip(1)).arg("--built").stdin(Stdio::null());
     announce(what, &command);
     match run_until(&mut command, DEADLINE).with_context(|| cannot_start(what, &command))? {
