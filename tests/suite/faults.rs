@@ -11,7 +11,8 @@ use std::io::Write as _;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use faulty::{Came, Fault, Outcome, ask, start, start_by, why_no_strace};
 use jackfield_tests::{PATIENCE, Process, site_folder};
@@ -349,7 +350,19 @@ fn a_host_that_serves_takes_nothing_that_the_system_refuses_for_a_guests_doing_a
         let fault_now = Fault::of(&process, &[fault]);
         let came = ask_as_many(address, path);
         drop(fault_now);
-        let said = process.lines().split_off(before.min(process.lines().len())).join("\n");
+        // The log is written a moment behind the answer.
+        let words = match expected {
+            Serves(words) | Fails(words) | Unavailable(words) => words,
+            _ => "",
+        };
+        let began = Instant::now();
+        let said = loop {
+            let said = process.lines().split_off(before.min(process.lines().len())).join("\n");
+            if said.contains(words) || began.elapsed() > PATIENCE {
+                break said;
+            }
+            thread::sleep(Duration::from_millis(5));
+        };
         table.add(&format!("{fault} {path}"), expected, &Outcome { came, said });
         let began = Instant::now();
         loop {

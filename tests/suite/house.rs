@@ -102,6 +102,22 @@ fn the_arrows_of_the_map_are_those_that_hold() {
     assert_eq!(drawn, held, "docs/ARCHITECTURE.md is on the left");
 }
 
+/// An instance is put back to its start only if the host knows how often it was called (`sandbox/restore/`).
+#[test]
+fn every_view_of_an_import_counts_its_call() {
+    let text_of = |name: &str| {
+        let found = sources().into_iter().find(|(file, _)| file == Path::new(name));
+        found.unwrap_or_else(|| panic!("{name} is gone")).1
+    };
+    let (linker, state) = (text_of("sandbox/linker.rs"), text_of("sandbox/state.rs"));
+    let count = |text: &str, part: &str| text.matches(part).count();
+    let views = count(&linker, "|state|") + count(&linker, "(state: &mut CallState)");
+    assert!(views > 8, "only {views} views were found");
+    assert_eq!(count(&linker, "state.host_called()"), views, "in sandbox/linker.rs");
+    let views = count(&state, "impl WasiView for") + count(&state, "impl WasiHttpView for");
+    assert_eq!((views, count(&state, "self.host_called()")), (2, 2), "in sandbox/state.rs");
+}
+
 #[test]
 fn wasmtime_is_named_in_the_sandbox_alone() {
     let named: Vec<_> = sources()

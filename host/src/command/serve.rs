@@ -56,8 +56,9 @@ pub(super) fn run(serve: Serve, environment: Environment, sockets: HandedOver, c
     for warning in &site.warnings {
         complain(warning.render(colours.are_shown()));
     }
-    // Before the first thread, that of the log: a thread that exists already would not be confined.
+    // Before the process gives up its right to do so.
     prepare_process();
+    // Before the first thread, that of the log: a thread that exists already would not be confined.
     let confined = match confinement::confine(&site.host) {
         Ok(confined) => confined,
         Err(exit) => return exit,

@@ -1,9 +1,9 @@
-//! The instances of one plugin of one revision, each for one call, or kept for the next: as it is, where the plugin asks
-//! for that, and else only if it can be put back to its start (`restore/`).
+//! The instances of one plugin of one revision, each for one call, or kept for the next: as it is, where the plugin
+//! asks for that, and else only if it can be put back to its start (`restore/`).
 //!
-//! An instance is kept as it is only if its table of resources is empty but for standard streams and their pollables. No other
-//! handle is safe to keep: a body, a future or a pollable leads to the caller, the connection or the budget of the
-//! call that made it. Dropped handles leave nothing, for their tasks end with them. Standard streams lead to an
+//! An instance is kept as it is only if its table of resources is empty but for standard streams and their pollables.
+//! No other handle is safe to keep: a body, a future or a pollable leads to the caller, the connection or the budget of
+//! the call that made it. Dropped handles leave nothing, for their tasks end with them. Standard streams lead to an
 //! outlet, which is turned to the output of the call that runs.
 //!
 //! [`Instances`] owns the waiting ones: it cannot be cloned, its instances cannot be named outside this room, and no

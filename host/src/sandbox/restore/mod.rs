@@ -1,7 +1,7 @@
 //! Instances that are put back to their start after a call, in place of being made anew: `instances = "fresh"` at the
 //! price of a reused instance.
 //!
-//! A component that can be put back has parts of the host's own (`rewrite/restore.rs`): one function that saves the
+//! A component that can be put back has parts of the host's own (`rewrite/restore/`): one function that saves the
 //! globals when an instance begins, and one that sets them again, and brings the table of handles into its first
 //! order. Memory is the host's to put back: the kernel tells which pages were written (`write_tracker.rs`), and the
 //! memory's image has their first content (`image.rs`). `restorable.rs` has the steps.

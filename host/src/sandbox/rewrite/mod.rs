@@ -14,7 +14,7 @@
 //! Data that each new instance copies into its memory is cut as well (`segments.rs`).
 //!
 //! **Restoring.** Where the host can tell which pages of a memory were written, a component gets parts by which its
-//! instances are put back to their start (`restore.rs`).
+//! instances are put back to their start (`restore/`).
 //!
 //! **Pages.** A new instance reads each page of a small memory, so that a slot is cleared without a system call that
 //! takes pages away (`pages.rs`).
