@@ -5,13 +5,18 @@
 //! and closed to everybody else; it is held open, and files in it are reached through it alone, without following
 //! links. A file is first written under another name, and never again once it has its own name, which states the sum
 //! of its bytes: the sum is checked on the very bytes that are used. A file that fails a check is thrown away.
+//!
+//! The names of the files are kept in memory: a look-up lists no folder, so ten thousand look-ups at a start do not take
+//! a hundred million steps. Hosts may share a folder; what another host adds is noticed within a second.
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::hash::{BuildHasher, RandomState};
 use std::io::{self, Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::fs::{AtFlags, Dir, Mode, OFlags, Stat, fstat, openat, renameat, statat, unlinkat};
 
@@ -27,6 +32,9 @@ const DRAFT: &str = "new-";
 /// The age at which a draft counts as left behind.
 const DRAFT_AGE: Duration = Duration::from_secs(60 * 60);
 
+/// The least time between two listings of the folder.
+const LISTING_INTERVAL: Duration = Duration::from_secs(1);
+
 /// The rights that other users may not have on the folder, or on a file in it.
 const OTHERS: Mode = Mode::RWXG.union(Mode::RWXO);
 
@@ -34,6 +42,35 @@ const OTHERS: Mode = Mode::RWXG.union(Mode::RWXO);
 pub(super) struct Cache {
     folder: OwnedFd,
     most_bytes: u64,
+    index: Mutex<Index>,
+}
+
+/// The files of the folder, by name: those of the last listing, with this host's changes since.
+struct Index {
+    /// The bytes of each file.
+    files: BTreeMap<String, u64>,
+    bytes: u64,
+    listed: Instant,
+    /// The time of the folder's last change before it was listed.
+    changed: SystemTime,
+}
+
+impl Index {
+    fn names_with(&self, prefix: &str) -> Vec<String> {
+        let from = self.files.range(prefix.to_owned()..);
+        from.map(|(name, _)| name).take_while(|name| name.starts_with(prefix)).cloned().collect()
+    }
+
+    fn add(&mut self, name: String, bytes: u64) {
+        self.remove(&name);
+        self.bytes = self.bytes.saturating_add(bytes);
+        self.files.insert(name, bytes);
+    }
+
+    fn remove(&mut self, name: &str) {
+        let bytes = self.files.remove(name).unwrap_or_default();
+        self.bytes = self.bytes.saturating_sub(bytes);
+    }
 }
 
 /// The reason why a folder is not used as a cache.
@@ -94,7 +131,8 @@ impl Cache {
         if Mode::from_raw_mode(stat.st_mode).intersects(OTHERS) {
             return Err(CacheError::Distrusted("other users have a right to it"));
         }
-        let cache = Self { folder, most_bytes };
+        let index = list(&folder).map_err(CacheError::Open)?;
+        let cache = Self { folder, most_bytes, index: Mutex::new(index) };
         cache.sweep().map_err(CacheError::Open)?;
         Ok(cache)
     }
@@ -103,12 +141,18 @@ impl Cache {
     pub(super) fn find(&self, key: &Key) -> io::Result<Found> {
         let prefix = key.prefix();
         let mut found = Found::Nothing;
-        for entry in self.entries()?.into_iter().filter(|entry| entry.name.starts_with(&prefix)) {
-            if let Some(code) = self.read(&entry.name)?.filter(|code| key.name(code) == entry.name) {
-                return Ok(Found::CompiledCode(code));
+        let names = self.index()?.names_with(&prefix);
+        for name in names {
+            match self.read(&name) {
+                Ok(Some(code)) if key.name(&code) == name => return Ok(Found::CompiledCode(code)),
+                Ok(_) => {
+                    self.remove(&name)?;
+                    found = Found::Damaged;
+                }
+                // Another host that shares the folder has made room.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => self.locked_index().remove(&name),
+                Err(error) => return Err(error),
             }
-            self.remove(&entry.name)?;
-            found = Found::Damaged;
         }
         Ok(found)
     }
@@ -116,26 +160,28 @@ impl Cache {
     /// Keeps code. Files that were used longest ago make room for it.
     pub(super) fn keep(&self, key: &Key, code: &[u8]) -> io::Result<()> {
         let length = u64::try_from(code.len()).unwrap_or(u64::MAX);
-        self.make_room(self.most_bytes.saturating_sub(length))?;
+        let room = self.most_bytes.saturating_sub(length);
+        if self.index()?.bytes > room {
+            self.make_room(room)?;
+        }
         let draft = draft_name();
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = openat(&self.folder, &draft, flags, Mode::RUSR | Mode::WUSR)?;
+        let name = key.name(code);
         let written = File::from(file).write_all(code);
-        let kept = written.and_then(|()| Ok(renameat(&self.folder, &draft, &self.folder, key.name(code))?));
-        if kept.is_err() {
+        let kept = written.and_then(|()| Ok(renameat(&self.folder, &draft, &self.folder, &name)?));
+        match kept {
+            Ok(()) => self.locked_index().add(name, length),
             // The first failure is the one that counts.
-            let _ = self.remove(&draft);
+            Err(_) => drop(self.remove(&draft)),
         }
         kept
     }
 
     /// Throws code away that has turned out to be of no use.
     pub(super) fn forget(&self, key: &Key) -> io::Result<()> {
-        let prefix = key.prefix();
-        self.entries()?
-            .into_iter()
-            .filter(|entry| entry.name.starts_with(&prefix))
-            .try_for_each(|entry| self.remove(&entry.name))
+        let names = self.index()?.names_with(&key.prefix());
+        names.iter().try_for_each(|name| self.remove(name))
     }
 
     /// A file's content, if the file is a plain one of the host's own that no other name leads to.
@@ -144,9 +190,7 @@ impl Cache {
         let flags = OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match openat(&self.folder, name, flags, Mode::empty()) {
             Ok(file) => File::from(file),
-            Err(rustix::io::Errno::LOOP | rustix::io::Errno::NXIO | rustix::io::Errno::NOENT) => {
-                return Ok(None);
-            }
+            Err(rustix::io::Errno::LOOP | rustix::io::Errno::NXIO) => return Ok(None),
             Err(error) => return Err(error.into()),
         };
         let stat = fstat(&file)?;
@@ -163,6 +207,7 @@ impl Cache {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
+        self.locked_index().remove(name);
         match unlinkat(&self.folder, name, AtFlags::empty()) {
             // Another host that shares the folder was first.
             Ok(()) | Err(rustix::io::Errno::NOENT) => Ok(()),
@@ -174,13 +219,13 @@ impl Cache {
     /// Removes drafts that no host writes any more.
     fn sweep(&self) -> io::Result<()> {
         let long_ago = SystemTime::now().checked_sub(DRAFT_AGE).unwrap_or(SystemTime::UNIX_EPOCH);
-        let drafts = self.entries()?.into_iter().filter(|entry| entry.name.starts_with(DRAFT));
+        let drafts = entries(&self.folder)?.into_iter().filter(|entry| entry.name.starts_with(DRAFT));
         drafts.filter(|draft| draft.used < long_ago).try_for_each(|draft| self.remove(&draft.name))
     }
 
     /// Removes the files that were used longest ago, until the rest has at most `most_bytes`.
     fn make_room(&self, most_bytes: u64) -> io::Result<()> {
-        let mut entries = self.entries()?;
+        let mut entries = entries(&self.folder)?;
         entries.sort_by_key(|entry| entry.used);
         let mut total = entries.iter().fold(0_u64, |total, entry| total.saturating_add(entry.bytes));
         for entry in entries {
@@ -193,24 +238,47 @@ impl Cache {
         Ok(())
     }
 
-    fn entries(&self) -> io::Result<Vec<Entry>> {
-        let mut entries = Vec::new();
-        for each in Dir::read_from(&self.folder)? {
-            let each = each?;
-            let Ok(name) = each.file_name().to_str() else { continue };
-            if name == "." || name == ".." {
-                continue;
-            }
-            // The file may be gone by now.
-            let Ok(stat) = statat(&self.folder, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
-            entries.push(Entry {
-                name: name.to_owned(),
-                bytes: u64::try_from(stat.st_size).unwrap_or_default(),
-                used: modified(&stat),
-            });
+    /// The index, which is made anew if the folder has changed, and not just now.
+    fn index(&self) -> io::Result<MutexGuard<'_, Index>> {
+        let mut index = self.locked_index();
+        if index.listed.elapsed() > LISTING_INTERVAL && index.changed != modified(&fstat(&self.folder)?) {
+            *index = list(&self.folder)?;
         }
-        Ok(entries)
+        Ok(index)
     }
+
+    fn locked_index(&self) -> MutexGuard<'_, Index> {
+        self.index.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The index of a folder.
+fn list(folder: &OwnedFd) -> io::Result<Index> {
+    let (listed, changed) = (Instant::now(), modified(&fstat(folder)?));
+    let mut index = Index { files: BTreeMap::new(), bytes: 0, listed, changed };
+    for entry in entries(folder)? {
+        index.add(entry.name, entry.bytes);
+    }
+    Ok(index)
+}
+
+fn entries(folder: &OwnedFd) -> io::Result<Vec<Entry>> {
+    let mut entries = Vec::new();
+    for each in Dir::read_from(folder)? {
+        let each = each?;
+        let Ok(name) = each.file_name().to_str() else { continue };
+        if name == "." || name == ".." {
+            continue;
+        }
+        // The file may be gone by now.
+        let Ok(stat) = statat(folder, name, AtFlags::SYMLINK_NOFOLLOW) else { continue };
+        entries.push(Entry {
+            name: name.to_owned(),
+            bytes: u64::try_from(stat.st_size).unwrap_or_default(),
+            used: modified(&stat),
+        });
+    }
+    Ok(entries)
 }
 
 /// A file in the folder.
@@ -298,6 +366,19 @@ mod tests {
         assert_eq!(place.cache().find(&other_engine).unwrap(), Found::Nothing);
         assert_eq!(fs::metadata(place.path()).unwrap().permissions().mode() & 0o777, 0o700);
         assert_eq!(fs::metadata(place.file(&key("a"))).unwrap().permissions().mode() & 0o777, 0o600);
+    }
+
+    #[test]
+    fn hosts_share_a_folder() {
+        let place = Place::new();
+        let (mut one, other) = (place.cache(), place.cache());
+        other.keep(&key("a"), CODE).unwrap();
+        one.locked_index().listed -= LISTING_INTERVAL * 2;
+        assert_eq!(one.find(&key("a")).unwrap(), Found::CompiledCode(CODE.to_vec()));
+        other.forget(&key("a")).unwrap();
+        assert_eq!(one.find(&key("a")).unwrap(), Found::Nothing, "it is gone, not damaged");
+        let index = one.index.get_mut().unwrap();
+        assert_eq!((index.files.len(), index.bytes), (0, 0));
     }
 
     #[test]

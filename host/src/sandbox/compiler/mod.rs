@@ -59,6 +59,9 @@ const MOST_THREADS: usize = 4;
 /// The number of refusals that are remembered, so that a bomb costs its time once and not at each change of the site.
 const REMEMBERED_REFUSALS: usize = 256;
 
+/// The least number of live components among which those that have gone are looked for.
+const LEAST_SWEPT: usize = 64;
+
 /// The work of a child, and the resources for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Task {
@@ -120,8 +123,21 @@ pub struct Compiler {
 #[derive(Default)]
 struct Known {
     live: BTreeMap<Digest, WeakComponent>,
+    /// The number of components in `live` at which those that have gone are forgotten.
+    swept_at: usize,
     refused: VecDeque<(Digest, ComponentError)>,
     under_way: BTreeSet<Digest>,
+}
+
+impl Known {
+    /// Notes a component that is live. Those that have gone are forgotten each time that the number of all has doubled.
+    fn remember(&mut self, digest: Digest, component: &Component) {
+        if self.live.len() >= self.swept_at {
+            self.live.retain(|_, component| component.is_live());
+            self.swept_at = self.live.len().saturating_mul(2).max(LEAST_SWEPT);
+        }
+        self.live.insert(digest, component.downgrade());
+    }
 }
 
 impl Compiler {
@@ -179,8 +195,7 @@ impl Compiler {
         let mut known = self.known();
         match &loaded {
             Ok((component, _)) => {
-                known.live.retain(|_, component| component.is_live());
-                known.live.insert(digest, component.downgrade());
+                known.remember(digest, component);
             }
             Err(error) if error.is_final() => {
                 known.refused.push_back((digest, error.clone()));
