@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, anyhow, ensure};
 use serde_json::Value;
 
+use super::caller::{ANSWER_DEADLINE, Caller};
 use super::server::Server;
 use super::{build_servers, release};
 use crate::guests;
@@ -35,9 +36,6 @@ const FILL: &str = "/fill?mib=64";
 
 /// The limit that cuts it.
 const CPU: Duration = Duration::from_millis(50);
-
-/// No answer takes longer: even the last of 64 callers on one core has its 50 ms after 3.2 s.
-const ANSWER_DEADLINE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, clap::Args)]
 #[command(about = "Measure what a tenant feels of its neighbours: latency beside loops, shares of the CPU")]
@@ -260,41 +258,4 @@ fn overshoot(log: &mpsc::Receiver<String>, what: &str, cut: u64) -> Result<Strin
         at(0.99),
         at(1.0)
     ))
-}
-
-/// One connection, one request under way.
-struct Caller {
-    stream: TcpStream,
-    tenant: String,
-}
-
-impl Caller {
-    fn connect(address: SocketAddr, tenant: &str) -> Result<Self> {
-        let stream = TcpStream::connect(address).with_context(|| format!("cannot connect to {address}"))?;
-        stream.set_nodelay(true)?;
-        stream.set_read_timeout(Some(ANSWER_DEADLINE))?;
-        Ok(Self { stream, tenant: tenant.to_owned() })
-    }
-
-    /// Status and body, which has a stated length, of less than 4 KiB with its head.
-    fn get(&mut self, path: &str) -> Result<(u16, String)> {
-        self.stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: {}\r\n\r\n", self.tenant).as_bytes())?;
-        let (mut buffer, mut filled) = ([0; 4096], 0);
-        loop {
-            let read = self.stream.read(&mut buffer[filled..]).context("no answer")?;
-            ensure!(read > 0, "hung up instead of answering, or answered too much");
-            filled += read;
-            let text = str::from_utf8(&buffer[..filled]).context("answered with what is not text")?;
-            let Some((head, body)) = text.split_once("\r\n\r\n") else { continue };
-            let status =
-                head.split(' ').nth(1).and_then(|status| status.parse().ok()).context("no status")?;
-            let length = head.lines().find_map(|line| {
-                let (name, value) = line.split_once(':')?;
-                name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
-            });
-            if body.len() >= length.context("answered without a Content-Length")? {
-                return Ok((status, body.to_owned()));
-            }
-        }
-    }
 }

@@ -3,12 +3,16 @@
 //! Owns which benches there are, and what they share. docs/benchmarks.md says what the figures mean.
 
 pub(crate) mod bare_hyper;
+mod caller;
+mod density;
 mod edge;
 mod events;
 mod fair;
 mod files;
 mod flame;
+mod latency;
 mod nginx;
+mod overload;
 #[cfg(target_os = "linux")]
 mod requests;
 mod resident;
@@ -42,10 +46,12 @@ pub(crate) struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Bench {
+    Density(density::Arguments),
     Edge(edge::Arguments),
     Fair(fair::Arguments),
     Files(files::Arguments),
     Flame(flame::Arguments),
+    Overload(overload::Arguments),
     Streams(streams::Arguments),
 }
 
@@ -56,10 +62,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         None => requests::run(&arguments.requests),
         #[cfg(not(target_os = "linux"))]
         None => Ok(()),
+        Some(Bench::Density(arguments)) => density::run(arguments),
         Some(Bench::Edge(arguments)) => edge::run(arguments),
         Some(Bench::Fair(arguments)) => fair::run(arguments),
         Some(Bench::Files(arguments)) => files::run(arguments),
         Some(Bench::Flame(arguments)) => flame::run(arguments),
+        Some(Bench::Overload(arguments)) => overload::run(arguments),
         Some(Bench::Streams(arguments)) => streams::run(arguments),
     }
 }

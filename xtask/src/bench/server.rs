@@ -84,12 +84,28 @@ impl Server {
         let folder = tempfile::tempdir().context("cannot make a folder for the bench's site file")?;
         let file = folder.path().join("site.toml");
         fs::write(&file, site).with_context(|| format!("cannot write {}", file.display()))?;
+        Ok(Self::jackfield_of(program, &file, START_DEADLINE, tell)?.keeping(folder))
+    }
+
+    /// The host with a site file of a folder that stays, which may take this long until it listens.
+    pub(crate) fn jackfield_with(
+        program: impl Into<Program>,
+        file: &Path,
+        patience: Duration,
+    ) -> Result<Self> {
+        Self::jackfield_of(program, file, patience, |_line| ())
+    }
+
+    fn jackfield_of(
+        program: impl Into<Program>,
+        file: &Path,
+        patience: Duration,
+        tell: impl FnMut(String) + Send + 'static,
+    ) -> Result<Self> {
         let mut command = program.into().command();
         command.arg("serve").arg("--config").arg(file).args(["--log-format", "json"]);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut server = Self::start(command, |child| child.stderr.take(), address_in_log, tell)?;
-        server.folders.push(folder);
-        Ok(server)
+        Self::start(command, |child| child.stderr.take(), address_in_log, tell, patience)
     }
 
     /// The bare server, which answers every request with `body`.
@@ -102,7 +118,13 @@ impl Server {
     /// A server that says its address on the first line of its standard output, and ends when its standard input does.
     pub(crate) fn announcing(mut command: Command) -> Result<Self> {
         command.stdin(Stdio::piped()).stdout(Stdio::piped());
-        Self::start(command, |child| child.stdout.take(), |line| line.trim().parse().ok(), |_line| ())
+        Self::start(
+            command,
+            |child| child.stdout.take(),
+            |line| line.trim().parse().ok(),
+            |_line| (),
+            START_DEADLINE,
+        )
     }
 
     /// `wasmtime serve` with a component and these further arguments, and otherwise as it is by itself.
@@ -114,7 +136,7 @@ impl Server {
         let mut command = program.into().command();
         command.args(["serve", "--addr", "127.0.0.1:0"]).args(arguments).arg(component);
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        Self::start(command, |child| child.stderr.take(), address_in_url, |_line| ())
+        Self::start(command, |child| child.stderr.take(), address_in_url, |_line| (), START_DEADLINE)
     }
 
     /// A server that listens at `address` in a while, with its folder. It says why it ends on standard error.
@@ -145,6 +167,7 @@ impl Server {
         output: impl FnOnce(&mut Child) -> Option<O>,
         address_in: fn(&str) -> Option<SocketAddr>,
         tell: impl FnMut(String) + Send + 'static,
+        patience: Duration,
     ) -> Result<Self> {
         let what = "starting a server to measure";
         let mut child = command.spawn().with_context(|| cannot_start(what, &command))?;
@@ -160,8 +183,8 @@ impl Server {
             output.lines().map_while(Result::ok).for_each(tell);
         });
         server.address = address
-            .recv_timeout(START_DEADLINE)
-            .unwrap_or_else(|_| Err(format!("it does not listen after {} s", START_DEADLINE.as_secs())))
+            .recv_timeout(patience)
+            .unwrap_or_else(|_| Err(format!("it does not listen after {} s", patience.as_secs())))
             .map_err(|words| anyhow!("{what} failed\n  command: {}\n{words}", command_line(&command)))?;
         Ok(server)
     }

@@ -99,6 +99,10 @@ impl Guest for Misbehave {
                 spin(Duration::from_millis(query.number("ms", 1)));
                 text("spun\n")
             }
+            "/turns" => {
+                turn(query.number("n", 1));
+                text("turned\n")
+            }
             "/visits" => {
                 static VISITS: AtomicU32 = AtomicU32::new(0);
                 text(&format!("visits={}\n", VISITS.fetch_add(1, Ordering::Relaxed) + 1))
@@ -222,11 +226,16 @@ fn fill(mib: usize, times: u32) -> usize {
 /// Computes for `time` by the clock, which is asked rarely: the work is to be the guest's, not the host's.
 fn spin(time: Duration) {
     let start = Instant::now();
-    let mut turns = 0u64;
     while start.elapsed() < time {
-        for _ in 0..10_000 {
-            turns = black_box(turns.wrapping_add(1));
-        }
+        turn(10_000);
+    }
+}
+
+/// Compute: so many turns of a loop, whatever time they take.
+fn turn(count: u64) {
+    let mut turns = 0u64;
+    for _ in 0..count {
+        turns = black_box(turns.wrapping_add(1));
     }
 }
 

@@ -16,8 +16,8 @@ use tokio_rustls::rustls::pki_types::ServerName;
 use tokio_rustls::rustls::{ClientConfig, ClientConnection};
 
 use super::super::bare_hyper::Protocol;
+use super::super::latency::Latencies;
 use super::http2::Http2;
-use super::latency::Latencies;
 use super::works::{Ask, Concurrency, MAX_PIECE_BYTES};
 use crate::http1::{Body, Head};
 

@@ -9,7 +9,6 @@ mod certificate;
 mod contenders;
 mod cores;
 mod http2;
-mod latency;
 mod load;
 mod machine;
 mod report;

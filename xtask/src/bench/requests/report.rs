@@ -156,7 +156,7 @@ fn figure(value: f64) -> String {
 mod tests {
     use std::time::Duration;
 
-    use super::super::latency::Latencies;
+    use super::super::super::latency::Latencies;
     use super::{Answered, Arguments, Contender, Rounds, Work, command, figure, table_of};
 
     /// Three rounds of one second, in which the load was busy for so many ms.
