@@ -121,8 +121,8 @@ pub(super) struct Ready {
 /// The parts by which instances are put back to their start.
 pub(super) struct RestorePlan {
     pub(super) exports: Exports,
-    /// The first content of their memory, once there was an instance.
-    pub(super) image: OnceLock<Image>,
+    /// The first content of their memory, once there was an instance. None if there is no room for it.
+    pub(super) image: OnceLock<Option<Image>>,
 }
 
 impl Component {

@@ -18,7 +18,7 @@ use super::instances::{Instances, Shelf};
 use super::intake;
 use super::linker::linker;
 use super::pool::{self, PoolSettings};
-use super::restore::WriteTracker;
+use super::restore::{Images, WriteTracker};
 use super::state::CallState;
 use crate::limits::Reuse;
 use crate::observe::PluginMetrics;
@@ -31,6 +31,8 @@ pub struct Sandbox {
     /// so that none of them takes the place of an instance that keeps something.
     pub(super) idle: Arc<Idle<Shelf>>,
     pub(super) restored: Arc<Idle<Shelf>>,
+    /// The images of memories that are put back.
+    pub(super) images: Images,
     pub(super) code: CodeSettings,
     /// Held while a component is tried out.
     pub(super) trial: Mutex<()>,
@@ -61,8 +63,8 @@ impl Sandbox {
             Arc::new(Idle::new(most, pool::IDLE_MEMORY_BYTES))
         };
         let (idle, restored) = (places(idle.div_ceil(2)), places(idle / 2));
-        let trial = Mutex::default();
-        Ok(Arc::new(Self { engine, linker, idle, restored, code, trial, no_images }))
+        let (images, trial) = (Images::default(), Mutex::default());
+        Ok(Arc::new(Self { engine, linker, idle, restored, images, code, trial, no_images }))
     }
 
     /// A tick, for each guest that runs. It makes each of them call [`CpuTask::tick`](crate::cpu::CpuTask::tick) when
@@ -106,8 +108,7 @@ impl Sandbox {
         reuse: Option<Reuse>,
         metrics: Arc<PluginMetrics>,
     ) -> Instances {
-        let idle = if reuse.is_some() { &self.idle } else { &self.restored };
-        Instances::new(&self.engine, idle.clone(), component, reuse, metrics)
+        Instances::new(self, component, reuse, metrics)
     }
 
     /// Lets instances go that have waited for a call as long as they may. Does not end.

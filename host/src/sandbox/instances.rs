@@ -22,8 +22,9 @@ use super::bindings::{handler, request_filter, response_filter};
 use super::call::Call;
 use super::call_error::CallStop;
 use super::component::{Component, Ready};
+use super::engine::Sandbox;
 use super::idle::{Idle, Ticket};
-use super::restore::{Restorable, WriteTracker};
+use super::restore::{Images, Restorable, WriteTracker};
 use super::state::{CallState, PerCall};
 use crate::limits::Reuse;
 use crate::observe::{EvictionReason, GaugeGuard, Plug, PluginMetrics};
@@ -33,12 +34,13 @@ pub struct Instances(Arc<Shelf>);
 
 impl Instances {
     pub(super) fn new(
-        engine: &Engine,
-        idle: Arc<Idle<Shelf>>,
+        sandbox: &Sandbox,
         component: Component,
         reuse: Option<Reuse>,
         metrics: Arc<PluginMetrics>,
     ) -> Self {
+        let idle = if reuse.is_some() { &sandbox.idle } else { &sandbox.restored };
+        let (engine, images, idle) = (sandbox.engine.clone(), sandbox.images.clone(), idle.clone());
         let stock = Mutex::new(Stock { is_closed: false, waiting: Vec::new() });
         let can_be_restored = component.ready().is_some_and(|ready| ready.restore.is_some());
         let keeping = match reuse {
@@ -46,7 +48,7 @@ impl Instances {
             None if can_be_restored => WriteTracker::of_this_process().map(Keeping::Restored),
             None => None,
         };
-        Self(Arc::new(Shelf { engine: engine.clone(), component, keeping, metrics, idle, stock }))
+        Self(Arc::new(Shelf { engine, component, keeping, metrics, images, idle, stock }))
     }
 
     /// The component of the instances.
@@ -72,6 +74,7 @@ pub(super) struct Shelf {
     component: Component,
     keeping: Option<Keeping>,
     metrics: Arc<PluginMetrics>,
+    images: Images,
     idle: Arc<Idle<Shelf>>,
     stock: Mutex<Stock>,
 }
@@ -284,7 +287,7 @@ macro_rules! plug {
             let Self { shelf, live } = self;
             let ready = shelf.component.ready().ok_or(CallStop::NotReady)?;
             let indices = ready.$name.as_ref().ok_or(CallStop::NotThisPlug(Plug::$plug))?;
-            let started = live.started(ready, shelf.keeping).await?;
+            let started = live.started(ready, shelf.keeping, &shelf.images).await?;
             let Live { store, plugs, .. } = live;
             let plug = match &mut plugs.$name {
                 Some(plug) => plug,
@@ -329,14 +332,19 @@ impl Instance {
         let Self { shelf, live } = self;
         let Some(Keeping::Restored(tracker)) = shelf.keeping else { return };
         let plan = shelf.component.ready().and_then(|ready| ready.restore.as_ref());
-        let image = plan.and_then(|plan| plan.image.get());
+        let image = plan.and_then(|plan| plan.image.get()).and_then(Option::as_ref);
         let (Some(restorable), Some(image)) = (&mut live.restorable, image) else { return };
         live.is_restored = restorable.restore(&mut live.store, image, tracker).await;
     }
 }
 
 impl Live {
-    async fn started(&mut self, ready: &Ready, keeping: Option<Keeping>) -> Result<Started, CallStop> {
+    async fn started(
+        &mut self,
+        ready: &Ready,
+        keeping: Option<Keeping>,
+        images: &Images,
+    ) -> Result<Started, CallStop> {
         if let Some(started) = self.started {
             return Ok(started);
         }
@@ -344,7 +352,8 @@ impl Live {
         self.store.data_mut().host_calls = 0;
         let started = ready.instance.instantiate_async(&mut self.store).await.map_err(CallStop::Start)?;
         if let (Some(plan), Some(Keeping::Restored(_))) = (&ready.restore, keeping) {
-            let restorable = Restorable::begin(&plan.exports, started, &mut self.store, &plan.image).await;
+            let (exports, image) = (&plan.exports, &plan.image);
+            let restorable = Restorable::begin(exports, started, &mut self.store, image, images).await;
             self.restorable = restorable.map_err(CallStop::Start)?;
         }
         self.started = Some(started);

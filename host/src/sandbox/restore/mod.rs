@@ -7,7 +7,7 @@
 //! memory's image has their first content (`image.rs`). `restorable.rs` has the steps.
 //!
 //! An instance is put back only if this is proven to be all of it. It is dropped, and the next call gets a new one, if
-//! its call failed; if its memory has grown; if it called the host while it began, for then its start may hold what
+//! its call failed; if its memory has grown; if the images of all components would take more memory than they may; if it called the host while it began, for then its start may hold what
 //! was told to one caller; if a handle is left; or if the system refuses to say what was written. Everything that the
 //! host holds for an instance is made anew (`CallState::wipe`).
 
@@ -17,7 +17,7 @@ mod shown_memory;
 #[cfg_attr(not(target_os = "linux"), path = "no_write_tracker.rs")]
 mod write_tracker;
 
-pub(super) use image::Image;
+pub(super) use image::{Image, Images};
 pub(super) use restorable::{Exports, Restorable, add_to_linker};
 pub(super) use shown_memory::ShownMemory;
 pub(super) use write_tracker::WriteTracker;

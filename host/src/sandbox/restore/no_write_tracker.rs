@@ -30,7 +30,7 @@ impl WriteTracker {
 }
 
 impl Tracked {
-    pub(super) fn put_back<T>(&self, _store: &mut Store<T>, _image: &Image) -> io::Result<()> {
+    pub(super) fn put_back<T>(&mut self, _store: &mut Store<T>, _image: &Image) -> io::Result<()> {
         match *self {}
     }
 }

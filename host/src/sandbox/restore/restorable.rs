@@ -7,9 +7,10 @@ use wasmtime::component::{
 };
 use wasmtime::{Store, StoreContextMut};
 
-use super::image::Image;
+use super::image::{Image, Images};
 use super::shown_memory::ShownMemory;
 use super::write_tracker::{Tracked, WriteTracker};
+use crate::sandbox::pool::RESTORED_MEMORY_BYTES;
 use crate::sandbox::rewrite::restore::{BEGIN, HOST, MEMORY, RESTORE};
 use crate::sandbox::state::CallState;
 
@@ -37,8 +38,8 @@ impl Exports {
 
 /// Adds the import by which an instance shows its memory.
 pub(in crate::sandbox) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
-    let show = |mut store: StoreContextMut<'_, CallState>, (bytes,): (WasmList<u8>,)| {
-        let shown = ShownMemory::of(bytes.as_le_slice(&store));
+    let show = |mut store: StoreContextMut<'_, CallState>, (begin, pages): (WasmList<u8>, u32)| {
+        let shown = ShownMemory::of(begin.as_le_slice(&store), pages);
         store.data_mut().shown = Some(shown);
         Ok(())
     };
@@ -61,7 +62,8 @@ impl Restorable {
         exports: &Exports,
         instance: Started,
         store: &mut Store<CallState>,
-        image: &OnceLock<Image>,
+        image: &OnceLock<Option<Image>>,
+        images: &Images,
     ) -> wasmtime::Result<Option<Self>> {
         if store.data().host_calls > 0 {
             return Ok(None);
@@ -70,8 +72,11 @@ impl Restorable {
         let restore = instance.get_typed_func::<(u32,), ()>(&mut *store, &exports.restore)?;
         begin.call_async(&mut *store, ()).await?;
         let Some(memory) = store.data_mut().shown.take() else { return Ok(None) };
-        let image = image.get_or_init(|| Image::of(memory.content(store)));
-        let is_alike = image.len_bytes() == memory.bytes;
+        if memory.bytes > usize::try_from(RESTORED_MEMORY_BYTES).unwrap_or(usize::MAX) {
+            return Ok(None);
+        }
+        let image = image.get_or_init(|| images.add(memory.content(store)));
+        let is_alike = image.as_ref().is_some_and(|image| image.len_bytes() == memory.bytes);
         Ok(is_alike.then_some(Self { restore, memory, handles: 0, tracked: None }))
     }
 
@@ -96,7 +101,7 @@ impl Restorable {
         if restored.is_err() || store.data_mut().shown.take() != Some(self.memory) {
             return false;
         }
-        match &self.tracked {
+        match &mut self.tracked {
             Some(tracked) => tracked.put_back(store, image).is_ok(),
             None => match tracker.put_back_and_track(store, self.memory, image) {
                 Ok(tracked) => {

@@ -17,9 +17,10 @@ pub(in crate::sandbox) struct ShownMemory {
 }
 
 impl ShownMemory {
-    /// The memory with this content.
-    pub(super) fn of(content: &[u8]) -> Self {
-        Self { address: content.as_ptr().expose_provenance(), bytes: content.len() }
+    /// The memory that begins with this byte, and has so many pages of WebAssembly.
+    pub(super) fn of(begin: &[u8], pages: u32) -> Self {
+        let bytes = usize::try_from(pages).unwrap_or(usize::MAX).saturating_mul(64 << 10);
+        Self { address: begin.as_ptr().expose_provenance(), bytes }
     }
 
     /// The memory's content. `self` is of this store, and was shown since the store was last left.

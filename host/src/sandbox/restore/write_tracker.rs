@@ -4,8 +4,9 @@
 //! a page takes the protection away, inside the kernel (`UFFD_FEATURE_WP_ASYNC`). `PAGEMAP_SCAN` lists the pages
 //! without protection, some 2 µs for a mebibyte. Both are of Linux 6.7.
 //!
-//! A page that was written once stays unprotected while its memory is tracked, and is put back after every call: a
-//! fault costs more than a copy, and a guest writes to the same pages in most of its calls.
+//! A page that was written once stays unprotected, and is put back after every call: a fault costs more than a copy, and
+//! a guest writes to the same pages in most of its calls. But the pages of a guest that writes to others in each call
+//! would soon be all of them. So where there are many, all are protected again every few calls.
 //!
 //! The pool must never take a page that is protected for one that was not written. So the end of tracking takes all
 //! protection away, before the memory's slot is given back: a [`Tracked`] is dropped before its store.
@@ -34,7 +35,13 @@ pub(in crate::sandbox) struct WriteTracker {
 pub(super) struct Tracked {
     tracker: &'static WriteTracker,
     memory: ShownMemory,
+    /// The calls since all pages were protected.
+    calls: u32,
 }
+
+/// The number of written pages from which it pays to protect all again, and after so many calls.
+const MANY_PAGES: usize = 24;
+const PROTECTED_FOR_CALLS: u32 = 16;
 
 /// A run of pages that may have been written.
 struct Run {
@@ -170,26 +177,28 @@ impl WriteTracker {
         self.put_back(store, memory, image, false)?;
         let range = Range::of(memory);
         // From here on, whatever fails, the range is given back: a registration that fails may have done a part of it.
-        let tracked = Tracked { tracker: self, memory };
+        let tracked = Tracked { tracker: self, memory, calls: 0 };
         let mut register = Register { range, mode: REGISTER_MODE_WP, ioctls: 0 };
         control(&self.faults, UFFDIO_REGISTER, &mut register)?;
-        control(&self.faults, UFFDIO_WRITEPROTECT, &mut WriteProtect { range, mode: WRITEPROTECT_MODE_WP })?;
+        tracked.protect()?;
         Ok(tracked)
     }
 
-    /// Puts the written pages of a memory back.
+    /// Puts the written pages of a memory back. Returns their number.
     fn put_back<T>(
         &self,
         _store: &mut Store<T>,
         memory: ShownMemory,
         image: &Image,
         is_tracked: bool,
-    ) -> io::Result<()> {
+    ) -> io::Result<usize> {
         let begin = memory.address;
         let end = begin.saturating_add(memory.bytes);
+        let mut pages = 0_usize;
         self.scan(begin, end, is_tracked, |Run { from, to, is_zeros }| {
             let (from, to) = (from.saturating_sub(begin), to.saturating_sub(begin));
             for offset in (from..to.min(memory.bytes)).step_by(PAGE_BYTES) {
+                pages = pages.saturating_add(1);
                 let number = offset / PAGE_BYTES;
                 if is_zeros && image.is_zeros(number) {
                     continue;
@@ -200,7 +209,8 @@ impl WriteTracker {
                 // reference into the memory.
                 unsafe { memory.byte(offset).copy_from_nonoverlapping(page, PAGE_BYTES) };
             }
-        })
+        })?;
+        Ok(pages)
     }
 
     /// Calls `each` with each run of pages that may have been written.
@@ -243,9 +253,21 @@ impl WriteTracker {
 }
 
 impl Tracked {
-    /// Puts the pages back that were written since the memory is tracked.
-    pub(super) fn put_back<T>(&self, store: &mut Store<T>, image: &Image) -> io::Result<()> {
-        self.tracker.put_back(store, self.memory, image, true)
+    /// Puts the pages back that were written since all were protected.
+    pub(super) fn put_back<T>(&mut self, store: &mut Store<T>, image: &Image) -> io::Result<()> {
+        let pages = self.tracker.put_back(store, self.memory, image, true)?;
+        self.calls = self.calls.saturating_add(1);
+        if pages >= MANY_PAGES && self.calls >= PROTECTED_FOR_CALLS {
+            self.calls = 0;
+            self.protect()?;
+        }
+        Ok(())
+    }
+
+    /// Protects all pages.
+    fn protect(&self) -> io::Result<()> {
+        let mut protect = WriteProtect { range: Range::of(self.memory), mode: WRITEPROTECT_MODE_WP };
+        control(&self.tracker.faults, UFFDIO_WRITEPROTECT, &mut protect).map(drop)
     }
 }
 

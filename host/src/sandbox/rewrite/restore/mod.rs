@@ -8,7 +8,7 @@
 //! | [`RESTORE`] | sets the globals to what was saved, brings the table of handles into its first order, and shows the memory again |
 //!
 //! **What can be put back.** All that a call can change in an instance must be known: one memory, of at most
-//! `KEPT_MEMORY_BYTES`; globals that are numbers; and handles of resources, which the host knows the end of. So a
+//! `RESTORED_MEMORY_BYTES`; globals that are numbers; and handles of resources, which the host knows the end of. So a
 //! component has no such parts if an instruction of it can change a table or drop a segment, if it defines resources,
 //! or if modules stand in inner components. Each of its modules is instantiated once.
 //!

@@ -10,15 +10,14 @@ use wasm_encoder::{
 use wasmparser::Result;
 
 use super::reading::{CoreModule, Counts, Reading};
-use crate::sandbox::pool::KEPT_MEMORY_BYTES;
 use crate::sandbox::rewrite::encode::{
     CORE_MODULE, content, sections, write_section, write_sized, write_u32,
 };
 use crate::sandbox::rewrite::module::{EMPTY, place, put_together, with_more};
 
-/// The instance that such a component imports, and its one function: `memory: func(bytes: list<u8>)`.
+/// The instance that such a component imports, and its one function: `memory: func(begin: list<u8>, pages: u32)`.
 pub(in crate::sandbox) const HOST: &str = "jackfield:sandbox/restore";
-/// The function of [`HOST`], which is shown the memory.
+/// The function of [`HOST`], which is shown the memory: the byte that it begins with, and the number of its pages.
 pub(in crate::sandbox) const MEMORY: &str = "memory";
 /// `func()`: to be called once, before all else.
 pub(in crate::sandbox) const BEGIN: &str = "jackfield-sandbox-begin";
@@ -94,7 +93,11 @@ fn append(out: &mut Vec<u8>, modules: &[CoreModule], counts: &Counts) {
     let mut types = ComponentTypeSection::new();
     let mut host = InstanceType::new();
     host.ty().defined_type().list(PrimitiveValType::U8);
-    host.ty().function().params([("bytes", wasm_encoder::ComponentValType::Type(BYTES_TYPE))]).result(None);
+    let shown = [
+        ("begin", wasm_encoder::ComponentValType::Type(BYTES_TYPE)),
+        ("pages", wasm_encoder::ComponentValType::Primitive(PrimitiveValType::U32)),
+    ];
+    host.ty().function().params(shown).result(None);
     host.export(MEMORY, ComponentTypeRef::Func(SHOW_TYPE));
     types.instance(&host);
     types.function().params(NOTHING).result(None);
@@ -194,7 +197,7 @@ fn add(out: &mut Vec<u8>, section: &impl ComponentSection) {
 fn keeper(globals: &[ValType]) -> Module {
     let [show_type, take_type, give_type, begin_type] = [0, 1, 2, 3];
     let mut types = TypeSection::new();
-    types.ty().function([ValType::I32, ValType::I32], []);
+    types.ty().function([ValType::I32, ValType::I32, ValType::I32], []);
     types.ty().function([ValType::I32], [ValType::I32]);
     types.ty().function([ValType::I32], []);
     types.ty().function([], []);
@@ -228,9 +231,6 @@ fn keeper(globals: &[ValType]) -> Module {
         .section(&code);
     module
 }
-
-/// The binary logarithm of a page's bytes.
-const PAGE_SHIFT: i32 = 16;
 
 const SHOW: u32 = 0;
 const TAKE: u32 = 1;
@@ -287,11 +287,9 @@ fn restore(globals: &[ValType]) -> Function {
     function
 }
 
-/// The end of a function that shows the memory, unless it has grown beyond what can be put back: not even the host's
-/// bound on what a guest passes to it is to fail for that.
+/// The end of a function that shows the memory. Its first byte tells where it is: the bytes that a guest passes to the
+/// host have a bound, and memories may be larger.
 fn show(code: &mut InstructionSink<'_>) {
-    let most_pages = i32::try_from(KEPT_MEMORY_BYTES >> PAGE_SHIFT).unwrap_or(0);
-    code.memory_size(0).i32_const(most_pages).i32_le_u().if_(BlockType::Empty);
-    code.i32_const(0).memory_size(0).i32_const(PAGE_SHIFT).i32_shl().call(SHOW);
-    code.end().end();
+    code.i32_const(0).i32_const(1).memory_size(0).call(SHOW);
+    code.end();
 }

@@ -7,7 +7,7 @@ use wasmparser::{
 };
 
 use crate::sandbox::intake::PROPOSALS;
-use crate::sandbox::pool::{CORE_INSTANCES_PER_COMPONENT, KEPT_MEMORY_BYTES};
+use crate::sandbox::pool::{CORE_INSTANCES_PER_COMPONENT, RESTORED_MEMORY_BYTES};
 use crate::sandbox::rewrite::encode::{COMPONENT, CORE_MODULE};
 
 /// The core instances that are added to a component.
@@ -188,7 +188,7 @@ impl CoreModule {
                 for memory in section.clone() {
                     let memory = memory?;
                     let bytes = memory.initial.saturating_mul(64 << 10);
-                    let is_small = !memory.memory64 && (1..=KEPT_MEMORY_BYTES).contains(&bytes);
+                    let is_small = !memory.memory64 && (1..=RESTORED_MEMORY_BYTES).contains(&bytes);
                     if !is_small || self.memory.replace(self.imported_memories).is_some() {
                         return Ok(false);
                     }
