@@ -44,8 +44,12 @@ pub const CORE_INSTANCES_PER_COMPONENT: u32 = 64;
 pub(super) const IDLE_MEMORY_BYTES: u64 = 1 << 30;
 
 /// The written bytes of one memory that a freed slot keeps for the next instance, so that small guests cost no page
-/// faults.
-pub(super) const KEPT_MEMORY_BYTES: u64 = 2 << 20;
+/// faults. Of a large memory the kernel names pages that were never touched, too: each of them that is kept costs a fault
+/// and a copy.
+pub(super) const KEPT_MEMORY_BYTES: u64 = 512 << 10;
+
+/// The largest memory whose pages a new instance reads (`rewrite/pages.rs`).
+pub(super) const SMALL_MEMORY_BYTES: u64 = 2 << 20;
 
 /// The largest memory of an instance that is put back to its start: a scan of 64 MiB takes some 0.1 ms.
 pub(super) const RESTORED_MEMORY_BYTES: u64 = 64 << 20;

@@ -25,8 +25,8 @@ use crate::guests;
 
 const GUEST: &str = "guest-misbehave";
 
-/// A loop of some half a millisecond.
-const PATH: &str = "/turns?n=1000000";
+/// A loop of half a millisecond or a little more.
+const PATH: &str = "/turns?n=250000";
 
 /// The requests under way by which the most that a host answers is found.
 const CLOSED: u32 = 32;

@@ -7,9 +7,10 @@
 //! memory's image has their first content (`image.rs`). `restorable.rs` has the steps.
 //!
 //! An instance is put back only if this is proven to be all of it. It is dropped, and the next call gets a new one, if
-//! its call failed; if its memory has grown; if the images of all components would take more memory than they may; if it called the host while it began, for then its start may hold what
-//! was told to one caller; if a handle is left; or if the system refuses to say what was written. Everything that the
-//! host holds for an instance is made anew (`CallState::wipe`).
+//! its call failed; if its memory has grown beyond its room; if it called the host while it began, for then its start may
+//! hold what was told to one caller; if a handle is left; if the images of all components would take more memory than they
+//! may; or if the system refuses to say what was written. Everything that the host holds for an instance is made anew
+//! (`CallState::wipe`).
 
 mod image;
 mod restorable;

@@ -68,9 +68,10 @@ impl Restorable {
         if store.data().host_calls > 0 {
             return Ok(None);
         }
-        let begin = instance.get_typed_func::<(), ()>(&mut *store, &exports.begin)?;
+        let begin = instance.get_typed_func::<(u32,), ()>(&mut *store, &exports.begin)?;
         let restore = instance.get_typed_func::<(u32,), ()>(&mut *store, &exports.restore)?;
-        begin.call_async(&mut *store, ()).await?;
+        let room = store.data().memory.room_pages();
+        begin.call_async(&mut *store, (room,)).await?;
         let Some(memory) = store.data_mut().shown.take() else { return Ok(None) };
         if memory.bytes > usize::try_from(RESTORED_MEMORY_BYTES).unwrap_or(usize::MAX) {
             return Ok(None);

@@ -299,17 +299,61 @@ fn a_large_memory_is_put_back_and_one_that_is_too_large_is_not() {
 }
 
 #[test]
-fn a_memory_that_has_grown_is_not_put_back() {
+fn a_memory_that_has_grown_begins_with_its_first_size_again() {
     let Some(_) = tracker() else { return };
-    let text = stepping(&[]).replace("(i64.const 0))", "(i64.extend_i32_u (memory.grow (i32.const 1))))");
-    let component = component(&text).unwrap();
+    // 17 pages, 16 of room: grows by 7, and tells the size before, the size after, and whether all of the new is zeros.
+    let grow = "(local.set $before (memory.grow (i32.const 7)))
+        (local.set $at (i32.shl (local.get $before) (i32.const 16)))
+        (loop $words
+            (local.set $found (i64.or (local.get $found) (i64.load (local.get $at))))
+            (i64.store (local.get $at) (i64.const -1))
+            (local.set $at (i32.add (local.get $at) (i32.const 8)))
+            (br_if $words (i32.lt_u (local.get $at) (i32.shl (memory.size) (i32.const 16)))))
+        (i64.add (i64.extend_i32_u (i32.add (i32.mul (i32.const 100) (local.get $before)) (memory.size)))
+            (i64.mul (i64.const 10000) (i64.extend_i32_u (i64.ne (local.get $found) (i64.const 0))))))";
+    let run = "(export \"run\") (result i64)";
+    let text =
+        stepping(&[]).replace(run, &format!("{run} (local $before i32) (local $at i32) (local $found i64)"));
+    let component = component(&text.replace("  (i64.const 0))", grow)).unwrap();
     let image = OnceLock::new();
     block_on(async {
+        let new = Guest::new(&component, &image).await.state().await;
         let mut guest = Guest::new(&component, &image).await;
-        assert!(guest.restore(&image).await, "it has not grown yet");
-        assert_eq!(guest.run().await.unwrap(), 17);
+        for call in 0..20 {
+            assert_eq!(guest.run().await.unwrap(), 1724, "{call}");
+            assert!(guest.restore(&image).await, "{call}");
+            assert!(guest.state().await == new, "{call}");
+        }
+        // Twice in one call's life: what it got first stays.
+        assert_eq!(guest.run().await.unwrap(), 1724);
+        assert_eq!(guest.run().await.unwrap(), 2431);
+        // Beyond its room the memory itself has grown, for good.
+        assert_eq!(guest.run().await.unwrap(), 3138);
         assert!(!guest.restore(&image).await);
     });
+}
+
+#[test]
+fn a_growth_is_refused_as_it_would_be_without_room() {
+    let Some(_) = tracker() else { return };
+    let image = OnceLock::new();
+    for (pages, limit_mib, grown) in [
+        ("65536", 128, u32::MAX),
+        ("-1", 128, u32::MAX),
+        ("0", 128, 17),
+        ("15", 2, 17),
+        // The limit is of 32 pages.
+        ("16", 2, u32::MAX),
+    ] {
+        let grow = format!("(i64.extend_i32_u (memory.grow (i32.const {pages}))))");
+        let component = component(&stepping(&[]).replace("(i64.const 0))", &grow)).unwrap();
+        block_on(async {
+            let mut call = call(Vec::new());
+            call.limits = Arc::new(Limits { memory: limit_mib << 20, ..Limits::default() });
+            let mut guest = Guest::in_call(&component, &image, call).await;
+            assert_eq!(guest.run().await.unwrap(), u64::from(grown), "{pages} within {limit_mib} MiB");
+        });
+    }
 }
 
 /// A guest that takes three handles and gives them back in an order of its own. `run` returns their numbers.
@@ -406,7 +450,7 @@ fn what_the_host_cannot_put_back_makes_a_component_that_is_not_put_back() {
     for (what, text) in [
         ("no memory", with("", "")),
         ("two memories", with(memory, "(core module $n (memory 1)) (core instance (instantiate $n))")),
-        ("a large memory", with("(memory 33)", "")),
+        ("a large memory", with("(memory 1025)", "")),
         ("a global that refers to a function", with("(memory 1) (global (mut funcref) (ref.null func))", "")),
         ("table.set", with(&format!("{table} (func (table.set 0 (i32.const 0) (ref.func $f)))"), "")),
         (
@@ -665,7 +709,8 @@ fn slots_are_clean_for_whichever_component_comes_next_on_whatever_thread() {
                 let grown = guest.instance.get_typed_func::<(), (u64,)>(&mut guest.store, "globals").unwrap();
                 assert_eq!(grown.call_async(&mut guest.store, ()).await.unwrap().0, 0, "{thread} {round}");
                 if round % 2 == 0 {
-                    assert!(!guest.restore(image).await);
+                    assert!(guest.restore(image).await);
+                    assert!(is_new(&content(&guest)), "{thread} {round}");
                 }
             }
         });

@@ -14,6 +14,7 @@ pub(super) const IMPORTS: u8 = 2;
 pub(super) const FUNCTIONS: u8 = 3;
 pub(super) const CODE: u8 = 10;
 pub(super) const MEMORIES: u8 = 5;
+pub(super) const GLOBALS: u8 = 6;
 pub(super) const START: u8 = 8;
 pub(super) const DATA: u8 = 11;
 pub(super) const DATA_COUNT: u8 = 12;
@@ -148,6 +149,18 @@ impl Instructions {
         self.of_index(&[0x22], local)
     }
 
+    pub(super) fn global_get(&mut self, global: u32) -> &mut Self {
+        self.of_index(&[0x23], global)
+    }
+
+    pub(super) fn global_set(&mut self, global: u32) -> &mut Self {
+        self.of_index(&[0x24], global)
+    }
+
+    pub(super) fn memory_grow(&mut self, memory: u32) -> &mut Self {
+        self.of_index(&[0x40], memory)
+    }
+
     pub(super) fn memory_size(&mut self, memory: u32) -> &mut Self {
         self.of_index(&[0x3f], memory)
     }
@@ -175,6 +188,10 @@ impl Instructions {
         self.bytes(&[0x42]);
         write_i64(&mut self.0, number);
         self
+    }
+
+    pub(super) fn i32_eq(&mut self) -> &mut Self {
+        self.bytes(&[0x46])
     }
 
     pub(super) fn i32_lt_u(&mut self) -> &mut Self {

@@ -40,7 +40,7 @@ pub(super) use self::pieces::PIECES;
 
 /// The revision of the changes. It changes whenever the result for a component does, beside [`PIECES`]: compiled code
 /// of an earlier revision is of no use then.
-pub(super) const REVISION: u32 = 5;
+pub(super) const REVISION: u32 = 6;
 
 /// A component whose bulk instructions do no more than a piece each. If `reads_pages`, its new instances read the
 /// pages of small memories. If `restores`, its instances can be put back to their start, where that can be done.

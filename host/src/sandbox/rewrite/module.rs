@@ -8,8 +8,8 @@ use wasmparser::{
 };
 
 use super::encode::{
-    BULK_PREFIX, CODE, CUSTOM, DATA, DATA_COUNT, FUNCTIONS, IMPORTS, MEMORIES, START, Section, TYPES,
-    content, reader, sections, write_section, write_sized, write_u32,
+    BULK_PREFIX, CODE, CUSTOM, DATA, DATA_COUNT, FUNCTIONS, GLOBALS, IMPORTS, MEMORIES, START, Section,
+    TYPES, content, reader, sections, write_section, write_sized, write_u32,
 };
 use super::function;
 use super::loops::Loops;
@@ -17,7 +17,8 @@ use super::pieces::Pieces;
 use super::segments::Segments;
 
 /// The ids of all sections but custom ones, in the order in which they stand.
-const ORDER: [u8; 13] = [TYPES, IMPORTS, FUNCTIONS, 4, MEMORIES, 13, 6, 7, START, 9, DATA_COUNT, CODE, DATA];
+const ORDER: [u8; 13] =
+    [TYPES, IMPORTS, FUNCTIONS, 4, MEMORIES, 13, GLOBALS, 7, START, 9, DATA_COUNT, CODE, DATA];
 
 /// The type of a start function, in binary.
 pub(super) const START_TYPE: [u8; 3] = [0x60, 0, 0];

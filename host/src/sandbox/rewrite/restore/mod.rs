@@ -4,7 +4,7 @@
 //!
 //! | export of the component | what it does |
 //! |---|---|
-//! | [`BEGIN`] | saves the globals, and shows the host the memory ([`HOST`]) |
+//! | [`BEGIN`] | saves the globals, gives the memory room to grow (`growth.rs`), and shows the host the memory ([`HOST`]) |
 //! | [`RESTORE`] | sets the globals to what was saved, brings the table of handles into its first order, and shows the memory again |
 //!
 //! **What can be put back.** All that a call can change in an instance must be known: one memory, of at most
@@ -16,8 +16,10 @@
 //! the next call of the last. [`RESTORE`] takes as many handles as the call can have had, and gives them back from
 //! the last to the first. If the guest still has one, the numbers are not those that it expects, and it traps.
 //!
-//! `reading.rs` finds out if a component can be put back, and `parts.rs` adds the parts.
+//! `reading.rs` finds out if a component can be put back, `parts.rs` adds the parts, and `growth.rs` changes how a guest
+//! grows its memory.
 
+mod growth;
 mod parts;
 mod reading;
 

@@ -1,5 +1,7 @@
 //! The parts that are added: exports of each module, one more module, and what leads to and from it.
 
+use std::borrow::Cow;
+
 use wasm_encoder::{
     Alias, BlockType, CanonicalFunctionSection, CanonicalOption, CodeSection, ComponentAliasSection,
     ComponentExportKind, ComponentExportSection, ComponentImportSection, ComponentSection, ComponentTypeRef,
@@ -9,6 +11,7 @@ use wasm_encoder::{
 };
 use wasmparser::Result;
 
+use super::growth;
 use super::reading::{CoreModule, Counts, Reading};
 use crate::sandbox::rewrite::encode::{
     CORE_MODULE, content, sections, write_section, write_sized, write_u32,
@@ -19,7 +22,7 @@ use crate::sandbox::rewrite::module::{EMPTY, place, put_together, with_more};
 pub(in crate::sandbox) const HOST: &str = "jackfield:sandbox/restore";
 /// The function of [`HOST`], which is shown the memory: the byte that it begins with, and the number of its pages.
 pub(in crate::sandbox) const MEMORY: &str = "memory";
-/// `func()`: to be called once, before all else.
+/// `func(room: u32)`: to be called once, before all else. The memory gets so many pages of room, if it can use them.
 pub(in crate::sandbox) const BEGIN: &str = "jackfield-sandbox-begin";
 /// `func(handles: u32)`: to be called behind a call that can have had so many handles at once.
 pub(in crate::sandbox) const RESTORE: &str = "jackfield-sandbox-restore";
@@ -62,6 +65,10 @@ pub(in crate::sandbox::rewrite) fn restorable(original: &[u8], component: &[u8])
 
 /// The module with exports of all that its instance can change.
 fn exporting(module: &CoreModule, bytes: &[u8]) -> Result<Vec<u8>> {
+    let sized = match (module.memory, module.own_size) {
+        (Some((_, pages)), Some(global)) => Cow::Owned(growth::with_own_size(bytes, pages, global)?),
+        _ => Cow::Borrowed(bytes),
+    };
     let export = |name: &str, kind: u8, index: u32| {
         let mut item = Vec::new();
         write_sized(&mut item, name.as_bytes());
@@ -69,11 +76,11 @@ fn exporting(module: &CoreModule, bytes: &[u8]) -> Result<Vec<u8>> {
         write_u32(&mut item, index);
         item
     };
-    let memory = module.memory.map(|index| export(MEMORY_NAME, EXPORTED_MEMORY, index));
+    let memory = module.memory.map(|(index, _)| export(MEMORY_NAME, EXPORTED_MEMORY, index));
     let globals =
         module.globals.iter().map(|(index, _)| export(&global_name(*index), EXPORTED_GLOBAL, *index));
     let items: Vec<_> = memory.into_iter().chain(globals).collect();
-    let (preamble, sections) = sections(bytes)?;
+    let (preamble, sections) = sections(&sized)?;
     let more = with_more(content(&sections, EXPORTS).unwrap_or(EMPTY), &items)?;
     Ok(put_together(preamble, &sections, [(place(EXPORTS), (EXPORTS, more))].into()))
 }
@@ -100,7 +107,7 @@ fn append(out: &mut Vec<u8>, modules: &[CoreModule], counts: &Counts) {
     host.ty().function().params(shown).result(None);
     host.export(MEMORY, ComponentTypeRef::Func(SHOW_TYPE));
     types.instance(&host);
-    types.function().params(NOTHING).result(None);
+    types.function().params([("room", PrimitiveValType::U32)]).result(None);
     types.function().params([("handles", PrimitiveValType::U32)]).result(None);
     types.resource(ValType::I32, None);
     add(out, &types);
@@ -138,7 +145,8 @@ fn append(out: &mut Vec<u8>, modules: &[CoreModule], counts: &Counts) {
     canonicals.resource_drop(handle_type);
     add(out, &canonicals);
 
-    let module = keeper(&globals);
+    let has_own_size = modules.iter().any(|module| module.own_size.is_some());
+    let module = keeper(&globals, has_own_size);
     add(out, &ModuleSection(&module));
     let [parts, instance] = next(counts.core_instances);
     let mut instances = InstanceSection::new();
@@ -171,8 +179,6 @@ fn append(out: &mut Vec<u8>, modules: &[CoreModule], counts: &Counts) {
     add(out, &exports);
 }
 
-const NOTHING: [(&str, PrimitiveValType); 0] = [];
-
 /// The names of what the added module imports.
 const PARTS: &str = "parts";
 const SHOW_NAME: &str = "show";
@@ -193,14 +199,14 @@ fn add(out: &mut Vec<u8>, section: &impl ComponentSection) {
     section.append_to_component(out);
 }
 
-/// The added module. It saves these globals, which it imports, and sets them again.
-fn keeper(globals: &[ValType]) -> Module {
-    let [show_type, take_type, give_type, begin_type] = [0, 1, 2, 3];
+/// The added module. It saves these globals, which it imports, and sets them again. It gives the memory room if the guest
+/// has a size of its own for it.
+fn keeper(globals: &[ValType], has_own_size: bool) -> Module {
+    let [show_type, take_type, give_type] = [0, 1, 2];
     let mut types = TypeSection::new();
     types.ty().function([ValType::I32, ValType::I32, ValType::I32], []);
     types.ty().function([ValType::I32], [ValType::I32]);
     types.ty().function([ValType::I32], []);
-    types.ty().function([], []);
     let mut imports = ImportSection::new();
     imports.import(PARTS, SHOW_NAME, EntityType::Function(show_type));
     imports.import(PARTS, TAKE_NAME, EntityType::Function(take_type));
@@ -215,12 +221,12 @@ fn keeper(globals: &[ValType]) -> Module {
         saved.global(kind, &zero(kind.val_type));
     }
     let mut functions = FunctionSection::new();
-    functions.function(begin_type).function(give_type);
+    functions.function(give_type).function(give_type);
     let mut exports = ExportSection::new();
     exports.export(BEGIN, ExportKind::Func, IMPORTED_FUNCTIONS);
     exports.export(RESTORE, ExportKind::Func, IMPORTED_FUNCTIONS.saturating_add(1));
     let mut code = CodeSection::new();
-    code.function(&begin(globals)).function(&restore(globals));
+    code.function(&begin(globals, has_own_size)).function(&restore(globals));
     let mut module = Module::new();
     module
         .section(&types)
@@ -253,9 +259,14 @@ fn pairs(globals: &[ValType]) -> impl Iterator<Item = (u32, u32)> {
     (0..count).zip(count..)
 }
 
-fn begin(globals: &[ValType]) -> Function {
+fn begin(globals: &[ValType], has_own_size: bool) -> Function {
+    const ROOM: u32 = 0;
     let mut function = Function::new([]);
     let mut code = function.instructions();
+    if has_own_size {
+        // A memory that cannot have the room does without.
+        code.local_get(ROOM).memory_grow(0).drop();
+    }
     for (global, saved) in pairs(globals) {
         code.global_get(global).global_set(saved);
     }

@@ -11,7 +11,7 @@ use crate::sandbox::pool::{CORE_INSTANCES_PER_COMPONENT, RESTORED_MEMORY_BYTES};
 use crate::sandbox::rewrite::encode::{COMPONENT, CORE_MODULE};
 
 /// The core instances that are added to a component.
-const ADDED_INSTANCES: u32 = 2;
+const ADDED_INSTANCES: usize = 1;
 
 /// The most globals that can change. All of a language's own take some hundreds, and each of them costs an instance 40
 /// bytes more, of which the pool has a bound.
@@ -24,10 +24,16 @@ pub(super) struct CoreModule {
     pub(super) instance: Option<u32>,
     imported_memories: u32,
     imported_globals: u32,
-    /// The index of the module's own memory.
-    pub(super) memory: Option<u32>,
+    /// The index of the module's own memory, and the pages that it begins with.
+    pub(super) memory: Option<(u32, u32)>,
+    /// The number of all globals of the module.
+    all_globals: u32,
+    /// An instruction asks for the size of a memory, or for more of it.
+    resizes: bool,
     /// The module's own globals that can change: each one's index and type.
     pub(super) globals: Vec<(u32, ValType)>,
+    /// The global that is added for the size of the memory as the guest knows it.
+    pub(super) own_size: Option<u32>,
 }
 
 /// The sizes of the component's index spaces. The added parts stand behind them.
@@ -87,13 +93,14 @@ impl Reading {
             memories: types.memory_count(),
             globals: types.global_count(),
         };
-        let all_instances = counts.core_instances.saturating_add(ADDED_INSTANCES);
+        // Each module is instantiated once. Instances that only bundle exports take no place in the pool.
+        let instances = self.modules.len().saturating_add(ADDED_INSTANCES);
         let globals: usize = self.modules.iter().map(|module| module.globals.len()).sum();
         let is_known = memories.count() == 1
             && globals <= MOST_GLOBALS
             && self.modules.iter().all(|module| module.instance.is_some())
-            && all_instances <= CORE_INSTANCES_PER_COMPONENT;
-        is_known.then_some((self.modules, counts))
+            && u32::try_from(instances).is_ok_and(|instances| instances <= CORE_INSTANCES_PER_COMPONENT);
+        is_known.then(|| (with_own_sizes(self.modules), counts))
     }
 
     /// False if an instance with this part cannot be put back.
@@ -161,6 +168,18 @@ impl Reading {
     }
 }
 
+/// The modules, where the one with the memory has a size of its guest's own (`growth.rs`), unless no instruction asks
+/// for that or another module's does.
+fn with_own_sizes(mut modules: Vec<CoreModule>) -> Vec<CoreModule> {
+    let is_of_others = modules.iter().any(|module| module.resizes && module.memory.is_none());
+    let owner = modules.iter_mut().find(|module| module.memory.is_some_and(|(index, _)| index == 0));
+    if let Some(owner) = owner.filter(|owner| owner.resizes && !is_of_others) {
+        owner.own_size = Some(owner.all_globals);
+        owner.globals.push((owner.all_globals, ValType::I32));
+    }
+    modules
+}
+
 fn is_of_a_module(alias: &ComponentAlias<'_>) -> bool {
     matches!(
         alias,
@@ -179,7 +198,10 @@ impl CoreModule {
                         TypeRef::Memory(_) => {
                             self.imported_memories = self.imported_memories.saturating_add(1)
                         }
-                        TypeRef::Global(_) => self.imported_globals = self.imported_globals.saturating_add(1),
+                        TypeRef::Global(_) => {
+                            self.imported_globals = self.imported_globals.saturating_add(1);
+                            self.all_globals = self.imported_globals;
+                        }
                         _ => {}
                     }
                 }
@@ -189,7 +211,8 @@ impl CoreModule {
                     let memory = memory?;
                     let bytes = memory.initial.saturating_mul(64 << 10);
                     let is_small = !memory.memory64 && (1..=RESTORED_MEMORY_BYTES).contains(&bytes);
-                    if !is_small || self.memory.replace(self.imported_memories).is_some() {
+                    let pages = u32::try_from(memory.initial).unwrap_or(u32::MAX);
+                    if !is_small || self.memory.replace((self.imported_memories, pages)).is_some() {
                         return Ok(false);
                     }
                 }
@@ -197,6 +220,7 @@ impl CoreModule {
             Payload::GlobalSection(section) => {
                 for (index, global) in (self.imported_globals..).zip(section.clone()) {
                     let kind = global?.ty;
+                    self.all_globals = index.saturating_add(1);
                     let Some(number) = number(kind.content_type) else {
                         if kind.mutable {
                             return Ok(false);
@@ -211,9 +235,12 @@ impl CoreModule {
             Payload::CodeSectionEntry(body) => {
                 let mut operators = body.get_operators_reader()?;
                 while !operators.eof() {
-                    if changes_a_table_or_segment(&operators.read()?) {
+                    let operator = operators.read()?;
+                    if changes_a_table_or_segment(&operator) {
                         return Ok(false);
                     }
+                    self.resizes |=
+                        matches!(operator, Operator::MemorySize { .. } | Operator::MemoryGrow { .. });
                 }
             }
             _ => {}
