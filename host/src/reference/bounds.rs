@@ -298,6 +298,16 @@ fn of_grants() -> Vec<Row> {
             broken_by: &["capabilities::a_list_longer_than_a_page_is_read_to_its_end_by_either_cursor"],
         },
         Row {
+            name: "recent entries",
+            of: "bytes of all tenants' entries that the store keeps in memory, so that who reads them again does not \
+                 wait: keys, values up to 64 KiB, and 256 bytes for each",
+            most: Amount::bytes(store::MAX_RECENT_BYTES),
+            over: "the least used of the tenant that has the most are forgotten",
+            answer: "",
+            held_in: "store/recent.rs",
+            broken_by: &["store::what_is_kept_has_a_most_however_much_is_read"],
+        },
+        Row {
             name: "held values",
             of: "bytes of keys and values behind the `cas` handles of one call",
             most: Amount::bytes(store::MAX_BATCH_BYTES),

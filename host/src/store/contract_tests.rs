@@ -14,24 +14,24 @@ use super::memory_disk::{MemoryDisk, Trouble};
 use super::*;
 use crate::tenant::{PluginName, Storage};
 
-fn tenant(name: &str) -> TenantName {
+pub(super) fn tenant(name: &str) -> TenantName {
     TenantName::parse(name).unwrap()
 }
 
-fn plugin(name: &str) -> Space {
+pub(super) fn plugin(name: &str) -> Space {
     Space::Plugin(PluginName::parse(name).unwrap())
 }
 
-fn store_on(disk: &MemoryDisk) -> Store {
+pub(super) fn store_on(disk: &MemoryDisk) -> Store {
     let disk = disk.clone();
     Store::with_backend(move || disk.backend()).unwrap()
 }
 
-fn new_store() -> Store {
+pub(super) fn new_store() -> Store {
     store_on(&MemoryDisk::default())
 }
 
-fn books(store: &Store) -> Entries {
+pub(super) fn books(store: &Store) -> Entries {
     store.entries(&tenant("shop"), &plugin("books"), Arc::default())
 }
 
@@ -45,7 +45,7 @@ fn strings(texts: &[&str]) -> Vec<String> {
 }
 
 /// Tries until it works: the disk is healthy again, and the store must notice by itself.
-async fn eventually<R>(what: &str, mut attempt: impl AsyncFnMut() -> Result<R, EntryError>) -> R {
+pub(super) async fn eventually<R>(what: &str, mut attempt: impl AsyncFnMut() -> Result<R, EntryError>) -> R {
     let deadline = Instant::now() + Duration::from_secs(20);
     loop {
         match attempt().await {

@@ -4,6 +4,8 @@
 //! database, and the next operation opens it again; but no opening follows another sooner than [`PAUSE`], and no
 //! write a failed write. The two pauses are separate, so that a full disk, where every write fails, can still be
 //! read. All of this blocks: it is called from the writer's thread and from threads that may block.
+//!
+//! Says to `recent` when a transaction has ended, and when the database has failed.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,6 +15,7 @@ use std::time::{Duration, Instant};
 use redb::{Durability, ReadTransaction, ReadableDatabase, StorageBackend, WriteTransaction};
 
 use super::error::{Effect, StoreError};
+use super::recent::Recent;
 
 /// The least time between two openings, and between a failed write and the next.
 const PAUSE: Duration = Duration::from_secs(1);
@@ -28,6 +31,7 @@ pub(super) struct Database {
     /// The guard of a write transaction: the file cannot be opened again before the transaction has ended.
     writing: Mutex<()>,
     state: RwLock<State>,
+    recent: Arc<Recent>,
 }
 
 struct State {
@@ -47,6 +51,7 @@ enum Phase {
 impl Database {
     pub(super) fn open<B: StorageBackend>(
         factory: impl Fn() -> io::Result<B> + Send + Sync + 'static,
+        recent: Arc<Recent>,
     ) -> Result<Self, StoreError> {
         let open = move || -> Result<redb::Database, redb::Error> {
             let backend = factory()?;
@@ -60,7 +65,7 @@ impl Database {
             write_failed: None,
             phase: Phase::Open(database),
         };
-        Ok(Self { open: Box::new(open), writing: Mutex::new(()), state: RwLock::new(state) })
+        Ok(Self { open: Box::new(open), writing: Mutex::new(()), state: RwLock::new(state), recent })
     }
 
     /// Runs `work` on the committed state.
@@ -107,7 +112,7 @@ impl Database {
         }
         let mut generation = 0;
         // The transaction begins and ends inside the guard: redb tells an unwinding drop from an ordinary one.
-        guarded(|| {
+        let committed = guarded(|| {
             let mut transaction = {
                 let state = self.state();
                 generation = state.generation;
@@ -129,7 +134,9 @@ impl Database {
                 self.state_mut().write_failed = Some((Instant::now(), Arc::clone(source)));
             }
             failure
-        })
+        });
+        self.recent.settle();
+        committed
     }
 
     /// Closes the database for good, and releases its lock on the file.
@@ -183,6 +190,7 @@ impl Database {
         let mut state = self.state_mut();
         if state.generation == generation && matches!(state.phase, Phase::Open(_)) {
             state.leave(Phase::Failed(Arc::clone(&source)));
+            self.recent.forget();
         }
         StoreError::Unavailable { source }
     }

@@ -4,9 +4,10 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError, WriteTransaction};
+use redb::{ReadTransaction, ReadableTable, TableDefinition, TableError};
 
 use super::quota::{self, StorageQuota, Usage, UsageRow};
+use super::recent::{Content, Recent};
 use super::{Effect, Store, StoreError};
 use crate::tenant::{PluginName, TenantName};
 
@@ -149,6 +150,13 @@ type ReadTable = redb::ReadOnlyTable<&'static [u8], &'static [u8]>;
 type Guard<'a> = redb::AccessGuard<'a, &'static [u8]>;
 type Entry<'a> = Result<(Guard<'a>, Guard<'a>), redb::StorageError>;
 
+/// The values that one operation takes.
+#[derive(Default)]
+struct Batch {
+    values: Vec<Option<Vec<u8>>>,
+    bytes: usize,
+}
+
 /// The range of numbers of an increment, both ends included.
 #[derive(Clone, Copy)]
 struct NumberRange {
@@ -164,33 +172,61 @@ impl Entries {
     /// The value under `key`.
     pub async fn get(&self, key: &str) -> Result<Option<Vec<u8>>, EntryError> {
         let key = self.full_key(key)?;
-        self.read(move |table| Ok(find(table, &key)?.map(|value| value.value().to_vec()))).await
+        if let Some(value) = self.store.recent().find(&key).and_then(Content::into_value) {
+            return Ok(value.map(|value| value.to_vec()));
+        }
+        let (moment, key) = (self.store.recent().moment(), Arc::<[u8]>::from(key));
+        let wanted = Arc::clone(&key);
+        let value =
+            self.read(move |table| Ok(find(table, &wanted)?.map(|value| value.value().to_vec()))).await?;
+        self.store.recent().keep(moment, &self.tenant, key, Content::of(value.as_deref()));
+        Ok(value)
     }
 
     /// True if `key` has a value.
     pub async fn exists(&self, key: &str) -> Result<bool, EntryError> {
         let key = self.full_key(key)?;
-        self.read(move |table| Ok(find(table, &key)?.is_some())).await
+        if let Some(content) = self.store.recent().find(&key) {
+            return Ok(content.exists());
+        }
+        let (moment, key) = (self.store.recent().moment(), Arc::<[u8]>::from(key));
+        let wanted = Arc::clone(&key);
+        let content = self.read(move |table| {
+            let value = find(table, &wanted)?;
+            Ok(Content::of(value.as_ref().map(|value| value.value())))
+        });
+        let content = content.await?;
+        let exists = content.exists();
+        self.store.recent().keep(moment, &self.tenant, key, content);
+        Ok(exists)
     }
 
     /// The values of `keys`, in their order.
     pub async fn get_many(&self, keys: &[String]) -> Result<Vec<Option<Vec<u8>>>, EntryError> {
         check_entries(keys.len())?;
-        let keys = keys.iter().map(|key| self.full_key(key)).collect::<Result<Vec<_>, _>>()?;
-        self.read(move |table| {
-            let mut values = Vec::with_capacity(keys.len());
-            let mut bytes = 0_usize;
-            for key in &keys {
+        let keys = keys.iter().map(|key| Ok(self.full_key(key)?.into()));
+        let keys = keys.collect::<Result<Arc<[Arc<[u8]>]>, EntryError>>()?;
+        if let Some(kept) = self.store.recent().find_values(keys.iter()) {
+            let mut batch = Batch::default();
+            kept.iter().try_for_each(|value| batch.push(value.as_deref()))?;
+            return Ok(batch.values);
+        }
+        let (moment, wanted) = (self.store.recent().moment(), Arc::clone(&keys));
+        let values = self.read(move |table| {
+            let mut batch = Batch::default();
+            for key in &*wanted {
                 let value = find(table, key)?;
-                bytes = bytes.saturating_add(value.as_ref().map_or(0, |value| value.value().len()));
-                if bytes > MAX_BATCH_BYTES {
-                    return Ok(Err(EntryError::BatchTooLarge { bytes }));
+                if let Err(error) = batch.push(value.as_ref().map(|value| value.value())) {
+                    return Ok(Err(error));
                 }
-                values.push(value.map(|value| value.value().to_vec()));
             }
-            Ok(Ok(values))
-        })
-        .await?
+            Ok(Ok(batch.values))
+        });
+        let values = values.await??;
+        for (key, value) in keys.iter().zip(&values) {
+            self.store.recent().keep(moment, &self.tenant, Arc::clone(key), Content::of(value.as_deref()));
+        }
+        Ok(values)
     }
 
     /// The keys after the key `after`, which need not exist, or from the first.
@@ -357,10 +393,15 @@ impl Entries {
         + Send
         + 'static,
     ) -> Result<R, EntryError> {
+        // Not the store: its last clone waits for the writer's thread, so it is not dropped there.
+        let recent = Arc::clone(self.store.recent());
         let (tenant, prefix, quota) =
             (self.tenant.clone(), Arc::clone(&self.prefix), Arc::clone(&self.quota));
         let written = self.store.write(&self.tenant, cost_bytes, move |transaction| {
-            let mut writing = Writing::open(transaction, &tenant, &prefix, &quota)?;
+            let table = transaction.open_table(ENTRIES)?;
+            let usage = UsageRow::open(transaction)?;
+            let mut writing =
+                Writing { table, usage, recent: &recent, tenant: &tenant, prefix: &prefix, quota: &quota };
             Ok(match work(&mut writing)? {
                 Ok((effect, result)) => (effect, Ok(result)),
                 Err(error) => (Effect::Unchanged, Err(error)),
@@ -382,22 +423,13 @@ impl Entries {
 struct Writing<'a> {
     table: redb::Table<'a, &'static [u8], &'static [u8]>,
     usage: UsageRow<'a>,
+    recent: &'a Recent,
     tenant: &'a TenantName,
     prefix: &'a [u8],
     quota: &'a StorageQuota,
 }
 
-impl<'a> Writing<'a> {
-    fn open(
-        transaction: &'a WriteTransaction,
-        tenant: &'a TenantName,
-        prefix: &'a [u8],
-        quota: &'a StorageQuota,
-    ) -> Result<Self, redb::Error> {
-        let table = transaction.open_table(ENTRIES)?;
-        Ok(Self { table, usage: UsageRow::open(transaction)?, tenant, prefix, quota })
-    }
-
+impl Writing<'_> {
     fn get(&self, key: &[u8]) -> Result<Option<Vec<u8>>, redb::Error> {
         Ok(self.table.get(key)?.map(|value| value.value().to_vec()))
     }
@@ -423,6 +455,9 @@ impl<'a> Writing<'a> {
         if let Err(error) = self.check_quota(before, after) {
             return Ok(Err(error));
         }
+        if effect == Effect::Changed {
+            changes.keys().for_each(|key| self.recent.change(self.tenant, key));
+        }
         for (key, value) in changes {
             match value {
                 Some(value) => drop(self.table.insert(key.as_slice(), value.as_slice())?),
@@ -444,6 +479,17 @@ impl<'a> Writing<'a> {
         if after.keys > allowed.keys && after.keys > before.keys {
             return Err(EntryError::QuotaKeys { needed: after.keys, allowed: allowed.keys });
         }
+        Ok(())
+    }
+}
+
+impl Batch {
+    fn push(&mut self, value: Option<&[u8]>) -> Result<(), EntryError> {
+        self.bytes = self.bytes.saturating_add(value.map_or(0, <[u8]>::len));
+        if self.bytes > MAX_BATCH_BYTES {
+            return Err(EntryError::BatchTooLarge { bytes: self.bytes });
+        }
+        self.values.push(value.map(<[u8]>::to_vec));
         Ok(())
     }
 }

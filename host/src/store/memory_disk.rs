@@ -63,7 +63,7 @@ impl MemoryDisk {
         if state.trouble == Some(Trouble::Dead) { Err(dead()) } else { Ok(self.clone()) }
     }
 
-    /// Makes the power fail at the `sync`th sync from now on, counted from 0, which is not done.
+    /// Makes the power fail at the `sync`th sync from now on, counted from 0, which is not done. It fails once.
     pub(super) fn freeze_at(&self, sync: u64) {
         let mut state = self.lock();
         state.freeze_at = Some(state.syncs + sync);
@@ -140,6 +140,7 @@ impl StorageBackend for MemoryDisk {
     fn sync_data(&self) -> io::Result<()> {
         let mut state = self.working()?;
         if state.freeze_at == Some(state.syncs) {
+            state.freeze_at = None;
             state.trouble = Some(Trouble::Dead);
             return Err(dead());
         }

@@ -18,7 +18,7 @@
 //! of the rest.
 //!
 //! One thread writes (`writer`), in transactions that many callers share; reads run beside it, each on the last
-//! acknowledged state. Leaves the meaning of the bytes to the modules beside this one: each has its own tables, reached
+//! acknowledged state. What was read of it recently is answered from memory (`recent`), as the database would. Leaves the meaning of the bytes to the modules beside this one: each has its own tables, reached
 //! through `Store::read` and `Store::write`. Leaves to `capability` which plugin may use them, and a guest's errors.
 
 #[cfg(test)]
@@ -32,6 +32,9 @@ mod keyvalue;
 #[cfg(test)]
 mod memory_disk;
 mod quota;
+mod recent;
+#[cfg(test)]
+mod recent_tests;
 mod writer;
 
 use std::fmt;
@@ -43,6 +46,7 @@ use redb::{ReadTransaction, WriteTransaction};
 
 use crate::tenant::TenantName;
 use database::Database;
+use recent::Recent;
 use writer::Writer;
 
 pub use error::{Effect, StoreError};
@@ -52,6 +56,7 @@ pub use keyvalue::{
     Page, Space, Swap,
 };
 pub use quota::{StorageQuota, Usage};
+pub use recent::MAX_RECENT_BYTES;
 pub use redb::StorageBackend;
 
 /// The store: cheap to clone, closed when the last clone is dropped.
@@ -65,6 +70,7 @@ pub struct Store {
 
 struct Inner {
     database: Arc<Database>,
+    recent: Arc<Recent>,
     writer: Writer,
 }
 
@@ -96,10 +102,11 @@ impl Store {
     pub fn with_backend<B: StorageBackend>(
         factory: impl Fn() -> io::Result<B> + Send + Sync + 'static,
     ) -> Result<Self, StoreError> {
-        let database = Arc::new(Database::open(factory)?);
+        let recent = Arc::new(Recent::new());
+        let database = Arc::new(Database::open(factory, Arc::clone(&recent))?);
         let writer = Writer::start(Arc::clone(&database));
         let writer = writer.map_err(|error| StoreError::Thread { source: Arc::new(error) })?;
-        Ok(Self { inner: Arc::new(Inner { database, writer }), missing: Arc::default() })
+        Ok(Self { inner: Arc::new(Inner { database, recent, writer }), missing: Arc::default() })
     }
 
     /// The entries of one space of a tenant, under the tenant's storage quota, which may change at any time.
@@ -111,6 +118,11 @@ impl Store {
     pub async fn usage(&self, tenant: &TenantName) -> Result<Usage, StoreError> {
         let tenant = tenant.clone();
         self.read(move |transaction| quota::usage(transaction, &tenant)).await
+    }
+
+    /// The entries that were read recently.
+    fn recent(&self) -> &Arc<Recent> {
+        &self.inner.recent
     }
 
     /// Runs `work` on the present state, on a thread that may block. `work` may run a second time, on a newer state,

@@ -1,4 +1,4 @@
-;; Reads a key that is not there without pause: the store's threads work, and the guest waits for them.
+;; Reads a key that is not there without pause: the first time from the disk, then from what the host keeps in memory.
 ;; promised: 504 wall
 ;; counted: wall
 ;; logged: it was not done by its deadline
