@@ -2,7 +2,7 @@
 //!
 //! Compiling is in `compiler/`; the reasons why bytes are no component are in `component_error.rs`.
 
-use std::sync::{Arc, OnceLock, Weak};
+use std::sync::{Arc, Weak};
 
 use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component as WasmComponent, InstancePre, Linker};
@@ -16,7 +16,7 @@ use super::footprint::Footprint;
 use super::imports::{self, Need};
 use super::intake;
 use super::interface::Interface;
-use super::restore::{Exports, Image};
+use super::restore::{Exports, RestorePlan};
 use super::rewrite::restore::{HOST, has_own_names};
 use super::state::CallState;
 use crate::capability::{Grant, Grants};
@@ -116,13 +116,6 @@ pub(super) struct Ready {
     pub(super) response_filter: Option<response_filter::PlugIndices>,
     /// None if the component's instances cannot be put back to their start.
     pub(super) restore: Option<RestorePlan>,
-}
-
-/// The parts by which instances are put back to their start.
-pub(super) struct RestorePlan {
-    pub(super) exports: Exports,
-    /// The first content of their memory, once there was an instance. None if there is no room for it.
-    pub(super) image: OnceLock<Option<Image>>,
 }
 
 impl Component {
@@ -254,7 +247,7 @@ impl Ready {
             incoming_handler: None,
             request_filter: None,
             response_filter: None,
-            restore: restore.map(|exports| RestorePlan { exports, image: OnceLock::new() }),
+            restore: restore.map(RestorePlan::new),
         };
         let instance = &ready.instance;
         for interface in interfaces {

@@ -217,7 +217,8 @@ impl Shelf {
         if until <= now {
             return Err(EvictionReason::TimeOver);
         }
-        let bytes = live.store.data().memory.used_bytes();
+        let memory = &live.store.data().memory;
+        let bytes = if live.is_restored { memory.first_bytes() } else { memory.used_bytes() };
         let mut stock = self.stock();
         if stock.is_closed {
             return Err(EvictionReason::Retired);
@@ -332,9 +333,8 @@ impl Instance {
         let Self { shelf, live } = self;
         let Some(Keeping::Restored(tracker)) = shelf.keeping else { return };
         let plan = shelf.component.ready().and_then(|ready| ready.restore.as_ref());
-        let image = plan.and_then(|plan| plan.image.get()).and_then(Option::as_ref);
-        let (Some(restorable), Some(image)) = (&mut live.restorable, image) else { return };
-        live.is_restored = restorable.restore(&mut live.store, image, tracker).await;
+        let (Some(restorable), Some(plan)) = (&mut live.restorable, plan) else { return };
+        live.is_restored = restorable.restore(&mut live.store, plan, tracker).await;
     }
 }
 
@@ -352,8 +352,7 @@ impl Live {
         self.store.data_mut().host_calls = 0;
         let started = ready.instance.instantiate_async(&mut self.store).await.map_err(CallStop::Start)?;
         if let (Some(plan), Some(Keeping::Restored(_))) = (&ready.restore, keeping) {
-            let (exports, image) = (&plan.exports, &plan.image);
-            let restorable = Restorable::begin(exports, started, &mut self.store, image, images).await;
+            let restorable = Restorable::begin(plan, started, &mut self.store, images).await;
             self.restorable = restorable.map_err(CallStop::Start)?;
         }
         self.started = Some(started);

@@ -11,7 +11,7 @@ const GROWTH: u64 = 4;
 const SMALL_BYTES: u64 = 1 << 20;
 const SHARE_OF_LIMIT: u64 = 2;
 
-/// The least and the most room for a memory to grow in. A page of it that no call writes to costs each call 8 ns.
+/// The least and the most room for a memory to grow in. The scan for written pages takes 0.13 µs for each 64 KiB of it.
 const LEAST_ROOM_BYTES: u64 = 1 << 20;
 const MOST_ROOM_BYTES: u64 = 8 << 20;
 
@@ -22,6 +22,8 @@ const PAGE_BYTES: u64 = 64 << 10;
 pub(super) struct MemoryAccount {
     limit_bytes: u64,
     used_bytes: u64,
+    /// The bytes before the memory got its room.
+    first_bytes: u64,
     refused: bool,
     /// The system's error when it refused a growth that the limit allowed.
     denied: Option<Errno>,
@@ -33,6 +35,7 @@ impl MemoryAccount {
         Self {
             limit_bytes,
             used_bytes: 0,
+            first_bytes: 0,
             refused: false,
             denied: None,
             tables: TableAccount::new(table_elements),
@@ -59,13 +62,19 @@ impl MemoryAccount {
         self.used_bytes
     }
 
-    /// The pages of room that an instance which is put back gets for its memory to grow in: half of what the memory begins
-    /// with, within bounds, but no more than its limit allows, or a memory may have that is put back.
-    pub(super) fn room_pages(&self) -> u32 {
+    /// The pages of room that an instance which is put back gets for its memory to grow in: half of what the memory has,
+    /// within bounds, but no more than its limit allows, or a memory may have that is put back.
+    pub(super) fn take_room(&mut self) -> u32 {
         let wanted = self.used_bytes.checked_div(2).unwrap_or(0).clamp(LEAST_ROOM_BYTES, MOST_ROOM_BYTES);
         let most_bytes = self.limit_bytes.min(RESTORED_MEMORY_BYTES);
         let room = wanted.min(most_bytes.saturating_sub(self.used_bytes));
+        self.first_bytes = self.used_bytes;
         u32::try_from(room.checked_div(PAGE_BYTES).unwrap_or(0)).unwrap_or(0)
+    }
+
+    /// The bytes of all memories of an instance that was put back, without the room.
+    pub(super) fn first_bytes(&self) -> u64 {
+        self.first_bytes
     }
 
     /// True if an instance that had `first_bytes` after its first call has grown too much since to be kept.

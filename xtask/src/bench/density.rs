@@ -79,7 +79,7 @@ fn measure(guest: &str, plugins: u32) -> Result<String> {
     eprintln!("==> {plugins} plugins like {guest}: from the cache");
     let (server, warm) = site.start()?;
     thread::sleep(SETTLING);
-    let each_kib = |bytes: u64| bytes.saturating_sub(one_bytes) as f64 / 1024.0 / f64::from(plugins);
+    let each_kib = |bytes: u64| bytes.saturating_sub(one_bytes) as f64 / 1024.0 / f64::from(plugins - 1);
     let idle = each_kib(server.resident_bytes()?);
 
     let mut first = Latencies::default();

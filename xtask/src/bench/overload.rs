@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
+use tokio::task::{JoinSet, yield_now};
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::latency::Latencies;
@@ -178,7 +178,13 @@ async fn open(address: SocketAddr, rate: f64, duration: Duration) -> Result<Told
             take(&mut told, &mut resting, ended??)?;
         }
         sleep_until(due).await;
-        ensure!(under_way.len() < MOST_CONNECTIONS, "the host neither answers nor turns away");
+        // A load that is late does not wait, and would let no request go on.
+        yield_now().await;
+        ensure!(
+            under_way.len() < MOST_CONNECTIONS,
+            "the host neither answers nor turns away, or the load is too slow: it is {} ms late",
+            due.elapsed().as_millis()
+        );
         let connection = resting.pop();
         under_way.spawn(async move {
             let mut connection = match connection {

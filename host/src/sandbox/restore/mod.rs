@@ -13,12 +13,14 @@
 //! (`CallState::wipe`).
 
 mod image;
+mod plan;
 mod restorable;
 mod shown_memory;
 #[cfg_attr(not(target_os = "linux"), path = "no_write_tracker.rs")]
 mod write_tracker;
 
-pub(super) use image::{Image, Images};
+pub(super) use image::Images;
+pub(super) use plan::RestorePlan;
 pub(super) use restorable::{Exports, Restorable, add_to_linker};
 pub(super) use shown_memory::ShownMemory;
 pub(super) use write_tracker::WriteTracker;

@@ -1,13 +1,12 @@
 //! One instance that can be put back: the calls of its added exports, and its memory.
 
-use std::sync::OnceLock;
-
 use wasmtime::component::{
     Component as WasmComponent, ComponentExportIndex, Instance as Started, Linker, TypedFunc, WasmList,
 };
 use wasmtime::{Store, StoreContextMut};
 
-use super::image::{Image, Images};
+use super::image::Images;
+use super::plan::RestorePlan;
 use super::shown_memory::ShownMemory;
 use super::write_tracker::{Tracked, WriteTracker};
 use crate::sandbox::pool::RESTORED_MEMORY_BYTES;
@@ -19,8 +18,8 @@ const MOST_HANDLES: u32 = 256;
 
 /// The added exports of a component.
 pub(in crate::sandbox) struct Exports {
-    begin: ComponentExportIndex,
-    restore: ComponentExportIndex,
+    pub(super) begin: ComponentExportIndex,
+    pub(super) restore: ComponentExportIndex,
 }
 
 impl Exports {
@@ -50,6 +49,8 @@ pub(in crate::sandbox) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmt
 pub(in crate::sandbox) struct Restorable {
     restore: TypedFunc<(u32,), ()>,
     pub(super) memory: ShownMemory,
+    /// There was an image when the instance began, of which it is known to be alike.
+    has_image: bool,
     /// The most handles that the instance can have had at once.
     handles: u32,
     /// None before the instance is first put back.
@@ -57,35 +58,41 @@ pub(in crate::sandbox) struct Restorable {
 }
 
 impl Restorable {
-    /// Saves the start of an instance that was just made. None if the start may hold what the host told one caller.
+    /// Saves the start of an instance that was just made. None if the start may hold what the host told one caller, or is
+    /// not that of every instance.
     pub(in crate::sandbox) async fn begin(
-        exports: &Exports,
+        plan: &RestorePlan,
         instance: Started,
         store: &mut Store<CallState>,
-        image: &OnceLock<Option<Image>>,
         images: &Images,
     ) -> wasmtime::Result<Option<Self>> {
-        if store.data().host_calls > 0 {
+        if store.data().host_calls > 0 || store.data().memory.was_short() {
             return Ok(None);
         }
-        let begin = instance.get_typed_func::<(u32,), ()>(&mut *store, &exports.begin)?;
-        let restore = instance.get_typed_func::<(u32,), ()>(&mut *store, &exports.restore)?;
-        let room = store.data().memory.room_pages();
+        let begin = instance.get_typed_func::<(u32,), ()>(&mut *store, &plan.exports.begin)?;
+        let restore = instance.get_typed_func::<(u32,), ()>(&mut *store, &plan.exports.restore)?;
+        // The room is all zeros, so the image need not have it; and it is not the same under each limit.
+        let first_bytes = usize::try_from(store.data().memory.used_bytes()).unwrap_or(usize::MAX);
+        let room = store.data_mut().memory.take_room();
         begin.call_async(&mut *store, (room,)).await?;
         let Some(memory) = store.data_mut().shown.take() else { return Ok(None) };
-        if memory.bytes > usize::try_from(RESTORED_MEMORY_BYTES).unwrap_or(usize::MAX) {
+        let most_bytes = usize::try_from(RESTORED_MEMORY_BYTES).unwrap_or(usize::MAX);
+        if memory.bytes > most_bytes || store.data().memory.was_short() {
             return Ok(None);
         }
-        let image = image.get_or_init(|| images.add(memory.content(store)));
-        let is_alike = image.as_ref().is_some_and(|image| image.len_bytes() == memory.bytes);
-        Ok(is_alike.then_some(Self { restore, memory, handles: 0, tracked: None }))
+        let Some(content) = memory.content(store).get(..first_bytes) else { return Ok(None) };
+        let has_image = match plan.image_of(content, images) {
+            Some(image) if image.len_bytes() != first_bytes => return Ok(None),
+            image => image.is_some(),
+        };
+        Ok(Some(Self { restore, memory, has_image, handles: 0, tracked: None }))
     }
 
     /// Puts the instance back to its start. False if that cannot be done: the instance is to be dropped then.
     pub(in crate::sandbox) async fn restore(
         &mut self,
         store: &mut Store<CallState>,
-        image: &Image,
+        plan: &RestorePlan,
         tracker: &'static WriteTracker,
     ) -> bool {
         let state = store.data_mut();
@@ -97,6 +104,8 @@ impl Restorable {
         if self.handles > MOST_HANDLES {
             return false;
         }
+        plan.promise();
+        let Some(image) = plan.image().filter(|_| self.has_image) else { return false };
         store.data_mut().shown = None;
         let restored = self.restore.call_async(&mut *store, (self.handles,)).await;
         if restored.is_err() || store.data_mut().shown.take() != Some(self.memory) {

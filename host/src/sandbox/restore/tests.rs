@@ -81,6 +81,13 @@ fn component(text: &str) -> Option<WasmComponent> {
     Exports::of(&component).map(|_| component)
 }
 
+/// The plan of a component of which an instance has ended a call already.
+fn plan(component: &WasmComponent) -> RestorePlan {
+    let plan = RestorePlan::new(Exports::of(component).unwrap());
+    plan.promise();
+    plan
+}
+
 /// An instance that its calls can be made in.
 struct Guest {
     // Dropped first, as in a call.
@@ -90,18 +97,16 @@ struct Guest {
 }
 
 impl Guest {
-    async fn new(component: &WasmComponent, image: &OnceLock<Option<Image>>) -> Self {
-        Self::in_call(component, image, call(Vec::new())).await
+    async fn new(component: &WasmComponent, plan: &RestorePlan) -> Self {
+        Self::in_call(component, plan, call(Vec::new())).await
     }
 
-    async fn in_call(component: &WasmComponent, image: &OnceLock<Option<Image>>, call: PerCall) -> Self {
+    async fn in_call(component: &WasmComponent, plan: &RestorePlan, call: PerCall) -> Self {
         let mut store = CallState::store(&sandbox().engine, call);
         store.set_epoch_deadline(1);
         let before = sandbox().linker.instantiate_pre(component).unwrap();
         let instance = before.instantiate_async(&mut store).await.unwrap();
-        let exports = Exports::of(component).unwrap();
-        let restorable =
-            Restorable::begin(&exports, instance, &mut store, image, &sandbox().images).await.unwrap();
+        let restorable = Restorable::begin(plan, instance, &mut store, &sandbox().images).await.unwrap();
         Self { restorable, store, instance }
     }
 
@@ -110,10 +115,9 @@ impl Guest {
         Ok(run.call_async(&mut self.store, ()).await?.0)
     }
 
-    async fn restore(&mut self, image: &OnceLock<Option<Image>>) -> bool {
+    async fn restore(&mut self, plan: &RestorePlan) -> bool {
         let (Some(restorable), Some(tracker)) = (&mut self.restorable, tracker()) else { return false };
-        let image = image.get().unwrap().as_ref().unwrap();
-        let restored = restorable.restore(&mut self.store, image, tracker).await;
+        let restored = restorable.restore(&mut self.store, plan, tracker).await;
         self.store.data_mut().wipe();
         self.store.data_mut().begin(call(Vec::new()));
         restored
@@ -233,13 +237,13 @@ proptest! {
     ) {
         if tracker().is_none() { return Ok(()) }
         let component = component(&stepping(&steps)).unwrap();
-        let image = OnceLock::new();
+        let plan = plan(&component);
         block_on(async {
-            let new = Guest::new(&component, &image).await.state().await;
-            let mut guest = Guest::new(&component, &image).await;
+            let new = Guest::new(&component, &plan).await.state().await;
+            let mut guest = Guest::new(&component, &plan).await;
             for _ in 0..calls {
                 guest.run().await.unwrap();
-                prop_assert!(guest.restore(&image).await);
+                prop_assert!(guest.restore(&plan).await);
                 let restored = guest.state().await;
                 prop_assert_eq!(restored.1, new.1);
                 let page = restored.0.iter().zip(&new.0).position(|(restored, new)| restored != new);
@@ -248,7 +252,7 @@ proptest! {
             drop(guest);
             // The slot of an instance that was tracked is as clean for the next as any other.
             for _ in 0..4 {
-                prop_assert!(Guest::new(&component, &image).await.state().await == new, "in its slot");
+                prop_assert!(Guest::new(&component, &plan).await.state().await == new, "in its slot");
             }
             Ok(())
         })?;
@@ -260,16 +264,16 @@ fn a_page_that_was_never_touched_before_is_put_back_too() {
     let Some(_) = tracker() else { return };
     // Each call writes to other pages: the call's number stands in no memory, but in the host's clock of handles.
     let steps: Vec<_> = (0..PAGES).rev().map(|page| Step::Store { at: page * 4096 + 8, value: 1 }).collect();
-    let image = OnceLock::new();
     block_on(async {
         for part in steps.chunks(40) {
             let component = component(&stepping(part)).unwrap();
-            let mut guest = Guest::new(&component, &image).await;
+            let plan = plan(&component);
+            let mut guest = Guest::new(&component, &plan).await;
             let new = guest.state().await;
             for _ in 0..2 {
                 guest.run().await.unwrap();
                 assert!(guest.state().await != new);
-                assert!(guest.restore(&image).await);
+                assert!(guest.restore(&plan).await);
                 assert!(guest.state().await == new);
             }
         }
@@ -282,14 +286,14 @@ fn a_large_memory_is_put_back_and_one_that_is_too_large_is_not() {
     const MOST_PAGES: usize = RESTORED_MEMORY_BYTES as usize >> 16;
     for pages in [33, 200, MOST_PAGES] {
         let component = component(&growing(7, pages)).unwrap();
-        let image = OnceLock::new();
+        let plan = plan(&component);
         block_on(async {
-            let mut guest = Guest::new(&component, &image).await;
+            let mut guest = Guest::new(&component, &plan).await;
             for _ in 0..20 {
                 guest.run().await.unwrap();
-                assert!(guest.restore(&image).await);
+                assert!(guest.restore(&plan).await);
                 let memory = guest.restorable.as_ref().unwrap().memory;
-                let image = image.get().unwrap().as_ref().unwrap();
+                let image = plan.image().unwrap();
                 let mut content = memory.content(&guest.store).chunks(4096).enumerate();
                 assert!(content.all(|(number, page)| page == image.page(number)), "{pages} pages");
             }
@@ -315,13 +319,13 @@ fn a_memory_that_has_grown_begins_with_its_first_size_again() {
     let text =
         stepping(&[]).replace(run, &format!("{run} (local $before i32) (local $at i32) (local $found i64)"));
     let component = component(&text.replace("  (i64.const 0))", grow)).unwrap();
-    let image = OnceLock::new();
+    let plan = plan(&component);
     block_on(async {
-        let new = Guest::new(&component, &image).await.state().await;
-        let mut guest = Guest::new(&component, &image).await;
+        let new = Guest::new(&component, &plan).await.state().await;
+        let mut guest = Guest::new(&component, &plan).await;
         for call in 0..20 {
             assert_eq!(guest.run().await.unwrap(), 1724, "{call}");
-            assert!(guest.restore(&image).await, "{call}");
+            assert!(guest.restore(&plan).await, "{call}");
             assert!(guest.state().await == new, "{call}");
         }
         // Twice in one call's life: what it got first stays.
@@ -329,14 +333,59 @@ fn a_memory_that_has_grown_begins_with_its_first_size_again() {
         assert_eq!(guest.run().await.unwrap(), 2431);
         // Beyond its room the memory itself has grown, for good.
         assert_eq!(guest.run().await.unwrap(), 3138);
-        assert!(!guest.restore(&image).await);
+        assert!(!guest.restore(&plan).await);
+    });
+}
+
+#[test]
+fn plugins_with_other_limits_share_what_their_component_begins_with() {
+    let Some(_) = tracker() else { return };
+    let component = component(&growing(3, 17)).unwrap();
+    let plan = plan(&component);
+    block_on(async {
+        for limit_bytes in [128 << 20, 24 << 16, 17 << 16] {
+            let mut call = call(Vec::new());
+            call.limits = Arc::new(Limits { memory: limit_bytes, ..Limits::default() });
+            let mut guest = Guest::in_call(&component, &plan, call).await;
+            guest.run().await.unwrap();
+            assert!(guest.restore(&plan).await, "{limit_bytes}");
+        }
+    });
+}
+
+#[test]
+fn an_image_is_taken_once_an_instance_has_ended_as_it_must_to_be_put_back() {
+    let Some(_) = tracker() else { return };
+    let component = component(&growing(3, 17)).unwrap();
+    let plan = RestorePlan::new(Exports::of(&component).unwrap());
+    block_on(async {
+        let mut first = Guest::new(&component, &plan).await;
+        let mut beside = Guest::new(&component, &plan).await;
+        first.run().await.unwrap();
+        assert!(!first.restore(&plan).await && plan.image().is_none());
+        let mut second = Guest::new(&component, &plan).await;
+        second.run().await.unwrap();
+        assert!(second.restore(&plan).await);
+        assert!(!beside.restore(&plan).await, "it began before the image was taken");
+    });
+}
+
+#[test]
+fn an_instance_that_wrote_to_very_many_pages_is_not_put_back() {
+    let Some(_) = tracker() else { return };
+    let text = growing(1, 200).replace("(i32.const 30000)", "(i32.const 12000000)");
+    let component = component(&text).unwrap();
+    let plan = plan(&component);
+    block_on(async {
+        let mut guest = Guest::new(&component, &plan).await;
+        guest.run().await.unwrap();
+        assert!(!guest.restore(&plan).await);
     });
 }
 
 #[test]
 fn a_growth_is_refused_as_it_would_be_without_room() {
     let Some(_) = tracker() else { return };
-    let image = OnceLock::new();
     for (pages, limit_mib, grown) in [
         ("65536", 128, u32::MAX),
         ("-1", 128, u32::MAX),
@@ -347,10 +396,11 @@ fn a_growth_is_refused_as_it_would_be_without_room() {
     ] {
         let grow = format!("(i64.extend_i32_u (memory.grow (i32.const {pages}))))");
         let component = component(&stepping(&[]).replace("(i64.const 0))", &grow)).unwrap();
+        let plan = plan(&component);
         block_on(async {
             let mut call = call(Vec::new());
             call.limits = Arc::new(Limits { memory: limit_mib << 20, ..Limits::default() });
-            let mut guest = Guest::in_call(&component, &image, call).await;
+            let mut guest = Guest::in_call(&component, &plan, call).await;
             assert_eq!(guest.run().await.unwrap(), u64::from(grown), "{pages} within {limit_mib} MiB");
         });
     }
@@ -397,11 +447,11 @@ fn handles_have_the_same_numbers_again_in_whatever_order_they_were_given_back() 
         for order in orders {
             let gives = order.map(|handle| format!("(call $drop (local.get ${handle}))")).concat();
             let component = component(&HANDLES.replace("GIVES", &gives)).unwrap();
-            let image = OnceLock::new();
-            let mut guest = Guest::new(&component, &image).await;
+            let plan = plan(&component);
+            let mut guest = Guest::new(&component, &plan).await;
             for _ in 0..3 {
                 assert_eq!(guest.run().await.unwrap(), 123, "{order:?}");
-                assert!(guest.restore(&image).await, "{order:?}");
+                assert!(guest.restore(&plan).await, "{order:?}");
             }
         }
     });
@@ -411,16 +461,16 @@ fn handles_have_the_same_numbers_again_in_whatever_order_they_were_given_back() 
 fn an_instance_that_keeps_a_handle_is_not_put_back() {
     let Some(_) = tracker() else { return };
     let component = component(&HANDLES.replace("GIVES", "(call $drop (local.get $b))")).unwrap();
-    let image = OnceLock::new();
+    let plan = plan(&component);
     block_on(async {
         // The guest itself shows what it has kept, also if the host's table knows nothing of it.
         for is_known in [true, false] {
-            let mut guest = Guest::new(&component, &image).await;
+            let mut guest = Guest::new(&component, &plan).await;
             guest.run().await.unwrap();
             if !is_known {
                 guest.store.data_mut().wipe();
             }
-            assert!(!guest.restore(&image).await);
+            assert!(!guest.restore(&plan).await);
         }
     });
 }
@@ -433,7 +483,7 @@ fn an_instance_that_calls_the_host_while_it_begins_is_not_put_back() {
         .replace("(memory (export", "(func $start (drop (call $take))) (start $start) (memory (export");
     let component = component(&text).unwrap();
     block_on(async {
-        assert!(Guest::new(&component, &OnceLock::new()).await.restorable.is_none());
+        assert!(Guest::new(&component, &plan(&component)).await.restorable.is_none());
     });
 }
 
@@ -534,12 +584,12 @@ fn mounts_that_are_asked_for_again_and_again_have_the_same_handles_again() {
     let keeps = "(br_if $each (i32.eq (local.get $handle) (i32.const 11)))";
     for (keeps, is_restored) in [("", true), (keeps, false)] {
         let component = component(&MOUNTS.replace("KEEPS", keeps)).unwrap();
-        let image = OnceLock::new();
+        let plan = plan(&component);
         block_on(async {
-            let mut guest = Guest::in_call(&component, &image, mounts()).await;
+            let mut guest = Guest::in_call(&component, &plan, mounts()).await;
             for _ in 0..3 {
                 assert_eq!(guest.run().await.unwrap(), 1);
-                assert_eq!(guest.restore(&image).await, is_restored);
+                assert_eq!(guest.restore(&plan).await, is_restored);
                 if !is_restored {
                     break;
                 }
@@ -555,13 +605,13 @@ fn an_instance_whose_memory_grows_beyond_measure_while_it_begins_is_made_and_not
     let start = "(func $start (drop (memory.grow (i32.const 1100)))
         (memory.fill (i32.const 0) (i32.const 1) (i32.const 72089600))";
     let component = component(&stepping(&[]).replace("(func $start", start)).unwrap();
-    let image = OnceLock::new();
+    let plan = plan(&component);
     block_on(async {
         // All that a guest of this plugin may pass to the host at once is less than its memory.
         let mut call = call(Vec::new());
         call.limits = Arc::new(Limits { response_body: 0, ..Limits::default() });
-        let mut guest = Guest::in_call(&component, &image, call).await;
-        assert!(guest.restorable.is_none() && image.get().is_none());
+        let mut guest = Guest::in_call(&component, &plan, call).await;
+        assert!(guest.restorable.is_none() && plan.image().is_none());
         assert_eq!(guest.run().await.unwrap(), 0);
     });
 }
@@ -571,11 +621,11 @@ fn an_instance_that_was_refused_memory_is_not_put_back() {
     let Some(_) = tracker() else { return };
     let text = stepping(&[]).replace("(i64.const 0))", "(i64.extend_i32_s (memory.grow (i32.const 60000))))");
     let component = component(&text).unwrap();
-    let image = OnceLock::new();
+    let plan = plan(&component);
     block_on(async {
-        let mut guest = Guest::new(&component, &image).await;
+        let mut guest = Guest::new(&component, &plan).await;
         assert_eq!(guest.run().await.unwrap().cast_signed(), -1);
-        assert!(!guest.restore(&image).await, "the next call's failure would be taken for want of memory");
+        assert!(!guest.restore(&plan).await, "the next call's failure would be taken for want of memory");
     });
 }
 
@@ -616,16 +666,16 @@ fn pages_in_swap_are_put_back_too() {
     let steps: Vec<_> =
         (0..PAGES).step_by(3).map(|page| Step::Store { at: page * 4096 + 8, value: 1 }).collect();
     let component = component(&stepping(&steps)).unwrap();
-    let image = OnceLock::new();
+    let plan = plan(&component);
     block_on(async {
-        let mut guest = Guest::new(&component, &image).await;
+        let mut guest = Guest::new(&component, &plan).await;
         let memory = guest.restorable.as_ref().unwrap().memory;
         let new = guest.state().await;
         for _ in 0..3 {
             advise(memory, libc::MADV_PAGEOUT);
             guest.run().await.unwrap();
             advise(memory, libc::MADV_PAGEOUT);
-            assert!(guest.restore(&image).await);
+            assert!(guest.restore(&plan).await);
             advise(memory, libc::MADV_PAGEOUT);
             assert!(guest.state().await == new);
         }
@@ -642,14 +692,14 @@ fn a_page_that_the_kernel_has_made_its_page_of_zeros_is_put_back_too() {
     let (before, rest) = text.split_once("(data (i32.const 70000)").unwrap();
     let (_, behind) = rest.split_once("(data $d").unwrap();
     let component = component(&format!("{before}(data $d{behind}")).unwrap();
-    let image = OnceLock::new();
+    let plan = plan(&component);
     block_on(async {
-        let mut guest = Guest::new(&component, &image).await;
+        let mut guest = Guest::new(&component, &plan).await;
         let memory = guest.restorable.as_ref().unwrap().memory;
         let new = guest.state().await;
         advise(memory, libc::MADV_DONTNEED);
         assert!(guest.state().await != new);
-        assert!(guest.restore(&image).await);
+        assert!(guest.restore(&plan).await);
         assert!(guest.state().await == new);
     });
 }
@@ -686,30 +736,34 @@ fn growing(number: u8, pages: usize) -> String {
 fn slots_are_clean_for_whichever_component_comes_next_on_whatever_thread() {
     let Some(_) = tracker() else { return };
     let components: Vec<_> = (1..=5)
-        .map(|number| (component(&growing(number, 2 + usize::from(number))).unwrap(), OnceLock::new()))
+        .map(|number| component(&growing(number, 2 + usize::from(number))).unwrap())
+        .map(|component| {
+            let plan = plan(&component);
+            (component, plan)
+        })
         .collect();
     let work = |thread: usize| {
         block_on(async {
             for round in 0..120 {
-                let (component, image) = &components[(round * (thread + 1)) % components.len()];
-                let mut guest = Guest::new(component, image).await;
+                let (component, plan) = &components[(round * (thread + 1)) % components.len()];
+                let mut guest = Guest::new(component, plan).await;
                 let content =
                     |guest: &Guest| guest.restorable.as_ref().unwrap().memory.content(&guest.store).to_vec();
-                let new = image.get().unwrap().as_ref().unwrap();
+                let new = plan.image().unwrap();
                 let is_new = |content: &[u8]| {
                     content.chunks(4096).enumerate().all(|(number, page)| page == new.page(number))
                 };
                 assert!(is_new(&content(&guest)));
                 for _ in 0..(round + thread) % 3 {
                     guest.run().await.unwrap();
-                    assert!(guest.restore(image).await);
+                    assert!(guest.restore(plan).await);
                     assert!(is_new(&content(&guest)), "{thread} {round}");
                 }
                 guest.run().await.unwrap();
                 let grown = guest.instance.get_typed_func::<(), (u64,)>(&mut guest.store, "globals").unwrap();
                 assert_eq!(grown.call_async(&mut guest.store, ()).await.unwrap().0, 0, "{thread} {round}");
                 if round % 2 == 0 {
-                    assert!(guest.restore(image).await);
+                    assert!(guest.restore(plan).await);
                     assert!(is_new(&content(&guest)), "{thread} {round}");
                 }
             }

@@ -39,6 +39,9 @@ pub(super) struct Tracked {
     calls: u32,
 }
 
+/// The most pages that are put back at once: some 2 ms. An instance that wrote to more is dropped, which takes less.
+const MOST_PAGES: usize = 2048;
+
 /// The number of written pages from which it pays to protect all again, and after so many calls.
 const MANY_PAGES: usize = 24;
 const PROTECTED_FOR_CALLS: u32 = 16;
@@ -49,6 +52,8 @@ struct Run {
     to: usize,
     /// All of them are the kernel's page of zeros.
     is_zeros: bool,
+    /// None of them was ever touched.
+    is_untouched: bool,
 }
 
 /// The structure `uffdio_range` of linux/userfaultfd.h.
@@ -123,6 +128,8 @@ const WRITEPROTECT_MODE_WP: u64 = 1;
 
 const PAGE_IS_WRITTEN: u64 = 1 << 1;
 const PAGE_IS_FILE: u64 = 1 << 2;
+const PAGE_IS_PRESENT: u64 = 1 << 3;
+const PAGE_IS_SWAPPED: u64 = 1 << 4;
 const PAGE_IS_PFNZERO: u64 = 1 << 5;
 
 /// The requests, as the macros of linux/ioctl.h make them: direction, size, kind and number.
@@ -195,13 +202,21 @@ impl WriteTracker {
         let begin = memory.address;
         let end = begin.saturating_add(memory.bytes);
         let mut pages = 0_usize;
-        self.scan(begin, end, is_tracked, |Run { from, to, is_zeros }| {
+        self.scan(begin, end, is_tracked, |Run { from, to, is_zeros, is_untouched }| {
+            // The kernel names pages that were never touched as written, where any beside them was. They still have their
+            // first content.
+            if is_untouched && !is_tracked {
+                return;
+            }
             let (from, to) = (from.saturating_sub(begin), to.saturating_sub(begin));
             for offset in (from..to.min(memory.bytes)).step_by(PAGE_BYTES) {
-                pages = pages.saturating_add(1);
                 let number = offset / PAGE_BYTES;
                 if is_zeros && image.is_zeros(number) {
                     continue;
+                }
+                pages = pages.saturating_add(1);
+                if pages > MOST_PAGES {
+                    return;
                 }
                 let page = image.page(number).as_ptr();
                 // SAFETY: the instance has shown this memory, with this length, since its store was last left. So the
@@ -210,7 +225,7 @@ impl WriteTracker {
                 unsafe { memory.byte(offset).copy_from_nonoverlapping(page, PAGE_BYTES) };
             }
         })?;
-        Ok(pages)
+        if pages > MOST_PAGES { Err(io::ErrorKind::QuotaExceeded.into()) } else { Ok(pages) }
     }
 
     /// Calls `each` with each run of pages that may have been written.
@@ -236,13 +251,15 @@ impl WriteTracker {
                 category_anyof_mask: 0,
                 // Not `PAGE_IS_WRITTEN`: Linux 6.7 and 6.8 take another way for that, on which they overlook pages that
                 // were written and are in swap.
-                return_mask: if is_tracked { 0 } else { PAGE_IS_PFNZERO },
+                return_mask: if is_tracked { 0 } else { PAGE_IS_PFNZERO | PAGE_IS_PRESENT | PAGE_IS_SWAPPED },
             };
             let found = control(&self.pages, PAGEMAP_SCAN, &mut scan)?;
             for region in regions.iter().take(found) {
                 let address = |address: u64| usize::try_from(address).unwrap_or(end);
                 let (from, to) = (address(region.start), address(region.end));
-                each(Run { from, to, is_zeros: region.categories & PAGE_IS_PFNZERO != 0 });
+                let is = |categories: u64| region.categories & categories != 0;
+                let is_untouched = !is(PAGE_IS_PRESENT | PAGE_IS_SWAPPED);
+                each(Run { from, to, is_zeros: is(PAGE_IS_PFNZERO), is_untouched });
             }
             if scan.walk_end >= end as u64 || found == 0 {
                 return Ok(());

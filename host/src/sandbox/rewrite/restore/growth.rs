@@ -6,9 +6,11 @@
 //! too small. The memory itself gets its room once, when the instance begins (`keeper` in `parts.rs`), and a call starts
 //! with the first size again, for the global is put back as all others are.
 //!
-//! **The price**: a plain load or store behind the size that the guest knows traps only behind the room. Every instance of
-//! a component has the same room from its first call on, and all of it is zeros when a call begins. So nothing is told of
-//! other calls.
+//! **The price**: what reads or writes memory behind the size that the guest knows traps only behind the room. Each
+//! instance of a plugin has this room from its first call on, and all of it is zeros when a call begins. So nothing is
+//! told of other calls.
+//!
+//! The functions that were added before (`loops.rs`) go on to ask the memory itself: what they let run as a whole must trap.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -27,8 +29,8 @@ const I32: u8 = 0x7f;
 const MUTABLE: u8 = 1;
 
 /// A module whose own and only memory begins with so many pages, with a size of its guest's own in the global of this
-/// index, which is the first behind those that the module has.
-pub(super) fn with_own_size(bytes: &[u8], pages: u32, global: u32) -> Result<Vec<u8>> {
+/// index, which is the first behind those that the module has. The guest's own functions are the first ones, so many.
+pub(super) fn with_own_size(bytes: &[u8], pages: u32, global: u32, functions: usize) -> Result<Vec<u8>> {
     let (preamble, sections) = sections(bytes)?;
     let module = Module::read(&sections)?;
     let own = |id| content(&sections, id).unwrap_or(EMPTY);
@@ -41,9 +43,10 @@ pub(super) fn with_own_size(bytes: &[u8], pages: u32, global: u32) -> Result<Vec
     let mut code = Vec::new();
     write_u32(&mut code, count(&module.functions).saturating_add(1));
     if let Some(bodies) = content(&sections, CODE) {
-        for body in CodeSectionReader::new(reader(bodies))? {
+        for (number, body) in CodeSectionReader::new(reader(bodies))?.into_iter().enumerate() {
             let body = body?;
-            let changed = changed(body.as_bytes(), global, grow)?;
+            let is_own = number < functions;
+            let changed = if is_own { changed(body.as_bytes(), global, grow)? } else { None };
             write_sized(&mut code, changed.as_deref().unwrap_or(body.as_bytes()));
         }
     }
@@ -119,4 +122,43 @@ fn grow_body(size: u32) -> Vec<u8> {
     code.end();
     code.local_get(AFTER).global_set(size).local_get(BEFORE).end();
     code.0
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
+    use wasmtime::{Config, Engine, Instance, Module, Store, UpdateDeadline};
+
+    use super::*;
+    use crate::sandbox::rewrite::{PIECES, module};
+
+    #[test]
+    fn a_long_fill_that_ends_in_the_room_is_in_pieces_too() {
+        let text = r#"(module (memory (export "memory") 512)
+            (func (export "fill") (memory.fill (i32.const 0) (i32.const 7) (i32.const 0x2400000)))
+            (func (export "size") (result i32) (memory.size)))"#;
+        let cut = module::cut(&wat::parse_str(text).unwrap(), PIECES).unwrap().unwrap();
+        let sized = with_own_size(&cut, 512, 0, 2).unwrap();
+        let mut config = Config::new();
+        config.epoch_interruption(true);
+        let engine = Engine::new(&config).unwrap();
+        let mut store = Store::new(&engine, ());
+        let looks = Arc::new(AtomicU32::new(0));
+        let (seen, ticks) = (looks.clone(), engine.clone());
+        store.epoch_deadline_callback(move |_| {
+            seen.fetch_add(1, Ordering::Relaxed);
+            ticks.increment_epoch();
+            Ok(UpdateDeadline::Continue(0))
+        });
+        let instance = Instance::new(&mut store, &Module::new(&engine, sized).unwrap(), &[]).unwrap();
+        let memory = instance.get_memory(&mut store, "memory").unwrap();
+        memory.grow(&mut store, 128).unwrap();
+        instance.get_typed_func::<(), ()>(&mut store, "fill").unwrap().call(&mut store, ()).unwrap();
+        let looks = looks.load(Ordering::Relaxed);
+        assert!(looks >= 0x240_0000 / PIECES.bytes, "{looks} looks");
+        let size = instance.get_typed_func::<(), i32>(&mut store, "size").unwrap();
+        assert_eq!(size.call(&mut store, ()).unwrap(), 512);
+    }
 }

@@ -66,7 +66,9 @@ pub(in crate::sandbox::rewrite) fn restorable(original: &[u8], component: &[u8])
 /// The module with exports of all that its instance can change.
 fn exporting(module: &CoreModule, bytes: &[u8]) -> Result<Vec<u8>> {
     let sized = match (module.memory, module.own_size) {
-        (Some((_, pages)), Some(global)) => Cow::Owned(growth::with_own_size(bytes, pages, global)?),
+        (Some(memory), Some(global)) => {
+            Cow::Owned(growth::with_own_size(bytes, memory.pages, global, module.functions)?)
+        }
         _ => Cow::Borrowed(bytes),
     };
     let export = |name: &str, kind: u8, index: u32| {
@@ -76,7 +78,7 @@ fn exporting(module: &CoreModule, bytes: &[u8]) -> Result<Vec<u8>> {
         write_u32(&mut item, index);
         item
     };
-    let memory = module.memory.map(|(index, _)| export(MEMORY_NAME, EXPORTED_MEMORY, index));
+    let memory = module.memory.map(|memory| export(MEMORY_NAME, EXPORTED_MEMORY, memory.index));
     let globals =
         module.globals.iter().map(|(index, _)| export(&global_name(*index), EXPORTED_GLOBAL, *index));
     let items: Vec<_> = memory.into_iter().chain(globals).collect();
@@ -145,8 +147,9 @@ fn append(out: &mut Vec<u8>, modules: &[CoreModule], counts: &Counts) {
     canonicals.resource_drop(handle_type);
     add(out, &canonicals);
 
-    let has_own_size = modules.iter().any(|module| module.own_size.is_some());
-    let module = keeper(&globals, has_own_size);
+    let sized = modules.iter().find(|module| module.own_size.is_some());
+    let most_pages = sized.and_then(|module| module.memory).map(|memory| memory.most_pages);
+    let module = keeper(&globals, most_pages);
     add(out, &ModuleSection(&module));
     let [parts, instance] = next(counts.core_instances);
     let mut instances = InstanceSection::new();
@@ -200,8 +203,8 @@ fn add(out: &mut Vec<u8>, section: &impl ComponentSection) {
 }
 
 /// The added module. It saves these globals, which it imports, and sets them again. It gives the memory room if the guest
-/// has a size of its own for it.
-fn keeper(globals: &[ValType], has_own_size: bool) -> Module {
+/// has a size of its own for it, within the pages that the memory may grow to.
+fn keeper(globals: &[ValType], most_pages: Option<u32>) -> Module {
     let [show_type, take_type, give_type] = [0, 1, 2];
     let mut types = TypeSection::new();
     types.ty().function([ValType::I32, ValType::I32, ValType::I32], []);
@@ -226,7 +229,7 @@ fn keeper(globals: &[ValType], has_own_size: bool) -> Module {
     exports.export(BEGIN, ExportKind::Func, IMPORTED_FUNCTIONS);
     exports.export(RESTORE, ExportKind::Func, IMPORTED_FUNCTIONS.saturating_add(1));
     let mut code = CodeSection::new();
-    code.function(&begin(globals, has_own_size)).function(&restore(globals));
+    code.function(&begin(globals, most_pages)).function(&restore(globals));
     let mut module = Module::new();
     module
         .section(&types)
@@ -259,13 +262,20 @@ fn pairs(globals: &[ValType]) -> impl Iterator<Item = (u32, u32)> {
     (0..count).zip(count..)
 }
 
-fn begin(globals: &[ValType], has_own_size: bool) -> Function {
+fn begin(globals: &[ValType], most_pages: Option<u32>) -> Function {
     const ROOM: u32 = 0;
     let mut function = Function::new([]);
     let mut code = function.instructions();
-    if has_own_size {
+    if let Some(most_pages) = most_pages {
+        let left = |code: &mut InstructionSink<'_>| {
+            code.i32_const(most_pages.cast_signed()).memory_size(0).i32_sub();
+        };
+        code.local_get(ROOM);
+        left(&mut code);
+        code.local_get(ROOM);
+        left(&mut code);
         // A memory that cannot have the room does without.
-        code.local_get(ROOM).memory_grow(0).drop();
+        code.i32_lt_u().select().memory_grow(0).drop();
     }
     for (global, saved) in pairs(globals) {
         code.global_get(global).global_set(saved);

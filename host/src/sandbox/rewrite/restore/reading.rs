@@ -24,8 +24,9 @@ pub(super) struct CoreModule {
     pub(super) instance: Option<u32>,
     imported_memories: u32,
     imported_globals: u32,
-    /// The index of the module's own memory, and the pages that it begins with.
-    pub(super) memory: Option<(u32, u32)>,
+    pub(super) memory: Option<OwnMemory>,
+    /// The number of the module's own functions.
+    pub(super) functions: usize,
     /// The number of all globals of the module.
     all_globals: u32,
     /// An instruction asks for the size of a memory, or for more of it.
@@ -34,6 +35,15 @@ pub(super) struct CoreModule {
     pub(super) globals: Vec<(u32, ValType)>,
     /// The global that is added for the size of the memory as the guest knows it.
     pub(super) own_size: Option<u32>,
+}
+
+/// A module's own memory.
+#[derive(Clone, Copy)]
+pub(super) struct OwnMemory {
+    pub(super) index: u32,
+    /// The pages that it begins with, and those that it may grow to.
+    pub(super) pages: u32,
+    pub(super) most_pages: u32,
 }
 
 /// The sizes of the component's index spaces. The added parts stand behind them.
@@ -172,7 +182,7 @@ impl Reading {
 /// for that or another module's does.
 fn with_own_sizes(mut modules: Vec<CoreModule>) -> Vec<CoreModule> {
     let is_of_others = modules.iter().any(|module| module.resizes && module.memory.is_none());
-    let owner = modules.iter_mut().find(|module| module.memory.is_some_and(|(index, _)| index == 0));
+    let owner = modules.iter_mut().find(|module| module.memory.is_some_and(|memory| memory.index == 0));
     if let Some(owner) = owner.filter(|owner| owner.resizes && !is_of_others) {
         owner.own_size = Some(owner.all_globals);
         owner.globals.push((owner.all_globals, ValType::I32));
@@ -211,8 +221,13 @@ impl CoreModule {
                     let memory = memory?;
                     let bytes = memory.initial.saturating_mul(64 << 10);
                     let is_small = !memory.memory64 && (1..=RESTORED_MEMORY_BYTES).contains(&bytes);
-                    let pages = u32::try_from(memory.initial).unwrap_or(u32::MAX);
-                    if !is_small || self.memory.replace((self.imported_memories, pages)).is_some() {
+                    let pages = |number: u64| u32::try_from(number).unwrap_or(u32::MAX);
+                    let own = OwnMemory {
+                        index: self.imported_memories,
+                        pages: pages(memory.initial),
+                        most_pages: memory.maximum.map_or(u32::MAX, pages),
+                    };
+                    if !is_small || self.memory.replace(own).is_some() {
                         return Ok(false);
                     }
                 }
@@ -233,6 +248,7 @@ impl CoreModule {
                 }
             }
             Payload::CodeSectionEntry(body) => {
+                self.functions = self.functions.saturating_add(1);
                 let mut operators = body.get_operators_reader()?;
                 while !operators.eof() {
                     let operator = operators.read()?;
