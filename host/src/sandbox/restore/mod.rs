@@ -20,8 +20,8 @@ mod shown_memory;
 mod write_tracker;
 
 pub(super) use image::Images;
-pub(super) use plan::RestorePlan;
-pub(super) use restorable::{Exports, Restorable, add_to_linker};
+pub(super) use plan::{Exports, RestorePlan};
+pub(super) use restorable::{Restorable, add_to_linker};
 pub(super) use shown_memory::ShownMemory;
 pub(super) use write_tracker::WriteTracker;
 

@@ -6,8 +6,29 @@
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
+use wasmtime::component::{Component as WasmComponent, ComponentExportIndex};
+
 use super::image::{Image, Images};
-use super::restorable::Exports;
+use crate::sandbox::rewrite::restore::{BEGIN, RESTORE};
+
+/// The added exports of a component.
+pub(in crate::sandbox) struct Exports {
+    pub(super) begin: ComponentExportIndex,
+    pub(super) restore: ComponentExportIndex,
+}
+
+impl Exports {
+    /// The exports of a component. None if it has none.
+    pub(in crate::sandbox) fn of(component: &WasmComponent) -> Option<Self> {
+        let export = |name| component.get_export_index(None, name);
+        Some(Self { begin: export(BEGIN)?, restore: export(RESTORE)? })
+    }
+
+    /// True if this is the name of an added export.
+    pub(in crate::sandbox) fn is_name(name: &str) -> bool {
+        name == BEGIN || name == RESTORE
+    }
+}
 
 /// The plan of a component.
 pub(in crate::sandbox) struct RestorePlan {

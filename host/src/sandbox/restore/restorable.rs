@@ -1,8 +1,6 @@
 //! One instance that can be put back: the calls of its added exports, and its memory.
 
-use wasmtime::component::{
-    Component as WasmComponent, ComponentExportIndex, Instance as Started, Linker, TypedFunc, WasmList,
-};
+use wasmtime::component::{Instance as Started, Linker, TypedFunc, WasmList};
 use wasmtime::{Store, StoreContextMut};
 
 use super::image::Images;
@@ -10,30 +8,11 @@ use super::plan::RestorePlan;
 use super::shown_memory::ShownMemory;
 use super::write_tracker::{Tracked, WriteTracker};
 use crate::sandbox::pool::RESTORED_MEMORY_BYTES;
-use crate::sandbox::rewrite::restore::{BEGIN, HOST, MEMORY, RESTORE};
+use crate::sandbox::rewrite::restore::{HOST, MEMORY};
 use crate::sandbox::state::CallState;
 
 /// The most handles that a call may have had for its instance to be put back: each costs some 60 ns.
 const MOST_HANDLES: u32 = 256;
-
-/// The added exports of a component.
-pub(in crate::sandbox) struct Exports {
-    pub(super) begin: ComponentExportIndex,
-    pub(super) restore: ComponentExportIndex,
-}
-
-impl Exports {
-    /// The exports of a component. None if it has none.
-    pub(in crate::sandbox) fn of(component: &WasmComponent) -> Option<Self> {
-        let export = |name| component.get_export_index(None, name);
-        Some(Self { begin: export(BEGIN)?, restore: export(RESTORE)? })
-    }
-
-    /// True if this is the name of an added export.
-    pub(in crate::sandbox) fn is_name(name: &str) -> bool {
-        name == BEGIN || name == RESTORE
-    }
-}
 
 /// Adds the import by which an instance shows its memory.
 pub(in crate::sandbox) fn add_to_linker(linker: &mut Linker<CallState>) -> wasmtime::Result<()> {
