@@ -108,7 +108,8 @@ impl Sandbox {
         reuse: Option<Reuse>,
         metrics: Arc<PluginMetrics>,
     ) -> Instances {
-        Instances::new(self, component, reuse, metrics)
+        let idle = if reuse.is_some() { &self.idle } else { &self.restored };
+        Instances::new(&self.engine, &self.images, idle.clone(), component, reuse, metrics)
     }
 
     /// Lets instances go that have waited for a call as long as they may. Does not end.

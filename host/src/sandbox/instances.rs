@@ -22,7 +22,6 @@ use super::bindings::{handler, request_filter, response_filter};
 use super::call::Call;
 use super::call_error::CallStop;
 use super::component::{Component, Ready};
-use super::engine::Sandbox;
 use super::idle::{Idle, Ticket};
 use super::restore::{Images, Restorable, WriteTracker};
 use super::state::{CallState, PerCall};
@@ -34,13 +33,14 @@ pub struct Instances(Arc<Shelf>);
 
 impl Instances {
     pub(super) fn new(
-        sandbox: &Sandbox,
+        engine: &Engine,
+        images: &Images,
+        idle: Arc<Idle<Shelf>>,
         component: Component,
         reuse: Option<Reuse>,
         metrics: Arc<PluginMetrics>,
     ) -> Self {
-        let idle = if reuse.is_some() { &sandbox.idle } else { &sandbox.restored };
-        let (engine, images, idle) = (sandbox.engine.clone(), sandbox.images.clone(), idle.clone());
+        let (engine, images) = (engine.clone(), images.clone());
         let stock = Mutex::new(Stock { is_closed: false, waiting: Vec::new() });
         let can_be_restored = component.ready().is_some_and(|ready| ready.restore.is_some());
         let keeping = match reuse {
