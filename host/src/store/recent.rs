@@ -23,7 +23,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::tenant::TenantName;
 
-/// The most bytes that are kept: keys, values and [`ENTRY_BYTES`] for each entry.
+/// The most bytes that are kept: keys, values, and 256 bytes beside for each entry.
 pub const MAX_RECENT_BYTES: usize = 32 << 20;
 
 /// The longest value that is kept. Of a longer one it is kept that it exists.
