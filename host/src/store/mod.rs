@@ -18,8 +18,9 @@
 //! of the rest.
 //!
 //! One thread writes (`writer`), in transactions that many callers share; reads run beside it, each on the last
-//! acknowledged state. What was read of it recently is answered from memory (`recent`), as the database would. Leaves the meaning of the bytes to the modules beside this one: each has its own tables, reached
-//! through `Store::read` and `Store::write`. Leaves to `capability` which plugin may use them, and a guest's errors.
+//! acknowledged state. What was read of that recently is answered from memory (`recent`), as the database would. Leaves
+//! the meaning of the bytes to the modules beside this one: each has its own tables, reached through `Store::read` and
+//! `Store::write`. Leaves to `capability` which plugin may use them, and a guest's errors.
 
 #[cfg(test)]
 mod contract_tests;
