@@ -88,17 +88,22 @@ async fn a_value_is_there_until_it_is_replaced_or_deleted() {
     assert_eq!(entries.get("isbn").await.unwrap(), None);
 }
 
-#[tokio::test]
-async fn tenants_and_plugins_never_see_each_other() {
-    let store = new_store();
-    let spaces = [
+/// Spaces whose names would run into one another if they were only put side by side.
+pub(super) fn look_alikes() -> [(&'static str, Space); 6] {
+    [
         ("a", plugin("b")),
         ("a", plugin("b-c")),
         ("a", Space::Shared),
         ("a-b", Space::Shared),
         ("a-b", plugin("c")),
         ("ab", plugin("a")),
-    ];
+    ]
+}
+
+#[tokio::test]
+async fn tenants_and_plugins_never_see_each_other() {
+    let store = new_store();
+    let spaces = look_alikes();
     let open = |index: usize| store.entries(&tenant(spaces[index].0), &spaces[index].1, Arc::default());
     for index in 0..spaces.len() {
         for key in ["k", "b", "c-k", "\u{10FFFF}"] {

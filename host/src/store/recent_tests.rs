@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use tokio::task::JoinSet;
 
-use super::contract_tests::{books, eventually, new_store, plugin, store_on, tenant};
+use super::contract_tests::{books, eventually, look_alikes, new_store, store_on, tenant};
 use super::memory_disk::{MemoryDisk, Trouble};
 use super::recent::MAX_RECENT_VALUE_BYTES;
 use super::*;
@@ -63,15 +63,7 @@ async fn what_was_read_is_answered_at_once_until_it_is_changed() {
 #[tokio::test]
 async fn tenants_and_plugins_never_see_what_is_kept_of_each_other() {
     let store = new_store();
-    let spaces = [
-        ("a", plugin("b")),
-        ("a", plugin("b-c")),
-        ("a", Space::Shared),
-        ("a-b", Space::Shared),
-        ("a-b", plugin("c")),
-        ("ab", plugin("a")),
-    ];
-    let all = spaces.map(|(name, space)| store.entries(&tenant(name), &space, Arc::default()));
+    let all = look_alikes().map(|(name, space)| store.entries(&tenant(name), &space, Arc::default()));
     for (index, entries) in all.iter().enumerate() {
         assert_eq!(entries.get("k").await.unwrap(), None);
         entries.set("k", vec![index as u8]).await.unwrap();
