@@ -195,15 +195,11 @@ fn every_overlap_is_copied_from_the_right_end_and_what_is_out_of_bounds_writes_n
     }
 }
 
-#[test]
-fn the_epoch_is_looked_at_between_pieces() {
+/// An instance of a module, and the number of its looks at the epoch.
+pub(super) fn counting_looks(binary: &[u8]) -> (Store<()>, Instance, Arc<AtomicU32>) {
     let mut config = Config::new();
     config.epoch_interruption(true);
     let engine = Engine::new(&config).unwrap();
-    let text = r#"(module (memory 1024)
-        (func (export "fill") (memory.fill (i32.const 0) (i32.const 7) (i32.const 0x4000000)))
-        (func (export "copy") (memory.copy (i32.const 0x2000000) (i32.const 0) (i32.const 0x2000000))))"#;
-    let binary = module::cut(&wat::parse_str(text).unwrap(), PIECES).unwrap().unwrap();
     let mut store = Store::new(&engine, ());
     let looks = Arc::new(AtomicU32::new(0));
     let (seen, ticks) = (looks.clone(), engine.clone());
@@ -214,6 +210,16 @@ fn the_epoch_is_looked_at_between_pieces() {
         Ok(UpdateDeadline::Continue(0))
     });
     let instance = Instance::new(&mut store, &Module::new(&engine, binary).unwrap(), &[]).unwrap();
+    (store, instance, looks)
+}
+
+#[test]
+fn the_epoch_is_looked_at_between_pieces() {
+    let text = r#"(module (memory 1024)
+        (func (export "fill") (memory.fill (i32.const 0) (i32.const 7) (i32.const 0x4000000)))
+        (func (export "copy") (memory.copy (i32.const 0x2000000) (i32.const 0) (i32.const 0x2000000))))"#;
+    let binary = module::cut(&wat::parse_str(text).unwrap(), PIECES).unwrap().unwrap();
+    let (mut store, instance, looks) = counting_looks(&binary);
     for (name, bytes) in [("fill", 64 << 20), ("copy", 32 << 20)] {
         looks.store(0, Ordering::Relaxed);
         instance.get_typed_func::<(), ()>(&mut store, name).unwrap().call(&mut store, ()).unwrap();

@@ -126,12 +126,10 @@ fn grow_body(size: u32) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-    use std::sync::atomic::{AtomicU32, Ordering};
-
-    use wasmtime::{Config, Engine, Instance, Module, Store, UpdateDeadline};
+    use std::sync::atomic::Ordering;
 
     use super::*;
+    use crate::sandbox::rewrite::tests::counting_looks;
     use crate::sandbox::rewrite::{PIECES, module};
 
     #[test]
@@ -141,18 +139,7 @@ mod tests {
             (func (export "size") (result i32) (memory.size)))"#;
         let cut = module::cut(&wat::parse_str(text).unwrap(), PIECES).unwrap().unwrap();
         let sized = with_own_size(&cut, 512, 0, 2).unwrap();
-        let mut config = Config::new();
-        config.epoch_interruption(true);
-        let engine = Engine::new(&config).unwrap();
-        let mut store = Store::new(&engine, ());
-        let looks = Arc::new(AtomicU32::new(0));
-        let (seen, ticks) = (looks.clone(), engine.clone());
-        store.epoch_deadline_callback(move |_| {
-            seen.fetch_add(1, Ordering::Relaxed);
-            ticks.increment_epoch();
-            Ok(UpdateDeadline::Continue(0))
-        });
-        let instance = Instance::new(&mut store, &Module::new(&engine, sized).unwrap(), &[]).unwrap();
+        let (mut store, instance, looks) = counting_looks(&sized);
         let memory = instance.get_memory(&mut store, "memory").unwrap();
         memory.grow(&mut store, 128).unwrap();
         instance.get_typed_func::<(), ()>(&mut store, "fill").unwrap().call(&mut store, ()).unwrap();
