@@ -28,7 +28,8 @@ const LATER_TENANTS: usize = 13;
 /// Memory that one call of the first tenant fills.
 const MARKED_BYTES: u64 = 32 * 65_536;
 
-/// Takes 32 pages and 4096 elements, marks them all, and stays for four seconds.
+/// Takes 32 pages and 4096 elements, marks them all, and stays for twelve seconds: a busy disk takes some of them to
+/// swap all out.
 const MARKS: &str = r#"
     (table $table 1 8192 funcref)
     (elem declare func $mark)
@@ -37,7 +38,7 @@ const MARKS: &str = r#"
         (local.set $page (memory.grow (i32.const 32)))
         (memory.fill (i32.mul (local.get $page) (i32.const 65536)) (i32.const 0xa5) (i32.const 2097152))
         (drop (table.grow $table (ref.func $mark) (i32.const 4096)))
-        (local.set $pollable (call $subscribe (i64.const 4000000000)))
+        (local.set $pollable (call $subscribe (i64.const 12000000000)))
         (call $block (local.get $pollable))
         (call $drop-pollable (local.get $pollable)))
 "#;
@@ -74,7 +75,7 @@ fn site() -> String {
     let tenants = (0..=LATER_TENANTS).fold(Site::default(), |site, number| {
         site.tenant(format!("t{number}"), [format!("t{number}")])
             .plugin("guest", format!("tenant-{number}.wasm"))
-            .limits("cpu = '5s', wall = '60s'")
+            .limits("cpu = '5s', wall = '60s', queue-wait = '30s'")
             .route("/")
     });
     format!("[host]\nlisten = [\"127.0.0.1:0\"]\nconcurrency = {CALLS}\n{tenants}")
