@@ -18,6 +18,14 @@ pub(super) fn sections() -> Vec<Section> {
             rows: of_a_component(),
         },
         Section {
+            title: "Of instances that are put back",
+            about: "\
+Beyond these an instance of a fresh plugin is made anew for each call, which costs more, and nothing fails
+([plugins.md](plugins.md#fresh-instances)).",
+            most: "most",
+            rows: of_restored_instances(),
+        },
+        Section {
             title: "Of one host call",
             about: "\
 What passes between a guest and the host has no total over a call of its own, for none is needed: what a guest passes in
@@ -87,6 +95,43 @@ fn of_a_component() -> Vec<Row> {
             held_in: "sandbox/configuration.rs",
             broken_by: &["sandbox::a_plugin_that_fails_is_answered_500_and_its_reason_is_in_the_log_alone"],
         },
+    ]
+}
+
+fn of_restored_instances() -> Vec<Row> {
+    const IMAGES: &[&str] =
+        &["sandbox::restore::image::images_have_a_bound_each_and_together_and_give_their_room_back"];
+    let row = |name, of, most, held_in, broken_by| Row {
+        name,
+        of,
+        most,
+        over: "the instance is made anew",
+        answer: "",
+        held_in,
+        broken_by,
+    };
+    vec![
+        row(
+            "restored memory",
+            "memory of an instance that is put back, with the room to grow in",
+            Amount::Bytes(sandbox::RESTORED_MEMORY_BYTES),
+            "sandbox/pool.rs",
+            &["sandbox::restore::tests::a_large_memory_is_put_back_and_one_that_is_too_large_is_not"],
+        ),
+        row(
+            "image",
+            "bytes that the host keeps of what the memory of one component begins with",
+            Amount::bytes(sandbox::MAX_IMAGE_BYTES),
+            "sandbox/restore/image.rs",
+            IMAGES,
+        ),
+        row(
+            "images",
+            "those of all components together",
+            Amount::bytes(sandbox::MAX_IMAGES_BYTES),
+            "sandbox/restore/image.rs",
+            IMAGES,
+        ),
     ]
 }
 

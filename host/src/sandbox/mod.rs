@@ -89,7 +89,10 @@ pub mod bounds {
     pub use super::configuration::WASM_STACK_BYTES;
     pub use super::http::{CALLS_AT_EASE, PIECE_BYTES, PIECE_BYTES_LATER};
     pub use super::imports::FIELD_BYTES;
-    pub use super::pool::{CORE_INSTANCES_PER_COMPONENT, MEMORIES_PER_COMPONENT, TABLES_PER_COMPONENT};
+    pub use super::pool::{
+        CORE_INSTANCES_PER_COMPONENT, MEMORIES_PER_COMPONENT, RESTORED_MEMORY_BYTES, TABLES_PER_COMPONENT,
+    };
+    pub use super::restore::{MAX_IMAGE_BYTES, MAX_IMAGES_BYTES};
     pub use super::state::MESSAGE_BYTES;
     pub use super::wasi::RANDOM_BYTES_AT_ONCE;
 }

@@ -52,7 +52,7 @@ pub(super) const KEPT_MEMORY_BYTES: u64 = 512 << 10;
 pub(super) const SMALL_MEMORY_BYTES: u64 = 2 << 20;
 
 /// The largest memory of an instance that is put back to its start: a scan of 64 MiB takes some 0.1 ms.
-pub(super) const RESTORED_MEMORY_BYTES: u64 = 64 << 20;
+pub const RESTORED_MEMORY_BYTES: u64 = 64 << 20;
 
 /// The settings of the pool, which the operator decides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

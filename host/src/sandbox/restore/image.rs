@@ -8,10 +8,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 /// The unit in which the kernel tells what was written. Systems with larger pages have no tracker.
 pub(super) const PAGE_BYTES: usize = 4096;
 
-/// The most bytes of one image, and of all images of a host together: those of some twenty interpreters, or of thousands
-/// of small plugins.
-const MOST_BYTES_OF_ONE: usize = 16 << 20;
-const MOST_BYTES: usize = 256 << 20;
+/// The most bytes of one image: an interpreter's has some ten MiB.
+pub const MAX_IMAGE_BYTES: usize = 16 << 20;
+/// The most bytes of all images of a host together.
+pub const MAX_IMAGES_BYTES: usize = 256 << 20;
 
 /// The memory of a page in an image beside its content.
 const ENTRY_BYTES: usize = 24;
@@ -47,10 +47,10 @@ impl Images {
         let pages = pages.get(..last.map_or(0, |last| last.saturating_add(1))).unwrap_or_default();
         let kept_bytes = pages.iter().filter(|page| is_kept(page)).count().saturating_mul(PAGE_BYTES);
         let kept_bytes = kept_bytes.saturating_add(pages.len().saturating_mul(ENTRY_BYTES));
-        if kept_bytes > MOST_BYTES_OF_ONE {
+        if kept_bytes > MAX_IMAGE_BYTES {
             return None;
         }
-        let added = |all: usize| all.checked_add(kept_bytes).filter(|all| *all <= MOST_BYTES);
+        let added = |all: usize| all.checked_add(kept_bytes).filter(|all| *all <= MAX_IMAGES_BYTES);
         self.0.used_bytes.fetch_update(Ordering::Relaxed, Ordering::Relaxed, added).ok()?;
         let pages = pages.iter().map(|page| is_kept(page).then(|| Box::new(*page))).collect();
         Some(Image { pages, bytes: memory.len(), kept_bytes, all: self.clone() })
@@ -93,7 +93,7 @@ mod tests {
     #[test]
     fn images_have_a_bound_each_and_together_and_give_their_room_back() {
         let images = Images::default();
-        let mut memory = vec![1; MOST_BYTES_OF_ONE + PAGE_BYTES];
+        let mut memory = vec![1; MAX_IMAGE_BYTES + PAGE_BYTES];
         assert!(images.add(&memory).is_none());
         // Zeros take no room.
         let half = memory.len() / 2;

@@ -20,6 +20,7 @@ mod shown_memory;
 mod write_tracker;
 
 pub(super) use image::Images;
+pub use image::{MAX_IMAGE_BYTES, MAX_IMAGES_BYTES};
 pub(super) use plan::{Exports, RestorePlan};
 pub(super) use restorable::{Restorable, add_to_linker};
 pub(super) use shown_memory::ShownMemory;
