@@ -17,8 +17,8 @@ use crate::config::{self, Diagnostic, HostSettings, ListenAddress, Severity, Sit
 use crate::confine::{Confinement, Needs};
 use crate::cpu::{Scheduler, SchedulerError};
 use crate::deploy::{
-    Deployer, Environment, Follower, LEAST_LOADERS, Origin, Parts, StartError, WatchError, Watcher,
-    http_client,
+    ControlPlane, Deployer, Environment, Follower, LEAST_LOADERS, Origin, Parts, RestoreError, StartError,
+    WatchError, Watcher, http_client,
 };
 use crate::limits::Limit;
 use crate::listen::{
@@ -31,7 +31,7 @@ use crate::sandbox::{
     Compiler, CompilerProgram, CompilerSettings, PoolError, PoolSettings, Sandbox, SandboxError,
     prepare_thread,
 };
-use crate::store::{Store, StoreError};
+use crate::store::{Records, Store, StoreError};
 use crate::tenant::Slots;
 use descriptors::DescriptorShares;
 
@@ -108,6 +108,9 @@ pub enum HostError {
     /// The pipe that stops the compiler's processes cannot be made.
     #[error("cannot set up the compiler")]
     Compiler(#[source] std::io::Error),
+    /// The tenants that were made through the admin API cannot be served.
+    #[error(transparent)]
+    ControlPlane(#[from] RestoreError),
     /// The thread that watches files cannot be started.
     #[error(transparent)]
     Watch(#[from] WatchError),
@@ -140,6 +143,7 @@ pub struct Host {
     addresses: Vec<Address>,
     // Parts are dropped in the order of the fields: a part stands above the parts that it uses.
     probes: Option<Probes>,
+    control_plane: Arc<ControlPlane>,
     watcher: Watcher,
     server: Server,
     scheduler: Scheduler,
@@ -197,6 +201,8 @@ impl Host {
                 .field("missing", "RLIMIT_NICE of 20, to have a thread back from SCHED_IDLE")
                 .send();
         }
+        let records = Records::open(&settings.state)?;
+        let artifacts = ControlPlane::artifacts_in(&settings.state, settings.intake.artifact_bytes)?;
         let http = http_client(&site, Some(room.outbound)).map_err(StartError::Site)?;
         let tended = sandbox.clone();
         let tending = AbortOnDropHandle::new(tokio::spawn(async move { tended.tend().await }));
@@ -216,6 +222,8 @@ impl Host {
             compiler: Arc::new(compiler.map_err(HostError::Compiler)?),
             store,
             http,
+            ceilings: settings.limits.clone(),
+            artifacts: Some(artifacts.clone()),
             open_files: room.files,
             environment,
             log: log.clone(),
@@ -223,6 +231,8 @@ impl Host {
         };
         // Compiling takes a while; probes answer meanwhile.
         let deployer = Arc::new(Deployer::start(parts, &site).await?);
+        let control_plane =
+            ControlPlane::start(deployer.clone(), records, artifacts, settings.limits.clone()).await?;
         let watcher = Watcher::start(deployer.clone(), follower, log.clone())?;
         let requests = Requests::new(
             deployer.snapshot(),
@@ -241,6 +251,7 @@ impl Host {
         let host = Self {
             addresses,
             probes,
+            control_plane,
             watcher,
             server,
             scheduler,

@@ -72,6 +72,7 @@ impl TenantSpans {
             Place::Component(name) => Some(&self.plugins.get(name)?.component),
             Place::Mount(name, mount) => self.plugins.get(name)?.mounts.get(mount),
             Place::Filter { route, filter } => self.routes.get(*route)?.filters.get(*filter),
+            Place::Route(route) => Some(&self.routes.get(*route)?.path),
             Place::RoutePlugin(route) => Some(&self.routes.get(*route)?.plugin),
             Place::Secret(name) => self.secrets.get(name),
         }

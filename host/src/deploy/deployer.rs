@@ -10,15 +10,18 @@ use arc_swap::ArcSwap;
 use tokio::runtime::Handle;
 
 use super::Origin;
+use super::artifact_folder::ArtifactFolder;
 use super::change::{Change, Changes};
 use super::live::{Live, LiveTenant};
 use super::load::{LoadedTenant, Loader, diagnostics_of};
 use super::secrets::Environment;
+use super::standing::ManagedBy;
 use crate::capability::Limiters;
 use crate::capability::files::OpenFiles;
 use crate::capability::http::HttpClient;
 use crate::config::{Diagnostics, Site, TenantSettings};
 use crate::document::TenantDocument;
+use crate::limits::Ceilings;
 use crate::observe::{Log, Metrics};
 use crate::sandbox::Compiler;
 use crate::snapshot::Snapshot;
@@ -37,6 +40,10 @@ pub struct Parts {
     pub http: HttpClient,
     /// The most files and folders of mounts that guests hold open.
     pub open_files: usize,
+    /// The host's ceilings of limits.
+    pub ceilings: Ceilings,
+    /// The artifacts of tenants.
+    pub artifacts: Option<ArtifactFolder>,
     /// The environment, in which secrets may be.
     pub environment: Environment,
     /// The log that changes are reported to.
@@ -71,6 +78,7 @@ impl Deployer {
     pub async fn start(parts: Parts, site: &Site) -> Result<Self, StartError> {
         let (origin, compiler) = (parts.origin.clone(), parts.compiler.clone());
         let loader = Loader::new(origin, compiler, parts.environment.clone(), parts.metrics.clone());
+        let loader = loader.with_artifacts(parts.artifacts.clone());
         let (loaded, faults) = diagnostics_of(loader.load_site(site).await, site);
         if !faults.is_empty() {
             return Err(StartError::Site(faults.into()));
@@ -112,10 +120,14 @@ impl Deployer {
         changes
     }
 
-    /// Removes all tenants except the `wanted` ones. Returns the changes.
-    pub fn remove_others(&self, wanted: BTreeSet<TenantName>) -> Vec<Change> {
+    /// Removes all tenants of the site file except the `wanted` ones. Returns the changes.
+    pub fn remove_others(&self, wanted: &BTreeSet<TenantName>) -> Vec<Change> {
         let (mut live, mut changes) = (self.live(), Vec::new());
-        live.wanted = wanted;
+        let live_now = &mut *live;
+        live_now.wanted.retain(|name| {
+            let tenant = live_now.tenants.get(name);
+            wanted.contains(name) || tenant.is_some_and(|tenant| tenant.managed_by == ManagedBy::Api)
+        });
         self.settle(&mut live, &mut changes);
         changes
     }
@@ -124,12 +136,17 @@ impl Deployer {
         let mut changes = Vec::new();
         for (name, settings) in tenants {
             live.wanted.insert(name.clone());
-            let tenant = live.tenants.entry(name.clone()).or_insert_with(|| {
-                LiveTenant::new(settings, self.parts.metrics.tenant(name), self.files.share())
-            });
+            let tenant = live.tenants.entry(name.clone()).or_insert_with(|| self.new_tenant(name, settings));
+            tenant.managed_by = ManagedBy::File;
+            tenant.ceilings.clear();
             changes.extend(tenant.set(name, settings));
         }
         changes
+    }
+
+    /// A tenant of which nothing is live yet.
+    pub(super) fn new_tenant(&self, name: &TenantName, settings: &TenantSettings) -> LiveTenant {
+        LiveTenant::new(settings, self.parts.metrics.tenant(name), self.files.share())
     }
 
     /// Ends all loads, for good.

@@ -3,7 +3,7 @@
 //! Leaves to `files.rs` whether the files have changed, and to `watch.rs` when to look. One thread does all of it;
 //! nothing else waits for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -130,7 +130,7 @@ impl Follower {
         let mut changes = deployer.set_tenants(&site.tenants);
         self.publishing
             .retain(|name, publishing| site.tenants.contains_key(name) && !publishing.task.is_finished());
-        let wanted = site.tenants.keys().cloned().collect();
+        let wanted: BTreeSet<_> = site.tenants.keys().cloned().collect();
         let site = Arc::new(site);
         let mut reload = JoinSet::new();
         for (name, settings) in &site.tenants {
@@ -145,7 +145,7 @@ impl Follower {
             }
         }
         // After the others, because a tenant that is removed may have to wait for one of them.
-        changes.extend(deployer.remove_others(wanted));
+        changes.extend(deployer.remove_others(&wanted));
         let metrics = deployer.parts.metrics.clone();
         deployer.runtime.spawn(async move {
             let ended = reload.join_all().await;

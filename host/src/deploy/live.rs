@@ -14,9 +14,11 @@ use super::load::Task;
 use super::outbound::WaysOut;
 use super::publications::Publications;
 use super::secrets::LiveSecrets;
+use super::standing::ManagedBy;
 use crate::capability::files::FileShare;
 use crate::config::{SecretSource, TenantSettings};
 use crate::document::TenantDocument;
+use crate::limits::Ceilings;
 use crate::observe::TenantMetrics;
 use crate::sandbox::Digest;
 use crate::snapshot::{HostPattern, Revision, Snapshot};
@@ -36,6 +38,9 @@ pub(super) struct Live {
 
 /// The state that a tenant keeps over its revisions.
 pub(super) struct LiveTenant {
+    pub(super) managed_by: ManagedBy,
+    /// The ceilings that the limits of a document are lowered to. Those of a site file's tenants are lowered already.
+    pub(super) ceilings: Ceilings,
     pub(super) hosts: Vec<HostPattern>,
     pub(super) quota: Quota,
     pub(super) secret_sources: Arc<BTreeMap<SecretName, SecretSource>>,
@@ -120,6 +125,8 @@ impl LiveTenant {
         let share = Share::new(quota.weight, quota.cpu);
         metrics.set_share(share.clone());
         Self {
+            managed_by: ManagedBy::File,
+            ceilings: Ceilings::new(),
             hosts: hosts.clone(),
             quota: quota.clone(),
             secret_sources: Arc::new(secrets.clone()),
@@ -166,7 +173,7 @@ impl LiveTenant {
 
     /// The task of loading this document for the tenant.
     pub(super) fn task(&self, document: TenantDocument) -> Task {
-        Task { document: Arc::new(document), secrets: self.secret_sources.clone() }
+        Task { document: Arc::new(document), secrets: self.secret_sources.clone(), given: Arc::default() }
     }
 
     /// Removes the tenant. Returns true if it was not removed already.
@@ -183,6 +190,12 @@ impl LiveTenant {
             previous.retire(self.metrics.draining_guard());
             self.draining.push_back(Arc::downgrade(&previous));
         }
+    }
+
+    /// Ends the requests of all draining revisions.
+    pub(super) fn end_all(&mut self) {
+        self.draining.iter().filter_map(Weak::upgrade).for_each(|revision| revision.end());
+        self.draining.retain(|revision| revision.strong_count() > 0);
     }
 
     /// Forgets drained revisions, and ends the oldest of the draining ones if there are too many.

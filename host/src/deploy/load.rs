@@ -4,6 +4,7 @@
 //! many components waits behind every other tenant after each of its own.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::fmt::Display;
 use std::io::{self, Read};
 use std::num::NonZeroUsize;
 use std::ops::ControlFlow;
@@ -15,6 +16,7 @@ use tokio::sync::Semaphore;
 use tokio::task::{JoinError, JoinSet, spawn_blocking};
 
 use super::Origin;
+use super::artifact_folder::ArtifactFolder;
 use super::fit::{check_component, check_mounts, check_places};
 use super::refusal::{AGAIN, Fault, diagnostics};
 use super::secrets::{Environment, Secrets, read_secrets};
@@ -49,16 +51,22 @@ pub(super) struct LoadedTenant {
 }
 
 /// A tenant's document, and the places of the secrets that it names.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub(super) struct Task {
     pub(super) document: Arc<TenantDocument>,
     pub(super) secrets: Arc<BTreeMap<SecretName, SecretSource>>,
+    /// The secrets whose values came through the admin API.
+    pub(super) given: Arc<Secrets>,
 }
 
 impl From<&TenantSettings> for Task {
     fn from(settings: &TenantSettings) -> Self {
         let TenantSettings { document, secrets, .. } = settings;
-        Self { document: Arc::new(document.clone()), secrets: Arc::new(secrets.clone()) }
+        Self {
+            document: Arc::new(document.clone()),
+            secrets: Arc::new(secrets.clone()),
+            given: Arc::default(),
+        }
     }
 }
 
@@ -69,6 +77,7 @@ pub struct Loader {
     compiler: Arc<Compiler>,
     environment: Environment,
     metrics: Metrics,
+    artifacts: Option<ArtifactFolder>,
     turns: Arc<Semaphore>,
 }
 
@@ -77,7 +86,12 @@ impl Loader {
     pub fn new(origin: Origin, compiler: Arc<Compiler>, environment: Environment, metrics: Metrics) -> Self {
         let cores = std::thread::available_parallelism().map_or(LEAST_LOADERS, NonZeroUsize::get);
         let turns = Arc::new(Semaphore::new(cores.clamp(LEAST_LOADERS, MOST_LOADERS)));
-        Self { origin, compiler, environment, metrics, turns }
+        Self { origin, compiler, environment, metrics, artifacts: None, turns }
+    }
+
+    /// The same loader, which finds artifacts in this folder.
+    pub(super) fn with_artifacts(self, artifacts: Option<ArtifactFolder>) -> Self {
+        Self { artifacts, ..self }
     }
 
     /// Loads all tenants of a site, each at its own pace.
@@ -119,6 +133,20 @@ impl Loader {
         }
     }
 
+    /// Loads one artifact, in the turns of documents.
+    pub(super) async fn load_bytes(&self, bytes: Vec<u8>) -> Result<Component, Fault> {
+        let cause = |headline: String| Fault::new(Place::Document, headline).id("artifact");
+        let ended = || cause("the host is stopping".to_owned());
+        let turn = self.turns.clone().acquire_owned().await.map_err(|_| ended())?;
+        let loader = self.clone();
+        let step = spawn_blocking(move || {
+            let loaded = loader.compiled(&bytes, "the artifact", cause);
+            drop(turn);
+            loaded
+        });
+        step.await.unwrap_or_else(|error| Err(Fault::of_the_host(&said(error))))
+    }
+
     /// Ends all loads, for good.
     pub(super) fn stop(&self) {
         self.compiler.stop();
@@ -130,14 +158,34 @@ impl Loader {
         component: &ComponentRef,
         cause: impl Fn(String) -> Fault,
     ) -> Result<Component, Fault> {
-        let ComponentRef::File(path) = component else {
-            return Err(cause(format!("the host has no artifact {component}")));
+        let bytes = match component {
+            ComponentRef::File(path) => {
+                read_component(path, self.compiler.most_artifact_bytes()).map_err(|error| {
+                    let help = (error.kind() == io::ErrorKind::NotFound).then(|| self.where_to_look(path));
+                    let fault = cause(format!("cannot read its component {}", path.display()));
+                    fault.label(error.to_string()).help(help)
+                })?
+            }
+            ComponentRef::Artifact(digest) => {
+                let read = self.artifacts.as_ref().map(|artifacts| artifacts.read(*digest));
+                let read = read.unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()));
+                read.map_err(|error| match error.kind() {
+                    io::ErrorKind::NotFound => cause(format!("the host has no artifact {digest}")),
+                    _ => cause(format!("cannot read the artifact {digest}")).label(error.to_string()),
+                })?
+            }
         };
-        let bytes = read_component(path, self.compiler.most_artifact_bytes()).map_err(|error| {
-            let help = (error.kind() == io::ErrorKind::NotFound).then(|| self.where_to_look(path));
-            cause(format!("cannot read its component {}", path.display())).label(error.to_string()).help(help)
-        })?;
-        let loaded = self.compiler.load(&bytes);
+        self.compiled(&bytes, component, cause)
+    }
+
+    /// The component of these bytes, which were read from `origin`.
+    fn compiled(
+        &self,
+        bytes: &[u8],
+        origin: impl Display,
+        cause: impl Fn(String) -> Fault,
+    ) -> Result<Component, Fault> {
+        let loaded = self.compiler.load(bytes);
         match &loaded {
             Ok((_, Provenance::Live)) => {}
             Ok((_, Provenance::Cached)) => self.metrics.compile(Compile::Cached),
@@ -146,9 +194,9 @@ impl Loader {
         }
         loaded.map(|(component, _)| component).map_err(|error| {
             let headline = if error.is_of_host() {
-                format!("{} cannot be loaded, by no fault of its own", path.display())
+                format!("{origin} cannot be loaded, by no fault of its own")
             } else {
-                format!("{} is not a component that can run here", path.display())
+                format!("{origin} is not a component that can run here")
             };
             cause(headline).label(error.to_string()).help(error.is_of_host().then(|| AGAIN.to_owned()))
         })
@@ -234,7 +282,10 @@ impl Load {
             return ControlFlow::Continue(self);
         }
         self.faults.extend(check_places(&document, &self.components, &loader.origin));
-        let secrets = read_secrets(&document, &self.task.secrets, &loader.environment, &mut self.faults);
+        let secrets = {
+            let Task { secrets, given, .. } = &self.task;
+            read_secrets(&document, secrets, given, &loader.environment, &mut self.faults)
+        };
         let Self { components, faults, .. } = self;
         ControlFlow::Break(if faults.is_empty() {
             Ok(LoadedTenant { components, secrets })

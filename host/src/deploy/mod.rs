@@ -25,6 +25,10 @@
 //! | `fit.rs` | the check whether a component suits the plugin and the routes that name it |
 //! | `refusal.rs` | a fault at its place in a document and in the site file; the refusal of a document |
 //! | `deployer.rs` | the tenants of the host, and the swap |
+//! | `artifact_folder.rs` | the files of artifacts |
+//! | `standing.rs` | who changes a tenant, and what of it runs |
+//! | `control_plane/` | tenants that are changed through the admin API, and the audit log |
+//! | `managed.rs` | their side of the deployer: a loaded document goes live at once |
 //! | `change.rs` | a change as a value, from which log lines and metrics are made |
 //! | `live.rs` | the live tenants, and the state of each that stays over its revisions |
 //! | `revision.rs` | a document and its components → a revision |
@@ -35,13 +39,16 @@
 //! | `files.rs` | the stamps of the site's files when they were read |
 //! | `watch.rs` | the watched folders, and the thread that reloads when a file changes |
 
+mod artifact_folder;
 mod change;
+mod control_plane;
 mod deployer;
 mod files;
 mod fit;
 mod follow;
 mod live;
 mod load;
+mod managed;
 mod outbound;
 mod publications;
 mod publish;
@@ -49,9 +56,16 @@ mod refusal;
 mod revision;
 mod secrets;
 mod settling;
+mod standing;
 mod watch;
 
+pub use artifact_folder::{ArtifactFolder, Upload, UploadError};
 pub use change::Change;
+pub use control_plane::{
+    Actor, AddedArtifact, AddedRevision, Artifact, AuditEntry, AuditEvent, ControlError, ControlPlane,
+    DryRun, Page, PageRequest, PutTenant, Refused, RestoreError, Revision, RevisionDetail, RevisionDiff,
+    RevisionState, Rollout, RolloutRequest, SecretInfo, StorageStatus, TenantStatus, append_to_audit, now,
+};
 pub use deployer::{Deployer, Parts, StartError};
 pub use follow::Follower;
 pub use load::{LEAST_LOADERS, Loader, read_component};
@@ -59,6 +73,7 @@ pub use outbound::http_client;
 pub use publications::Published;
 pub use refusal::{Fault, Refusal, diagnostics};
 pub use secrets::Environment;
+pub use standing::{ManagedBy, PluginStatus, Tenant};
 pub use watch::{WatchError, Watcher};
 
 use std::path::PathBuf;

@@ -81,13 +81,12 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::document::TenantDocument;
 
     type Answered = oneshot::Receiver<Result<Published, Refusal>>;
 
     fn publication() -> (Publication, Answered) {
         let (answer, answered) = oneshot::channel();
-        let task = Task { document: Arc::new(TenantDocument::default()), secrets: Arc::default() };
+        let task = Task { document: Arc::default(), secrets: Arc::default(), given: Arc::default() };
         (Publication { task, answer }, answered)
     }
 

@@ -15,25 +15,40 @@ pub(super) const AGAIN: &str = "it is loaded again with the next change of its f
 /// A fault of a document, or of a component or secret that it names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Fault {
+    /// The kind of the fault: a word that programs may know it by, and that stays.
+    pub id: &'static str,
     /// The place of the fault.
     pub place: Place,
     /// The fault in one line.
     pub headline: String,
     /// The text at the place; may be empty.
-    pub label: String,
+    pub label: Box<str>,
     /// The remedy, if one is known.
     pub help: Option<String>,
 }
 
 impl Fault {
-    /// A fault at a place, without a label or a remedy.
+    /// A fault at a place, without a label or a remedy. Its kind is that of the place.
     pub(super) fn new(place: Place, headline: impl Into<String>) -> Self {
-        Self { place, headline: headline.into(), label: String::new(), help: None }
+        let id = match place {
+            Place::Document => "document",
+            Place::Plugin(_) => "plugin",
+            Place::Component(_) => "component",
+            Place::Mount(..) => "mount",
+            Place::Filter { .. } | Place::Route(_) | Place::RoutePlugin(_) => "route",
+            Place::Secret(_) => "secret",
+        };
+        Self { id, place, headline: headline.into(), label: Box::default(), help: None }
+    }
+
+    /// Sets the kind.
+    pub(super) fn id(self, id: &'static str) -> Self {
+        Self { id, ..self }
     }
 
     /// Sets the text at the place.
     pub(super) fn label(self, label: impl Into<String>) -> Self {
-        Self { label: label.into(), ..self }
+        Self { label: label.into().into(), ..self }
     }
 
     /// Sets the remedy.
@@ -75,8 +90,8 @@ pub fn diagnostics(
     spans: &Spans,
 ) -> Vec<Diagnostic> {
     let mut findings = Findings::new(source.clone());
-    for Fault { place, headline, label, help } in faults {
-        findings.push(source.diagnostic(&spans.of(tenant, &place), headline, label, help));
+    for Fault { id: _, place, headline, label, help } in faults {
+        findings.push(source.diagnostic(&spans.of(tenant, &place), headline, String::from(label), help));
     }
     findings.into_list()
 }

@@ -72,7 +72,8 @@ impl Deployer {
         spec: &PluginSpec,
         component: Component,
     ) -> Plugin {
-        let bounds = GateBounds::from(&spec.limits);
+        let limits = spec.limits.lowered_to(&tenant.ceilings);
+        let bounds = GateBounds::from(&limits);
         let gate = tenant.plugin_gates.entry(name.clone()).or_insert_with(|| Gate::new(bounds));
         gate.set_bounds(bounds);
         let gate = gate.clone();
@@ -94,7 +95,7 @@ impl Deployer {
             name: name.clone(),
             instances: self.parts.compiler.sandbox().instances(component, spec.reuse, metrics.clone()),
             habit: Habit::default(),
-            limits: Arc::new(spec.limits.clone()),
+            limits: Arc::new(limits),
             abilities: Arc::new(Abilities {
                 plugin: name.as_str().into(),
                 config: spec.config_texts().map(|(key, text)| (key.clone(), text.clone())).collect(),

@@ -19,7 +19,7 @@ use crate::document::{Place, PluginSpec, TenantDocument};
 use crate::tenant::{PluginName, SecretName};
 
 /// The longest value, in bytes: that of a request's whole head.
-const MAX_SECRET_BYTES: usize = 64 * 1024;
+pub(super) const MAX_SECRET_BYTES: usize = 64 * 1024;
 
 /// The environment that the process was started with, in which secrets may be. Its `Debug` shows no value.
 #[derive(Clone, Default)]
@@ -38,11 +38,12 @@ pub(super) type Secrets = BTreeMap<SecretName, Secret>;
 pub(super) fn read_secrets(
     document: &TenantDocument,
     sources: &BTreeMap<SecretName, SecretSource>,
+    given: &Secrets,
     environment: &Environment,
     faults: &mut Vec<Fault>,
 ) -> Secrets {
     let at = |name: &SecretName| Place::Secret(name.clone());
-    let mut secrets = Secrets::new();
+    let mut secrets = given.clone();
     for (name, source) in sources {
         match read(source, environment) {
             Ok(value) => {
@@ -53,14 +54,22 @@ pub(super) fn read_secrets(
             }
         }
     }
-    for (name, plugin) in &document.plugins {
-        for (secret, why) in misfits(plugin, &secrets) {
-            let headline = format!("plugin `{name}` cannot be given the secret `{secret}`: {why}");
-            faults.push(Fault::new(at(secret), headline).label("its value is here"));
-        }
-        faults.extend(oversized_config(name, plugin, &secrets));
-    }
+    faults.extend(unsuited(document, &secrets));
     secrets
+}
+
+/// The faults of secrets that do not suit a plugin that uses them.
+pub(super) fn unsuited(document: &TenantDocument, secrets: &Secrets) -> Vec<Fault> {
+    let mut faults = Vec::new();
+    for (name, plugin) in &document.plugins {
+        for (secret, why) in misfits(plugin, secrets) {
+            let headline = format!("plugin `{name}` cannot be given the secret `{secret}`: {why}");
+            let place = Place::Secret(secret.clone());
+            faults.push(Fault::new(place, headline).label("its value is here"));
+        }
+        faults.extend(oversized_config(name, plugin, secrets));
+    }
+    faults
 }
 
 /// The reason why a secret has no value.
@@ -240,7 +249,8 @@ config = { key = { secret = "token" } }
             let site = site.unwrap_or_else(|found| panic!("{found}"));
             let mut faults = Vec::new();
             let (name, tenant) = site.tenants.first_key_value().unwrap();
-            let secrets = read_secrets(&tenant.document, &tenant.secrets, environment, &mut faults);
+            let secrets =
+                read_secrets(&tenant.document, &tenant.secrets, &Secrets::new(), environment, &mut faults);
             let found = diagnostics(faults, name, &site.source, &site.spans);
             (secrets, found.iter().map(ToString::to_string).collect())
         }

@@ -11,6 +11,8 @@
 //! | `diff.rs` | the difference between two documents |
 //! | `place.rs` | a place in a document, by the item that stands there |
 //! | `reuse.rs` | the JSON form of `reuse` |
+//! | `tenant.rs` | the operator's part of a tenant, beside its document |
+//! | `widening.rs` | what a document may do and another may not |
 //! | `text.rs` | the JSON form of values that are written as texts |
 
 mod diff;
@@ -18,14 +20,18 @@ mod place;
 mod plugin;
 mod reuse;
 mod route;
+mod tenant;
 #[cfg(test)]
 mod tests;
 mod text;
+mod widening;
 
 pub use diff::{Diff, Difference};
 pub use place::Place;
 pub use plugin::{ComponentRef, ConfigValue, CredentialSpec, PluginSpec, SecretRef};
 pub use route::RouteSpec;
+pub use tenant::{AllowedGrants, Approval, TenantQuota, TenantSpec};
+pub use widening::{Widening, WideningKind};
 
 use std::collections::BTreeMap;
 

@@ -168,18 +168,22 @@ struct PluginForm {
     reuse: Reuse,
 }
 
-/// The JSON form of a plugin's grants.
-#[derive(Default, Serialize, Deserialize)]
+/// The JSON form of grants.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, rename_all = "kebab-case", deny_unknown_fields)]
-struct GrantsForm {
+pub struct GrantsForm {
+    /// The plugin's own key-value store.
     #[serde(skip_serializing_if = "is_default")]
-    keyvalue: bool,
+    pub keyvalue: bool,
+    /// The key-value store that the plugins of a tenant share.
     #[serde(skip_serializing_if = "is_default")]
-    keyvalue_shared: bool,
+    pub keyvalue_shared: bool,
+    /// The rate limiter.
     #[serde(skip_serializing_if = "is_default")]
-    limiter: bool,
+    pub limiter: bool,
+    /// The origins.
     #[serde(skip_serializing_if = "is_default", with = "text::list")]
-    http: BTreeSet<Origin>,
+    pub http: BTreeSet<Origin>,
 }
 
 /// The JSON form of `instances`.

@@ -5,6 +5,7 @@
 //! a document, the rows of `docs/limits.md`, and the outcomes of calls in metrics. It does not hold anybody to a
 //! limit: that is for the code that a row's `held_in` names.
 
+mod ceilings;
 mod derive;
 mod form;
 mod intake;
@@ -12,14 +13,8 @@ mod reuse;
 mod row;
 mod table;
 
-use std::collections::BTreeMap;
-
+pub use ceilings::Ceilings;
 pub use intake::IntakeLimits;
 pub use reuse::Reuse;
 pub use row::{Quantity, Row, Unit};
 pub use table::{Limit, Limits, MAX_TABLE_ELEMENTS, PerLimit};
-
-/// The most that each limit of a plugin may be, of the host or of one tenant. A limit without a ceiling is unbounded,
-/// except for the host's `memory`, which sizes the pool's slots. Amounts are in the smallest part of their limit's
-/// unit.
-pub type Ceilings = BTreeMap<Limit, u64>;

@@ -9,7 +9,6 @@ use proptest::prelude::*;
 use tokio::sync::oneshot;
 use tokio::task::{JoinHandle, JoinSet};
 
-use super::folder::FILE_NAME;
 use super::memory_disk::{MemoryDisk, Trouble};
 use super::*;
 use crate::tenant::{PluginName, Storage};

@@ -61,6 +61,17 @@ pub enum StoreError {
         /// The error in the file.
         source: Arc<redb::Error>,
     },
+    /// The records were written by a later version of this program.
+    #[error(
+        "the records of the control plane have the form {found}, and this version of jackfield knows {known}; \
+         start the version that wrote them, or a later one"
+    )]
+    Schema {
+        /// The version of the form in the file.
+        found: u64,
+        /// The version that this program writes.
+        known: u64,
+    },
     /// The disk under the store fails, or is full. The store tries again by itself, at most once a second. It is
     /// unknown whether the change that met the failure was kept.
     #[error("the store is unavailable: {source}; it is tried again by itself, at most once a second")]

@@ -11,9 +11,6 @@ use redb::backends::FileBackend;
 
 use super::error::StoreError;
 
-/// The database's file in the state folder.
-pub(super) const FILE_NAME: &str = "store.redb";
-
 /// Makes the folder if it does not exist.
 pub(super) fn prepare_folder(folder: &Path) -> Result<(), StoreError> {
     create_folder(folder).map_err(|error| cannot_open(folder, error))
@@ -36,21 +33,20 @@ pub struct Missing {
 
 /// Makes the folder and an empty database in it, if they do not exist, and returns the file. The folder is synced
 /// each time: the process that made the file may have ended before its sync.
-pub(super) fn prepare(folder: &Path) -> Result<Prepared, StoreError> {
+pub(super) fn prepare(folder: &Path, file_name: &str) -> Result<Prepared, StoreError> {
     prepare_folder(folder)?;
-    let path = folder.join(FILE_NAME);
+    let path = folder.join(file_name);
     match fs::metadata(&path) {
         // redb would make a new database in it; but an empty file is never left here, so data has been lost.
         Ok(file) if file.len() == 0 => {
             let source = Arc::new(redb::Error::Corrupted("the file is empty".into()));
-            Err(StoreError::Corrupt { path, source })
+            Err(StoreError::Corrupt { path: path.clone(), source })
         }
         // A refusal of the file system is told apart from an error in the database: the remedies differ.
         Ok(_) => open_existing(&path).map(drop).map_err(|error| cannot_open(&path, error)),
-        Err(error) if error.kind() == ErrorKind::NotFound => create_file(folder, &path),
+        Err(error) if error.kind() == ErrorKind::NotFound => create_file(&path),
         Err(error) => Err(cannot_open(&path, error)),
     }?;
-    let path = folder.join(FILE_NAME);
     let unsynced = sync_folder(folder).map_err(|(folder, source)| StoreError::Sync { folder, source })?;
     let unsynced =
         unsynced.map(|why| Missing { what: "a power failure soon after the store is made may lose it", why });
@@ -95,8 +91,8 @@ fn create_folder(folder: &Path) -> io::Result<()> {
 
 /// Makes the database, first under another name: a crash while redb writes its first pages would leave a file that
 /// redb never opens again (4.4 writes its magic number last).
-fn create_file(folder: &Path, path: &Path) -> Result<(), StoreError> {
-    let draft = folder.join(format!("{FILE_NAME}.new-{}", process::id()));
+fn create_file(path: &Path) -> Result<(), StoreError> {
+    let draft = path.with_extension(format!("redb.new-{}", process::id()));
     let failed = |error| cannot_open(&draft, error);
     let file = options().create(true).truncate(true).open(&draft).map_err(failed)?;
     let made = redb::Builder::new().create_file(file);

@@ -27,7 +27,7 @@ const ENTRY_COST_BYTES: usize = 1 << 10;
 
 /// Tenant, NUL, plugin (empty for the shared space), NUL, key → value. Names contain no NUL, so no space is inside
 /// another, and the keys of one space are adjacent in byte order.
-const ENTRIES: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("keyvalue");
+pub(super) const ENTRIES: TableDefinition<'static, &[u8], &[u8]> = TableDefinition::new("keyvalue");
 
 /// The owner of a set of entries inside a tenant.
 #[derive(Debug, Clone, PartialEq, Eq)]

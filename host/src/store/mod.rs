@@ -1,6 +1,6 @@
-//! The store: the data that survives a crash. Owns the one database of the host, `store.redb` in the state folder, and
-//! promises of every change that it is on disk when it is acknowledged, whole, and seen by every read that begins
-//! afterwards. A change that was not acknowledged is there whole or not at all.
+//! The store: the data that survives a crash. Owns the databases of the host: `store.redb` in the state folder has the
+//! tenants' data, `control.redb` the records of the control plane (`records`). It promises of every change that it is
+//! on disk when it is acknowledged, whole, and seen by every read that begins afterwards. A change that was not acknowledged is there whole or not at all.
 //!
 //! A commit has two phases: data is synced, then the header that points to it. If the power fails
 //!
@@ -36,6 +36,10 @@ mod quota;
 mod recent;
 #[cfg(test)]
 mod recent_tests;
+mod records;
+#[cfg(test)]
+mod records_tests;
+mod removal;
 mod writer;
 
 use std::fmt;
@@ -58,7 +62,11 @@ pub use keyvalue::{
 };
 pub use quota::{StorageQuota, Usage};
 pub use recent::MAX_RECENT_BYTES;
-pub use redb::StorageBackend;
+pub use records::{Edit, Order, Range, Record, Records, Stop, Table, View};
+pub use redb::{Error as DatabaseError, StorageBackend};
+
+/// The file of the tenants' data in the state folder.
+const FILE_NAME: &str = "store.redb";
 
 /// The store: cheap to clone, closed when the last clone is dropped.
 ///
@@ -84,7 +92,7 @@ impl Store {
     /// Opens the store in `folder`. If the folder does not exist, it is made, for its owner alone (0700). Blocks on
     /// the disk.
     pub fn open(folder: &Path) -> Result<Self, StoreError> {
-        let folder::Prepared { path, missing } = folder::prepare(folder)?;
+        let folder::Prepared { path, missing } = folder::prepare(folder, FILE_NAME)?;
         let file = path.clone();
         let opened = Self::with_backend(move || folder::backend(&file));
         let opened = opened.map_err(|error| folder::explain(path, error))?;

@@ -1,0 +1,109 @@
+//! The control plane: tenants that are made and changed while the host serves, by callers that name themselves.
+//!
+//! Owns the records of API-managed tenants (their specs, secrets, artifacts, revisions and rollouts) and the audit log.
+//! A change is checked, then loaded, then put on disk, then live, and only then answered. So after a crash a change is
+//! there whole, or it was not answered. A tenant's changes take turns. Each runs in a task of its own: a caller that
+//! leaves does not stop it half way.
+//!
+//! | file | owns |
+//! |---|---|
+//! | `tenants.rs` | the tenants: their specs, their making and their removal |
+//! | `secrets.rs` | the values that tenants set |
+//! | `artifacts.rs` | the artifacts of tenants |
+//! | `revisions.rs` | the revisions of tenants, held or ready |
+//! | `rollouts.rs` | the revision that is live, and those that were |
+//! | `allowance.rs` | the check of a document against what its operator allows |
+//! | `audit.rs` | the log of everything that was changed |
+//! | `record.rs` | the keys of records, and their JSON |
+//! | `error.rs` | the reasons why a change is not made |
+
+mod allowance;
+mod artifacts;
+mod audit;
+mod error;
+mod record;
+mod restore;
+mod revisions;
+mod rollouts;
+mod secrets;
+mod tenants;
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use tokio::sync::{OwnedMutexGuard, watch};
+
+use super::artifact_folder::ArtifactFolder;
+use super::deployer::Deployer;
+use crate::limits::Ceilings;
+use crate::store::Records;
+use crate::tenant::TenantName;
+
+pub use artifacts::{AddedArtifact, Artifact};
+pub use audit::{Actor, AuditEntry, AuditEvent, append as append_to_audit};
+pub use error::{ControlError, Refused};
+pub use record::{Page, PageRequest, now};
+pub use restore::RestoreError;
+pub use revisions::{AddedRevision, DryRun, Revision, RevisionDetail, RevisionDiff, RevisionState};
+pub use rollouts::{Rollout, RolloutRequest};
+pub use secrets::SecretInfo;
+pub use tenants::{PutTenant, StorageStatus, TenantStatus};
+
+/// The control plane of one host.
+pub struct ControlPlane {
+    deployer: Arc<Deployer>,
+    records: Records,
+    artifacts: ArtifactFolder,
+    /// The ceilings of the host.
+    ceilings: Ceilings,
+    /// The turns of tenants' changes. A turn that nobody holds or waits for is dropped.
+    turns: Mutex<HashMap<TenantName, Weak<tokio::sync::Mutex<()>>>>,
+    /// The turn of changes of hosts: two tenants never get one host.
+    host_turn: tokio::sync::Mutex<()>,
+    /// The turn of changes of which artifact has an owner, so that no file is removed while it gets another one.
+    file_turn: tokio::sync::Mutex<()>,
+    /// The number of the latest entry of the audit log.
+    latest: watch::Sender<u64>,
+}
+
+impl ControlPlane {
+    /// The records, which other owners of records share.
+    pub fn records(&self) -> &Records {
+        &self.records
+    }
+
+    /// The artifacts' files.
+    pub fn artifact_folder(&self) -> &ArtifactFolder {
+        &self.artifacts
+    }
+
+    /// The deployer behind it.
+    pub fn deployer(&self) -> &Arc<Deployer> {
+        &self.deployer
+    }
+
+    /// A tenant's turn to change.
+    async fn turn(&self, tenant: &TenantName) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
+            match turns.get(tenant).and_then(Weak::upgrade) {
+                Some(turn) => turn,
+                None => {
+                    turns.retain(|_, turn| turn.strong_count() > 0);
+                    let turn = Arc::<tokio::sync::Mutex<()>>::default();
+                    turns.insert(tenant.clone(), Arc::downgrade(&turn));
+                    turn
+                }
+            }
+        };
+        turn.lock_owned().await
+    }
+
+    /// Runs a change to its end, also if the caller stops waiting.
+    async fn whole<T: Send + 'static>(
+        change: impl Future<Output = Result<T, ControlError>> + Send + 'static,
+    ) -> Result<T, ControlError> {
+        let ended = tokio::spawn(change).await;
+        ended.unwrap_or_else(|error| Err(ControlError::Host(format!("the change did not end: {error}"))))
+    }
+}

@@ -1,0 +1,188 @@
+//! The rollouts of tenants: the revision that is live, the one before it, and what was live when.
+//!
+//! A rollout is made in this order: its revision is loaded, its record is on disk, its pointer is swapped, its caller is
+//! answered. If it is unknown whether the record is on disk, the record is read again before anything else of the tenant
+//! changes, and what it says goes live.
+
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::audit::{Actor, AuditEvent};
+use super::record::{Page, PageRequest, find_in, key, keys_of, last, now, ordered, parse, written};
+use super::revisions::{RevisionDetail, RevisionState};
+use super::{ControlError, ControlPlane, Refused};
+use crate::sandbox::Digest;
+use crate::store::{DatabaseError, Edit, Order, Stop, StoreError, Table, View};
+use crate::tenant::TenantName;
+
+/// The most rollouts of one tenant that are remembered.
+const MOST_ROLLOUTS: u64 = 10_000;
+
+/// The longest reason, in bytes.
+const MAX_WHY_BYTES: usize = 1000;
+
+/// A rollout: the revision that is live from a moment on.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollout {
+    /// The number, from 1 on.
+    pub number: u64,
+    /// The revision that is live.
+    pub live: Digest,
+    /// The revision that was live before.
+    pub previous: Option<Digest>,
+    /// Who made it.
+    pub by: Actor,
+    /// The time (RFC 3339).
+    pub at: String,
+    /// The reason that was given.
+    #[serde(default)]
+    pub why: Option<String>,
+}
+
+/// A rollout that is asked for.
+#[derive(Debug, Clone)]
+pub struct RolloutRequest {
+    /// The revision that is to be live.
+    pub live: Digest,
+    /// The reason, if one is given.
+    pub why: Option<String>,
+    /// The number of the rollout that it replaces; none if any.
+    pub instead_of: Option<u64>,
+}
+
+impl ControlPlane {
+    /// The rollout of a tenant; none before the first one.
+    pub async fn rollout(&self, tenant: &TenantName) -> Result<Option<Rollout>, ControlError> {
+        self.known(tenant).await?;
+        let tenant = tenant.clone();
+        Ok(self.records.read(move |view| rollout_in(view, &tenant)).await?)
+    }
+
+    /// The rollouts of a tenant, latest first.
+    pub async fn rollouts(
+        &self,
+        tenant: &TenantName,
+        page: PageRequest,
+    ) -> Result<Page<Rollout>, ControlError> {
+        self.known(tenant).await?;
+        let tenant = tenant.clone();
+        let read = self.records.read(move |view| {
+            page.read::<Rollout>(view, Table::Rollouts, &keys_of(&tenant), Order::Descending)
+        });
+        Ok(read.await?.map(|(_, rollout)| rollout))
+    }
+
+    /// Makes a revision live.
+    pub async fn set_rollout(
+        self: &Arc<Self>,
+        tenant: &TenantName,
+        request: RolloutRequest,
+        by: &Actor,
+    ) -> Result<Rollout, ControlError> {
+        let (plane, tenant, by) = (self.clone(), tenant.clone(), by.clone());
+        Self::whole(async move { plane.roll_out(tenant, request, by).await }).await
+    }
+
+    async fn roll_out(
+        self: Arc<Self>,
+        tenant: TenantName,
+        mut request: RolloutRequest,
+        by: Actor,
+    ) -> Result<Rollout, ControlError> {
+        let _turn = self.turn(&tenant).await;
+        let spec = self.managed(&tenant).await?;
+        self.catch_up(&tenant).await?;
+        if let Some(why) = &mut request.why {
+            why.truncate(why.floor_char_boundary(MAX_WHY_BYTES));
+        }
+        let present = self.rollout(&tenant).await?;
+        request.is_of(present.as_ref())?;
+        let revision = self.revision(&tenant, request.live).await?;
+        if revision.revision.state == RevisionState::Held {
+            return Err(ControlError::Held(request.live));
+        }
+        if let Some(present) = present.filter(|present| present.live == request.live) {
+            return Ok(present);
+        }
+        // What was allowed when the revision was added may not be allowed any more.
+        let faults = self.allowance_faults(&tenant, &spec, &revision.document).await?;
+        ControlError::refuse_if_any(Refused::Document, faults)?;
+        let prepared = self.prepare(&tenant, &revision.document).await?;
+        let owner = tenant.clone();
+        let committed =
+            self.change(&tenant, &by.clone(), move |edit| commit(edit, &owner, request, by)).await;
+        match committed {
+            Ok(rollout) => {
+                self.deployer.go_live(&tenant, prepared);
+                Ok(rollout)
+            }
+            Err(error) => {
+                self.catch_up_if_unknown(&tenant, &error).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// Makes what the record says live, if it is not. The record is ahead of what is live only after a failure of the
+    /// store.
+    pub(super) async fn catch_up(&self, tenant: &TenantName) -> Result<(), ControlError> {
+        let Some(rollout) = self.rollout(tenant).await? else { return Ok(()) };
+        if self.deployer.live_id(tenant) == Some(rollout.live) {
+            return Ok(());
+        }
+        let revision = self.revision(tenant, rollout.live).await?;
+        let prepared = self.prepare(tenant, &revision.document).await?;
+        self.deployer.go_live(tenant, prepared);
+        Ok(())
+    }
+
+    /// Catches up soon, if the record may be on disk. If the store cannot be read now, the next change does it.
+    async fn catch_up_if_unknown(&self, tenant: &TenantName, error: &ControlError) {
+        if matches!(error, ControlError::Store(StoreError::Unavailable { .. })) {
+            let _ = self.catch_up(tenant).await;
+        }
+    }
+}
+
+impl RolloutRequest {
+    /// Refuses if the request is for another rollout than the present one.
+    fn is_of(&self, present: Option<&Rollout>) -> Result<(), ControlError> {
+        let number = present.map_or(0, |present| present.number);
+        match self.instead_of {
+            Some(expected) if expected != number => Err(ControlError::RolloutChanged { number }),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// Stages a rollout. It is checked again, for the state that it is written to.
+fn commit(
+    edit: &mut Edit<'_>,
+    tenant: &TenantName,
+    request: RolloutRequest,
+    by: Actor,
+) -> Result<(Rollout, Option<AuditEvent>), Stop<ControlError>> {
+    let prefix = keys_of(tenant);
+    let present = edit.list(Table::Rollouts, last(&prefix))?.pop();
+    let present = present.map(|(_, record)| parse::<Rollout>(&record)).transpose()?;
+    request.is_of(present.as_ref())?;
+    let RolloutRequest { live, why, instead_of: _ } = request;
+    if find_in::<RevisionDetail>(edit, Table::Revisions, &key(tenant, live))?.is_none() {
+        return Err(ControlError::not_found("revision", live).into());
+    }
+    let previous = present.as_ref().map(|present| present.live);
+    let number = present.map_or(0, |present| present.number).saturating_add(1);
+    let rollout = Rollout { number, live, previous, by, at: now(), why: why.clone() };
+    edit.put(Table::Rollouts, key(tenant, ordered(number)), written(&rollout)?);
+    if let Some(oldest) = number.checked_sub(MOST_ROLLOUTS) {
+        edit.remove(Table::Rollouts, key(tenant, ordered(oldest)));
+    }
+    Ok((rollout, Some(AuditEvent::Rollout { rollout: number, from: previous, to: live, why })))
+}
+
+/// The rollout of a tenant.
+pub(super) fn rollout_in(view: &View<'_>, tenant: &TenantName) -> Result<Option<Rollout>, DatabaseError> {
+    let latest = view.list(Table::Rollouts, last(&keys_of(tenant)))?.pop();
+    latest.map(|(_, record)| parse(&record)).transpose()
+}
