@@ -374,7 +374,8 @@ pub fn needs(settings: &HostSettings) -> Result<Needs, HostError> {
 pub fn threads(settings: &HostSettings, workers: usize) -> usize {
     const LOG: usize = 1;
     const FOR_WHAT_BLOCKS: usize = 1;
-    const STORE: usize = 1;
+    // That of the tenants' data, and that of the records.
+    const STORE: usize = 2;
     const EPOCH: usize = 1;
     const LOAD: usize = LEAST_LOADERS;
     // Deploy's, and notify's.

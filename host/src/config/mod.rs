@@ -72,7 +72,8 @@ mod visible;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use findings::Findings;
-pub use plugin::MAX_CONFIG_BYTES;
+pub use plugin::{MAX_CONFIG_BYTES, MAX_CREDENTIALS, MAX_ORIGINS};
+pub use read::{MAX_HOSTS, MAX_PARTS, MAX_ROUTES};
 pub use resolve::DEFAULT_CONCURRENCY;
 pub use schema::json_schema;
 pub use site::{

@@ -22,10 +22,10 @@ use crate::capability::http::Origin;
 pub const MAX_CONFIG_BYTES: usize = 64 * 1024;
 
 /// The most origins of one table of grants.
-const MAX_ORIGINS: usize = 1000;
+pub const MAX_ORIGINS: usize = 1000;
 
 /// The most header fields that the host adds to one plugin's requests.
-const MAX_CREDENTIALS: usize = 32;
+pub const MAX_CREDENTIALS: usize = 32;
 
 /// The most folders of one plugin.
 const MAX_MOUNTS: usize = 16;

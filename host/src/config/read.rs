@@ -53,13 +53,13 @@ const LEAST_COMPILE_TIME: TimeSpan = TimeSpan(Duration::from_secs(1));
 const LEAST_COMPILE_MEMORY: ByteSize = ByteSize(512 << 20);
 
 /// The most host patterns of one tenant or route.
-const MAX_HOSTS: usize = 1000;
+pub const MAX_HOSTS: usize = 1000;
 
 /// The most routes of one tenant.
-const MAX_ROUTES: usize = 10_000;
+pub const MAX_ROUTES: usize = 10_000;
 
 /// The most methods of one route; also the most filters, and the most headers.
-const MAX_PARTS: usize = 32;
+pub const MAX_PARTS: usize = 32;
 
 const SOME_CPU: RangeInclusive<CpuRate> =
     CpuRate(Duration::from_millis(1))..=CpuRate(Duration::from_secs(100_000));

@@ -80,11 +80,8 @@ impl ArtifactFolder {
         spawn_blocking(begin).await.map_err(io::Error::other)?
     }
 
-    /// Gives an uploaded file its name, and puts both to disk. Blocks on the disk.
+    /// Gives an uploaded file, which is on disk, its name. Blocks on the disk.
     pub(super) fn keep(&self, upload: &Upload, digest: Digest) -> io::Result<()> {
-        if let Some(file) = &upload.file {
-            file.sync_all()?;
-        }
         std::fs::rename(&upload.path, self.path(digest))?;
         File::open(&self.folder)?.sync_all()
     }
@@ -153,6 +150,11 @@ impl Upload {
     /// The number of bytes so far.
     pub(super) fn len_bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Puts all bytes so far to disk. Blocks on the disk.
+    pub(super) fn sync(&self) -> io::Result<()> {
+        self.file.as_ref().map_or(Ok(()), File::sync_all)
     }
 
     /// All bytes so far. Blocks on the disk.

@@ -112,12 +112,15 @@ impl Deployer {
 
     /// Applies the operator's settings of these tenants: that the tenants exist, their hosts, their quotas and the
     /// places of their secrets. The settings hold at once, whatever becomes of the tenants' documents. Returns the
-    /// changes.
-    pub fn set_tenants(&self, tenants: &BTreeMap<TenantName, TenantSettings>) -> Vec<Change> {
+    /// changes. If an API-managed tenant has one of the names or hosts, nothing is applied, and the error says which.
+    pub fn set_tenants(&self, tenants: &BTreeMap<TenantName, TenantSettings>) -> Result<Vec<Change>, String> {
         let mut live = self.live();
+        if let Some(claimed) = live.claimed_in(tenants) {
+            return Err(claimed);
+        }
         let mut changes = self.take_over(&mut live, tenants);
         self.settle(&mut live, &mut changes);
-        changes
+        Ok(changes)
     }
 
     /// Removes all tenants of the site file except the `wanted` ones. Returns the changes.

@@ -127,7 +127,16 @@ impl Follower {
 
     fn take_over(&mut self, deployer: &Arc<Deployer>, site: Site) {
         self.tell_of(deployer, &site);
-        let mut changes = deployer.set_tenants(&site.tenants);
+        let mut changes = match deployer.set_tenants(&site.tenants) {
+            Ok(changes) => changes,
+            Err(claimed) => {
+                let log = &deployer.parts.log;
+                let entry = log.error("a change of the site file was refused; what was live stays live");
+                entry.block("diagnostics", &claimed).send();
+                deployer.parts.metrics.reload(Reload::Refused);
+                return;
+            }
+        };
         self.publishing
             .retain(|name, publishing| site.tenants.contains_key(name) && !publishing.task.is_finished());
         let wanted: BTreeSet<_> = site.tenants.keys().cloned().collect();

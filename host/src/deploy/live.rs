@@ -33,6 +33,8 @@ const MAX_DRAINING: usize = 16;
 pub(super) struct Live {
     /// The tenants that the site has.
     pub(super) wanted: BTreeSet<TenantName>,
+    /// Names and hosts that a change of an API-managed tenant has taken, and that are not live yet, or not gone yet.
+    pub(super) reserved: BTreeMap<TenantName, Vec<HostPattern>>,
     pub(super) tenants: BTreeMap<TenantName, LiveTenant>,
 }
 
@@ -41,6 +43,8 @@ pub(super) struct LiveTenant {
     pub(super) managed_by: ManagedBy,
     /// The ceilings that the limits of a document are lowered to. Those of a site file's tenants are lowered already.
     pub(super) ceilings: Ceilings,
+    /// The ceilings that the limits of the live revision were lowered to.
+    pub(super) live_ceilings: Ceilings,
     pub(super) hosts: Vec<HostPattern>,
     pub(super) quota: Quota,
     pub(super) secret_sources: Arc<BTreeMap<SecretName, SecretSource>>,
@@ -64,6 +68,27 @@ impl Live {
     /// The tenant, if the site has it.
     pub(super) fn wanted(&mut self, name: &TenantName) -> Option<&mut LiveTenant> {
         if self.wanted.contains(name) { self.tenants.get_mut(name) } else { None }
+    }
+
+    /// The first tenant or host of a site file that is an API-managed tenant's, in words; none if there is no such one.
+    pub(super) fn claimed_in(&self, tenants: &BTreeMap<TenantName, TenantSettings>) -> Option<String> {
+        let managed = self.tenants.iter().filter(|(_, tenant)| tenant.managed_by == ManagedBy::Api);
+        let managed = managed.map(|(name, tenant)| (name, &tenant.hosts)).chain(&self.reserved);
+        let mut owners: BTreeMap<&HostPattern, &TenantName> = BTreeMap::new();
+        for (name, hosts) in managed {
+            if tenants.contains_key(name) {
+                return Some(format!(
+                    "the tenant `{name}` was made through the admin API: take it out of the site file, or remove it there"
+                ));
+            }
+            owners.extend(hosts.iter().map(|host| (host, name)));
+        }
+        tenants.iter().find_map(|(name, settings)| {
+            let (host, owner) = settings.hosts.iter().find_map(|host| Some((host, owners.get(host)?)))?;
+            Some(format!(
+                "the host `{host}` of the tenant `{name}` is that of `{owner}`, which was made through the admin API"
+            ))
+        })
     }
 
     /// The snapshot of the live revisions.
@@ -127,6 +152,7 @@ impl LiveTenant {
         Self {
             managed_by: ManagedBy::File,
             ceilings: Ceilings::new(),
+            live_ceilings: Ceilings::new(),
             hosts: hosts.clone(),
             quota: quota.clone(),
             secret_sources: Arc::new(secrets.clone()),

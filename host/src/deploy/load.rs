@@ -133,14 +133,18 @@ impl Loader {
         }
     }
 
-    /// Loads one artifact, in the turns of documents.
-    pub(super) async fn load_bytes(&self, bytes: Vec<u8>) -> Result<Component, Fault> {
+    /// Reads and loads one artifact, in the turns of documents.
+    pub(super) async fn load_bytes(
+        &self,
+        read: impl FnOnce() -> io::Result<Vec<u8>> + Send + 'static,
+    ) -> Result<Component, Fault> {
         let cause = |headline: String| Fault::new(Place::Document, headline).id("artifact");
         let ended = || cause("the host is stopping".to_owned());
         let turn = self.turns.clone().acquire_owned().await.map_err(|_| ended())?;
         let loader = self.clone();
         let step = spawn_blocking(move || {
-            let loaded = loader.compiled(&bytes, "the artifact", cause);
+            let read = read().map_err(|error| cause(format!("the artifact cannot be read: {error}")));
+            let loaded = read.and_then(|bytes| loader.compiled(&bytes, "the artifact", cause));
             drop(turn);
             loaded
         });

@@ -2,7 +2,7 @@
 //!
 //! Leaves to `control_plane/` what is on disk, and in which order things happen.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ use super::secrets::Secrets;
 use super::standing::{ManagedBy, PluginStatus, Running, Tenant};
 use crate::config::TenantSettings;
 use crate::document::{TenantDocument, TenantQuota, TenantSpec};
+use crate::limits::Ceilings;
 use crate::sandbox::Digest;
 use crate::snapshot::HostPattern;
 use crate::tenant::TenantName;
@@ -28,15 +29,46 @@ pub(super) struct Prepared {
     loaded: LoadedTenant,
 }
 
+/// A name and hosts that are reserved until this is dropped.
+pub(super) struct Reserved<'a> {
+    deployer: &'a Deployer,
+    name: TenantName,
+}
+
+impl Drop for Reserved<'_> {
+    fn drop(&mut self) {
+        self.deployer.live().reserved.remove(&self.name);
+    }
+}
+
+/// A tenant that is being removed. Its name stays taken, unless the removal ends.
+#[must_use]
+pub(super) struct Leaving<'a> {
+    deployer: &'a Deployer,
+    name: TenantName,
+}
+
+impl Leaving<'_> {
+    /// Ends the removal: the name is free.
+    pub(super) fn end(self) {
+        self.deployer.live().reserved.remove(&self.name);
+    }
+}
+
 impl Deployer {
-    /// Loads a document, with the values of its tenant's secrets.
+    /// Loads a document, with the values of its tenant's secrets, as it runs below the tenant's ceilings.
     pub(super) async fn prepare(
         &self,
+        spec: &TenantSpec,
         document: TenantDocument,
         secrets: Secrets,
     ) -> Result<Prepared, Refusal> {
-        let task =
-            Task { document: Arc::new(document.clone()), secrets: Arc::default(), given: Arc::new(secrets) };
+        let ceilings = self.ceilings_of(spec);
+        let mut lowered = document.clone();
+        for plugin in lowered.plugins.values_mut() {
+            plugin.limits = plugin.limits.lowered_to(&ceilings);
+        }
+        let task = Task { document: Arc::new(lowered), secrets: Arc::default(), given: Arc::new(secrets) };
         match self.loader.load(&task, || true).await {
             Some(Ok(loaded)) => Ok(Prepared { document, loaded }),
             Some(Err(faults)) => Err(Refusal::Faulty { live: None, faults }),
@@ -58,7 +90,44 @@ impl Deployer {
         self.live().wanted(name)?.live_id()
     }
 
-    /// Applies the operator's part of an API-managed tenant, which it makes if there is none. The ceilings of limits
+    /// True if this revision is live, below the present ceilings.
+    pub(super) fn runs(&self, name: &TenantName, revision: Digest) -> bool {
+        self.live().wanted(name).is_some_and(|tenant| {
+            tenant.live_id() == Some(revision) && tenant.live_ceilings == tenant.ceilings
+        })
+    }
+
+    /// The ceilings of a tenant: the lower ones of its own and the host's.
+    fn ceilings_of(&self, spec: &TenantSpec) -> Ceilings {
+        let mut ceilings = spec.quota.ceilings.clone();
+        for (limit, most) in &self.parts.ceilings {
+            let ceiling = ceilings.entry(*limit).or_insert(*most);
+            *ceiling = (*ceiling).min(*most);
+        }
+        ceilings
+    }
+
+    /// Takes a name and hosts for an API-managed tenant, until they are live. Another tenant that has one of them is the
+    /// error, in words.
+    pub(super) fn reserve(&self, name: &TenantName, hosts: &[HostPattern]) -> Result<Reserved<'_>, String> {
+        let mut live = self.live();
+        if live.wanted(name).is_some_and(|tenant| tenant.managed_by == ManagedBy::File) {
+            return Err(format!(
+                "the tenant `{name}` is in the site file: take it out, or take another name"
+            ));
+        }
+        let wanted: BTreeSet<_> = hosts.iter().collect();
+        let others = live.tenants.iter().map(|(owner, tenant)| (owner, &tenant.hosts)).chain(&live.reserved);
+        for (owner, theirs) in others.filter(|(owner, _)| *owner != name) {
+            if let Some(host) = theirs.iter().find(|host| wanted.contains(host)) {
+                return Err(format!("the host `{host}` is another tenant's: `{owner}`"));
+            }
+        }
+        live.reserved.insert(name.clone(), hosts.to_vec());
+        Ok(Reserved { deployer: self, name: name.clone() })
+    }
+
+    /// Applies the operator's part of an API-managed tenant, which it makes if there is none. Other ceilings of limits
     /// hold for the revisions that go live afterwards.
     pub(super) fn set_managed(&self, name: &TenantName, spec: &TenantSpec) {
         let settings = TenantSettings {
@@ -71,11 +140,7 @@ impl Deployer {
         live.wanted.insert(name.clone());
         let tenant = live.tenants.entry(name.clone()).or_insert_with(|| self.new_tenant(name, &settings));
         tenant.managed_by = ManagedBy::Api;
-        tenant.ceilings.clone_from(&spec.quota.ceilings);
-        tenant.ceilings.extend(self.parts.ceilings.iter().filter_map(|(limit, most)| {
-            let lower = spec.quota.ceilings.get(limit).is_none_or(|ceiling| ceiling > most);
-            lower.then_some((*limit, *most))
-        }));
+        tenant.ceilings = self.ceilings_of(spec);
         let mut changes = tenant.set(name, &settings);
         self.settle(&mut live, &mut changes);
     }
@@ -90,25 +155,25 @@ impl Deployer {
         self.settle(&mut live, &mut changes);
     }
 
+    /// Notes at the start that a tenant is still being removed.
+    pub(super) fn set_leaving(&self, name: &TenantName) {
+        self.live().reserved.insert(name.clone(), Vec::new());
+    }
+
     /// Removes an API-managed tenant, ends its requests, and returns when nothing of it runs any more.
-    pub(super) async fn remove_managed(&self, name: &TenantName) {
+    pub(super) async fn remove_managed(&self, name: &TenantName) -> Leaving<'_> {
+        self.set_leaving(name);
         loop {
             {
                 let mut live = self.live();
                 live.wanted.remove(name);
                 self.settle(&mut live, &mut Vec::new());
-                let Some(tenant) = live.tenants.get_mut(name) else { return };
+                let Some(tenant) = live.tenants.get_mut(name) else { break };
                 tenant.end_all();
             }
             tokio::time::sleep(UNTIL_NEXT_LOOK).await;
         }
-    }
-
-    /// The tenant that has this very host.
-    pub(super) fn owner_of(&self, host: &HostPattern) -> Option<TenantName> {
-        let live = self.live();
-        let has = |tenant: &LiveTenant| tenant.hosts.contains(host);
-        live.tenants.iter().find(|(_, tenant)| has(tenant)).map(|(name, _)| name.clone())
+        Leaving { deployer: self, name: name.clone() }
     }
 
     /// The tenants of the site file.

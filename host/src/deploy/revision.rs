@@ -27,9 +27,10 @@ impl Deployer {
         let digests = components.iter().map(|(name, component)| (name.clone(), component.digest()));
         let document = document.with_artifacts(&digests.collect());
         let id = document.id();
-        if tenant.live_id() == Some(id) {
+        if tenant.live_id() == Some(id) && tenant.live_ceilings == tenant.ceilings {
             return None;
         }
+        tenant.live_ceilings.clone_from(&tenant.ceilings);
         tenant.plugin_gates.retain(|plugin, gate| document.plugins.contains_key(plugin) || gate.is_shared());
         tenant.ways_out.keep_only(&document);
         let plugins: BTreeMap<PluginName, Arc<Plugin>> = document

@@ -22,6 +22,8 @@ mod reuse;
 mod route;
 mod tenant;
 #[cfg(test)]
+mod tenant_tests;
+#[cfg(test)]
 mod tests;
 mod text;
 mod widening;

@@ -72,6 +72,12 @@ pub enum StoreError {
         /// The version that this program writes.
         known: u64,
     },
+    /// A record has another form than this program knows. Nothing was changed.
+    #[error("a record of the control plane cannot be read: {why}")]
+    Record {
+        /// The reason.
+        why: String,
+    },
     /// The disk under the store fails, or is full. The store tries again by itself, at most once a second. It is
     /// unknown whether the change that met the failure was kept.
     #[error("the store is unavailable: {source}; it is tried again by itself, at most once a second")]

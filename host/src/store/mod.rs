@@ -62,8 +62,8 @@ pub use keyvalue::{
 };
 pub use quota::{StorageQuota, Usage};
 pub use recent::MAX_RECENT_BYTES;
-pub use records::{Edit, Order, Range, Record, Records, Stop, Table, View};
-pub use redb::{Error as DatabaseError, StorageBackend};
+pub use records::{Edit, Order, Range, Record, RecordError, Records, Stop, Table, View};
+pub use redb::StorageBackend;
 
 /// The file of the tenants' data in the state folder.
 const FILE_NAME: &str = "store.redb";

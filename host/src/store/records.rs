@@ -96,17 +96,32 @@ pub struct Range<'a> {
 /// A record of a list: its key without the list's prefix, and its bytes.
 pub type Record = (String, Vec<u8>);
 
+/// The error of reading a record.
+#[derive(Debug)]
+pub enum RecordError {
+    /// The database failed.
+    Failed(redb::Error),
+    /// The record has another form than its reader knows. The database is sound.
+    Unreadable(String),
+}
+
+impl<T: Into<redb::Error>> From<T> for RecordError {
+    fn from(error: T) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
 /// The reason why a change was not made: the change's own, or the store's.
 #[derive(Debug)]
 pub enum Stop<E> {
     /// The change refused itself.
     Refused(E),
     /// A record could not be read.
-    Failed(redb::Error),
+    Failed(RecordError),
 }
 
-impl<E> From<redb::Error> for Stop<E> {
-    fn from(error: redb::Error) -> Self {
+impl<E> From<RecordError> for Stop<E> {
+    fn from(error: RecordError) -> Self {
         Self::Failed(error)
     }
 }
@@ -146,12 +161,18 @@ impl Records {
     /// Runs `work` on the present state, on a thread that may block. `work` may run a second time, on a newer state.
     pub async fn read<R: Send + 'static>(
         &self,
-        work: impl Fn(&View<'_>) -> Result<R, redb::Error> + Send + 'static,
+        work: impl Fn(&View<'_>) -> Result<R, RecordError> + Send + 'static,
     ) -> Result<R, StoreError> {
         let database = Arc::clone(&self.inner.database);
-        let read = move || database.read(|transaction| work(&View { transaction }));
+        let read = move || {
+            database.read(|transaction| match work(&View { transaction }) {
+                Ok(result) => Ok(Ok(result)),
+                Err(RecordError::Unreadable(why)) => Ok(Err(StoreError::Record { why })),
+                Err(RecordError::Failed(error)) => Err(error),
+            })
+        };
         match tokio::task::spawn_blocking(read).await {
-            Ok(result) => result,
+            Ok(result) => result.flatten(),
             // The runtime is shutting down.
             Err(_) => Err(StoreError::unavailable(redb::Error::DatabaseClosed)),
         }
@@ -167,12 +188,15 @@ impl Records {
         let run = move |transaction: &WriteTransaction| {
             let mut edit = Edit { transaction, staged: Vec::new() };
             match work(&mut edit) {
-                Ok(result) => Ok((edit.apply()?, Ok(result))),
-                Err(Stop::Refused(refusal)) => Ok((Effect::Unchanged, Err(refusal))),
-                Err(Stop::Failed(error)) => Err(error),
+                Ok(result) => Ok((edit.apply()?, Ok(Ok(result)))),
+                Err(Stop::Refused(refusal)) => Ok((Effect::Unchanged, Ok(Err(refusal)))),
+                Err(Stop::Failed(RecordError::Unreadable(why))) => {
+                    Ok((Effect::Unchanged, Err(StoreError::Record { why })))
+                }
+                Err(Stop::Failed(RecordError::Failed(error))) => Err(error),
             }
         };
-        self.inner.writer.write(tenant, COST_BYTES, run).await
+        self.inner.writer.write(tenant, COST_BYTES, run).await?
     }
 }
 
@@ -219,7 +243,7 @@ pub struct View<'a> {
 
 impl View<'_> {
     /// The record under `key`.
-    pub fn get(&self, table: Table, key: &str) -> Result<Option<Vec<u8>>, redb::Error> {
+    pub fn get(&self, table: Table, key: &str) -> Result<Option<Vec<u8>>, RecordError> {
         match self.transaction.open_table(table.definition()) {
             Ok(table) => get(&table, key),
             Err(TableError::TableDoesNotExist(_)) => Ok(None),
@@ -228,7 +252,7 @@ impl View<'_> {
     }
 
     /// The records of a range.
-    pub fn list(&self, table: Table, range: Range<'_>) -> Result<Vec<Record>, redb::Error> {
+    pub fn list(&self, table: Table, range: Range<'_>) -> Result<Vec<Record>, RecordError> {
         match self.transaction.open_table(table.definition()) {
             Ok(table) => list(&table, range),
             Err(TableError::TableDoesNotExist(_)) => Ok(Vec::new()),
@@ -253,12 +277,12 @@ enum Step {
 
 impl Edit<'_> {
     /// The record under `key`, as it was before this change.
-    pub fn get(&self, table: Table, key: &str) -> Result<Option<Vec<u8>>, redb::Error> {
+    pub fn get(&self, table: Table, key: &str) -> Result<Option<Vec<u8>>, RecordError> {
         get(&self.transaction.open_table(table.definition())?, key)
     }
 
     /// The records of a range, as they were before this change.
-    pub fn list(&self, table: Table, range: Range<'_>) -> Result<Vec<Record>, redb::Error> {
+    pub fn list(&self, table: Table, range: Range<'_>) -> Result<Vec<Record>, RecordError> {
         list(&self.transaction.open_table(table.definition())?, range)
     }
 
@@ -302,14 +326,14 @@ fn behind(prefix: &str) -> String {
 fn get(
     table: &impl ReadableTable<&'static str, &'static [u8]>,
     key: &str,
-) -> Result<Option<Vec<u8>>, redb::Error> {
+) -> Result<Option<Vec<u8>>, RecordError> {
     Ok(table.get(key)?.map(|record| record.value().to_vec()))
 }
 
 fn list(
     table: &impl ReadableTable<&'static str, &'static [u8]>,
     range: Range<'_>,
-) -> Result<Vec<Record>, redb::Error> {
+) -> Result<Vec<Record>, RecordError> {
     let Range { prefix, after, order, limit } = range;
     let after = after.map(|after| format!("{prefix}{after}"));
     let end = behind(prefix);
@@ -319,7 +343,7 @@ fn list(
         (_, None) => (Bound::Included(prefix), Bound::Excluded(end.as_str())),
     };
     let records = table.range::<&str>((low, high))?.map(|record| {
-        let (key, record) = record?;
+        let (key, record) = record.map_err(RecordError::from)?;
         let rest = key.value().strip_prefix(prefix).unwrap_or_default().to_owned();
         Ok((rest, record.value().to_vec()))
     });

@@ -176,30 +176,3 @@ fn one_process_opens_the_file_and_a_later_form_is_refused() {
     let refused = Records::open(folder.path()).unwrap_err();
     assert!(refused.to_string().contains("the form 2, and this version of jackfield knows 1"), "{refused}");
 }
-
-#[tokio::test]
-async fn a_tenant_that_is_removed_leaves_no_entry_and_takes_none_of_anothers() {
-    let store = Store::with_backend({
-        let disk = MemoryDisk::default();
-        move || disk.backend()
-    })
-    .unwrap();
-    let entries = |tenant: &str, space: Space| {
-        store.entries(&TenantName::parse(tenant).unwrap(), &space, Arc::default())
-    };
-    let plugin = || Space::Plugin(crate::tenant::PluginName::parse("p").unwrap());
-    let pairs = |from: usize| (from..from + 900).map(|n| (format!("{n:04}"), b"v".to_vec())).collect();
-    for tenant in ["shop", "shop-2"] {
-        for from in [0, 900, 1800] {
-            entries(tenant, plugin()).set_many(pairs(from)).await.unwrap();
-        }
-        entries(tenant, Space::Shared).set("s", b"v".to_vec()).await.unwrap();
-    }
-    assert!(entries("shop", Space::Shared).get("s").await.unwrap().is_some());
-    store.remove_tenant(tenant()).await.unwrap();
-    assert_eq!(store.usage(tenant()).await.unwrap(), Usage::default());
-    assert_eq!(entries("shop", Space::Shared).get("s").await.unwrap(), None);
-    assert_eq!(entries("shop", plugin()).list_after(None).await.unwrap().keys, [""; 0]);
-    let other = TenantName::parse("shop-2").unwrap();
-    assert_eq!(store.usage(&other).await.unwrap().keys, 2701);
-}

@@ -10,15 +10,22 @@ use serde::{Deserialize, Serialize};
 use tokio::task::spawn_blocking;
 
 use super::audit::{Actor, AuditEvent};
-use super::record::{Page, PageRequest, find, find_in, key, keys_of, now, parse, written};
-use super::{ControlError, ControlPlane, Refused};
+use super::record::{Page, PageRequest, all, find, find_in, first, key, keys_of, now, parse, written};
+use super::tenants::still_there;
+use super::{ControlError, ControlPlane, Refused, TurnOf};
 use crate::deploy::artifact_folder::Upload;
 use crate::deploy::refusal::Fault;
 use crate::document::{ComponentRef, Place, TenantDocument};
 use crate::observe::Plug;
 use crate::sandbox::{Component, Digest, Need};
-use crate::store::{DatabaseError, Edit, Order, Range, Stop, Table, View};
+use crate::store::{Edit, Order, RecordError, Stop, Table, View};
 use crate::tenant::TenantName;
+
+/// The most artifacts of one tenant.
+const MOST_ARTIFACTS: usize = 10_000;
+
+/// The least bytes that an artifact counts as: a file takes a block of the disk.
+const LEAST_CHARGE_BYTES: u64 = 4096;
 
 /// An artifact of a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -63,7 +70,13 @@ impl ControlPlane {
         by: &Actor,
     ) -> Result<AddedArtifact, ControlError> {
         let (plane, tenant, by) = (self.clone(), tenant.clone(), by.clone());
-        Self::whole(async move { plane.add(tenant, upload, by).await }).await
+        let turn = self.turn(&tenant, TurnOf::Uploads).await?;
+        Self::whole(async move {
+            let added = plane.add(tenant, upload, by).await;
+            drop(turn);
+            added
+        })
+        .await
     }
 
     async fn add(
@@ -72,37 +85,51 @@ impl ControlPlane {
         upload: Upload,
         by: Actor,
     ) -> Result<AddedArtifact, ControlError> {
-        let spec = self.managed(&tenant).await?;
+        let owner = self.managed_record(&tenant).await?;
         let digest = upload.digest();
-        if let Ok(artifact) = self.artifact(&tenant, digest).await {
+        let known = self.artifact(&tenant, digest).await.ok();
+        // A file that is damaged is replaced by the same bytes.
+        if let Some(artifact) = known
+            && self.is_whole(digest).await?
+        {
             return Ok(AddedArtifact { artifact, is_new: false });
         }
-        let (read, upload) = in_background(move || (upload.read(), upload)).await?;
-        let loaded = self.deployer.loader.load_bytes(read.map_err(failed)?).await;
+        let upload = Arc::new(upload);
+        let read = upload.clone();
+        let loaded = self.deployer.loader.load_bytes(move || read.read()).await;
         let component = loaded.map_err(|fault| ControlError::Refused {
             what: Refused::Artifact,
             faults: vec![Fault { place: Place::Document, ..fault }],
         })?;
         let artifact = described(&component, upload.len_bytes());
+        let (folder, synced) = (self.artifacts.clone(), upload.clone());
+        in_background(move || synced.sync()).await?.map_err(failed)?;
         let turn = self.file_turn.lock().await;
-        let folder = self.artifacts.clone();
         in_background(move || folder.keep(&upload, digest)).await?.map_err(failed)?;
-        let record = ArtifactRecord { artifact: artifact.clone(), revisions: 0 };
-        let (owner, allowed) = (tenant.clone(), spec.quota.artifact_bytes);
+        let (record, name) = (ArtifactRecord { artifact, revisions: 0 }, tenant.clone());
         let kept = self.change(&tenant, &by, move |edit| {
-            let (forgotten, has_tenant) = make_room(edit, &owner, record.artifact.bytes, allowed)?;
-            if !has_tenant {
-                return Err(ControlError::not_found("tenant", &owner).into());
+            still_there(edit, &name, &owner)?;
+            if let Some(known) = find_in::<ArtifactRecord>(edit, Table::Artifacts, &key(&name, digest))? {
+                let known = AddedArtifact { artifact: known.artifact, is_new: false };
+                return Ok(((known, Vec::new()), None));
             }
-            edit.put(Table::Artifacts, key(&owner, digest), written(&record)?);
-            edit.put(Table::ArtifactOwners, format!("{digest}\0{owner}"), Vec::new());
-            Ok((forgotten, Some(AuditEvent::ArtifactAdded { artifact: digest })))
+            let forgotten = make_room(edit, &name, record.artifact.bytes, owner.spec.quota.artifact_bytes)?;
+            edit.put(Table::Artifacts, key(&name, digest), written(&record)?);
+            edit.put(Table::ArtifactOwners, format!("{digest}\0{name}"), Vec::new());
+            let added = AddedArtifact { artifact: record.artifact, is_new: true };
+            Ok(((added, forgotten), Some(AuditEvent::ArtifactAdded { artifact: digest })))
         });
         let kept = kept.await;
-        let forgotten = kept.as_ref().map_or_else(|_| vec![digest], Clone::clone);
+        let forgotten = kept.as_ref().map_or_else(|_| vec![digest], |(_, forgotten)| forgotten.clone());
         self.remove_ownerless(forgotten).await;
         drop(turn);
-        kept.map(|_| AddedArtifact { artifact, is_new: true })
+        kept.map(|(added, _)| added)
+    }
+
+    /// True if the artifact's file has the artifact's bytes.
+    async fn is_whole(&self, digest: Digest) -> Result<bool, ControlError> {
+        let folder = self.artifacts.clone();
+        in_background(move || folder.read(digest).is_ok()).await
     }
 
     /// The artifacts of a tenant.
@@ -131,10 +158,7 @@ impl ControlPlane {
     pub(super) async fn remove_ownerless(&self, artifacts: Vec<Digest>) {
         for digest in artifacts {
             let prefix = format!("{digest}\0");
-            let owners = self.records.read(move |view| {
-                let range = Range { prefix: &prefix, after: None, order: Order::Ascending, limit: 1 };
-                view.list(Table::ArtifactOwners, range)
-            });
+            let owners = self.records.read(move |view| view.list(Table::ArtifactOwners, first(&prefix)));
             // A file that stays although nobody has it is removed at the next start.
             if owners.await.is_ok_and(|owners| owners.is_empty()) {
                 let folder = self.artifacts.clone();
@@ -172,35 +196,38 @@ fn described(component: &Component, bytes: u64) -> Artifact {
     }
 }
 
-/// Forgets artifacts that no revision uses until `bytes` more fit. Returns those, and whether the tenant is there.
+/// Forgets artifacts that no revision uses until one of `bytes` fits. Returns them.
 fn make_room(
     edit: &mut Edit<'_>,
     tenant: &TenantName,
     bytes: u64,
     allowed: u64,
-) -> Result<(Vec<Digest>, bool), Stop<ControlError>> {
-    let has_tenant = edit.get(Table::Tenants, tenant.as_str())?.is_some();
-    let prefix = keys_of(tenant);
-    let all = Range { prefix: &prefix, after: None, order: Order::Ascending, limit: usize::MAX };
-    let records = edit.list(Table::Artifacts, all)?.into_iter().map(|(_, record)| parse(&record));
-    let mut records = records.collect::<Result<Vec<ArtifactRecord>, DatabaseError>>()?;
-    let kept = records.iter().map(|record| record.artifact.bytes).fold(0, u64::saturating_add);
-    let mut needed = kept.saturating_add(bytes);
+) -> Result<Vec<Digest>, Stop<ControlError>> {
+    let records = edit.list(Table::Artifacts, all(&keys_of(tenant)))?;
+    let records = records.into_iter().map(|(_, record)| parse(&record));
+    let mut records = records.collect::<Result<Vec<ArtifactRecord>, RecordError>>()?;
+    let charge = |bytes: u64| bytes.max(LEAST_CHARGE_BYTES);
+    let kept = records.iter().map(|record| charge(record.artifact.bytes)).fold(0, u64::saturating_add);
+    let (mut needed, mut count) = (kept.saturating_add(charge(bytes)), records.len().saturating_add(1));
     records.retain(|record| record.revisions == 0);
     records.sort_by(|one, other| one.artifact.uploaded.cmp(&other.artifact.uploaded));
     let mut forgotten = Vec::new();
     for ArtifactRecord { artifact, .. } in records {
-        if needed <= allowed {
+        if needed <= allowed && count <= MOST_ARTIFACTS {
             break;
         }
-        needed = needed.saturating_sub(artifact.bytes);
+        needed = needed.saturating_sub(charge(artifact.bytes));
+        count = count.saturating_sub(1);
         forget(edit, tenant, artifact.digest);
         forgotten.push(artifact.digest);
     }
     if needed > allowed {
         return Err(ControlError::Quota { needed, allowed }.into());
     }
-    Ok((forgotten, has_tenant))
+    if count > MOST_ARTIFACTS {
+        return Err(ControlError::TooMany { what: "artifacts", most: MOST_ARTIFACTS }.into());
+    }
+    Ok(forgotten)
 }
 
 fn forget(edit: &mut Edit<'_>, tenant: &TenantName, digest: Digest) {
@@ -209,10 +236,8 @@ fn forget(edit: &mut Edit<'_>, tenant: &TenantName, digest: Digest) {
 }
 
 /// Forgets all artifacts of a tenant. Returns them.
-pub(super) fn forget_all(edit: &mut Edit<'_>, tenant: &TenantName) -> Result<Vec<Digest>, DatabaseError> {
-    let prefix = keys_of(tenant);
-    let all = Range { prefix: &prefix, after: None, order: Order::Ascending, limit: usize::MAX };
-    let records = edit.list(Table::Artifacts, all)?;
+pub(super) fn forget_all(edit: &mut Edit<'_>, tenant: &TenantName) -> Result<Vec<Digest>, RecordError> {
+    let records = edit.list(Table::Artifacts, all(&keys_of(tenant)))?;
     let digests: Vec<Digest> = records.iter().filter_map(|(digest, _)| digest.parse().ok()).collect();
     digests.iter().for_each(|digest| forget(edit, tenant, *digest));
     Ok(digests)
@@ -250,11 +275,9 @@ pub(super) fn count(
 }
 
 /// The bytes of a tenant's artifacts.
-pub(super) fn kept_bytes(view: &View<'_>, tenant: &TenantName) -> Result<u64, DatabaseError> {
-    let prefix = keys_of(tenant);
-    let all = Range { prefix: &prefix, after: None, order: Order::Ascending, limit: usize::MAX };
+pub(super) fn kept_bytes(view: &View<'_>, tenant: &TenantName) -> Result<u64, RecordError> {
     let mut bytes = 0_u64;
-    for (_, record) in view.list(Table::Artifacts, all)? {
+    for (_, record) in view.list(Table::Artifacts, all(&keys_of(tenant)))? {
         bytes = bytes.saturating_add(parse::<ArtifactRecord>(&record)?.artifact.bytes);
     }
     Ok(bytes)

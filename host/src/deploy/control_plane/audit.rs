@@ -1,19 +1,22 @@
-//! The audit log: who changed what, and when. An entry is written in the transaction of its change, so the log has every
-//! change that was answered, and no other. Entries are never changed. Of each tenant the latest 10,000 are kept, and as many
-//! of the operator's own.
+//! The audit log: who changed what, and when. An entry is written in the transaction of its change, so the log has
+//! every change that was answered, and no other. Entries are never changed. Of each tenant the latest 10,000 are kept, and
+//! of all the latest 1,000,000.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::record::{Page, PageRequest, keys_of, last, now, ordered, parse, written};
+use super::record::{Page, PageRequest, all, find, first, keys_of, last, now, ordered, parse, written};
 use super::{ControlError, ControlPlane};
 use crate::sandbox::Digest;
-use crate::store::{DatabaseError, Edit, Order, Range, Table};
+use crate::store::{Edit, Order, Range, RecordError, Stop, Table};
 use crate::tenant::{SecretName, TenantName};
 
 /// The most entries that are kept of one tenant.
 const MOST_ENTRIES: u64 = 10_000;
+
+/// The most entries that are kept of all, those of removed tenants included.
+const MOST_OF_ALL: u64 = 1_000_000;
 
 /// The beginning of the keys of entries that are of no tenant: no name of a tenant is empty.
 const OF_NO_TENANT: &str = "\0";
@@ -125,27 +128,32 @@ pub fn append(
     by: &Actor,
     tenant: Option<&TenantName>,
     event: AuditEvent,
-) -> Result<u64, DatabaseError> {
+) -> Result<u64, RecordError> {
     let number = match edit.list(Table::Audit, last(""))?.pop() {
         Some((_, record)) => parse::<AuditEntry>(&record)?.number.saturating_add(1),
         None => 1,
     };
     let entry = AuditEntry { number, at: now(), by: by.clone(), tenant: tenant.cloned(), event };
     edit.put(Table::Audit, ordered(number), written(&entry)?);
+    // One more than is added, so that a log that was too long gets shorter.
+    for (oldest, _) in edit.list(Table::Audit, Range { limit: 2, ..all("") })? {
+        if oldest.parse().is_ok_and(|oldest: u64| number.saturating_sub(oldest) >= MOST_OF_ALL) {
+            edit.remove(Table::Audit, oldest);
+        }
+    }
     forget_oldest(edit, tenant, number)?;
     Ok(number)
 }
 
 /// Counts the entry among those of its tenant, and forgets the tenant's oldest one if there are too many.
-fn forget_oldest(edit: &mut Edit<'_>, tenant: Option<&TenantName>, number: u64) -> Result<(), DatabaseError> {
+fn forget_oldest(edit: &mut Edit<'_>, tenant: Option<&TenantName>, number: u64) -> Result<(), RecordError> {
     let prefix = tenant.map_or_else(|| OF_NO_TENANT.to_owned(), keys_of);
-    let first = Range { prefix: &prefix, after: None, order: Order::Ascending, limit: 1 };
     // The value of each is its place among the tenant's own entries.
     let place = |record: Option<(String, Vec<u8>)>| match record {
-        Some((key, record)) => Ok::<_, DatabaseError>(Some((key, parse::<u64>(&record)?))),
+        Some((key, record)) => Ok::<_, RecordError>(Some((key, parse::<u64>(&record)?))),
         None => Ok(None),
     };
-    let oldest = place(edit.list(Table::AuditOfTenants, first)?.pop())?;
+    let oldest = place(edit.list(Table::AuditOfTenants, first(&prefix))?.pop())?;
     let latest = place(edit.list(Table::AuditOfTenants, last(&prefix))?.pop())?;
     let next = latest.map_or(0, |(_, place)| place.saturating_add(1));
     edit.put(Table::AuditOfTenants, format!("{prefix}{}", ordered(number)), written(&next)?);
@@ -213,7 +221,7 @@ impl ControlPlane {
                 page.read::<u64>(view, Table::AuditOfTenants, &keys_of(tenant), order)?;
             let mut entries = Vec::new();
             for (number, _) in items {
-                entries.extend(super::record::find(view, Table::Audit, &number)?);
+                entries.extend(find(view, Table::Audit, &number)?);
             }
             Ok(Page { items: entries, next })
         });
@@ -225,9 +233,7 @@ impl ControlPlane {
         &self,
         tenant: &TenantName,
         by: &Actor,
-        work: impl FnOnce(&mut Edit<'_>) -> Result<(R, Option<AuditEvent>), crate::store::Stop<ControlError>>
-        + Send
-        + 'static,
+        work: impl FnOnce(&mut Edit<'_>) -> Result<(R, Option<AuditEvent>), Stop<ControlError>> + Send + 'static,
     ) -> Result<R, ControlError> {
         let (owner, by) = (tenant.clone(), by.clone());
         let changed = self.records.change(tenant, move |edit| {

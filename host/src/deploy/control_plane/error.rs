@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use crate::deploy::refusal::Fault;
 use crate::sandbox::Digest;
-use crate::store::{DatabaseError, Stop, StoreError};
+use crate::store::{RecordError, Stop, StoreError};
 use crate::tenant::TenantName;
 
 /// The reason why a change was not made, or a question not answered.
@@ -66,7 +66,11 @@ pub enum ControlError {
         /// The most.
         most: usize,
     },
-    /// The store failed. A change that met the failure may be there later; it is not live.
+    /// Too many changes of the tenant wait already.
+    #[error("too many changes of this tenant wait already: try again when some are made")]
+    Busy,
+    /// The store failed. It is unknown whether a change that met the failure is kept; if it is, it goes live before the
+    /// tenant's next change.
     #[error(transparent)]
     Store(#[from] StoreError),
     /// A file of an artifact cannot be written.
@@ -120,6 +124,6 @@ impl From<ControlError> for Stop<ControlError> {
 }
 
 /// The error of a record that this program did not write.
-pub(super) fn unreadable(error: &serde_json::Error) -> DatabaseError {
-    DatabaseError::Corrupted(format!("a record of the control plane cannot be read: {error}"))
+pub(super) fn unreadable(error: &serde_json::Error) -> RecordError {
+    RecordError::Unreadable(error.to_string())
 }

@@ -49,6 +49,19 @@ pub use rollouts::{Rollout, RolloutRequest};
 pub use secrets::SecretInfo;
 pub use tenants::{PutTenant, StorageStatus, TenantStatus};
 
+/// The most callers of one tenant that wait for its turn, the one whose turn it is included.
+const MOST_IN_LINE: usize = 128;
+
+/// A kind of turn: a tenant's upload does not wait for its changes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum TurnOf {
+    Changes,
+    Uploads,
+}
+
+/// A turn, which one caller holds.
+type Turn = tokio::sync::Mutex<()>;
+
 /// The control plane of one host.
 pub struct ControlPlane {
     deployer: Arc<Deployer>,
@@ -56,10 +69,8 @@ pub struct ControlPlane {
     artifacts: ArtifactFolder,
     /// The ceilings of the host.
     ceilings: Ceilings,
-    /// The turns of tenants' changes. A turn that nobody holds or waits for is dropped.
-    turns: Mutex<HashMap<TenantName, Weak<tokio::sync::Mutex<()>>>>,
-    /// The turn of changes of hosts: two tenants never get one host.
-    host_turn: tokio::sync::Mutex<()>,
+    /// The turns of tenants. A turn that nobody holds or waits for is dropped.
+    turns: Mutex<HashMap<(TenantName, TurnOf), Weak<Turn>>>,
     /// The turn of changes of which artifact has an owner, so that no file is removed while it gets another one.
     file_turn: tokio::sync::Mutex<()>,
     /// The number of the latest entry of the audit log.
@@ -82,21 +93,26 @@ impl ControlPlane {
         &self.deployer
     }
 
-    /// A tenant's turn to change.
-    async fn turn(&self, tenant: &TenantName) -> OwnedMutexGuard<()> {
+    /// A tenant's turn. A caller that leaves while it waits gives up its place; too many at once are refused.
+    async fn turn(&self, tenant: &TenantName, of: TurnOf) -> Result<OwnedMutexGuard<()>, ControlError> {
         let turn = {
             let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-            match turns.get(tenant).and_then(Weak::upgrade) {
+            let key = (tenant.clone(), of);
+            match turns.get(&key).and_then(Weak::upgrade) {
                 Some(turn) => turn,
                 None => {
                     turns.retain(|_, turn| turn.strong_count() > 0);
-                    let turn = Arc::<tokio::sync::Mutex<()>>::default();
-                    turns.insert(tenant.clone(), Arc::downgrade(&turn));
+                    let turn = Arc::<Turn>::default();
+                    turns.insert(key, Arc::downgrade(&turn));
                     turn
                 }
             }
         };
-        turn.lock_owned().await
+        // The present holder has one, and each caller that waits has one.
+        if Arc::strong_count(&turn) > MOST_IN_LINE {
+            return Err(ControlError::Busy);
+        }
+        Ok(turn.lock_owned().await)
     }
 
     /// Runs a change to its end, also if the caller stops waiting.

@@ -3,10 +3,9 @@
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use time::OffsetDateTime;
-use time::format_description::well_known::Rfc3339;
 
 use super::error::unreadable;
-use crate::store::{DatabaseError, Edit, Order, Range, Table, View};
+use crate::store::{Edit, Order, Range, RecordError, Table, View};
 use crate::tenant::TenantName;
 
 /// The most items on a page, and those of a page that does not say.
@@ -51,7 +50,7 @@ impl PageRequest {
         table: Table,
         prefix: &str,
         order: Order,
-    ) -> Result<Page<(String, T)>, DatabaseError> {
+    ) -> Result<Page<(String, T)>, RecordError> {
         let limit = self.limit();
         let range = Range { prefix, after: self.after.as_deref(), order, limit: limit.saturating_add(1) };
         let mut records = view.list(table, range)?;
@@ -59,7 +58,7 @@ impl PageRequest {
         records.truncate(limit);
         let next = has_more.then(|| records.last().map(|(key, _)| key.clone())).flatten();
         let items = records.into_iter().map(|(key, record)| Ok((key, parse(&record)?)));
-        Ok(Page { items: items.collect::<Result<_, DatabaseError>>()?, next })
+        Ok(Page { items: items.collect::<Result<_, RecordError>>()?, next })
     }
 }
 
@@ -79,12 +78,12 @@ pub(super) fn ordered(number: u64) -> String {
 }
 
 /// The content of a record.
-pub(super) fn parse<T: DeserializeOwned>(record: &[u8]) -> Result<T, DatabaseError> {
+pub(super) fn parse<T: DeserializeOwned>(record: &[u8]) -> Result<T, RecordError> {
     serde_json::from_slice(record).map_err(|error| unreadable(&error))
 }
 
 /// The record of a content.
-pub(super) fn written(content: &impl Serialize) -> Result<Vec<u8>, DatabaseError> {
+pub(super) fn written(content: &impl Serialize) -> Result<Vec<u8>, RecordError> {
     serde_json::to_vec(content).map_err(|error| unreadable(&error))
 }
 
@@ -93,7 +92,7 @@ pub(super) fn find<T: DeserializeOwned>(
     view: &View<'_>,
     table: Table,
     key: &str,
-) -> Result<Option<T>, DatabaseError> {
+) -> Result<Option<T>, RecordError> {
     view.get(table, key)?.as_deref().map(parse).transpose()
 }
 
@@ -102,7 +101,7 @@ pub(super) fn find_in<T: DeserializeOwned>(
     edit: &Edit<'_>,
     table: Table,
     key: &str,
-) -> Result<Option<T>, DatabaseError> {
+) -> Result<Option<T>, RecordError> {
     edit.get(table, key)?.as_deref().map(parse).transpose()
 }
 
@@ -111,10 +110,22 @@ pub(super) fn last(prefix: &str) -> Range<'_> {
     Range { prefix, after: None, order: Order::Descending, limit: 1 }
 }
 
-/// The present time, as records and answers write it (RFC 3339, UTC).
+/// All records of a prefix.
+pub(super) fn all(prefix: &str) -> Range<'_> {
+    Range { prefix, after: None, order: Order::Ascending, limit: usize::MAX }
+}
+
+/// The first record of a prefix.
+pub(super) fn first(prefix: &str) -> Range<'_> {
+    Range { limit: 1, ..all(prefix) }
+}
+
+/// The present time, as records and answers write it: RFC 3339 in UTC with milliseconds, so that later times are greater
+/// texts.
 pub fn now() -> String {
     let now = OffsetDateTime::now_utc();
-    let seconds = now.replace_nanosecond(now.millisecond().into()).unwrap_or(now);
-    let whole = now.replace_millisecond(now.millisecond()).unwrap_or(seconds);
-    whole.format(&Rfc3339).unwrap_or_default()
+    let (date, time) = (now.date(), now.time());
+    let (year, month, day) = (date.year(), u8::from(date.month()), date.day());
+    let (hour, minute, second, millisecond) = time.as_hms_milli();
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}.{millisecond:03}Z")
 }

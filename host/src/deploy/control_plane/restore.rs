@@ -10,14 +10,14 @@ use tokio::task::JoinSet;
 
 use super::artifacts::in_background;
 use super::audit::AuditEntry;
-use super::record::{last, parse};
+use super::record::{all, last, parse};
 use super::tenants::TenantRecord;
 use super::{ControlError, ControlPlane};
 use crate::deploy::artifact_folder::ArtifactFolder;
 use crate::deploy::change::Change;
 use crate::deploy::deployer::Deployer;
 use crate::limits::Ceilings;
-use crate::store::{Order, Range, Records, StoreError, Table};
+use crate::store::{RecordError, Records, StoreError, Table};
 use crate::tenant::TenantName;
 
 /// The reason why the control plane cannot start.
@@ -49,10 +49,9 @@ impl ControlPlane {
         ceilings: Ceilings,
     ) -> Result<Arc<Self>, RestoreError> {
         let found = records.read(|view| {
-            let all = Range { prefix: "", after: None, order: Order::Ascending, limit: usize::MAX };
-            let tenants = view.list(Table::Tenants, all)?.into_iter();
+            let tenants = view.list(Table::Tenants, all(""))?.into_iter();
             let tenants = tenants.map(|(name, record)| Ok((name, parse::<TenantRecord>(&record)?)));
-            let tenants = tenants.collect::<Result<Vec<_>, crate::store::DatabaseError>>()?;
+            let tenants = tenants.collect::<Result<Vec<_>, RecordError>>()?;
             let latest = view.list(Table::Audit, last(""))?.pop();
             let latest = latest.map(|(_, entry)| parse::<AuditEntry>(&entry)).transpose()?;
             Ok((tenants, latest.map_or(0, |entry| entry.number)))
@@ -64,17 +63,13 @@ impl ControlPlane {
             artifacts,
             ceilings,
             turns: Default::default(),
-            host_turn: Default::default(),
             file_turn: Default::default(),
             latest: watch::Sender::new(latest),
         });
         let mut starting = JoinSet::new();
         for (name, record) in tenants {
             let Ok(name) = TenantName::parse(&name) else { continue };
-            if !record.is_leaving {
-                plane.claim(&name, &record)?;
-                plane.deployer.set_managed(&name, &record.spec);
-            }
+            plane.claim(&name, &record)?;
             let plane = plane.clone();
             starting.spawn(async move {
                 let started = match record.is_leaving {
@@ -82,7 +77,7 @@ impl ControlPlane {
                     false => plane.catch_up(&name).await,
                 };
                 if let Err(error) = started {
-                    plane.tell_failed(&name, &error);
+                    plane.tell_failed(&name, &record, &error);
                 }
             });
         }
@@ -91,24 +86,28 @@ impl ControlPlane {
         Ok(plane)
     }
 
-    /// Refuses a tenant whose name or host is in the site file.
+    /// Takes the tenant's name and hosts. A site file that has one of them is a refusal.
     fn claim(&self, name: &TenantName, record: &TenantRecord) -> Result<(), RestoreError> {
-        if self.deployer.file_managed_tenant(name).is_some() {
-            return Err(RestoreError::Claimed(format!(
-                "the tenant `{name}` is in the site file, and was made through the admin API: take it out of the \
-                 file, or give it another name there"
-            )));
+        let hosts = if record.is_leaving { &[][..] } else { &record.spec.hosts };
+        let reserved = self.deployer.reserve(name, hosts).map_err(|claimed| {
+            RestoreError::Claimed(format!("the tenant `{name}` was made through the admin API: {claimed}"))
+        })?;
+        if record.is_leaving {
+            self.deployer.set_leaving(name);
+        } else {
+            self.deployer.set_managed(name, &record.spec);
         }
-        match self.claimed_hosts(name, &record.spec).first() {
-            Some(claimed) => Err(RestoreError::Claimed(format!(
-                "the tenant `{name}`, which was made through the admin API: {}",
-                claimed.headline
-            ))),
-            None => Ok(()),
-        }
+        drop(reserved);
+        Ok(())
     }
 
-    fn tell_failed(&self, name: &TenantName, error: &ControlError) {
+    fn tell_failed(&self, name: &TenantName, record: &TenantRecord, error: &ControlError) {
+        if record.is_leaving {
+            let entry =
+                self.deployer.parts.log.error("the removal of a tenant was not finished: remove it again");
+            entry.field("tenant", name).display("error", error).send();
+            return;
+        }
         let reasons = match error {
             ControlError::Refused { faults, .. } => {
                 faults.iter().map(|fault| format!("{}\n", fault.headline)).collect()

@@ -10,16 +10,22 @@ use serde::{Deserialize, Serialize};
 
 use super::artifacts::{Artifact, count, used};
 use super::audit::{Actor, AuditEvent};
-use super::record::{Page, PageRequest, find, find_in, key, keys_of, last, now, ordered, parse, written};
+use super::record::{
+    Page, PageRequest, all, find, find_in, key, keys_of, last, now, ordered, parse, written,
+};
 use super::rollouts::{Rollout, rollout_in};
-use super::{ControlError, ControlPlane, Refused};
+use super::{ControlError, ControlPlane, Refused, TurnOf};
+use crate::deploy::managed::Prepared;
 use crate::deploy::refusal::{Fault, Refusal};
 use crate::document::{
     Approval, ComponentRef, Diff, Place, TenantDocument, TenantSpec, Widening, WideningKind,
 };
 use crate::sandbox::Digest;
-use crate::store::{DatabaseError, Edit, Order, Range, Stop, Table};
+use crate::store::{Edit, Order, Range, RecordError, Stop, Table, View};
 use crate::tenant::{PluginName, TenantName};
+
+/// The most revisions that one change forgets.
+const MOST_FORGOTTEN: usize = 100;
 
 /// Whether a revision may go live.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -104,7 +110,13 @@ impl ControlPlane {
         by: &Actor,
     ) -> Result<AddedRevision, ControlError> {
         let (plane, tenant, by) = (self.clone(), tenant.clone(), by.clone());
-        Self::whole(async move { plane.add_document(tenant, document, dry_run, by).await }).await
+        let turn = self.turn(&tenant, TurnOf::Changes).await?;
+        Self::whole(async move {
+            let added = plane.add_document(tenant, document, dry_run, by).await;
+            drop(turn);
+            added
+        })
+        .await
     }
 
     async fn add_document(
@@ -114,7 +126,6 @@ impl ControlPlane {
         dry_run: DryRun,
         by: Actor,
     ) -> Result<AddedRevision, ControlError> {
-        let _turn = self.turn(&tenant).await;
         let spec = self.managed(&tenant).await?;
         let id = document.id();
         let present = self.present(&tenant, &document, id).await?;
@@ -122,7 +133,7 @@ impl ControlPlane {
         let mut faults = self.allowance_faults(&tenant, &spec, &document).await?;
         faults.extend(unknown_artifacts(&document, &present.artifacts));
         refused(faults)?;
-        self.prepare(&tenant, &document).await?;
+        self.prepare(&tenant, &spec, &document).await?;
         let difference = present.difference(&document);
         let is_held = present.same.as_ref().map_or_else(
             || is_to_be_approved(&spec, &difference.widens),
@@ -136,7 +147,7 @@ impl ControlPlane {
             let kept = spec.quota.revisions;
             let owner = tenant.clone();
             let keep = self.change(&tenant, &by, move |edit| {
-                keep(edit, &owner, &detail, kept)?;
+                keep(edit, &owner, detail, kept)?;
                 Ok(((), Some(AuditEvent::RevisionAdded { revision: id })))
             });
             keep.await?;
@@ -153,7 +164,7 @@ impl ControlPlane {
         let (tenant, wanted) = (tenant.clone(), used(document));
         let read = self.records.read(move |view| {
             let rollout = rollout_in(view, &tenant)?;
-            let revision = |id: Digest| find::<RevisionDetail>(view, Table::Revisions, &key(&tenant, id));
+            let revision = |id: Digest| detail(view, &tenant, id);
             let live = rollout.as_ref().map(|rollout| revision(rollout.live)).transpose()?.flatten();
             let same = revision(id)?;
             let documents = live.iter().map(|live| &live.document);
@@ -178,23 +189,16 @@ impl ControlPlane {
         self.known(tenant).await?;
         let tenant = tenant.clone();
         let read = self.records.read(move |view| {
-            let Page { items, next } =
-                page.read::<Digest>(view, Table::RevisionOrder, &keys_of(&tenant), Order::Descending)?;
-            let mut revisions = Vec::new();
-            for (_, id) in items {
-                let found = find::<RevisionDetail>(view, Table::Revisions, &key(&tenant, id))?;
-                revisions.extend(found.map(|found| found.revision));
-            }
-            Ok(Page { items: revisions, next })
+            page.read::<OrderRecord>(view, Table::RevisionOrder, &keys_of(&tenant), Order::Descending)
         });
-        Ok(read.await?)
+        Ok(read.await?.map(|(_, record)| record.revision))
     }
 
     /// A revision of a tenant.
     pub async fn revision(&self, tenant: &TenantName, id: Digest) -> Result<RevisionDetail, ControlError> {
         self.known(tenant).await?;
-        let place = key(tenant, id);
-        let found = self.records.read(move |view| find(view, Table::Revisions, &place)).await?;
+        let owner = tenant.clone();
+        let found = self.records.read(move |view| detail(view, &owner, id)).await?;
         found.ok_or_else(|| ControlError::not_found("revision", id))
     }
 
@@ -215,40 +219,68 @@ impl ControlPlane {
         Ok(present.difference(&later.document))
     }
 
-    /// Lets a held revision go live.
+    /// Lets a revision go live, whatever it may do more than another one.
     pub async fn approve(
         self: &Arc<Self>,
         tenant: &TenantName,
         id: Digest,
         by: &Actor,
     ) -> Result<(), ControlError> {
-        self.managed(tenant).await?;
         let (plane, tenant, by) = (self.clone(), tenant.clone(), by.clone());
+        let turn = self.turn(&tenant, TurnOf::Changes).await?;
         Self::whole(async move {
+            plane.managed(&tenant).await?;
             let owner = tenant.clone();
             let approve = plane.change(&tenant, &by, move |edit| {
-                let found = find_in::<RevisionDetail>(edit, Table::Revisions, &key(&owner, id))?;
-                let mut detail = found.ok_or_else(|| ControlError::not_found("revision", id))?;
-                if detail.revision.state == RevisionState::Ready {
+                let mut known = Known::find(edit, &owner, id)?;
+                if known.order.is_approved {
                     return Ok(((), None));
                 }
-                detail.revision.state = RevisionState::Ready;
-                edit.put(Table::Revisions, key(&owner, id), written(&detail)?);
+                known.order.is_approved = true;
+                known.order.revision.state = RevisionState::Ready;
+                known.keep(edit, &owner)?;
                 Ok(((), Some(AuditEvent::RevisionApproved { revision: id })))
             });
-            approve.await
+            let approved = approve.await;
+            drop(turn);
+            approved
         })
         .await
+    }
+
+    /// Refuses a revision that would do more than the live one, and that the operator has not approved. A revision that
+    /// was live before needs no approval.
+    pub(super) async fn refuse_held(
+        &self,
+        tenant: &TenantName,
+        spec: &TenantSpec,
+        id: Digest,
+    ) -> Result<(), ControlError> {
+        let owner = tenant.clone();
+        let found = self.records.read(move |view| {
+            let Some(stored) = find::<StoredRevision>(view, Table::Revisions, &key(&owner, id))? else {
+                return Ok(None);
+            };
+            find::<OrderRecord>(view, Table::RevisionOrder, &key(&owner, ordered(stored.place)))
+        });
+        let order = found.await?.ok_or_else(|| ControlError::not_found("revision", id))?;
+        if order.is_approved || order.was_live {
+            return Ok(());
+        }
+        let widens = self.diff(tenant, id, None).await?.widens;
+        let is_held = order.revision.state == RevisionState::Held || is_to_be_approved(spec, &widens);
+        if is_held { Err(ControlError::Held(id)) } else { Ok(()) }
     }
 
     /// Loads a document as it would run: its components compiled, each tried out.
     pub(super) async fn prepare(
         &self,
         tenant: &TenantName,
+        spec: &TenantSpec,
         document: &TenantDocument,
-    ) -> Result<crate::deploy::managed::Prepared, ControlError> {
+    ) -> Result<Prepared, ControlError> {
         let secrets = self.secret_values(tenant).await?;
-        self.deployer.prepare(document.clone(), secrets).await.map_err(|refusal| match refusal {
+        self.deployer.prepare(spec, document.clone(), secrets).await.map_err(|refusal| match refusal {
             Refusal::Faulty { faults, .. } => ControlError::Refused { what: Refused::Document, faults },
             other => ControlError::Host(other.to_string()),
         })
@@ -297,60 +329,121 @@ fn unknown_artifacts(document: &TenantDocument, artifacts: &BTreeMap<Digest, Art
     faults.collect()
 }
 
+/// A revision and its document, as they are kept, with the place in the order of revisions.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct StoredRevision {
+    place: u64,
+    document: TenantDocument,
+}
+
+/// A revision in the order of revisions: all of it that changes, or that a list shows.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct OrderRecord {
+    #[serde(flatten)]
+    revision: Revision,
+    /// The operator has approved it.
+    is_approved: bool,
+    /// It was live once.
+    was_live: bool,
+    /// The artifacts that it uses.
+    artifacts: BTreeSet<Digest>,
+}
+
+/// A revision's record in the order of revisions, and its place there.
+struct Known {
+    place: u64,
+    order: OrderRecord,
+}
+
+impl Known {
+    fn find(edit: &Edit<'_>, tenant: &TenantName, id: Digest) -> Result<Self, Stop<ControlError>> {
+        let not_found = || ControlError::not_found("revision", id);
+        let stored = find_in::<StoredRevision>(edit, Table::Revisions, &key(tenant, id))?;
+        let place = stored.ok_or_else(not_found)?.place;
+        let order = find_in::<OrderRecord>(edit, Table::RevisionOrder, &key(tenant, ordered(place)))?;
+        Ok(Self { place, order: order.ok_or_else(not_found)? })
+    }
+
+    fn keep(self, edit: &mut Edit<'_>, tenant: &TenantName) -> Result<(), RecordError> {
+        edit.put(Table::RevisionOrder, key(tenant, ordered(self.place)), written(&self.order)?);
+        Ok(())
+    }
+}
+
+/// Notes that a revision goes live. A revision that is not kept is a refusal.
+pub(super) fn went_live(
+    edit: &mut Edit<'_>,
+    tenant: &TenantName,
+    id: Digest,
+) -> Result<(), Stop<ControlError>> {
+    let mut known = Known::find(edit, tenant, id)?;
+    known.order.was_live = true;
+    Ok(known.keep(edit, tenant)?)
+}
+
+/// The revision of this id.
+fn detail(view: &View<'_>, tenant: &TenantName, id: Digest) -> Result<Option<RevisionDetail>, RecordError> {
+    let Some(stored) = find::<StoredRevision>(view, Table::Revisions, &key(tenant, id))? else {
+        return Ok(None);
+    };
+    let StoredRevision { place, document } = stored;
+    let order = find::<OrderRecord>(view, Table::RevisionOrder, &key(tenant, ordered(place)))?;
+    Ok(order.map(|order| RevisionDetail { revision: order.revision, document }))
+}
+
 /// Keeps a revision, and forgets the oldest ones beyond `most`.
 fn keep(
     edit: &mut Edit<'_>,
     tenant: &TenantName,
-    detail: &RevisionDetail,
+    RevisionDetail { revision, document }: RevisionDetail,
     most: usize,
 ) -> Result<(), Stop<ControlError>> {
     if edit.get(Table::Tenants, tenant.as_str())?.is_none() {
         return Err(ControlError::not_found("tenant", tenant).into());
     }
-    let id = detail.revision.revision;
-    let prefix = keys_of(tenant);
-    let latest = edit.list(Table::RevisionOrder, last(&prefix))?.pop();
-    let latest = latest.and_then(|(number, _)| number.parse::<u64>().ok()).unwrap_or(0);
-    edit.put(Table::RevisionOrder, key(tenant, ordered(latest.saturating_add(1))), written(&id)?);
-    edit.put(Table::Revisions, key(tenant, id), written(detail)?);
-    let mut differences: BTreeMap<Digest, i64> =
-        used(&detail.document).into_iter().map(|digest| (digest, 1)).collect();
-    for (place, forgotten) in oldest_beyond(edit, tenant, most)? {
-        if let Some(gone) = find_in::<RevisionDetail>(edit, Table::Revisions, &key(tenant, forgotten))? {
-            for digest in used(&gone.document) {
-                let difference = differences.entry(digest).or_default();
-                *difference = difference.saturating_sub(1);
-            }
+    let latest = edit.list(Table::RevisionOrder, last(&keys_of(tenant)))?.pop();
+    let latest = latest.and_then(|(place, _)| place.parse::<u64>().ok()).unwrap_or(0);
+    let (id, place) = (revision.revision, latest.saturating_add(1));
+    let artifacts = used(&document);
+    let mut differences: BTreeMap<Digest, i64> = artifacts.iter().map(|digest| (*digest, 1)).collect();
+    let order = OrderRecord { revision, is_approved: false, was_live: false, artifacts };
+    edit.put(Table::Revisions, key(tenant, id), written(&StoredRevision { place, document })?);
+    Known { place, order }.keep(edit, tenant)?;
+    for (place, order) in oldest_beyond(edit, tenant, most)? {
+        for digest in order.artifacts {
+            let difference = differences.entry(digest).or_default();
+            *difference = difference.saturating_sub(1);
         }
-        edit.remove(Table::RevisionOrder, place);
-        edit.remove(Table::Revisions, key(tenant, forgotten));
+        edit.remove(Table::RevisionOrder, key(tenant, place));
+        edit.remove(Table::Revisions, key(tenant, order.revision.revision));
     }
     count(edit, tenant, &differences)
 }
 
-/// The oldest revisions, with one more beside them than `most` allows, each with the key of its place. Neither the live
-/// revision nor the previous one is among them.
+/// The oldest revisions that are too many beside one more, each with its place; a bounded number of them at once.
+/// Neither the live revision nor the previous one is among them.
 fn oldest_beyond(
     edit: &Edit<'_>,
     tenant: &TenantName,
     most: usize,
-) -> Result<Vec<(String, Digest)>, DatabaseError> {
+) -> Result<Vec<(String, OrderRecord)>, RecordError> {
     let prefix = keys_of(tenant);
-    let all = Range { prefix: &prefix, after: None, order: Order::Ascending, limit: usize::MAX };
-    let places = edit.list(Table::RevisionOrder, all)?;
-    let beyond = places.len().saturating_add(1).saturating_sub(most);
-    let latest = Range { prefix: &prefix, after: None, order: Order::Descending, limit: 2 };
-    let rollouts = edit.list(Table::Rollouts, latest)?;
+    let places = edit.list(Table::RevisionOrder, all(&prefix))?;
+    let beyond = places.len().saturating_add(1).saturating_sub(most).min(MOST_FORGOTTEN);
+    if beyond == 0 {
+        return Ok(Vec::new());
+    }
+    let rollouts = edit.list(Table::Rollouts, Range { limit: 2, ..last(&prefix) })?;
     let rollouts = rollouts.iter().map(|(_, record)| parse::<Rollout>(record));
-    let in_use = rollouts.map(|rollout| Ok(rollout?.live)).collect::<Result<BTreeSet<_>, DatabaseError>>()?;
+    let in_use = rollouts.map(|rollout| Ok(rollout?.live)).collect::<Result<BTreeSet<_>, RecordError>>()?;
     let mut oldest = Vec::new();
     for (place, record) in places {
         if oldest.len() == beyond {
             break;
         }
-        let id = parse::<Digest>(&record)?;
-        if !in_use.contains(&id) {
-            oldest.push((format!("{prefix}{place}"), id));
+        let order = parse::<OrderRecord>(&record)?;
+        if !in_use.contains(&order.revision.revision) {
+            oldest.push((place, order));
         }
     }
     Ok(oldest)

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::audit::{Actor, AuditEvent};
-use super::record::{Page, PageRequest, find_in, key, keys_of, last, now, ordered, parse, written};
-use super::revisions::{RevisionDetail, RevisionState};
-use super::{ControlError, ControlPlane, Refused};
+use super::record::{Page, PageRequest, key, keys_of, last, now, ordered, parse, written};
+use super::revisions::went_live;
+use super::{ControlError, ControlPlane, Refused, TurnOf};
 use crate::sandbox::Digest;
-use crate::store::{DatabaseError, Edit, Order, Stop, StoreError, Table, View};
+use crate::store::{Edit, Order, RecordError, Stop, StoreError, Table, View};
 use crate::tenant::TenantName;
 
 /// The most rollouts of one tenant that are remembered.
@@ -81,7 +81,13 @@ impl ControlPlane {
         by: &Actor,
     ) -> Result<Rollout, ControlError> {
         let (plane, tenant, by) = (self.clone(), tenant.clone(), by.clone());
-        Self::whole(async move { plane.roll_out(tenant, request, by).await }).await
+        let turn = self.turn(&tenant, TurnOf::Changes).await?;
+        Self::whole(async move {
+            let made = plane.roll_out(tenant, request, by).await;
+            drop(turn);
+            made
+        })
+        .await
     }
 
     async fn roll_out(
@@ -90,25 +96,24 @@ impl ControlPlane {
         mut request: RolloutRequest,
         by: Actor,
     ) -> Result<Rollout, ControlError> {
-        let _turn = self.turn(&tenant).await;
         let spec = self.managed(&tenant).await?;
-        self.catch_up(&tenant).await?;
+        self.keep_up(&tenant).await?;
         if let Some(why) = &mut request.why {
             why.truncate(why.floor_char_boundary(MAX_WHY_BYTES));
         }
         let present = self.rollout(&tenant).await?;
         request.is_of(present.as_ref())?;
         let revision = self.revision(&tenant, request.live).await?;
-        if revision.revision.state == RevisionState::Held {
-            return Err(ControlError::Held(request.live));
-        }
         if let Some(present) = present.filter(|present| present.live == request.live) {
+            // It is not live if it could not run at the start of the host.
+            self.catch_up(&tenant).await?;
             return Ok(present);
         }
         // What was allowed when the revision was added may not be allowed any more.
         let faults = self.allowance_faults(&tenant, &spec, &revision.document).await?;
         ControlError::refuse_if_any(Refused::Document, faults)?;
-        let prepared = self.prepare(&tenant, &revision.document).await?;
+        self.refuse_held(&tenant, &spec, request.live).await?;
+        let prepared = self.prepare(&tenant, &spec, &revision.document).await?;
         let owner = tenant.clone();
         let committed =
             self.change(&tenant, &by.clone(), move |edit| commit(edit, &owner, request, by)).await;
@@ -124,17 +129,26 @@ impl ControlPlane {
         }
     }
 
-    /// Makes what the record says live, if it is not. The record is ahead of what is live only after a failure of the
-    /// store.
+    /// Makes what the records say live, if it is not. They are ahead of what is live only after a failure of the store.
     pub(super) async fn catch_up(&self, tenant: &TenantName) -> Result<(), ControlError> {
+        let spec = self.managed(tenant).await?;
+        self.deployer.set_managed(tenant, &spec);
         let Some(rollout) = self.rollout(tenant).await? else { return Ok(()) };
-        if self.deployer.live_id(tenant) == Some(rollout.live) {
+        if self.deployer.runs(tenant, rollout.live) {
             return Ok(());
         }
         let revision = self.revision(tenant, rollout.live).await?;
-        let prepared = self.prepare(tenant, &revision.document).await?;
+        let prepared = self.prepare(tenant, &spec, &revision.document).await?;
         self.deployer.go_live(tenant, prepared);
         Ok(())
+    }
+
+    /// Catches up before another change. A revision that cannot run any more does not stand in the way of the change.
+    pub(super) async fn keep_up(&self, tenant: &TenantName) -> Result<(), ControlError> {
+        match self.catch_up(tenant).await {
+            Err(ControlError::Refused { .. } | ControlError::NotFound { .. }) => Ok(()),
+            caught_up => caught_up,
+        }
     }
 
     /// Catches up soon, if the record may be on disk. If the store cannot be read now, the next change does it.
@@ -168,9 +182,7 @@ fn commit(
     let present = present.map(|(_, record)| parse::<Rollout>(&record)).transpose()?;
     request.is_of(present.as_ref())?;
     let RolloutRequest { live, why, instead_of: _ } = request;
-    if find_in::<RevisionDetail>(edit, Table::Revisions, &key(tenant, live))?.is_none() {
-        return Err(ControlError::not_found("revision", live).into());
-    }
+    went_live(edit, tenant, live)?;
     let previous = present.as_ref().map(|present| present.live);
     let number = present.map_or(0, |present| present.number).saturating_add(1);
     let rollout = Rollout { number, live, previous, by, at: now(), why: why.clone() };
@@ -182,7 +194,7 @@ fn commit(
 }
 
 /// The rollout of a tenant.
-pub(super) fn rollout_in(view: &View<'_>, tenant: &TenantName) -> Result<Option<Rollout>, DatabaseError> {
+pub(super) fn rollout_in(view: &View<'_>, tenant: &TenantName) -> Result<Option<Rollout>, RecordError> {
     let latest = view.list(Table::Rollouts, last(&keys_of(tenant)))?.pop();
     latest.map(|(_, record)| parse(&record)).transpose()
 }

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::audit::{Actor, AuditEvent};
-use super::record::{find_in, key, keys_of, now, parse, written};
+use super::record::{all, key, keys_of, now, parse, written};
 use super::revisions::RevisionDetail;
-use super::{ControlError, ControlPlane, Refused};
+use super::{ControlError, ControlPlane, Refused, TurnOf};
 use crate::capability::http::Secret;
 use crate::deploy::refusal::Fault;
 use crate::deploy::secrets::{MAX_SECRET_BYTES, Secrets, unsuited};
 use crate::document::{Place, TenantDocument};
-use crate::store::{DatabaseError, Order, Range, Table, View};
+use crate::store::{RecordError, Table, View};
 use crate::tenant::{SecretName, TenantName};
 
 /// The most secrets of one tenant.
@@ -54,7 +54,13 @@ impl ControlPlane {
         by: &Actor,
     ) -> Result<(), ControlError> {
         let (plane, tenant, by) = (self.clone(), tenant.clone(), by.clone());
-        Self::whole(async move { plane.set(tenant, name, value, by).await }).await
+        let turn = self.turn(&tenant, TurnOf::Changes).await?;
+        Self::whole(async move {
+            let set = plane.set(tenant, name, value, by).await;
+            drop(turn);
+            set
+        })
+        .await
     }
 
     async fn set(
@@ -64,9 +70,8 @@ impl ControlPlane {
         value: String,
         by: Actor,
     ) -> Result<(), ControlError> {
-        let _turn = self.turn(&tenant).await;
         self.managed(&tenant).await?;
-        self.catch_up(&tenant).await?;
+        self.keep_up(&tenant).await?;
         let refused = |why: String| ControlError::Refused {
             what: Refused::Secret,
             faults: vec![Fault::new(Place::Secret(name.clone()), format!("secret `{name}`: {why}"))],
@@ -89,7 +94,8 @@ impl ControlPlane {
         });
         set.await?;
         self.deployer.set_secrets(&tenant, values);
-        Ok(())
+        // A revision that lacked this value at the start of the host can run now.
+        self.keep_up(&tenant).await
     }
 
     /// Removes a secret that the live revision does not use.
@@ -100,28 +106,39 @@ impl ControlPlane {
         by: &Actor,
     ) -> Result<(), ControlError> {
         let (plane, tenant, by) = (self.clone(), tenant.clone(), by.clone());
+        let turn = self.turn(&tenant, TurnOf::Changes).await?;
         Self::whole(async move {
-            let _turn = plane.turn(&tenant).await;
-            plane.managed(&tenant).await?;
-            plane.catch_up(&tenant).await?;
-            let live = plane.live_document(&tenant).await?;
-            if live.is_some_and(|live| uses(&live, &name)) {
-                return Err(ControlError::InUse(format!("the live revision uses the secret `{name}`")));
-            }
-            let place = key(&tenant, &name);
-            let remove = plane.change(&tenant, &by, move |edit| {
-                if find_in::<SecretRecord>(edit, Table::Secrets, &place)?.is_none() {
-                    return Err(ControlError::not_found("secret", &name).into());
-                }
-                edit.remove(Table::Secrets, place);
-                Ok(((), Some(AuditEvent::SecretRemoved { secret: name })))
-            });
-            remove.await?;
-            let values = plane.secret_values(&tenant).await?;
-            plane.deployer.set_secrets(&tenant, values);
-            Ok(())
+            let removed = plane.remove(tenant, name, by).await;
+            drop(turn);
+            removed
         })
         .await
+    }
+
+    async fn remove(
+        self: Arc<Self>,
+        tenant: TenantName,
+        name: SecretName,
+        by: Actor,
+    ) -> Result<(), ControlError> {
+        self.managed(&tenant).await?;
+        self.keep_up(&tenant).await?;
+        let live = self.live_document(&tenant).await?;
+        if live.is_some_and(|live| uses(&live, &name)) {
+            return Err(ControlError::InUse(format!("the live revision uses the secret `{name}`")));
+        }
+        let place = key(&tenant, &name);
+        let remove = self.change(&tenant, &by, move |edit| {
+            if edit.get(Table::Secrets, &place)?.is_none() {
+                return Err(ControlError::not_found("secret", &name).into());
+            }
+            edit.remove(Table::Secrets, place);
+            Ok(((), Some(AuditEvent::SecretRemoved { secret: name })))
+        });
+        remove.await?;
+        let values = self.secret_values(&tenant).await?;
+        self.deployer.set_secrets(&tenant, values);
+        Ok(())
     }
 
     /// The values of a tenant's secrets.
@@ -156,13 +173,8 @@ impl ControlPlane {
     }
 }
 
-fn records(
-    view: &View<'_>,
-    tenant: &TenantName,
-) -> Result<BTreeMap<SecretName, SecretRecord>, DatabaseError> {
-    let prefix = keys_of(tenant);
-    let all = Range { prefix: &prefix, after: None, order: Order::Ascending, limit: usize::MAX };
-    let records = view.list(Table::Secrets, all)?.into_iter();
+fn records(view: &View<'_>, tenant: &TenantName) -> Result<BTreeMap<SecretName, SecretRecord>, RecordError> {
+    let records = view.list(Table::Secrets, all(&keys_of(tenant)))?.into_iter();
     let named = records.filter_map(|(name, record)| Some((SecretName::parse(&name).ok()?, record)));
     named.map(|(name, record)| Ok((name, parse(&record)?))).collect()
 }

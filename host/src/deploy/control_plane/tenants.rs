@@ -1,19 +1,22 @@
 //! The tenants that the control plane knows: API-managed ones with their records, and file-managed ones to look at.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
 use super::allowance::Allowance;
-use super::artifacts::{forget_all, kept_bytes};
+use super::artifacts::{forget_all, in_background, kept_bytes};
 use super::audit::{Actor, AuditEvent, disown};
-use super::record::{Page, PageRequest, find, find_in, keys_of, written};
-use super::{ControlError, ControlPlane, Refused};
+use super::record::{Page, PageRequest, all, find, find_in, keys_of, parse, written};
+use super::{ControlError, ControlPlane, Refused, TurnOf};
 use crate::deploy::refusal::Fault;
 use crate::deploy::standing::{ManagedBy, PluginStatus, Tenant};
 use crate::document::{Place, TenantDocument, TenantSpec};
+use crate::limits::Ceilings;
 use crate::sandbox::Digest;
-use crate::store::{Order, Table};
+use crate::store::{Edit, Order, Stop, Table};
 use crate::tenant::TenantName;
 
 /// The most API-managed tenants of a host.
@@ -62,9 +65,24 @@ pub struct StorageStatus {
 pub(super) struct TenantRecord {
     #[serde(flatten)]
     pub(super) spec: TenantSpec,
+    /// The time at which the tenant was made, in nanoseconds: an earlier tenant of the same name was another one.
+    made: i64,
     /// The tenant was removed, and its data may still be there.
     #[serde(default)]
     pub(super) is_leaving: bool,
+}
+
+/// Refuses if the tenant is not the one of this record any more.
+pub(super) fn still_there(
+    edit: &Edit<'_>,
+    name: &TenantName,
+    tenant: &TenantRecord,
+) -> Result<(), Stop<ControlError>> {
+    let record = find_in::<TenantRecord>(edit, Table::Tenants, name.as_str())?;
+    match record.filter(|record| record.made == tenant.made && !record.is_leaving) {
+        Some(_) => Ok(()),
+        None => Err(ControlError::not_found("tenant", name).into()),
+    }
 }
 
 impl ControlPlane {
@@ -101,7 +119,13 @@ impl ControlPlane {
         by: &Actor,
     ) -> Result<PutTenant, ControlError> {
         let (plane, name, by) = (self.clone(), name.clone(), by.clone());
-        Self::whole(async move { plane.put(name, spec, by).await }).await
+        let turn = self.turn(&name, TurnOf::Changes).await?;
+        Self::whole(async move {
+            let put = plane.put(name, spec, by).await;
+            drop(turn);
+            put
+        })
+        .await
     }
 
     async fn put(
@@ -110,69 +134,80 @@ impl ControlPlane {
         spec: TenantSpec,
         by: Actor,
     ) -> Result<PutTenant, ControlError> {
-        let _hosts = self.host_turn.lock().await;
-        let _turn = self.turn(&name).await;
-        if self.deployer.file_managed_tenant(&name).is_some() {
-            return Err(ControlError::FileManaged(name));
-        }
         let before = self.record(&name).await?;
         if before.as_ref().is_some_and(|before| before.is_leaving) {
             return Err(ControlError::InUse(format!(
-                "the tenant `{name}` is being removed: wait until it is"
+                "the tenant `{name}` is being removed: remove it again, or wait until it is"
             )));
         }
-        self.catch_up(&name).await?;
-        let mut faults = self.claimed_hosts(&name, &spec);
-        if let Some(live) = self.live_document(&name).await? {
-            faults.extend(self.allowance_faults(&name, &spec, &live).await?);
+        if before.is_some() {
+            self.keep_up(&name).await?;
         }
-        ControlError::refuse_if_any(Refused::Tenant, faults)?;
+        let live = if before.is_some() { self.live_document(&name).await? } else { None };
+        if let Some(live) = live {
+            // The host's own ceilings are none of this change's.
+            let secrets = self.secret_names(&name).await?;
+            let allowance =
+                Allowance { tenant: &name, spec: &spec, host: &Ceilings::new(), secrets: &secrets };
+            ControlError::refuse_if_any(Refused::Tenant, allowance.faults(&live))?;
+        }
+        // Nobody else gets these hosts, or a tenant of this name from the site file, until this change is made.
+        let reserved =
+            self.deployer.reserve(&name, &spec.hosts).map_err(|claimed| ControlError::Refused {
+                what: Refused::Tenant,
+                faults: vec![Fault::new(Place::Document, claimed).id("claimed")],
+            })?;
         let is_new = before.is_none();
-        if before.is_none_or(|before| before.spec != spec) {
+        if before.as_ref().is_none_or(|before| before.spec != spec) {
             let event = if is_new { AuditEvent::TenantMade } else { AuditEvent::TenantChanged };
-            let (record, key) = (TenantRecord { spec: spec.clone(), is_leaving: false }, name.to_string());
+            let made = before.map_or_else(made_now, |before| before.made);
+            let record = TenantRecord { spec: spec.clone(), made, is_leaving: false };
+            let key = name.to_string();
             let put = self.change(&name, &by, move |edit| {
-                let all = crate::store::Range {
-                    prefix: "",
-                    after: None,
-                    order: Order::Ascending,
-                    limit: MOST_TENANTS,
-                };
-                if is_new && edit.list(Table::Tenants, all)?.len() == MOST_TENANTS {
-                    return Err(ControlError::TooMany { what: "tenants", most: MOST_TENANTS }.into());
-                }
+                claimed_in_records(edit, &key, &record.spec, is_new)?;
                 edit.put(Table::Tenants, key, written(&record)?);
                 Ok(((), Some(event)))
             });
             put.await?;
-            self.deployer.set_managed(&name, &spec);
         }
+        self.deployer.set_managed(&name, &spec);
+        drop(reserved);
+        // Other ceilings take the place of those that the live revision runs with.
+        self.keep_up(&name).await?;
         Ok(PutTenant { tenant: self.described(name, spec), is_new })
     }
 
-    /// Removes a tenant and everything of it. Its requests that are under way are ended.
+    /// Removes a tenant and everything of it. Its requests that are under way are ended. A removal that failed half way
+    /// is gone on with.
     pub async fn remove_tenant(self: &Arc<Self>, name: &TenantName, by: &Actor) -> Result<(), ControlError> {
-        self.managed(name).await?;
+        if self.deployer.file_managed_tenant(name).is_some() {
+            return Err(ControlError::FileManaged(name.clone()));
+        }
         let (plane, name, by) = (self.clone(), name.clone(), by.clone());
+        let turn = self.turn(&name, TurnOf::Changes).await?;
         Self::whole(async move {
-            let _turn = plane.turn(&name).await;
             let key = name.to_string();
             let leave = plane.change(&name, &by, move |edit| {
                 let record = find_in::<TenantRecord>(edit, Table::Tenants, &key)?;
-                let record = record.filter(|record| !record.is_leaving);
                 let record = record.ok_or_else(|| ControlError::not_found("tenant", &key))?;
+                if record.is_leaving {
+                    return Ok(((), None));
+                }
                 edit.put(Table::Tenants, key, written(&TenantRecord { is_leaving: true, ..record })?);
                 Ok(((), Some(AuditEvent::TenantRemoved)))
             });
             leave.await?;
-            plane.finish_removal(&name).await
+            let removed = plane.finish_removal(&name).await;
+            drop(turn);
+            removed
         })
         .await
     }
 
-    /// Ends a removed tenant's requests, and removes its data. Called again at the next start after a failure.
+    /// Ends a removed tenant's requests, and removes its data. It is called again after a failure, by the next removal or
+    /// the next start; until then nobody gets the tenant's name.
     pub(super) async fn finish_removal(&self, name: &TenantName) -> Result<(), ControlError> {
-        self.deployer.remove_managed(name).await;
+        let leaving = self.deployer.remove_managed(name).await;
         self.deployer.parts.store.remove_tenant(name).await?;
         let _files = self.file_turn.lock().await;
         let owner = name.clone();
@@ -183,9 +218,10 @@ impl ControlPlane {
             disown(edit, &owner);
             edit.remove(Table::Tenants, owner.as_str());
             let artifacts = forget_all(edit, &owner)?;
-            Ok::<_, crate::store::Stop<ControlError>>(artifacts)
+            Ok::<_, Stop<ControlError>>(artifacts)
         });
         let artifacts = forget.await??;
+        leaving.end();
         self.remove_ownerless(artifacts).await;
         Ok(())
     }
@@ -211,11 +247,16 @@ impl ControlPlane {
 
     /// The spec of an API-managed tenant. A file-managed tenant is a refusal.
     pub(super) async fn managed(&self, name: &TenantName) -> Result<TenantSpec, ControlError> {
+        Ok(self.managed_record(name).await?.spec)
+    }
+
+    /// The record of an API-managed tenant. A file-managed tenant is a refusal.
+    pub(super) async fn managed_record(&self, name: &TenantName) -> Result<TenantRecord, ControlError> {
         if self.deployer.file_managed_tenant(name).is_some() {
             return Err(ControlError::FileManaged(name.clone()));
         }
         let record = self.record(name).await?.filter(|record| !record.is_leaving);
-        record.map(|record| record.spec).ok_or_else(|| ControlError::not_found("tenant", name))
+        record.ok_or_else(|| ControlError::not_found("tenant", name))
     }
 
     /// Refuses the name of a tenant that does not exist.
@@ -236,17 +277,6 @@ impl ControlPlane {
         Tenant { name, managed_by: ManagedBy::Api, live, spec }
     }
 
-    /// The faults of hosts that another tenant has.
-    pub(super) fn claimed_hosts(&self, name: &TenantName, spec: &TenantSpec) -> Vec<Fault> {
-        let claimed = spec.hosts.iter().filter_map(|host| {
-            let owner = self.deployer.owner_of(host).filter(|owner| owner != name)?;
-            let headline = format!("the host `{host}` is another tenant's: `{owner}`");
-            let fault = Fault::new(Place::Document, headline).id("host-claimed");
-            Some(fault.help("a host belongs to one tenant: take it away from the other".to_owned()))
-        });
-        claimed.collect()
-    }
-
     /// The faults of a document against what the tenant's operator and the host allow.
     pub(super) async fn allowance_faults(
         &self,
@@ -255,7 +285,44 @@ impl ControlPlane {
         document: &TenantDocument,
     ) -> Result<Vec<Fault>, ControlError> {
         let secrets = self.secret_names(tenant).await?;
-        let allowance = Allowance { tenant, spec, host: &self.ceilings, secrets: &secrets };
-        Ok(allowance.faults(document))
+        let (tenant, spec, document) = (tenant.clone(), spec.clone(), document.clone());
+        let ceilings = self.ceilings.clone();
+        let check = move || {
+            let allowance = Allowance { tenant: &tenant, spec: &spec, host: &ceilings, secrets: &secrets };
+            allowance.faults(&document)
+        };
+        in_background(check).await
     }
+}
+
+/// The present time as the mark of a tenant that is made.
+fn made_now() -> i64 {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Refuses hosts that another tenant's record has, and a tenant too many. Records are ahead of what is live after a
+/// failure of the store.
+fn claimed_in_records(
+    edit: &Edit<'_>,
+    name: &str,
+    spec: &TenantSpec,
+    is_new: bool,
+) -> Result<(), Stop<ControlError>> {
+    let records = edit.list(Table::Tenants, all(""))?;
+    if is_new && records.len() >= MOST_TENANTS {
+        return Err(ControlError::TooMany { what: "tenants", most: MOST_TENANTS }.into());
+    }
+    let hosts: BTreeSet<_> = spec.hosts.iter().collect();
+    for (owner, record) in records.into_iter().filter(|(owner, _)| owner != name) {
+        let record = parse::<TenantRecord>(&record)?;
+        if let Some(host) = record.spec.hosts.iter().find(|host| hosts.contains(host)) {
+            let fault =
+                Fault::new(Place::Document, format!("the host `{host}` is another tenant's: `{owner}`"));
+            return Err(
+                ControlError::Refused { what: Refused::Tenant, faults: vec![fault.id("claimed")] }.into()
+            );
+        }
+    }
+    Ok(())
 }
