@@ -133,11 +133,13 @@ impl Loader {
         let ComponentRef::File(path) = component else {
             return Err(cause(format!("the host has no artifact {component}")));
         };
-        let bytes = read_component(path, self.compiler.most_artifact_bytes()).map_err(|error| {
+        let most_bytes = self.compiler.most_artifact_bytes();
+        let bytes = read_component(path, most_bytes).map_err(|error| {
             let help = (error.kind() == io::ErrorKind::NotFound).then(|| self.where_to_look(path));
             cause(format!("cannot read its component {}", path.display())).label(error.to_string()).help(help)
         })?;
-        let loaded = self.compiler.load(&bytes);
+        let file = path.clone();
+        let loaded = self.compiler.load(&bytes, move || read_component(&file, most_bytes));
         match &loaded {
             Ok((_, Provenance::Live)) => {}
             Ok((_, Provenance::Cached)) => self.metrics.compile(Compile::Cached),
