@@ -203,7 +203,7 @@ struct Load {
     faults: Vec<Fault>,
     /// The components of this load: two plugins with the same file run the same bytes, even if the file changes in
     /// between.
-    read: Vec<(ComponentRef, Result<Component, Fault>)>,
+    read: BTreeMap<ComponentRef, Result<Component, Fault>>,
 }
 
 impl Load {
@@ -213,7 +213,7 @@ impl Load {
             task,
             components: BTreeMap::new(),
             faults: Vec::new(),
-            read: Vec::new(),
+            read: BTreeMap::new(),
         }
     }
 
@@ -252,10 +252,9 @@ impl Load {
         loader: &Loader,
     ) -> Result<Component, Fault> {
         let cause = |headline: String| Fault::new(Place::Component(name.clone()), headline);
-        let read = self.read.iter().find(|(known, _)| known == component).map(|(_, read)| read.clone());
-        let read = read.unwrap_or_else(|| {
+        let read = self.read.get(component).cloned().unwrap_or_else(|| {
             let read = loader.component(component, cause);
-            self.read.push((component.clone(), read.clone()));
+            self.read.insert(component.clone(), read.clone());
             read
         });
         read.map_err(|fault| Fault {
