@@ -6,6 +6,8 @@ use jackfield_tests::{Host, Options, Site, hello_version, replace, together};
 use tempfile::TempDir;
 
 const LOST: &str = "compiled code was lost: it was compiled anew";
+const OF_NO_USE: &str = "compiled code that was kept is of no use: it is compiled anew";
+const NOT_KEPT: &str = "compiled code was not kept: the next start compiles it anew";
 const NO_DESCRIPTION: &str = "the kept description of a component is of no use: its code is looked at";
 
 /// Two tenants, each with its own component.
@@ -125,10 +127,70 @@ async fn a_cache_that_is_emptied_under_a_running_host_is_filled_again_from_the_c
     let (mut host, compiled) = idle_host(&site(), &folder).await;
     empty(&compiled);
     call_both(&host).await;
-    assert_eq!((told(&host, LOST), files(&compiled, false).len()), (2, 2));
+    assert_eq!((files(&compiled, false).len(), files(&compiled, true).len()), (2, 2));
+    assert_eq!(told(&host, LOST), 2);
     host.restart().await;
     call_both(&host).await;
     assert_eq!(told(&host, LOST), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn code_that_is_damaged_while_nobody_needs_it_is_compiled_anew_at_the_next_call() {
+    let folder = TempDir::new().unwrap();
+    let (host, compiled) = idle_host(&misbehaving(""), &folder).await;
+    type Damage = fn(&Path);
+    let damages: [(&str, Damage); 4] = [
+        ("one bit of it", |file| {
+            let mut code = std::fs::read(file).unwrap();
+            let middle = code.len() / 2;
+            code[middle] ^= 1;
+            std::fs::write(file, code).unwrap();
+        }),
+        ("its second half", |file| {
+            let code = std::fs::read(file).unwrap();
+            std::fs::write(file, &code[..code.len() / 2]).unwrap();
+        }),
+        ("who may write to it", |file| {
+            use std::os::unix::fs::PermissionsExt;
+            std::fs::set_permissions(file, std::fs::Permissions::from_mode(0o622)).unwrap();
+        }),
+        ("where it is", |file| {
+            let elsewhere = file.parent().unwrap().parent().unwrap().join("elsewhere");
+            std::fs::rename(file, &elsewhere).unwrap();
+            std::os::unix::fs::symlink(&elsewhere, file).unwrap();
+        }),
+    ];
+    let code = || {
+        let [file] = &files(&compiled, false)[..] else { panic!("there is one file of code") };
+        (file.clone(), std::fs::read(file).unwrap())
+    };
+    let whole = code();
+    for (number, (what, damage)) in (1..).zip(damages) {
+        damage(&code().0);
+        host.get("/trap").await.expect(500);
+        assert_eq!((told(&host, OF_NO_USE), told(&host, LOST)), (number, number), "{what}");
+        assert!(code() == whole, "{what}: it is kept as it was");
+        // What was kept now is found.
+        for _ in 0..2 {
+            assert_eq!(drop_unused_code(&host).await, 1, "{what}");
+            host.get("/trap").await.expect(500);
+        }
+        assert_eq!((told(&host, OF_NO_USE), told(&host, LOST)), (number, number), "{what}");
+        assert_eq!(drop_unused_code(&host).await, 1, "{what}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lost_code_that_cannot_be_kept_again_stays_in_memory() {
+    let folder = TempDir::new().unwrap();
+    let (host, compiled) = idle_host(&misbehaving(""), &folder).await;
+    // Nothing can be written to a folder that is gone.
+    std::fs::remove_dir_all(&compiled).unwrap();
+    for _ in 0..3 {
+        host.get("/trap").await.expect(500);
+        assert_eq!(drop_unused_code(&host).await, 0);
+        assert_eq!((told(&host, LOST), told(&host, NOT_KEPT)), (1, 1));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -150,8 +212,11 @@ async fn a_plugin_whose_code_is_lost_and_whose_file_has_changed_fails_alone() {
     assert_eq!(line["blame"], "host", "{line}");
     assert!(line["error"].as_str().unwrap().contains("its file has changed"), "{line}");
     call_mill(&host).await;
-    // It recovers by itself.
     replace(&host.file("guest_hello.wasm"), &whole);
+    host.wait_until("it recovers by itself", async || {
+        host.request("GET", "/").header("host", "shop.example").send().await.status == 200
+    })
+    .await;
     assert_eq!(hello(&host, "shop.example").await, "hello from version-1\n");
 }
 

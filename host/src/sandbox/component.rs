@@ -3,7 +3,7 @@
 //! Its description stays in memory (`description.rs`), its code only while calls need it (`code.rs`). Compiling is in
 //! `compiler/`; the reasons why bytes are no component are in `component_error.rs`.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use super::artifact::Digest;
 use super::call_error::CallStop;
@@ -83,7 +83,7 @@ pub(super) struct SharedComponent {
     /// None if the component cannot run here, because imports are not offered.
     code: Option<Arc<Code>>,
     /// The sum of the code that is kept on disk. None if the code is in memory alone: it stays there.
-    pub(super) kept: Option<Digest>,
+    kept: Mutex<Option<Digest>>,
 }
 
 impl SharedComponent {
@@ -95,12 +95,22 @@ impl SharedComponent {
         kept: Option<Digest>,
     ) -> Arc<Self> {
         let code = description.can_run().then(|| Code::new(ready));
-        Arc::new(Self { digest, bytes, description, code, kept })
+        Arc::new(Self { digest, bytes, description, code, kept: Mutex::new(kept) })
     }
 
     /// Drops the code, if it is kept on disk and nobody has used it since the last look. True if it was dropped.
     pub(super) fn drop_unused_code(&self) -> bool {
-        self.kept.is_some() && self.code.as_ref().is_some_and(|code| code.drop_if_unused())
+        self.kept().is_some() && self.code.as_ref().is_some_and(|code| code.drop_if_unused())
+    }
+
+    /// The sum of the code that is kept on disk, if any is.
+    pub(super) fn kept(&self) -> Option<Digest> {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes that this code is kept on disk now, or that none can be kept.
+    pub(super) fn set_kept(&self, kept: Option<Digest>) {
+        *self.kept.lock().unwrap_or_else(PoisonError::into_inner) = kept;
     }
 }
 

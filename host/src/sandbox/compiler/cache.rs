@@ -254,7 +254,8 @@ impl Cache {
         if !is_ours(&stat) || length > MAX_CODE_BYTES {
             return Ok(None);
         }
-        let mut code = Vec::with_capacity(length);
+        let mut code = Vec::new();
+        code.try_reserve_exact(length)?;
         let most = u64::try_from(MAX_CODE_BYTES).unwrap_or(u64::MAX);
         (&file).take(most).read_to_end(&mut code)?;
         // A host that may not set the time keeps the file for a shorter time.

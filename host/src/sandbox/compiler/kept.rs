@@ -154,6 +154,10 @@ impl Kept {
                 }
             },
             Ok(Found::Damaged) => "it was not as it was written".to_owned(),
+            // Compiling takes more memory than reading.
+            Err(error) if error.kind() == io::ErrorKind::OutOfMemory => {
+                return Err(ComponentError::NoInstance(format!("its compiled code cannot be read: {error}")));
+            }
             Err(error) => error.to_string(),
         };
         let entry = self.log.warn("compiled code that was kept is of no use: it is compiled anew");

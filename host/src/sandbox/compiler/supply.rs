@@ -2,9 +2,11 @@
 //! from the component's file.
 //!
 //! Two calls at most read code at once, and one more has code compiled, for the whole host: a tenant with many idle
-//! plugins takes no more of the machine. A component waits in these turns once, however many of its calls wait.
+//! plugins takes no more of the machine. A component waits in these turns once, however many of its calls wait, and not
+//! for a call that has gone. What was begun is ended without its call: then the code is there for the next one.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use tokio::sync::Semaphore;
@@ -16,7 +18,7 @@ use super::kept::Kept;
 use super::refusals::Refusals;
 use crate::observe::Log;
 use crate::sandbox::artifact::Digest;
-use crate::sandbox::code::Supply;
+use crate::sandbox::code::{Order, Supply};
 use crate::sandbox::component::SharedComponent;
 use crate::sandbox::component_error::ComponentError;
 use crate::sandbox::engine::Sandbox;
@@ -38,38 +40,53 @@ pub(super) struct Supplier {
     pub(super) kept: Kept,
     pub(super) refusals: Refusals,
     log: Log,
-    readers: Semaphore,
-    compilers: Semaphore,
+    readers: Arc<Semaphore>,
+    compilers: Arc<Semaphore>,
 }
 
 impl Supplier {
     pub(super) fn new(sandbox: Arc<Sandbox>, children: ChildCompiler, kept: Kept, log: Log) -> Self {
-        let (readers, compilers) = (Semaphore::new(READ_AT_ONCE), Semaphore::new(COMPILED_AT_ONCE));
+        let turns = |number| Arc::new(Semaphore::new(number));
+        let (readers, compilers) = (turns(READ_AT_ONCE), turns(COMPILED_AT_ONCE));
         Self { sandbox, children, kept, refusals: Refusals::default(), log, readers, compilers }
     }
 
     /// The way to a component's code.
     pub(super) fn supply(self: &Arc<Self>, component: Arc<SharedComponent>, source: Source) -> Supply {
         let supplier = self.clone();
-        Arc::new(move || {
+        Arc::new(move |order| {
             let (supplier, component, source) = (supplier.clone(), component.clone(), source.clone());
-            Box::pin(async move { supplier.get(component, source).await })
+            Box::pin(async move { supplier.get(component, source, order).await })
         })
     }
 
-    async fn get(self: Arc<Self>, component: Arc<SharedComponent>, source: Source) -> Result<Ready, String> {
+    async fn get(
+        self: Arc<Self>,
+        component: Arc<SharedComponent>,
+        source: Source,
+        order: Order,
+    ) -> Result<Arc<Ready>, String> {
         let (supplier, wanted) = (self.clone(), component.clone());
-        let found = in_turn(&self.readers, move || supplier.read_again(&wanted)).await?;
-        if let Some(ready) = found {
-            return Ok(ready);
-        }
+        let read = in_turn(&self.readers, move || match supplier.read_again(&wanted) {
+            Ok(Some(ready)) => Ok(ControlFlow::Break(order.fulfil(ready))),
+            Ok(None) => Ok(ControlFlow::Continue(order)),
+            Err(why) => Err(order.fail(why)),
+        });
+        let order = match read.await? {
+            ControlFlow::Break(ready) => return Ok(ready),
+            ControlFlow::Continue(order) => order,
+        };
         let supplier = self.clone();
-        in_turn(&self.compilers, move || supplier.compile_again(&component, &source)).await
+        let compiled = in_turn(&self.compilers, move || match supplier.compile_again(&component, &source) {
+            Ok(ready) => Ok(order.fulfil(ready)),
+            Err(why) => Err(order.fail(why)),
+        });
+        compiled.await
     }
 
     /// A component's code from the cache.
     fn read_again(&self, component: &SharedComponent) -> Result<Option<Ready>, String> {
-        let Some(sum) = component.kept else { return Ok(None) };
+        let Some(sum) = component.kept() else { return Ok(None) };
         let found = self.kept.code_of_sum(component.digest, sum, |code| self.link(code, component));
         found.map_err(|error| error.to_string())
     }
@@ -96,7 +113,11 @@ impl Supplier {
         let output = self.children.compile(artifact)?;
         let code = self.children.code_in(&output)?;
         let ready = self.link(code, component)?;
-        self.kept.keep_code(component.digest, code);
+        let kept = self.kept.keep_code(component.digest, code);
+        component.set_kept(kept);
+        if let Some(code) = kept {
+            self.kept.keep_description(component.digest, code, &component.description);
+        }
         let entry = self.log.warn("compiled code was lost: it was compiled anew");
         entry.display("artifact", component.digest).send();
         Ok(ready)
@@ -108,11 +129,45 @@ impl Supplier {
     }
 }
 
-/// The result of work on a thread that may block, once there is a turn for it.
+/// The result of work on a thread that may block, once there is a turn for it. Dropped before its turn, the work is not
+/// done; dropped later, it is done all the same, and keeps its turn so long.
 async fn in_turn<T: Send + 'static>(
-    turns: &Semaphore,
+    turns: &Arc<Semaphore>,
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
-    let _turn = turns.acquire().await.map_err(|error| error.to_string())?;
-    spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
+    let turn = turns.clone().acquire_owned().await.map_err(|error| error.to_string())?;
+    let done = spawn_blocking(move || {
+        let result = work();
+        drop(turn);
+        result
+    });
+    done.await.unwrap_or_else(|error| Err(error.to_string()))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use tokio::time::timeout;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn work_whose_call_has_gone_is_not_begun_but_ended() {
+        let (turns, (begun, log)) = (Arc::new(Semaphore::new(1)), mpsc::channel());
+        let (goes_on, waits) = mpsc::channel::<()>();
+        let first = begun.clone();
+        let work = in_turn(&turns, move || {
+            first.send("first").map_err(|error| error.to_string())?;
+            let _ = waits.recv();
+            first.send("first ended").map_err(|error| error.to_string())
+        });
+        assert!(timeout(Duration::from_millis(1), work).await.is_err());
+        let second = in_turn(&turns, move || begun.send("second").map_err(|error| error.to_string()));
+        assert!(timeout(Duration::from_millis(1), second).await.is_err(), "the first has its turn still");
+        drop(goes_on);
+        assert_eq!(in_turn(&turns, || Ok(3)).await, Ok(3));
+        assert_eq!(log.try_iter().collect::<Vec<_>>(), ["first", "first ended"]);
+    }
 }
