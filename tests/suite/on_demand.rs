@@ -33,6 +33,8 @@ async fn host(site: &Site, folder: &TempDir) -> (Host, PathBuf) {
 async fn idle_host(site: &Site, folder: &TempDir) -> (Host, PathBuf) {
     let (mut host, compiled) = host(site, folder).await;
     host.restart().await;
+    // The first component of a process is tried out.
+    assert_ne!(drop_unused_code(&host).await, 0);
     (host, compiled)
 }
 
@@ -240,6 +242,7 @@ async fn lost_code_is_compiled_from_the_plugins_own_file_though_another_plugins_
             hello(&host, of_changed).await == "hello from version-2\n"
         })
         .await;
+        host.wait_until("nobody needs version 1", async || drop_unused_code(&host).await > 0).await;
         empty(&compiled);
         assert_eq!(hello(&host, of_other).await, "hello from version-1\n", "{changed}");
         assert_eq!(hello(&host, of_changed).await, "hello from version-2\n", "{changed}");

@@ -33,6 +33,7 @@ pub use task::Task;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
@@ -87,6 +88,8 @@ pub struct Compiler {
     known: Mutex<Known>,
     /// Rung when a digest is not under way any more.
     landed: Condvar,
+    /// This process was able to make an instance.
+    has_tried_out: AtomicBool,
 }
 
 /// The digests that need not be compiled, or not now.
@@ -119,7 +122,12 @@ impl Compiler {
         let kept = Kept::new(cache, fingerprint(&sandbox), log.clone());
         let children = ChildCompiler::new(program, limits, sandbox.code, is_confined, log.clone())?;
         let supplier = Supplier::new(sandbox, children, kept, log);
-        Ok(Self { supplier: Arc::new(supplier), known: Mutex::default(), landed: Condvar::new() })
+        Ok(Self {
+            supplier: Arc::new(supplier),
+            known: Mutex::default(),
+            landed: Condvar::new(),
+            has_tried_out: AtomicBool::new(false),
+        })
     }
 
     /// The number of threads of one child, its first included.
@@ -188,13 +196,20 @@ impl Compiler {
     ) -> Result<(Arc<SharedComponent>, Provenance), ComponentError> {
         let Supplier { children, kept, .. } = &*self.supplier;
         let artifact = (digest, bytes.len());
-        if let Some(Described { code, description }) = kept.description(digest) {
+        let mut described = kept.description(digest);
+        // A description was made of code that was tried out, by an earlier process maybe. A system where no instance can
+        // be made is found at the start all the same: by the first component.
+        if let Some(Described { code, description }) =
+            described.take_if(|_| self.has_tried_out.load(Ordering::Relaxed))
+        {
             let component = SharedComponent::new(artifact, description, None, Some(code));
             return Ok((component, Provenance::Cached));
         }
         let link = |code: &[u8]| Ok((Digest::of(code), self.link_and_try_out(code, bytes)?));
         if let Some((code, Linked { description, ready })) = kept.code(digest, link)? {
-            kept.keep_description(digest, code, &description);
+            if described.is_none_or(|described| described.code != code) {
+                kept.keep_description(digest, code, &description);
+            }
             let component = SharedComponent::new(artifact, description, ready, Some(code));
             return Ok((component, Provenance::Cached));
         }
@@ -216,6 +231,7 @@ impl Compiler {
         let ready = sandbox.link(&compiled, &description)?;
         if ready.is_some() {
             sandbox.try_out(&compiled).map_err(ComponentError::NoInstance)?;
+            self.has_tried_out.store(true, Ordering::Relaxed);
         }
         Ok(Linked { description, ready })
     }
