@@ -147,7 +147,8 @@ pub struct Host {
     watcher: Watcher,
     server: Server,
     scheduler: Scheduler,
-    _tending: AbortOnDropHandle<()>,
+    compiler: Arc<Compiler>,
+    _tending: AbortOnDropHandle<((), ())>,
     readiness: Readiness,
     linger: Duration,
     metrics: Metrics,
@@ -204,8 +205,6 @@ impl Host {
         let records = Records::open(&settings.state)?;
         let artifacts = ControlPlane::artifacts_in(&settings.state, settings.intake.artifact_bytes)?;
         let http = http_client(&site, Some(room.outbound)).map_err(StartError::Site)?;
-        let tended = sandbox.clone();
-        let tending = AbortOnDropHandle::new(tokio::spawn(async move { tended.tend().await }));
         let compiler = Compiler::new(
             sandbox.clone(),
             CompilerSettings {
@@ -216,10 +215,14 @@ impl Host {
                 log: log.clone(),
             },
         );
+        let compiler = Arc::new(compiler.map_err(HostError::Compiler)?);
+        let (instances, code) = (sandbox.clone(), compiler.clone());
+        let tending = tokio::spawn(async move { tokio::join!(instances.tend(), code.tend()) });
+        let tending = AbortOnDropHandle::new(tending);
         let follower = Follower::new(origin.clone(), &site);
         let parts = Parts {
             origin,
-            compiler: Arc::new(compiler.map_err(HostError::Compiler)?),
+            compiler: compiler.clone(),
             store,
             http,
             ceilings: settings.limits.clone(),
@@ -255,6 +258,7 @@ impl Host {
             watcher,
             server,
             scheduler,
+            compiler,
             _tending: tending,
             readiness,
             linger,
@@ -284,6 +288,12 @@ impl Host {
     pub fn reload(&self) {
         self.server.look_at_certificates();
         self.watcher.reload();
+    }
+
+    /// Drops compiled code that no call has used since this was last done; the host does so from time to time. Returns
+    /// the number of components whose code was dropped.
+    pub async fn drop_unused_code(&self) -> usize {
+        self.compiler.drop_unused_code().await
     }
 
     /// Becomes unready, and goes on serving for the linger time: in it, the load balancers that send callers here

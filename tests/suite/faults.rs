@@ -331,9 +331,13 @@ fn a_host_that_serves_takes_nothing_that_the_system_refuses_for_a_guests_doing_a
     let address = process.address();
     let mut table = Table::default();
     for (fault, path, expected) in [
+        // The first instance of code that was just read; then it needs none.
+        ("memfd_create:error=EMFILE", "/", Fails("the process has no descriptor left")),
         ("memfd_create:error=EMFILE", "/", Serves("")),
         ("ioctl:error=ENOTTY", "/", Serves("")),
         ("madvise:error=EINVAL", "/", Serves("")),
+        // There is no memory for its code; then, for its instances.
+        ("mmap:error=ENOMEM", SLEEPS, Fails("its code cannot be had")),
         ("mmap:error=ENOMEM", SLEEPS, Fails("raise `vm.max_map_count`")),
         ("mmap:error=EPERM", SLEEPS, Fails("a filter or a setting of the system forbids it")),
         ("mprotect:error=ENOMEM", SLEEPS, Fails("raise `vm.max_map_count`")),

@@ -226,9 +226,12 @@ async fn with_a_cache(folder: &TempDir) -> (Host, PathBuf) {
     (Host::start_with(&shop(), options).await, compiled)
 }
 
+/// The file of code; beside it is its description.
 fn entry(compiled: &Path) -> PathBuf {
-    let entries: Vec<_> = std::fs::read_dir(compiled).unwrap().map(|entry| entry.unwrap().path()).collect();
-    assert_eq!(entries.len(), 1, "{entries:?}");
+    let entries = std::fs::read_dir(compiled).unwrap().map(|entry| entry.unwrap().path());
+    let (descriptions, entries): (Vec<_>, Vec<_>) =
+        entries.partition(|path| path.file_name().unwrap().to_string_lossy().starts_with("about-"));
+    assert_eq!((entries.len(), descriptions.len()), (1, 1), "{entries:?}, {descriptions:?}");
     entries.into_iter().next().unwrap()
 }
 

@@ -32,6 +32,7 @@ mod mounts;
 mod neighbours;
 mod new;
 mod observe;
+mod on_demand;
 mod outbound;
 #[cfg(target_os = "linux")]
 mod paged_out;

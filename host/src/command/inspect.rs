@@ -24,7 +24,9 @@ pub(super) fn run(inspect: &Inspect) -> Exit {
         Err(error) => return refuse(format_args!("cannot read {file}: {error}")),
     };
     let component = compiler(POOL, limits).and_then(|compiler| {
-        let loaded = compiler.load(&bytes).map(|(component, _)| component);
+        let path = inspect.file.clone();
+        let again = move || read_component(&path, limits.artifact_bytes);
+        let loaded = compiler.load(&bytes, again).map(|(component, _)| component);
         loaded.map_err(|error| format!("{file} is not a component that can run here: {error}"))
     });
     let component = match component {
@@ -43,7 +45,7 @@ fn described(component: &Component) -> serde_json::Value {
     let imports: Vec<_> = component
         .imports()
         .iter()
-        .map(|import| match import.need {
+        .map(|import| match import.need() {
             Need::Nothing => json!({ "name": import.name, "offered": true }),
             Need::Grant(grant) => json!({ "name": import.name, "offered": true, "grant": grant.as_str() }),
             Need::Unknown => json!({ "name": import.name, "offered": false }),
@@ -76,7 +78,7 @@ fn describe(component: &Component) {
     }
     say("imports");
     for import in component.imports().iter().take(MOST_LISTED) {
-        let need = match import.need {
+        let need = match import.need() {
             Need::Nothing => String::new(),
             Need::Grant(grant) => format!("  (grant {grant})"),
             Need::Unknown => "  (not offered by this host)".into(),
@@ -126,7 +128,7 @@ fn grants(component: &Component) -> Vec<&'static str> {
     let mut grants: Vec<_> = component
         .imports()
         .iter()
-        .filter_map(|import| match import.need {
+        .filter_map(|import| match import.need() {
             Need::Grant(grant) => Some(grant.as_str()),
             Need::Nothing | Need::Unknown => None,
         })

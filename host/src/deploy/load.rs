@@ -23,7 +23,7 @@ use super::secrets::{Environment, Secrets, read_secrets};
 use crate::config::{Diagnostic, SecretSource, Site, TenantSettings};
 use crate::document::{ComponentRef, Place, TenantDocument};
 use crate::observe::{Compile, Metrics};
-use crate::sandbox::{Compiler, Component, Provenance};
+use crate::sandbox::{Compiler, Component, Digest, Provenance};
 use crate::tenant::{PluginName, SecretName, TenantName};
 
 /// The least number of components that are loaded at once: one component never takes all turns.
@@ -144,7 +144,11 @@ impl Loader {
         let loader = self.clone();
         let step = spawn_blocking(move || {
             let read = read().map_err(|error| cause(format!("the artifact cannot be read: {error}")));
-            let loaded = read.and_then(|bytes| loader.compiled(&bytes, "the artifact", cause));
+            let loaded = read.and_then(|bytes| {
+                // It is only described: no call is ever made of it.
+                let again = || Err(io::ErrorKind::NotFound.into());
+                loader.compiled(&bytes, "the artifact", again, cause)
+            });
             drop(turn);
             loaded
         });
@@ -171,25 +175,30 @@ impl Loader {
                 })?
             }
             ComponentRef::Artifact(digest) => {
-                let read = self.artifacts.as_ref().map(|artifacts| artifacts.read(*digest));
-                let read = read.unwrap_or_else(|| Err(io::ErrorKind::NotFound.into()));
-                read.map_err(|error| match error.kind() {
+                read_artifact(self.artifacts.as_ref(), *digest).map_err(|error| match error.kind() {
                     io::ErrorKind::NotFound => cause(format!("the host has no artifact {digest}")),
                     _ => cause(format!("cannot read the artifact {digest}")).label(error.to_string()),
                 })?
             }
         };
-        self.compiled(&bytes, component, cause)
+        let (again, most_bytes) = (component.clone(), self.compiler.most_artifact_bytes());
+        let artifacts = self.artifacts.clone();
+        let again = move || match &again {
+            ComponentRef::File(path) => read_component(path, most_bytes),
+            ComponentRef::Artifact(digest) => read_artifact(artifacts.as_ref(), *digest),
+        };
+        self.compiled(&bytes, component, again, cause)
     }
 
-    /// The component of these bytes, which were read from `origin`.
+    /// The component of these bytes, which were read from `origin`, and can be read there again.
     fn compiled(
         &self,
         bytes: &[u8],
         origin: impl Display,
+        again: impl Fn() -> io::Result<Vec<u8>> + Send + Sync + 'static,
         cause: impl Fn(String) -> Fault,
     ) -> Result<Component, Fault> {
-        let loaded = self.compiler.load(bytes);
+        let loaded = self.compiler.load(bytes, again);
         match &loaded {
             Ok((_, Provenance::Live)) => {}
             Ok((_, Provenance::Cached)) => self.metrics.compile(Compile::Cached),
@@ -253,7 +262,7 @@ struct Load {
     faults: Vec<Fault>,
     /// The components of this load: two plugins with the same file run the same bytes, even if the file changes in
     /// between.
-    read: Vec<(ComponentRef, Result<Component, Fault>)>,
+    read: BTreeMap<ComponentRef, Result<Component, Fault>>,
 }
 
 impl Load {
@@ -263,7 +272,7 @@ impl Load {
             task,
             components: BTreeMap::new(),
             faults: Vec::new(),
-            read: Vec::new(),
+            read: BTreeMap::new(),
         }
     }
 
@@ -305,10 +314,9 @@ impl Load {
         loader: &Loader,
     ) -> Result<Component, Fault> {
         let cause = |headline: String| Fault::new(Place::Component(name.clone()), headline);
-        let read = self.read.iter().find(|(known, _)| known == component).map(|(_, read)| read.clone());
-        let read = read.unwrap_or_else(|| {
+        let read = self.read.get(component).cloned().unwrap_or_else(|| {
             let read = loader.component(component, cause);
-            self.read.push((component.clone(), read.clone()));
+            self.read.insert(component.clone(), read.clone());
             read
         });
         read.map_err(|fault| Fault {
@@ -317,6 +325,11 @@ impl Load {
             ..fault
         })
     }
+}
+
+/// Reads an artifact, if there is a folder of artifacts that has it.
+fn read_artifact(artifacts: Option<&ArtifactFolder>, digest: Digest) -> io::Result<Vec<u8>> {
+    artifacts.map_or_else(|| Err(io::ErrorKind::NotFound.into()), |artifacts| artifacts.read(digest))
 }
 
 /// Reads a component's file up to one byte more than `most_bytes`, so that the compiler sees that the file is too

@@ -40,7 +40,7 @@ pub struct PluginSpec {
 }
 
 /// The reference to a component.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ComponentRef {
     /// The file at this path. The path is absolute; the file need not exist.
     File(PathBuf),

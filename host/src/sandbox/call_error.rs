@@ -81,7 +81,7 @@ pub enum CallError {
     #[error("its answer, or what it passed to the host, was larger than it may be: {0}")]
     TooLarge(String),
     /// The host could not run the guest: no slot of the pool was free, the system refused the resources of an
-    /// instance, or the component is not this plug.
+    /// instance, its code is lost, or the component is not this plug.
     #[error("the host could not run it: {0}")]
     Host(String),
 }
@@ -112,6 +112,8 @@ pub(super) enum CallStop {
     Returned(String),
     NotThisPlug(Plug),
     NotReady,
+    /// The component's code cannot be had, for this reason.
+    NoCode(String),
 }
 
 impl CallStop {
@@ -122,6 +124,7 @@ impl CallStop {
             Self::Returned(text) => return CallError::Returned(text),
             Self::NotThisPlug(plug) => return CallError::Host(format!("it is no {}", plug.as_str())),
             Self::NotReady => return CallError::Host("its imports are not all offered here".into()),
+            Self::NoCode(why) => return CallError::Host(format!("its code cannot be had: {why}")),
             Self::Start(error) | Self::Run(error) => error,
         };
         let reason = format!("{error:#}");

@@ -10,14 +10,16 @@ use wasmtime::component::Component as WasmComponent;
 use wasmtime::component::Linker;
 
 use super::artifact::Digest;
-use super::component::Component;
+use super::component::{Component, SharedComponent};
 use super::component_error::{ComponentError, check_preamble};
 use super::configuration::{CodeSettings, SandboxError, engine, refused, why_no_images};
+use super::description::Description;
 use super::idle::Idle;
 use super::instances::{Instances, Shelf};
 use super::intake;
 use super::linker::linker;
 use super::pool::{self, PoolSettings};
+use super::ready::Ready;
 use super::restore::{Images, WriteTracker};
 use super::state::CallState;
 use crate::limits::Reuse;
@@ -98,7 +100,19 @@ impl Sandbox {
         intake::check(bytes).map_err(|error| ComponentError::NotTaken(error.to_string()))?;
         let compiled = WasmComponent::new(&self.engine, bytes);
         let compiled = compiled.map_err(|error| ComponentError::Invalid(format!("{error:#}")))?;
-        Component::link(&self.linker, &compiled, bytes, Digest::of(bytes))
+        let description = Description::of(&compiled, bytes)?;
+        let ready = self.link(&compiled, &description)?;
+        let artifact = (Digest::of(bytes), bytes.len());
+        Ok(Component::new(SharedComponent::new(artifact, description, ready, None), None))
+    }
+
+    /// The code of a component that has this description, ready to be called. None if an import of it is not offered.
+    pub(super) fn link(
+        &self,
+        compiled: &WasmComponent,
+        description: &Description,
+    ) -> Result<Option<Ready>, ComponentError> {
+        description.can_run().then(|| Ready::link(&self.linker, compiled, description)).transpose()
     }
 
     /// The instances of a component for one plugin of one revision: none yet. Without `reuse` each serves one call.

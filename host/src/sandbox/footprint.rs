@@ -3,6 +3,7 @@
 //! Reads the declarations of sections, and no code, of bytes that passed intake: intake bounds the sums, and refuses
 //! an index that leads nowhere.
 
+use serde::{Deserialize, Serialize};
 use wasmparser::{
     BinaryReaderError, ComponentAlias, ComponentExternalKind, ComponentInstance, ComponentOuterAliasKind,
     Encoding, Instance, Parser, Payload,
@@ -12,7 +13,8 @@ use wasmparser::{
 const PAGE_BYTES: u64 = 64 << 10;
 
 /// The initial size of all memories and tables of one instance.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Footprint {
     /// The bytes of linear memory.
     pub memory_bytes: u64,

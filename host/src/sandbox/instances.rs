@@ -21,8 +21,9 @@ use wasmtime_wasi_http::p2::bindings::Proxy;
 use super::bindings::{handler, request_filter, response_filter};
 use super::call::Call;
 use super::call_error::CallStop;
-use super::component::{Component, Ready};
+use super::component::Component;
 use super::idle::{Idle, Ticket};
+use super::ready::Ready;
 use super::restore::{Images, Restorable, WriteTracker};
 use super::state::{CallState, PerCall};
 use crate::limits::Reuse;
@@ -42,10 +43,9 @@ impl Instances {
     ) -> Self {
         let (engine, images) = (engine.clone(), images.clone());
         let stock = Mutex::new(Stock { is_closed: false, waiting: Vec::new() });
-        let can_be_restored = component.ready().is_some_and(|ready| ready.restore.is_some());
         let keeping = match reuse {
             Some(reuse) => Some(Keeping::Reused(reuse)),
-            None if can_be_restored => WriteTracker::of_this_process().map(Keeping::Restored),
+            None if component.can_be_restored() => WriteTracker::of_this_process().map(Keeping::Restored),
             None => None,
         };
         Self(Arc::new(Shelf { engine, component, keeping, metrics, images, idle, stock }))
@@ -118,6 +118,8 @@ struct Live {
     restorable: Option<Restorable>,
     is_restored: bool,
     store: Store<CallState>,
+    /// The code that the instance is made from. No other code's indices and image fit it.
+    ready: Option<Arc<Ready>>,
     started: Option<Started>,
     plugs: Plugs,
     born: Instant,
@@ -165,6 +167,7 @@ impl Instances {
                     restorable: None,
                     is_restored: false,
                     store: CallState::store(&shelf.engine, call),
+                    ready: None,
                     started: None,
                     plugs: Plugs::default(),
                     born: Instant::now(),
@@ -286,9 +289,9 @@ macro_rules! plug {
     ($name:ident, $plug:ident, $type:ty) => {
         pub(super) async fn $name(&mut self) -> Result<(&mut Store<CallState>, &$type), CallStop> {
             let Self { shelf, live } = self;
-            let ready = shelf.component.ready().ok_or(CallStop::NotReady)?;
+            let ready = live.ready(&shelf.component).await?;
             let indices = ready.$name.as_ref().ok_or(CallStop::NotThisPlug(Plug::$plug))?;
-            let started = live.started(ready, shelf.keeping, &shelf.images).await?;
+            let started = live.started(&ready, shelf.keeping, &shelf.images).await?;
             let Live { store, plugs, .. } = live;
             let plug = match &mut plugs.$name {
                 Some(plug) => plug,
@@ -332,13 +335,23 @@ impl Instance {
     pub(super) async fn restore(&mut self) {
         let Self { shelf, live } = self;
         let Some(Keeping::Restored(tracker)) = shelf.keeping else { return };
-        let plan = shelf.component.ready().and_then(|ready| ready.restore.as_ref());
+        let plan = live.ready.as_ref().and_then(|ready| ready.restore.as_ref());
         let (Some(restorable), Some(plan)) = (&mut live.restorable, plan) else { return };
         live.is_restored = restorable.restore(&mut live.store, plan, tracker).await;
     }
 }
 
 impl Live {
+    async fn ready(&mut self, component: &Component) -> Result<Arc<Ready>, CallStop> {
+        if let Some(ready) = &self.ready {
+            component.note_use();
+            return Ok(ready.clone());
+        }
+        let ready = component.ready().await?;
+        self.ready = Some(ready.clone());
+        Ok(ready)
+    }
+
     async fn started(
         &mut self,
         ready: &Ready,

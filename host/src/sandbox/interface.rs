@@ -1,9 +1,11 @@
 //! The interfaces by which a component is a plug.
 
+use serde::{Deserialize, Serialize};
+
 use crate::observe::Plug;
 
 /// An interface by which a component is a plug. A patch release of the same minor version is the same interface.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Interface {
     /// `jackfield:plugin/handler`: buffered messages.
     Handler,

@@ -19,7 +19,9 @@
 //! | `imports/` | thin bindings from WIT to the capability room, each over a view that borrows its part of the state |
 //! | `linker.rs` | every import, and the part of a store's data that it borrows |
 //! | `fit.rs`, `wit.rs` | the comparison of exports and imports with this host's types, and the text of types |
-//! | `component.rs`, `component_error.rs`, `footprint.rs` | a compiled [`Component`]; why bytes are none; its initial size |
+//! | `component_error.rs`, `footprint.rs`, `description.rs` | why bytes are no component; an instance's initial size; all that is known of a component without its code |
+//! | `ready.rs`, `code.rs` | code that can be called; the code of a live component, in memory while calls need it |
+//! | `component.rs` | a compiled [`Component`]: its description, and the way to its code |
 //! | `instances.rs`, `idle.rs` | the instances of one plugin of one revision: made, kept for the next call, let go |
 //! | `engine.rs` | the [`Sandbox`]: engine, linker, waiting instances |
 //! | `compiler/` | bytes → a [`Component`], in a child process with limits, or from the cache |
@@ -32,10 +34,12 @@ mod artifact;
 mod bindings;
 mod call;
 mod call_error;
+mod code;
 mod compiler;
 mod component;
 mod component_error;
 mod configuration;
+mod description;
 mod engine;
 mod files;
 mod fit;
@@ -51,6 +55,7 @@ mod memory;
 mod output;
 mod pool;
 mod process_limits;
+mod ready;
 mod refusal;
 mod restore;
 mod rewrite;
@@ -71,9 +76,10 @@ pub use call_error::CallError;
 pub use compiler::{
     CacheError, Compiler, CompilerProgram, CompilerSettings, Provenance, Task, compile_standard_input,
 };
-pub use component::{Component, Import, ImportRefused};
+pub use component::{Component, ImportRefused};
 pub use component_error::{ComponentError, CoreModule};
 pub use configuration::{CodeSettings, SandboxError};
+pub use description::Import;
 pub use engine::{Sandbox, prepare_process, prepare_thread};
 pub use footprint::Footprint;
 pub use imports::{Need, has_no_body};

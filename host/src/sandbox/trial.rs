@@ -1,7 +1,8 @@
 //! A first instance of a component, before anybody calls it.
 //!
 //! Resources that the system refuses an instance (a descriptor, a mapping, a memfd) are missed when the component is
-//! published, by its publisher, and not by each of its callers. No code of the guest runs: the epoch's deadline has
+//! published, by its publisher, and not by each of its callers. A component that was tried out by an earlier process is
+//! not tried out again, unless it is the first of this one. No code of the guest runs: the epoch's deadline has
 //! passed when it would begin. The component's own faults are left to its calls.
 
 use std::future::Future;

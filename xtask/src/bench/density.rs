@@ -33,8 +33,8 @@ const ASKED: u32 = 500;
 /// The time until memory is looked at: by then what a start has used is given back.
 const SETTLING: Duration = Duration::from_secs(3);
 
-/// The time after which an instance that waits for a call is gone.
-const INSTANCES_GONE: Duration = Duration::from_secs(12);
+/// The time after which an instance that waits for a call is gone, and then the code that nobody has used since.
+const UNUSED_GONE: Duration = Duration::from_secs(12 + 60);
 
 /// Measure many plugins that are seldom asked: memory, start, first request.
 #[derive(Debug, clap::Args)]
@@ -92,7 +92,7 @@ fn measure(guest: &str, plugins: u32) -> Result<String> {
             first.add(began.elapsed());
         }
     }
-    thread::sleep(INSTANCES_GONE);
+    thread::sleep(UNUSED_GONE);
     let asked = each_kib(server.resident_bytes()?);
     Ok(format!(
         "{:.1} s | {:.2} s | {idle:.1} | {asked:.1} | {:.2} ms, {:.2} ms, {:.2} ms | {:.1} MiB",

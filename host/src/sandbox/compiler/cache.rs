@@ -1,4 +1,5 @@
-//! The cache of compiled code on disk, by the artifact and the engine of the code.
+//! The cache of compiled code on disk, by the artifact and the engine of the code. Beside the code of a component is a
+//! small file with its description, by which a start need not read the code.
 //!
 //! A file is read and its code copied, never mapped: a mapped file that changes later would change code that was
 //! checked. A user who can write here can have the host run any machine code. So the folder must be the host's own
@@ -18,13 +19,17 @@ use std::path::Path;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
-use rustix::fs::{AtFlags, Dir, Mode, OFlags, Stat, fstat, openat, renameat, statat, unlinkat};
+use rustix::fs::{
+    AtFlags, Dir, Mode, OFlags, Stat, Timespec, Timestamps, UTIME_NOW, fstat, openat, renameat, statat,
+    unlinkat, utimensat,
+};
 
 use super::code::MAX_CODE_BYTES;
 use crate::sandbox::artifact::Digest;
 
-/// The most bytes of all files together. When more come, the files that were used longest ago go.
-const MOST_BYTES: u64 = 2 << 30;
+/// The most bytes of all files together: twice the code of ten thousand plugins with a standard library. When more
+/// come, the files that were used longest ago go.
+const MOST_BYTES: u64 = 8 << 30;
 
 /// The start of the name of a file that is not whole yet.
 const DRAFT: &str = "new-";
@@ -91,11 +96,20 @@ pub(super) struct Key {
     pub(super) engine: Digest,
 }
 
+/// The files of a key.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    /// Compiled code.
+    Code,
+    /// The description of the component that the code is of.
+    Description,
+}
+
 /// The result of a look-up.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Found {
-    /// Whole code.
-    CompiledCode(Vec<u8>),
+    /// The content of a file, as it was written.
+    Whole(Vec<u8>),
     /// No file has the key.
     Nothing,
     /// A file did not match its name, or was not the host's own. It has been removed.
@@ -103,13 +117,17 @@ pub(super) enum Found {
 }
 
 impl Key {
-    /// The start of the names of the key's files.
-    fn prefix(&self) -> String {
-        format!("{:x}-{:x}-", self.artifact, self.engine)
+    /// The start of the names of the key's files of a kind. None of them is that of another kind.
+    fn prefix(&self, kind: Kind) -> String {
+        let label = match kind {
+            Kind::Code => "",
+            Kind::Description => "about-",
+        };
+        format!("{label}{:x}-{:x}-", self.artifact, self.engine)
     }
 
-    fn name(&self, code: &[u8]) -> String {
-        format!("{}{:x}", self.prefix(), Digest::of(code))
+    fn name(&self, kind: Kind, sum: Digest) -> String {
+        format!("{}{sum:x}", self.prefix(kind))
     }
 }
 
@@ -137,14 +155,16 @@ impl Cache {
         Ok(cache)
     }
 
-    /// Finds code, and notes that the code was used.
-    pub(super) fn find(&self, key: &Key) -> io::Result<Found> {
-        let prefix = key.prefix();
+    /// Finds a file of this kind, and notes that the file was used.
+    pub(super) fn find(&self, key: &Key, kind: Kind) -> io::Result<Found> {
+        let prefix = key.prefix(kind);
         let mut found = Found::Nothing;
         let names = self.index()?.names_with(&prefix);
         for name in names {
             match self.read(&name) {
-                Ok(Some(code)) if key.name(&code) == name => return Ok(Found::CompiledCode(code)),
+                Ok(Some(bytes)) if key.name(kind, Digest::of(&bytes)) == name => {
+                    return Ok(Found::Whole(bytes));
+                }
                 Ok(_) => {
                     self.remove(&name)?;
                     found = Found::Damaged;
@@ -157,9 +177,45 @@ impl Cache {
         Ok(found)
     }
 
-    /// Keeps code. Files that were used longest ago make room for it.
-    pub(super) fn keep(&self, key: &Key, code: &[u8]) -> io::Result<()> {
-        let length = u64::try_from(code.len()).unwrap_or(u64::MAX);
+    /// Finds the code of this sum, by its name alone: a folder of many files need not be listed for it.
+    pub(super) fn find_code(&self, key: &Key, sum: Digest) -> io::Result<Found> {
+        let name = key.name(Kind::Code, sum);
+        match self.read(&name) {
+            Ok(Some(code)) if Digest::of(&code) == sum => Ok(Found::Whole(code)),
+            Ok(_) => {
+                self.remove(&name)?;
+                Ok(Found::Damaged)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                self.locked_index().remove(&name);
+                Ok(Found::Nothing)
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// True if there is code of this sum, which counts as used then. Its bytes are not looked at.
+    pub(super) fn has_code(&self, key: &Key, sum: Digest) -> io::Result<bool> {
+        let name = key.name(Kind::Code, sum);
+        if !self.index()?.files.contains_key(&name) {
+            return Ok(false);
+        }
+        let now = Timespec { tv_sec: 0, tv_nsec: UTIME_NOW };
+        let times = Timestamps { last_access: now, last_modification: now };
+        match utimensat(&self.folder, &name, &times, AtFlags::SYMLINK_NOFOLLOW) {
+            // Another host that shares the folder has made room.
+            Err(rustix::io::Errno::NOENT) => {
+                self.locked_index().remove(&name);
+                Ok(false)
+            }
+            // A host that may not set the time keeps the file for a shorter time.
+            Ok(()) | Err(_) => Ok(true),
+        }
+    }
+
+    /// Keeps a file's content. Files that were used longest ago make room for it.
+    pub(super) fn keep(&self, key: &Key, kind: Kind, content: &[u8]) -> io::Result<()> {
+        let length = u64::try_from(content.len()).unwrap_or(u64::MAX);
         let room = self.most_bytes.saturating_sub(length);
         if self.index()?.bytes > room {
             self.make_room(room)?;
@@ -167,8 +223,8 @@ impl Cache {
         let draft = draft_name();
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
         let file = openat(&self.folder, &draft, flags, Mode::RUSR | Mode::WUSR)?;
-        let name = key.name(code);
-        let written = File::from(file).write_all(code);
+        let name = key.name(kind, Digest::of(content));
+        let written = File::from(file).write_all(content);
         let kept = written.and_then(|()| Ok(renameat(&self.folder, &draft, &self.folder, &name)?));
         match kept {
             Ok(()) => self.locked_index().add(name, length),
@@ -178,9 +234,9 @@ impl Cache {
         kept
     }
 
-    /// Throws code away that has turned out to be of no use.
-    pub(super) fn forget(&self, key: &Key) -> io::Result<()> {
-        let names = self.index()?.names_with(&key.prefix());
+    /// Throws files away that have turned out to be of no use.
+    pub(super) fn forget(&self, key: &Key, kind: Kind) -> io::Result<()> {
+        let names = self.index()?.names_with(&key.prefix(kind));
         names.iter().try_for_each(|name| self.remove(name))
     }
 
@@ -198,7 +254,8 @@ impl Cache {
         if !is_ours(&stat) || length > MAX_CODE_BYTES {
             return Ok(None);
         }
-        let mut code = Vec::with_capacity(length);
+        let mut code = Vec::new();
+        code.try_reserve_exact(length)?;
         let most = u64::try_from(MAX_CODE_BYTES).unwrap_or(u64::MAX);
         (&file).take(most).read_to_end(&mut code)?;
         // A host that may not set the time keeps the file for a shorter time.
@@ -317,172 +374,4 @@ fn modified(stat: &Stat) -> SystemTime {
 }
 
 #[cfg(test)]
-mod tests {
-    use std::fs;
-    use std::os::unix::fs::{PermissionsExt, symlink};
-    use std::path::PathBuf;
-
-    use super::*;
-
-    const CODE: &[u8] = b"compiled";
-
-    /// A cache in a folder of its own.
-    struct Place(tempfile::TempDir);
-
-    impl Place {
-        fn new() -> Self {
-            Self(tempfile::tempdir().unwrap())
-        }
-
-        fn path(&self) -> PathBuf {
-            self.0.path().join("compiled")
-        }
-
-        fn cache(&self) -> Cache {
-            Cache::open(&self.path()).unwrap()
-        }
-
-        fn file(&self, key: &Key) -> PathBuf {
-            self.path().join(key.name(CODE))
-        }
-
-        fn files(&self) -> usize {
-            fs::read_dir(self.path()).unwrap().count()
-        }
-    }
-
-    fn key(artifact: &str) -> Key {
-        Key { artifact: Digest::of(artifact.as_bytes()), engine: Digest::of(b"engine") }
-    }
-
-    #[test]
-    fn what_is_kept_is_found_by_the_next_that_opens_the_folder() {
-        let place = Place::new();
-        assert_eq!(place.cache().find(&key("a")).unwrap(), Found::Nothing);
-        place.cache().keep(&key("a"), CODE).unwrap();
-        assert_eq!(place.cache().find(&key("a")).unwrap(), Found::CompiledCode(CODE.to_vec()));
-        assert_eq!(place.cache().find(&key("b")).unwrap(), Found::Nothing);
-        let other_engine = Key { engine: Digest::of(b"another"), ..key("a") };
-        assert_eq!(place.cache().find(&other_engine).unwrap(), Found::Nothing);
-        assert_eq!(fs::metadata(place.path()).unwrap().permissions().mode() & 0o777, 0o700);
-        assert_eq!(fs::metadata(place.file(&key("a"))).unwrap().permissions().mode() & 0o777, 0o600);
-    }
-
-    #[test]
-    fn hosts_share_a_folder() {
-        let place = Place::new();
-        let (mut one, other) = (place.cache(), place.cache());
-        other.keep(&key("a"), CODE).unwrap();
-        one.locked_index().listed -= LISTING_INTERVAL * 2;
-        assert_eq!(one.find(&key("a")).unwrap(), Found::CompiledCode(CODE.to_vec()));
-        other.forget(&key("a")).unwrap();
-        assert_eq!(one.find(&key("a")).unwrap(), Found::Nothing, "it is gone, not damaged");
-        let index = one.index.get_mut().unwrap();
-        assert_eq!((index.files.len(), index.bytes), (0, 0));
-    }
-
-    #[test]
-    fn what_is_not_as_it_was_written_is_thrown_away() {
-        type Break = fn(&Path);
-        let breaks: [(&str, Break); 8] = [
-            ("changed", |file| fs::write(file, b"Compiled").unwrap()),
-            ("cut", |file| fs::write(file, &CODE[..4]).unwrap()),
-            ("longer", |file| fs::write(file, [CODE, b"!"].concat()).unwrap()),
-            ("empty", |file| fs::write(file, b"").unwrap()),
-            ("another's to write", |file| {
-                fs::set_permissions(file, fs::Permissions::from_mode(0o666)).unwrap();
-            }),
-            ("known by another name", |file| fs::hard_link(file, file.with_extension("too")).unwrap()),
-            ("a link", |file| {
-                fs::rename(file, file.with_file_name("elsewhere")).unwrap();
-                symlink("elsewhere", file).unwrap();
-            }),
-            ("a folder", |file| {
-                fs::remove_file(file).unwrap();
-                fs::create_dir(file).unwrap();
-            }),
-        ];
-        for (what, damage) in breaks {
-            let place = Place::new();
-            let cache = place.cache();
-            cache.keep(&key("a"), CODE).unwrap();
-            damage(&place.file(&key("a")));
-            assert_eq!(cache.find(&key("a")).unwrap(), Found::Damaged, "{what}");
-            assert!(!place.file(&key("a")).exists(), "{what}");
-            cache.keep(&key("a"), CODE).unwrap();
-        }
-    }
-
-    #[test]
-    fn a_folder_that_others_can_use_is_none() {
-        for mode in [0o701, 0o710, 0o770, 0o755, 0o777] {
-            let place = Place::new();
-            drop(place.cache());
-            fs::set_permissions(place.path(), fs::Permissions::from_mode(mode)).unwrap();
-            let refused = Cache::open(&place.path()).err().unwrap().to_string();
-            assert!(refused.contains("other users"), "{mode:o}: {refused}");
-        }
-        let place = Place::new();
-        fs::create_dir(place.0.path().join("elsewhere")).unwrap();
-        symlink("elsewhere", place.path()).unwrap();
-        assert!(matches!(Cache::open(&place.path()), Err(CacheError::Open(_))));
-    }
-
-    #[test]
-    fn a_folder_of_another_user_is_none() {
-        let place = Place::new();
-        drop(place.cache());
-        // Only root can give a folder away; other users cannot even open one that they would have been given.
-        if std::os::unix::fs::chown(place.path(), Some(65_534), None).is_ok() {
-            let refused = Cache::open(&place.path()).err().unwrap().to_string();
-            assert!(refused.contains("another user"), "{refused}");
-        }
-    }
-
-    #[test]
-    fn what_was_used_longest_ago_makes_room() {
-        let place = Place::new();
-        drop(place.cache());
-        let cache = Cache::open_with(&place.path(), 3 * CODE.len() as u64).unwrap();
-        for (age, artifact) in [(30, "a"), (20, "b"), (10, "c")] {
-            cache.keep(&key(artifact), CODE).unwrap();
-            let file = File::open(place.file(&key(artifact))).unwrap();
-            file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
-        }
-        assert_eq!(cache.find(&key("a")).unwrap(), Found::CompiledCode(CODE.to_vec()));
-        cache.keep(&key("d"), CODE).unwrap();
-        assert_eq!(cache.find(&key("b")).unwrap(), Found::Nothing);
-        for artifact in ["a", "c", "d"] {
-            assert_eq!(cache.find(&key(artifact)).unwrap(), Found::CompiledCode(CODE.to_vec()), "{artifact}");
-        }
-    }
-
-    #[test]
-    fn a_draft_that_was_left_behind_is_in_nobodys_way() {
-        let place = Place::new();
-        let mut names: Vec<_> = (0..1000).map(|_| draft_name()).collect();
-        names.sort();
-        names.dedup();
-        assert_eq!(names.len(), 1000);
-        // Drafts of a host that is ended between making a draft and giving it its name.
-        drop(place.cache());
-        for name in [names[0].clone(), format!("{DRAFT}{}-0", std::process::id())] {
-            fs::write(place.path().join(name), b"comp").unwrap();
-        }
-        place.cache().keep(&key("a"), CODE).unwrap();
-        assert_eq!(place.cache().find(&key("a")).unwrap(), Found::CompiledCode(CODE.to_vec()));
-        assert_eq!(place.files(), 3);
-    }
-
-    #[test]
-    fn drafts_that_were_left_behind_are_swept_away() {
-        let place = Place::new();
-        drop(place.cache());
-        for (name, age) in [("new-1-0", 2 * 60 * 60), ("new-1-1", 0)] {
-            let file = File::create(place.path().join(name)).unwrap();
-            file.set_modified(SystemTime::now() - Duration::from_secs(age)).unwrap();
-        }
-        drop(place.cache());
-        assert_eq!(place.files(), 1);
-    }
-}
+mod tests;

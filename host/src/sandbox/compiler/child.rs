@@ -9,10 +9,10 @@ use std::io::{self, Read, Write};
 
 use rustix::process::{Pid, Resource, Rlimit, getppid, nice, setrlimit};
 
-use super::Task;
 use super::answer::CompileReply;
 use super::code::MAX_CODE_BYTES;
 use super::descriptors::close_inherited;
+use super::task::Task;
 use crate::sandbox::configuration::compiling_engine;
 use crate::sandbox::process_limits::{self as limits, LimitName, ProcessLimits};
 use crate::sandbox::refusal::is_of_memory;

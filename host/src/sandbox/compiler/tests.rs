@@ -1,3 +1,8 @@
+use std::hash::Hash;
+
+use sha2::{Digest as _, Sha256};
+
+use super::fingerprint::Sum;
 use super::*;
 use crate::sandbox::PoolSettings;
 use crate::sandbox::configuration::compiling_engine;

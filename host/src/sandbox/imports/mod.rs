@@ -19,6 +19,8 @@ pub(super) mod wasi;
 pub use fields::FIELD_BYTES;
 pub use response_body::has_no_body;
 
+use std::iter;
+
 use crate::capability::{Grant, Grants};
 
 /// The need of an import: what a plugin must have for it.
@@ -100,6 +102,12 @@ pub(super) fn need(import: &str, is_types_only: bool) -> Need {
     let (interface, version) = import.split_once('@').unwrap_or((import, ""));
     let is_published = version.starts_with("0.2.") && !version.contains('-');
     if is_wasi(interface) && is_published { Need::Nothing } else { Need::Unknown }
+}
+
+/// The names of all interfaces that the host offers.
+pub(super) fn offered() -> impl Iterator<Item = &'static str> {
+    let of_wasi = WASI.iter().flat_map(|(package, names)| iter::once(*package).chain(names.iter().copied()));
+    INTERFACES.iter().map(|(name, _)| *name).chain(of_wasi)
 }
 
 /// True if the host has this interface of WASI 0.2. The name has no version.
