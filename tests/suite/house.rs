@@ -50,8 +50,8 @@ const ARROWS: [(&str, &[&str]); 19] = [
     (
         "command",
         &[
-            "config", "confine", "cpu", "deploy", "document", "host", "limits", "listen", "observe",
-            "sandbox", "snapshot",
+            "admin", "config", "confine", "cpu", "deploy", "document", "host", "limits", "listen", "observe",
+            "sandbox", "snapshot", "tenant",
         ],
     ),
 ];

@@ -8,6 +8,7 @@ use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand
 
 use super::answer::Colours;
 use super::project_name::ProjectName;
+use super::remote::RemoteCommand;
 
 /// An HTTP host for WebAssembly plugins: many tenants, enforced limits, changes without a restart.
 #[derive(Debug, Parser)]
@@ -32,6 +33,8 @@ pub(super) enum Command {
     Explain(Explain),
     /// Write a first plugin or a site, ready to be built, served and changed.
     New(New),
+    #[command(flatten)]
+    Remote(RemoteCommand),
     /// Compile a component from standard input to standard output, for a host that started this process.
     #[command(hide = true)]
     Compile(Compile),
