@@ -31,7 +31,7 @@ pub(super) enum Command {
     Inspect(Inspect),
     /// Tell where a request would go, and why.
     Explain(Explain),
-    /// Write a first plugin or a site, ready to be built, served and changed.
+    /// Write a first plugin, a site or a tenant, ready to be built, served and changed.
     New(New),
     #[command(flatten)]
     Remote(RemoteCommand),
@@ -106,6 +106,9 @@ pub(super) struct New {
     /// A site of files and an API, instead of a plugin.
     #[arg(long, conflicts_with = "lang")]
     pub(super) site: bool,
+    /// A tenant file and its plugin in Rust, to be published on a host that others run.
+    #[arg(long, conflicts_with_all = ["lang", "site"])]
+    pub(super) tenant: bool,
     /// The folder that it is written into, instead of one of its name.
     #[arg(long, value_name = "DIR")]
     pub(super) path: Option<PathBuf>,
