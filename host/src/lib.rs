@@ -6,6 +6,7 @@
 //! | [`host`] | the composition root: the one place that knows every room |
 //! | [`config`] | the site file, and everything that is wrong with it |
 //! | [`document`] | one tenant's plugins and routes, as a value |
+//! | [`admin`] | the admin API |
 //! | [`deploy`] | from a site to a live snapshot, and again at every change |
 //! | [`listen`] | sockets, the protocol gate, the life of a connection, the probes |
 //! | [`request`] | the one path of a request |
@@ -43,6 +44,7 @@
     )
 )]
 
+pub mod admin;
 pub mod capability;
 pub mod command;
 pub mod config;

@@ -116,8 +116,37 @@ async fn every_command_helps() {
     let folder = TempDir::new().unwrap();
     expect("help", folder.path(), &["--help"]);
     expect("help-short", folder.path(), &["-h"]);
-    for command in ["serve", "check", "inspect", "explain", "new"] {
-        expect(&format!("help-{command}"), folder.path(), &[command, "--help"]);
+    const COMMANDS: [&str; 26] = [
+        "serve",
+        "check",
+        "inspect",
+        "explain",
+        "new",
+        "login",
+        "deploy",
+        "diff",
+        "revisions",
+        "rollback",
+        "approve",
+        "status",
+        "events",
+        "tenant",
+        "tenant list",
+        "tenant show",
+        "tenant set",
+        "tenant remove",
+        "token",
+        "token list",
+        "token new",
+        "token remove",
+        "secret",
+        "secret list",
+        "secret set",
+        "secret remove",
+    ];
+    for command in COMMANDS {
+        let words: Vec<&str> = command.split(' ').chain(["--help"]).collect();
+        expect(&format!("help-{}", command.replace(' ', "-")), folder.path(), &words);
     }
 }
 

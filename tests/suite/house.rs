@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Each room and those that it may import. A room stands below all that import it, so there is no circle.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("stamp", &[]),
     ("cpu", &[]),
     ("limits", &[]),
@@ -46,11 +46,12 @@ const ARROWS: [(&str, &[&str]); 18] = [
         ],
     ),
     ("reference", &["capability", "config", "limits", "listen", "request", "sandbox", "store", "tenant"]),
+    ("admin", &["sandbox", "tenant"]),
     (
         "command",
         &[
-            "config", "confine", "cpu", "deploy", "document", "host", "limits", "listen", "observe",
-            "sandbox", "snapshot",
+            "admin", "config", "confine", "cpu", "deploy", "document", "host", "limits", "listen", "observe",
+            "sandbox", "snapshot", "tenant",
         ],
     ),
 ];

@@ -41,6 +41,7 @@ mod random;
 mod rate_limit;
 mod redirect;
 mod reference;
+mod remote;
 mod reuse;
 mod routing;
 mod sandbox;

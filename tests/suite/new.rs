@@ -90,6 +90,19 @@ async fn nothing_is_written_over_and_a_bad_name_is_told() {
     assert!(output.status.success(), "an empty folder is nobody's");
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tenant_is_the_example_in_rust_with_a_file_that_publishes_it() {
+    let folder = TempDir::new().unwrap();
+    expect("new-tenant", folder.path(), &["new", "my-shop", "--tenant"]);
+    expect("new-tenant-in-a-language", folder.path(), &["new", "both", "--tenant", "--lang", "c"]);
+    let written = fs::read_to_string(folder.path().join("my-shop/tenant.toml")).unwrap();
+    assert!(written.contains("[plugins.my-shop]\ncomponent = \"target/wasm32-wasip2/release/my_shop.wasm\""));
+    let plugin = fs::read_to_string(folder.path().join("my-shop/src/lib.rs")).unwrap();
+    assert_eq!(plugin, fs::read_to_string(repository().join("examples/rust/src/lib.rs")).unwrap());
+    // All but the component, which is not built.
+    expect("new-tenant-unbuilt", folder.path(), &["deploy", "my-shop", "--tenant", "shop"]);
+}
+
 /// The build needs no network, for all that it takes was fetched for the test guests. What it makes of the packages it
 /// takes is kept in the workspace's target folder: the first run takes half a minute, others a second.
 #[tokio::test(flavor = "multi_thread")]

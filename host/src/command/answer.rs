@@ -48,6 +48,11 @@ pub(super) fn refuse(reason: impl Display) -> Exit {
     Exit::Refused
 }
 
+/// A text that others wrote, fit to show: nothing in it ends the line, or acts on a terminal.
+pub(super) fn one_line(text: &str) -> String {
+    text.chars().map(|c| if acts_on_a_terminal(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
 /// An error and its causes, in one line.
 pub(super) fn with_causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();

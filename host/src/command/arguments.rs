@@ -8,6 +8,7 @@ use clap::{Args, ColorChoice, CommandFactory, FromArgMatches, Parser, Subcommand
 
 use super::answer::Colours;
 use super::project_name::ProjectName;
+use super::remote::RemoteCommand;
 
 /// An HTTP host for WebAssembly plugins: many tenants, enforced limits, changes without a restart.
 #[derive(Debug, Parser)]
@@ -30,8 +31,10 @@ pub(super) enum Command {
     Inspect(Inspect),
     /// Tell where a request would go, and why.
     Explain(Explain),
-    /// Write a first plugin or a site, ready to be built, served and changed.
+    /// Write a first plugin, a site or a tenant, ready to be built, served and changed.
     New(New),
+    #[command(flatten)]
+    Remote(RemoteCommand),
     /// Compile a component from standard input to standard output, for a host that started this process.
     #[command(hide = true)]
     Compile(Compile),
@@ -103,6 +106,9 @@ pub(super) struct New {
     /// A site of files and an API, instead of a plugin.
     #[arg(long, conflicts_with = "lang")]
     pub(super) site: bool,
+    /// A tenant file and its plugin in Rust, to be published on a host that others run.
+    #[arg(long, conflicts_with_all = ["lang", "site"])]
+    pub(super) tenant: bool,
     /// The folder that it is written into, instead of one of its name.
     #[arg(long, value_name = "DIR")]
     pub(super) path: Option<PathBuf>,

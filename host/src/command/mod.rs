@@ -12,6 +12,7 @@ mod inspect;
 mod new;
 mod project;
 mod project_name;
+mod remote;
 mod serve;
 mod threads;
 
@@ -26,6 +27,7 @@ use crate::deploy::Environment;
 use crate::sandbox::{CodeSettings, Task, compile_standard_input};
 use answer::{Colours, Exit, refuse};
 use arguments::{Command, Compile, parse};
+use remote::Surroundings;
 
 /// Runs the command that `arguments` ask for, in this environment, with the sockets that were handed over.
 pub fn run(
@@ -35,6 +37,7 @@ pub fn run(
 ) -> ExitCode {
     let environment: Vec<_> = environment.into_iter().collect();
     let colours = Colours::asked_for_by(&environment);
+    let surroundings = Surroundings::of(&environment);
     let environment = Environment::from_iter(environment);
     let arguments = match parse(arguments, colours) {
         Ok(arguments) => arguments,
@@ -51,6 +54,7 @@ pub fn run(
         Command::Inspect(inspect) => inspect::run(&inspect),
         Command::Explain(explain) => explain::run(&explain, colours),
         Command::New(new) => new::run(&new),
+        Command::Remote(command) => remote::run(&command, &surroundings, colours),
         Command::Compile(compile) => {
             let Compile { reservation, guard, time, memory, parent, unconfined, copied, read, restored } =
                 compile;

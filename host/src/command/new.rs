@@ -1,4 +1,4 @@
-//! `jackfield new`: writes a first plugin in the given language, or a site.
+//! `jackfield new`: writes a first plugin in the given language, a site, or a tenant.
 //!
 //! Owns the parts of a project that depend on its name, how a project is written, and the steps that its author is
 //! told. Leaves the files to `project`.
@@ -12,7 +12,7 @@ use thiserror::Error;
 
 use super::answer::{Exit, refuse, say};
 use super::arguments::{Language, New};
-use super::project::{Naming, Project, Refused, SITE, Steps};
+use super::project::{Naming, Project, Refused, SITE, Steps, TENANT};
 use super::project_name::ProjectName;
 
 /// The name of every project below `examples/`, and of nothing else in the `named` files of the project.
@@ -71,7 +71,12 @@ enum NewError {
 
 pub(super) fn run(new: &New) -> Exit {
     let folder = new.path.clone().unwrap_or_else(|| PathBuf::from(&new.name.0));
-    let project = if new.site { SITE } else { new.lang.project() };
+    let project = match new {
+        New { site: true, .. } => SITE,
+        New { tenant: true, .. } => TENANT,
+        New { lang, .. } => lang.project(),
+    };
+    // A tenant's plugin is in Rust, the default of `lang`.
     let accepted = if new.site { Ok(()) } else { new.lang.check(&new.name) };
     let files = match accepted.and_then(|()| write(&project, &new.name, &folder)) {
         Ok(files) => files,
@@ -93,6 +98,11 @@ pub(super) fn run(new: &New) -> Exit {
                 say(format_args!("  cargo plugin {package} && cp {made} {folder}"));
             }
             say(format_args!("\nThen serve it:\n\n  cd {folder} && jackfield serve"));
+        }
+        Steps::Deploy { command } => {
+            say(format_args!("{written} Build and publish it:\n"));
+            say(format_args!("  cd {} && {command}", quoted(&folder)));
+            say("  jackfield login --host URL --tenant NAME\n  jackfield deploy");
         }
     }
     Exit::Done
@@ -148,7 +158,7 @@ mod tests {
         let name = |language: &Language| language.to_possible_value().unwrap().get_name().to_owned();
         let plugins =
             Language::value_variants().iter().map(move |language| (name(language), language.project()));
-        plugins.chain([("site".to_owned(), SITE)])
+        plugins.chain([("site".to_owned(), SITE), ("tenant".to_owned(), TENANT)])
     }
 
     /// The files below an example, except those that its `.gitignore` names and those that a build leaves.
@@ -182,7 +192,12 @@ mod tests {
         for (example, project) in projects() {
             let embedded =
                 project.named.iter().chain(project.plain).map(|(path, _)| (*path).to_owned()).collect();
-            assert_eq!(files_of(&examples.join(&example)), embedded, "{example}");
+            let mut expected = files_of(&examples.join(&example));
+            if example == "tenant" {
+                // Its plugin is that example.
+                expected.append(&mut files_of(&examples.join("rust")));
+            }
+            assert_eq!(expected, embedded, "{example}");
         }
     }
 

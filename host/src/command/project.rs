@@ -37,6 +37,8 @@ pub(super) enum Steps {
     Build { command: &'static str, made: &'static str },
     /// The components of these packages are built in a clone of Jackfield, and copied into the project's folder.
     Copy { packages: &'static [&'static str] },
+    /// The command builds a project, in its folder; a host has to be known before it is published.
+    Deploy { command: &'static str },
 }
 
 /// Names that the tool of a language refuses.
@@ -49,10 +51,10 @@ pub(super) struct Refused {
 /// For a language whose tool refuses no name.
 const NOTHING: Refused = Refused { names: &[], why: "" };
 
-/// Embeds the files of one example.
+/// Embeds files of one or several examples.
 macro_rules! files {
-    ($example:literal: $($path:literal),* $(,)?) => {
-        &[$(($path, include_str!(concat!("../../../examples/", $example, "/", $path)))),*]
+    ($($example:literal: $($path:literal),* $(,)?);+) => {
+        &[$($(($path, include_str!(concat!("../../../examples/", $example, "/", $path))),)*)+]
     };
 }
 
@@ -187,5 +189,15 @@ pub(super) const SITE: Project = Project {
     ),
     steps: Steps::Copy { packages: &["static-files", "bookstore"] },
     naming: Naming::Project,
+    refused: NOTHING,
+};
+
+/// A tenant file and a plugin, which is the example in Rust.
+pub(super) const TENANT: Project = Project {
+    what: "a tenant with a lean handler in Rust",
+    named: files!("tenant": "README.md", "tenant.toml"; "rust": "Cargo.toml"),
+    plain: RUST.plain,
+    steps: Steps::Deploy { command: "cargo build --release --target wasm32-wasip2" },
+    naming: Naming::Library,
     refused: NOTHING,
 };

@@ -13,6 +13,7 @@ use super::site::{FORWARDED_FIELDS, ListenAddress, ServerName, SocketMode};
 use super::visible::quoted;
 use crate::capability::http::{Origin, OriginError, belongs_to_the_host};
 use crate::confine::Confinement;
+use crate::document::ComponentRef;
 use crate::listen::ForwardedFields;
 use crate::snapshot::Coding;
 
@@ -65,6 +66,15 @@ pub(super) fn component_path(text: &str) -> Result<String, String> {
         return Err(format!("{} is not a path: write that of the component's file", quoted(text)));
     }
     plain_path(text).map(str::to_owned)
+}
+
+/// The component of a tenant file: one that the host has by its digest, or a file that is sent to it.
+pub(super) fn component_reference(text: &str) -> Result<String, String> {
+    if text.starts_with("sha256:") {
+        let artifact: Result<ComponentRef, _> = text.parse();
+        return artifact.map(|artifact| artifact.to_string()).map_err(|error| error.to_string());
+    }
+    component_path(text)
 }
 
 pub(super) fn folder_path(text: &str) -> Result<String, String> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use super::diagnostic::{Diagnostic, Diagnostics};
 use super::findings::Findings;
 use super::site::{Site, TenantSettings};
-use super::source::Source;
+use super::source::{FileKind, Source};
 use super::visible::quoted;
 use super::{read, resolve};
 use crate::capability::Grants;
@@ -23,7 +23,7 @@ const MAX_SOURCE_BYTES: usize = 4 * 1024 * 1024;
 impl Site {
     /// Reads the site file at `path`: a site, or all of its faults.
     pub fn load(path: &Path) -> Result<Self, Diagnostics> {
-        Self::from_source(read_source(path)?)
+        Self::from_source(read_source(FileKind::Site, path)?)
     }
 
     /// Reads `text` as a site file at `path`, which need not exist.
@@ -75,38 +75,46 @@ impl Site {
 }
 
 /// Reads the file at `path`: at most 4 MiB of UTF-8.
-fn read_source(path: &Path) -> Result<Arc<Source>, Diagnostics> {
+pub(super) fn read_source(kind: FileKind, path: &Path) -> Result<Arc<Source>, Diagnostics> {
     let nowhere = |headline: String, help: &str| {
-        let found = Diagnostic::without_place(Source::new(path, String::new()), headline, Some(help.into()));
-        Diagnostics::from(found)
+        let source = Source::of_kind(kind, path, String::new());
+        Diagnostics::from(Diagnostic::without_place(source, headline, Some(help.into())))
     };
-    let name = quoted(&path.to_string_lossy());
+    let (what, name) = (kind.name(), quoted(&path.to_string_lossy()));
+    let (another, reader) = match kind {
+        FileKind::Site => ("`serve` takes another one by `--config FILE`", "the user that runs the host"),
+        FileKind::Tenant => ("`jackfield new NAME --tenant` writes one", "the user that runs this command"),
+    };
     let bytes = read_bounded(path).map_err(|error| match error.kind() {
-        io::ErrorKind::NotFound => {
-            nowhere(format!("there is no site file {name}"), "`serve` takes another one by `--config FILE`")
+        io::ErrorKind::NotFound => nowhere(format!("there is no {what} {name}"), another),
+        io::ErrorKind::IsADirectory => {
+            nowhere(format!("{name} is a folder"), &format!("name the {what} inside it"))
         }
-        io::ErrorKind::IsADirectory => nowhere(format!("{name} is a folder"), "name the site file inside it"),
-        io::ErrorKind::PermissionDenied => nowhere(
-            format!("this process may not read the site file {name}"),
-            "let the user that runs the host read it",
-        ),
+        io::ErrorKind::PermissionDenied => {
+            nowhere(format!("this process may not read the {what} {name}"), &format!("let {reader} read it"))
+        }
         _ => nowhere(
-            format!("the site file {name} cannot be read: {error}"),
+            format!("the {what} {name} cannot be read: {error}"),
             "see that it is a plain file on a disk that works",
         ),
     })?;
     if bytes.len() > MAX_SOURCE_BYTES {
         return Err(nowhere(
-            format!("the site file {name} is longer than 4 MiB"),
-            "divide its tenants among several hosts; see also that it is the file that you mean",
+            format!("the {what} {name} is longer than 4 MiB"),
+            match kind {
+                FileKind::Site => {
+                    "divide its tenants among several hosts; see also that it is the file that you mean"
+                }
+                FileKind::Tenant => "see that it is the file that you mean",
+            },
         ));
     }
-    String::from_utf8(bytes).map(|text| Source::new(path, text)).map_err(|error| {
+    String::from_utf8(bytes).map(|text| Source::of_kind(kind, path, text)).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let text = String::from_utf8_lossy(error.as_bytes()).into_owned();
-        let found = Source::new(path, text).diagnostic(
+        let found = Source::of_kind(kind, path, text).diagnostic(
             &(at..at.saturating_add(char::REPLACEMENT_CHARACTER.len_utf8())),
-            "the site file is not UTF-8",
+            format!("the {what} is not UTF-8"),
             "these bytes are not a character",
             Some("save the file in the encoding UTF-8".into()),
         );
@@ -140,9 +148,9 @@ mod tests {
             (file("long.toml", &vec![b'#'; MAX_SOURCE_BYTES + 1]), "is longer than 4 MiB"),
             (file("latin1.toml", b"# fine\n# caf\xe9\n"), "latin1.toml:2:6"),
         ] {
-            let text = read_source(&path).unwrap_err().to_string();
+            let text = read_source(FileKind::Site, &path).unwrap_err().to_string();
             assert!(text.contains(expected), "{text}");
         }
-        assert!(read_source(&file("whole.toml", &vec![b'#'; MAX_SOURCE_BYTES])).is_ok());
+        assert!(read_source(FileKind::Site, &file("whole.toml", &vec![b'#'; MAX_SOURCE_BYTES])).is_ok());
     }
 }

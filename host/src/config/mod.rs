@@ -1,4 +1,5 @@
-//! The site file: from text to [`Site`], or to everything that is wrong with it.
+//! The site file: from text to [`Site`], or to everything that is wrong with it. A tenant file has the part of it that
+//! one tenant may publish.
 //!
 //! ```text
 //! site.toml ── source ──▶ text ── read ──▶ document ── resolve ──▶ Site
@@ -26,6 +27,7 @@
 //! | `site` | the result, that other rooms see |
 //! | `spans` | the places of the result's parts in the text |
 //! | `load` | the ways to get a site; the bound on the file |
+//! | `tenant_file` | the document of one tenant in a file of its own |
 //! | `findings` | the findings so far, a bounded number |
 //! | `diagnostic`, `visible` | one finding, for people and for programs; text made safe to show |
 //! | `schema` | the JSON Schema of the file |
@@ -64,6 +66,9 @@ mod similar;
 mod site;
 mod source;
 mod spans;
+mod tenant_file;
+#[cfg(test)]
+mod tenant_file_tests;
 #[cfg(test)]
 mod tests;
 mod units;
@@ -82,4 +87,5 @@ pub use site::{
 };
 pub use source::{Source, Span};
 pub use spans::{PairSpans, Spans};
+pub use tenant_file::TenantFile;
 pub use units::{written, written_size, written_time};

@@ -9,10 +9,13 @@ use super::document::{
     ConfigDocument, CredentialDocument, GrantsDocument, PluginDocument, SecretDocument, SecretReference,
 };
 use super::findings::Findings;
-use super::forms::{component_path, credential_header, folder_path, origin, secret_path, variable};
+use super::forms::{
+    component_path, component_reference, credential_header, folder_path, origin, secret_path, variable,
+};
 use super::limits::limits;
 use super::lists::each_is_there_once;
 use super::reuse;
+use super::source::FileKind;
 use super::value::{Spanned, Table, Value, array, boolean, named, no_help, parsed, string, table};
 use super::visible::quoted;
 use crate::capability::files::MountName;
@@ -30,17 +33,26 @@ pub const MAX_CREDENTIALS: usize = 32;
 /// The most folders of one plugin.
 const MAX_MOUNTS: usize = 16;
 
+/// The help for mounts in a tenant file: the folders of a host are not for those who publish on it.
+const NO_MOUNTS: &str =
+    "folders of the host are mounted by its site file alone: build the files into the component";
+
 pub(super) fn plugin(
     name: &Spanned<String>,
     value: &Value<'_>,
     findings: &mut Findings,
 ) -> Option<PluginDocument> {
     let read = table(|table: &mut Table<'_>, findings: &mut Findings| {
+        let kind = findings.source().kind();
+        let component: fn(&str) -> Result<String, String> = match kind {
+            FileKind::Site => component_path,
+            FileKind::Tenant => component_reference,
+        };
         let component = table.required(
             "component",
             "`component = \"plugins/NAME.wasm\"`",
             findings,
-            parsed("a path", "plugins/books.wasm", component_path, no_help),
+            parsed("a path", "plugins/books.wasm", component, no_help),
         );
         let before = findings.errors();
         let grants = table.optional("grants", findings, grants);
@@ -54,7 +66,13 @@ pub(super) fn plugin(
             grants,
             outbound: table.optional("outbound", findings, credentials).unwrap_or_default(),
             config: table.optional("config", findings, config).unwrap_or_default(),
-            mounts: table.optional("mounts", findings, mounts).unwrap_or_default(),
+            mounts: match kind {
+                FileKind::Site => table.optional("mounts", findings, mounts).unwrap_or_default(),
+                FileKind::Tenant => {
+                    table.refuse("mounts", "a tenant file has no `mounts`".into(), NO_MOUNTS, findings);
+                    Vec::new()
+                }
+            },
             limits: table.optional("limits", findings, limits),
             instances,
             reuse: reuse.filter(|_| has_sound_instances),

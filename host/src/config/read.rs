@@ -11,8 +11,8 @@ use http::{HeaderName, HeaderValue, Method};
 use toml::de::DeTable;
 
 use super::document::{
-    Entry, HostDocument, IntakeDocument, Named, OutboundDocument, QuotaDocument, RouteDocument, SiteDocument,
-    StorageDocument, TenantDocument,
+    Entry, HostDocument, IntakeDocument, Named, OutboundDocument, PluginDocument, QuotaDocument,
+    RouteDocument, SiteDocument, StorageDocument, TenantDocument,
 };
 use super::edge;
 use super::findings::Findings;
@@ -22,7 +22,7 @@ use super::forms::{
 use super::limits::ceilings;
 use super::lists::{each_is_there_once, networks};
 use super::plugin::{grants, plugin, secret};
-use super::source::Span;
+use super::source::{FileKind, Span};
 use super::units::{ByteSize, CpuRate, MAX_BYTES, MAX_TIME, NO_BYTES, NO_TIME, TimeSpan};
 use super::value::{
     Spanned, Table, Value, array, bytes, cpu_rate, duration, filled_array, integer, named, no_help, parsed,
@@ -61,6 +61,16 @@ pub const MAX_ROUTES: usize = 10_000;
 /// The most methods of one route; also the most filters, and the most headers.
 pub const MAX_PARTS: usize = 32;
 
+/// The keys of a tenant that a tenant file does not have, and who has them instead.
+const OPERATORS_KEYS: [(&str, &str); 3] = [
+    ("hosts", "hosts are the operator's to give: `jackfield tenant set NAME --hosts shop.example.com`"),
+    ("quota", "the quota is the operator's to set: `jackfield tenant set NAME --file quota.json`"),
+    (
+        "secrets",
+        "a secret's value is kept on the host: `jackfield secret set NAME`; a plugin names it as `{ secret = \"NAME\" }`",
+    ),
+];
+
 const SOME_CPU: RangeInclusive<CpuRate> =
     CpuRate(Duration::from_millis(1))..=CpuRate(Duration::from_secs(100_000));
 
@@ -82,6 +92,23 @@ pub(super) fn document(findings: &mut Findings) -> SiteDocument {
             )
             .map(Named)
             .unwrap_or_default(),
+    })
+}
+
+/// Reads the whole text of a tenant file, even if parts of it are faulty.
+pub(super) fn tenant_file(findings: &mut Findings) -> TenantDocument {
+    let source = findings.source().clone();
+    let (document, errors) = DeTable::parse_recoverable(source.text());
+    syntax_errors(errors, findings);
+    root(&document, findings, |table, findings| {
+        for (key, help) in OPERATORS_KEYS {
+            table.refuse(key, format!("a tenant file has no `{key}`"), help, findings);
+        }
+        TenantDocument {
+            plugins: table.optional("plugins", findings, plugins).unwrap_or_default(),
+            routes: table.optional("routes", findings, routes).unwrap_or_default(),
+            ..TenantDocument::default()
+        }
     })
 }
 
@@ -182,17 +209,7 @@ fn tenant(value: &Value<'_>, findings: &mut Findings) -> Option<TenantDocument> 
     let read = table(|table: &mut Table<'_>, findings: &mut Findings| TenantDocument {
         hosts: table.required("hosts", "`hosts = [\"shop.example.com\"]`", findings, tenant_hosts),
         quota: table.optional("quota", findings, quota),
-        plugins: table
-            .optional(
-                "plugins",
-                findings,
-                named(|key, value, findings| {
-                    let plugin = plugin(key, value, findings).unwrap_or_default();
-                    entry(key, PluginName::parse, "plugin", plugin, findings)
-                }),
-            )
-            .map(Named)
-            .unwrap_or_default(),
+        plugins: table.optional("plugins", findings, plugins).unwrap_or_default(),
         secrets: table
             .optional(
                 "secrets",
@@ -207,6 +224,14 @@ fn tenant(value: &Value<'_>, findings: &mut Findings) -> Option<TenantDocument> 
         routes: table.optional("routes", findings, routes).unwrap_or_default(),
     });
     read(value, findings)
+}
+
+fn plugins(value: &Value<'_>, findings: &mut Findings) -> Option<Named<PluginName, PluginDocument>> {
+    let read = named(|key, value, findings| {
+        let plugin = plugin(key, value, findings).unwrap_or_default();
+        entry(key, PluginName::parse, "plugin", plugin, findings)
+    });
+    read(value, findings).map(Named)
 }
 
 /// An entry of a table of names. A faulty name does not hide other faults of the entry, or of references to it.
@@ -300,8 +325,11 @@ fn storage(value: &Value<'_>, findings: &mut Findings) -> Option<StorageDocument
 }
 
 fn routes(value: &Value<'_>, findings: &mut Findings) -> Option<Vec<RouteDocument>> {
-    let routes =
-        array("an array of routes, each begun by `[[tenants.NAME.routes]]`", route)(value, findings)?;
+    let expected = match findings.source().kind() {
+        FileKind::Site => "an array of routes, each begun by `[[tenants.NAME.routes]]`",
+        FileKind::Tenant => "an array of routes, each begun by `[[routes]]`",
+    };
+    let routes = array(expected, route)(value, findings)?;
     if routes.value.len() > MAX_ROUTES {
         let headline = format!("a tenant may have at most {MAX_ROUTES} routes");
         findings.error(&routes.span, headline, "", "captures such as {id} stand for many paths".to_owned());

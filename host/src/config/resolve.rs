@@ -170,15 +170,8 @@ fn tenant(
     if let Some(limits) = bounds.tenant_ceilings {
         ceilings::are_below_the_hosts(limits, host_ceilings, findings);
     }
-    let known_secrets = Known::of(document);
-    let plugins = document.plugins.0.iter().filter_map(|plugin| {
-        let resolved = resolve_plugin(&plugin.value, &bounds, &known_secrets, findings);
-        let (name, (resolved, spans)) = (plugin.name.clone()?, resolved?);
-        Some(((name.clone(), resolved), (name, spans)))
-    });
-    let (plugins, plugin_spans) = plugins.unzip();
-    let (routes, route_spans) = routes(entry, findings).into_iter().unzip();
-    unused_plugins_are_told(document, findings);
+    let whose = format!("the tenant {}", quoted(&entry.key.value));
+    let (resolved, mut spans) = parts(document, &whose, &bounds, &Known::of(document), findings);
     unused_secrets_are_told(document, findings);
     let secrets = secrets(document, findings).into_iter();
     let (secrets, secret_spans) =
@@ -187,9 +180,55 @@ fn tenant(
         hosts: document.hosts.iter().flat_map(|hosts| &hosts.value).map(|host| host.value.clone()).collect(),
         quota: resolve_quota(quota),
         secrets,
-        document: ResolvedDocument { plugins, routes },
+        document: resolved,
     };
-    (settings, TenantSpans { plugins: plugin_spans, secrets: secret_spans, routes: route_spans })
+    spans.secrets = secret_spans;
+    (settings, spans)
+}
+
+/// Resolves the document of a tenant file. Ceilings, allowed grants and secrets are the host's to check.
+pub(super) fn tenant_file(
+    document: &TenantDocument,
+    findings: &mut Findings,
+) -> (ResolvedDocument, TenantSpans) {
+    let grants = document.plugins.0.iter().filter_map(|plugin| plugin.value.grants.as_ref());
+    let named_origins = grants.filter_map(|grants| grants.http.as_ref()).flat_map(|origins| &origins.value);
+    let bounds = Allowance {
+        tenant: "",
+        host_ceilings: &LimitsDocument::default(),
+        tenant_ceilings: None,
+        allowed: None,
+        origins: named_origins.map(|origin| &origin.value).collect(),
+    };
+    let resolved = parts(document, "this tenant", &bounds, &Known::OnHost, findings);
+    if document.plugins.0.is_empty() && document.routes.is_empty() && findings.errors() == 0 {
+        let help =
+            "add a plugin, as in `[plugins.hello]` with `component = \"hello.wasm\"`, and a route to it";
+        let headline = "no plugins and no routes: every request is answered 404";
+        let found = findings.source().diagnostic(&(0..0), headline, "", None);
+        findings.push(found.with_help(help).into_warning());
+    }
+    resolved
+}
+
+/// Resolves the plugins and routes of a tenant, and their spans.
+fn parts(
+    document: &TenantDocument,
+    whose: &str,
+    bounds: &Allowance<'_>,
+    secrets: &Known<'_>,
+    findings: &mut Findings,
+) -> (ResolvedDocument, TenantSpans) {
+    let plugins = document.plugins.0.iter().filter_map(|plugin| {
+        let resolved = resolve_plugin(&plugin.value, bounds, secrets, findings);
+        let (name, (resolved, spans)) = (plugin.name.clone()?, resolved?);
+        Some(((name.clone(), resolved), (name, spans)))
+    });
+    let (plugins, plugin_spans) = plugins.unzip();
+    let (routes, route_spans) = routes(document, whose, findings).into_iter().unzip();
+    unused_plugins_are_told(document, findings);
+    let spans = TenantSpans { plugins: plugin_spans, secrets: BTreeMap::new(), routes: route_spans };
+    (ResolvedDocument { plugins, routes }, spans)
 }
 
 fn resolve_quota(quota: &QuotaDocument) -> Quota {
@@ -237,6 +276,10 @@ fn resolve_plugin(
             .map(|(name, folder)| (name.value.clone(), folder.span.clone()))
             .collect(),
     };
-    let component = ComponentRef::File(findings.source().folder().join(&component.value));
+    // The reader lets no other digest pass, and none in a site file.
+    let component = match component.value.parse() {
+        Ok(ComponentRef::Artifact(digest)) => ComponentRef::Artifact(digest),
+        _ => ComponentRef::File(findings.source().folder().join(&component.value)),
+    };
     Some((PluginSpec { component, grants, http, credentials, config, mounts, limits, reuse }, spans))
 }

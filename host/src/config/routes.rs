@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::document::{Entry, RouteDocument, TenantDocument};
+use super::document::{RouteDocument, TenantDocument};
 use super::findings::Findings;
 use super::similar::did_you_mean;
 use super::spans::RouteSpans;
@@ -13,19 +13,21 @@ use super::value::Spanned;
 use super::visible::quoted;
 use crate::document::RouteSpec;
 use crate::snapshot::HostPattern;
-use crate::tenant::{PluginName, TenantName};
+use crate::tenant::PluginName;
 
-/// Resolves the routes. Faulty routes are reported and left out of the result.
+/// Resolves the routes of a tenant; `whose` are the words for it in a message. Faulty routes are reported and left out
+/// of the result.
 pub(super) fn routes(
-    tenant: &Entry<TenantName, TenantDocument>,
+    tenant: &TenantDocument,
+    whose: &str,
     findings: &mut Findings,
 ) -> Vec<(RouteSpec, RouteSpans)> {
-    let plugins = &tenant.value.plugins.0;
+    let plugins = &tenant.plugins.0;
     let by_key: HashMap<&str, &Option<PluginName>> =
         plugins.iter().map(|plugin| (plugin.key.value.as_str(), &plugin.name)).collect();
-    let resolved = tenant.value.routes.iter().filter_map(|route| {
-        if let (Some(mine), Some(all)) = (&route.hosts, &tenant.value.hosts) {
-            hosts_are_the_tenants(&mine.value, &all.value, &tenant.key.value, findings);
+    let resolved = tenant.routes.iter().filter_map(|route| {
+        if let (Some(mine), Some(all)) = (&route.hosts, &tenant.hosts) {
+            hosts_are_the_tenants(&mine.value, &all.value, whose, findings);
         }
         let mut refer = |name: &Spanned<String>| plugin_named(name, &by_key, findings);
         let filters: Vec<_> = route.filters.iter().map(&mut refer).collect();
@@ -33,7 +35,7 @@ pub(super) fn routes(
         resolve(route, filters.into_iter().collect::<Option<_>>()?, plugin?)
     });
     let resolved: Vec<_> = resolved.collect();
-    routes_do_not_clash(&resolved, &tenant.key.value, findings);
+    routes_do_not_clash(&resolved, whose, findings);
     resolved
 }
 
@@ -69,7 +71,7 @@ fn resolve(
 fn hosts_are_the_tenants(
     mine: &[Spanned<HostPattern>],
     all: &[Spanned<HostPattern>],
-    tenant: &str,
+    whose: &str,
     findings: &mut Findings,
 ) {
     for host in mine {
@@ -79,7 +81,7 @@ fn hosts_are_the_tenants(
             let known: Vec<String> = all.iter().map(|known| known.value.to_string()).collect();
             let name = host.value.to_string();
             let help = did_you_mean(&name, &known, "its hosts are", findings);
-            let headline = format!("{} is not a host of the tenant {}", quoted(&name), quoted(tenant));
+            let headline = format!("{} is not a host of {whose}", quoted(&name));
             findings.error(&host.span, headline, "", help);
         }
     }
@@ -98,13 +100,15 @@ fn plugin_named(
         names.extend(known.keys());
         names.sort_unstable();
     }
-    let help = did_you_mean(&name.value, &names, "the tenant's plugins are", findings)
-        .unwrap_or_else(|| "the tenant has no plugins: add one as `[tenants.NAME.plugins.NAME]`".into());
+    let help = did_you_mean(&name.value, &names, "the tenant's plugins are", findings).unwrap_or_else(|| {
+        let prefix = findings.source().kind().prefix();
+        format!("the tenant has no plugins: add one as `[{prefix}plugins.NAME]`")
+    });
     findings.error(&name.span, format!("unknown plugin {}", quoted(&name.value)), "", help);
     None
 }
 
-fn routes_do_not_clash(routes: &[(RouteSpec, RouteSpans)], tenant: &str, findings: &mut Findings) {
+fn routes_do_not_clash(routes: &[(RouteSpec, RouteSpans)], whose: &str, findings: &mut Findings) {
     let mut rules: Vec<_> = routes.iter().map(|(route, spans)| route.rule(&spans.path)).collect();
     // Patterns of one shape are neighbours in their order, and only patterns of one shape can clash.
     rules.sort_by(|a, b| a.pattern.cmp(&b.pattern).then(a.target.start.cmp(&b.target.start)));
@@ -115,7 +119,7 @@ fn routes_do_not_clash(routes: &[(RouteSpec, RouteSpans)], tenant: &str, finding
             let Some(earlier) = group.iter().take(index).find(|earlier| earlier.clashes_with(rule)) else {
                 continue;
             };
-            let headline = format!("two routes of the tenant {} could take the same request", quoted(tenant));
+            let headline = format!("two routes of {whose} could take the same request");
             let help = if earlier.pattern == rule.pattern {
                 "let them differ in methods, hosts or headers, or take one away"
             } else {

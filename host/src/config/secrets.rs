@@ -18,22 +18,34 @@ use crate::capability::http::Origin;
 use crate::document::{ConfigValue, CredentialSpec};
 use crate::tenant::SecretName;
 
-/// The secrets that a tenant has, by the name as written.
-pub(super) struct Known<'a>(HashMap<&'a str, &'a Option<SecretName>>);
+/// The secrets that plugins may name.
+pub(super) enum Known<'a> {
+    /// Those of the file, by the name as written.
+    Written(HashMap<&'a str, &'a Option<SecretName>>),
+    /// Those that the host has, which are not known here.
+    OnHost,
+}
 
 impl<'a> Known<'a> {
     pub(super) fn of(tenant: &'a TenantDocument) -> Self {
         let secrets = &tenant.secrets.0;
-        Self(secrets.iter().map(|secret| (secret.key.value.as_str(), &secret.name)).collect())
+        Self::Written(secrets.iter().map(|secret| (secret.key.value.as_str(), &secret.name)).collect())
     }
 
     fn named(&self, name: &Spanned<String>, findings: &mut Findings) -> Option<SecretName> {
-        if let Some(found) = self.0.get(name.value.as_str()) {
+        let known = match self {
+            Self::Written(known) => known,
+            Self::OnHost => {
+                let parsed = SecretName::parse(&name.value);
+                return parsed.map_err(|error| findings.error(&name.span, error.to_string(), "", None)).ok();
+            }
+        };
+        if let Some(found) = known.get(name.value.as_str()) {
             return (*found).clone();
         }
         let mut names: Vec<&str> = Vec::new();
         if !findings.is_full() {
-            names.extend(self.0.keys());
+            names.extend(known.keys());
             names.sort_unstable();
         }
         let help = did_you_mean(&name.value, &names, "the tenant's secrets are", findings)

@@ -1,6 +1,6 @@
-//! The text of a site file, and places in it.
+//! The text of a site file or a tenant file, and places in it.
 //!
-//! Owns lines and columns. `load` reads the file; other modules read its meaning.
+//! Owns the kind of the file, lines and columns. `load` reads the file; other modules read its meaning.
 
 use std::fmt;
 use std::ops::Range;
@@ -10,8 +10,36 @@ use std::sync::Arc;
 /// Bytes of a file's text, from the first up to but not including the last.
 pub type Span = Range<usize>;
 
-/// A site file's text and path.
+/// The kind of a file: it decides which keys the file has, and the words of its findings.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum FileKind {
+    /// A site file: the host, and all of its tenants.
+    Site,
+    /// A tenant file: the plugins and routes of one tenant, which are published over the admin API.
+    Tenant,
+}
+
+impl FileKind {
+    /// The words for such a file.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Site => "site file",
+            Self::Tenant => "tenant file",
+        }
+    }
+
+    /// The keys before those of a tenant: `tenants.NAME.`, if the file has several tenants.
+    pub(super) fn prefix(self) -> &'static str {
+        match self {
+            Self::Site => "tenants.NAME.",
+            Self::Tenant => "",
+        }
+    }
+}
+
+/// The text and path of a site file or a tenant file.
 pub struct Source {
+    kind: FileKind,
     path: PathBuf,
     folder: PathBuf,
     text: String,
@@ -27,14 +55,23 @@ pub(super) struct Position {
 }
 
 impl Source {
-    /// Makes a source of a text, as that of the file at `path`.
+    /// Makes a source of a text, as that of the site file at `path`.
     pub(super) fn new(path: &Path, text: String) -> Arc<Self> {
+        Self::of_kind(FileKind::Site, path, text)
+    }
+
+    /// Makes a source of a text, as that of the file at `path`.
+    pub(super) fn of_kind(kind: FileKind, path: &Path, text: String) -> Arc<Self> {
         // An empty path, or a working folder that is gone: paths in the file are then relative to the working folder.
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let folder = absolute.parent().map(Path::to_owned).unwrap_or_default();
         let after_breaks = text.match_indices('\n').map(|(at, _)| at.saturating_add(1));
         let lines = std::iter::once(0).chain(after_breaks).collect();
-        Arc::new(Self { path: path.to_owned(), folder, text, lines })
+        Arc::new(Self { kind, path: path.to_owned(), folder, text, lines })
+    }
+
+    pub(super) fn kind(&self) -> FileKind {
+        self.kind
     }
 
     /// The path, as it was given to the program.

@@ -65,7 +65,7 @@ impl Spans {
 }
 
 impl TenantSpans {
-    fn of(&self, place: &Place) -> Option<&Span> {
+    pub(super) fn of(&self, place: &Place) -> Option<&Span> {
         match place {
             Place::Document => None,
             Place::Plugin(name) => Some(&self.plugins.get(name)?.name),

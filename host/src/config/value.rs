@@ -47,6 +47,8 @@ pub(super) struct Table<'a> {
     /// The place of a finding about a missing key.
     place: Span,
     asked: Vec<&'static str>,
+    /// The keys that are refused with a reason of their own.
+    refused: Vec<&'static str>,
 }
 
 impl<'a> Value<'a> {
@@ -288,7 +290,8 @@ pub(super) fn table<T>(
     move |value, findings| {
         let entries = value.entries(findings)?;
         let place = value.name_or_span();
-        let mut table = Table { entries, path: value.path.clone(), place, asked: Vec::new() };
+        let (asked, refused) = (Vec::new(), Vec::new());
+        let mut table = Table { entries, path: value.path.clone(), place, asked, refused };
         let result = read(&mut table, findings);
         table.finish(findings);
         Some(result)
@@ -315,8 +318,8 @@ pub(super) fn root<T>(
     findings: &mut Findings,
     read: impl Fn(&mut Table<'_>, &mut Findings) -> T,
 ) -> T {
-    let mut table =
-        Table { entries: document.get_ref(), path: String::new(), place: 0..0, asked: Vec::new() };
+    let (asked, refused) = (Vec::new(), Vec::new());
+    let mut table = Table { entries: document.get_ref(), path: String::new(), place: 0..0, asked, refused };
     let result = read(&mut table, findings);
     table.finish(findings);
     result
@@ -383,6 +386,20 @@ impl<'a> Table<'a> {
         }
     }
 
+    /// Refuses a key that another table or file has, with the way to it.
+    pub(super) fn refuse(
+        &mut self,
+        key: &'static str,
+        headline: String,
+        help: &str,
+        findings: &mut Findings,
+    ) {
+        self.refused.push(key);
+        if let Some((name, _)) = self.entries.get_key_value(key) {
+            findings.error(&name.span(), headline, "", help.to_owned());
+        }
+    }
+
     fn ask(&mut self, key: &'static str) -> Option<Value<'a>> {
         self.asked.push(key);
         let (name, node) = self.entries.get_key_value(key)?;
@@ -390,11 +407,11 @@ impl<'a> Table<'a> {
     }
 
     fn finish(self, findings: &mut Findings) {
-        let is_unknown = |name: &str| !self.asked.contains(&name);
+        let is_unknown = |name: &str| !self.asked.contains(&name) && !self.refused.contains(&name);
         for key in self.entries.keys().filter(|key| is_unknown(key.get_ref())) {
             let name = key.get_ref();
             let label = match self.path.as_str() {
-                "" => "not a key of a site file".to_owned(),
+                "" => format!("not a key of a {}", findings.source().kind().name()),
                 path => format!("not a key of {}", quoted(path)),
             };
             let help = did_you_mean(name, &self.asked, "the keys here are", findings);
