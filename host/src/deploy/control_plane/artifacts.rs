@@ -181,7 +181,7 @@ pub(super) fn failed(error: std::io::Error) -> ControlError {
 
 fn described(component: &Component, bytes: u64) -> Artifact {
     let imports = component.imports();
-    let granted = imports.iter().filter_map(|import| match import.need {
+    let granted = imports.iter().filter_map(|import| match import.need() {
         Need::Grant(grant) => Some(grant.as_str().to_owned()),
         Need::Nothing | Need::Unknown => None,
     });
