@@ -7,6 +7,7 @@
 //! | [`config`] | the site file, and everything that is wrong with it |
 //! | [`document`] | one tenant's plugins and routes, as a value |
 //! | [`deploy`] | from a site to a live snapshot, and again at every change |
+//! | [`admin`] | the admin API: who may ask, and the JSON of questions and answers |
 //! | [`listen`] | sockets, the protocol gate, the life of a connection, the probes |
 //! | [`request`] | the one path of a request |
 //! | [`snapshot`] | the state that requests run on: hosts, routes, chains, plugins |
@@ -43,6 +44,7 @@
     )
 )]
 
+pub mod admin;
 pub mod capability;
 pub mod command;
 pub mod config;

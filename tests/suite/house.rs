@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// Each room and those that it may import. A room stands below all that import it, so there is no circle.
-const ARROWS: [(&str, &[&str]); 18] = [
+const ARROWS: [(&str, &[&str]); 19] = [
     ("stamp", &[]),
     ("cpu", &[]),
     ("limits", &[]),
@@ -39,10 +39,14 @@ const ARROWS: [(&str, &[&str]); 18] = [
         ],
     ),
     (
+        "admin",
+        &["deploy", "document", "listen", "observe", "request", "sandbox", "snapshot", "store", "tenant"],
+    ),
+    (
         "host",
         &[
-            "config", "confine", "cpu", "deploy", "limits", "listen", "observe", "request", "sandbox",
-            "store", "tenant",
+            "admin", "config", "confine", "cpu", "deploy", "limits", "listen", "observe", "request",
+            "sandbox", "store", "tenant",
         ],
     ),
     ("reference", &["capability", "config", "limits", "listen", "request", "sandbox", "store", "tenant"]),

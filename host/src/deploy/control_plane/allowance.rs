@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::deploy::refusal::Fault;
-use crate::document::{Place, PluginSpec, TenantDocument, TenantSpec};
+use crate::document::{Place, PluginSpec, RouteSpec, TenantDocument, TenantSpec};
 use crate::limits::{Ceilings, Limit, Limits};
 use crate::observe::{FEW, few};
 use crate::snapshot::HostPattern;
@@ -14,6 +14,10 @@ use crate::tenant::{PluginName, SecretName, TenantName};
 /// The most plugins and routes of a document, and bytes of one plugin's configuration: those of the site file.
 const MOST_PLUGINS: usize = 1000;
 const MOST_ROUTES: usize = 10_000;
+
+/// The most filters, methods and headers of a route, and its most hosts: those of the site file.
+const MOST_PARTS: usize = 32;
+const MOST_HOSTS: usize = 1000;
 
 /// The allowance of one tenant.
 pub(super) struct Allowance<'a> {
@@ -161,9 +165,28 @@ impl Allowance<'_> {
                 faults.push(Fault::new(Place::Route(index), headline).id("foreign-host").help(help));
             }
         }
-        faults.extend(clashes(document));
+        let too_long: Vec<_> = document.routes.iter().enumerate().filter_map(too_many_parts).collect();
+        // Every two routes of one pattern are compared: each is to be short.
+        if too_long.is_empty() {
+            faults.extend(clashes(document));
+        }
+        faults.extend(too_long);
         faults
     }
+}
+
+/// The fault of a route that has more of something than a route may have.
+fn too_many_parts((index, route): (usize, &RouteSpec)) -> Option<Fault> {
+    let parts = [
+        ("filters", route.filters.len(), MOST_PARTS),
+        ("methods", route.methods.as_ref().map_or(0, Vec::len), MOST_PARTS),
+        ("headers", route.headers.len(), MOST_PARTS),
+        ("hosts", route.hosts.len(), MOST_HOSTS),
+    ];
+    let (what, found, most) = parts.into_iter().find(|(_, found, most)| found > most)?;
+    let headline = format!("a route has {found} {what}");
+    let fault = Fault::new(Place::Route(index), headline).id("too-many");
+    Some(fault.help(format!("at most {most} may be there")))
 }
 
 /// The faults of routes that could take the same request as an earlier one.

@@ -21,7 +21,7 @@ use crate::store::{DatabaseError, Edit, Order, Range, Stop, Table, View};
 use crate::tenant::TenantName;
 
 /// An artifact of a tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Artifact {
     /// The digest, which is its name.
     pub digest: Digest,

@@ -22,7 +22,7 @@ use crate::store::{DatabaseError, Edit, Order, Range, Stop, Table};
 use crate::tenant::{PluginName, TenantName};
 
 /// Whether a revision may go live.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum RevisionState {
     /// It may.
@@ -32,7 +32,7 @@ pub enum RevisionState {
 }
 
 /// A revision of a tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Revision {
     /// The id: the digest of the document.
     pub revision: Digest,
@@ -45,7 +45,7 @@ pub struct Revision {
 }
 
 /// A revision and its document.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct RevisionDetail {
     /// The revision.
     #[serde(flatten)]
@@ -64,7 +64,7 @@ pub enum DryRun {
 }
 
 /// The difference between two revisions.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct RevisionDiff {
     /// The earlier revision; none is an empty one.
     pub against: Option<Digest>,

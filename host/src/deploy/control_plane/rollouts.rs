@@ -4,6 +4,7 @@
 //! answered. If it is unknown whether the record is on disk, the record is read again before anything else of the tenant
 //! changes, and what it says goes live.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
@@ -47,8 +48,8 @@ pub struct RolloutRequest {
     pub live: Digest,
     /// The reason, if one is given.
     pub why: Option<String>,
-    /// The number of the rollout that it replaces; none if any.
-    pub instead_of: Option<u64>,
+    /// The numbers of rollouts of which it replaces one; none if any.
+    pub instead_of: Option<BTreeSet<u64>>,
 }
 
 impl ControlPlane {
@@ -149,8 +150,8 @@ impl RolloutRequest {
     /// Refuses if the request is for another rollout than the present one.
     fn is_of(&self, present: Option<&Rollout>) -> Result<(), ControlError> {
         let number = present.map_or(0, |present| present.number);
-        match self.instead_of {
-            Some(expected) if expected != number => Err(ControlError::RolloutChanged { number }),
+        match &self.instead_of {
+            Some(expected) if !expected.contains(&number) => Err(ControlError::RolloutChanged { number }),
             _ => Ok(()),
         }
     }

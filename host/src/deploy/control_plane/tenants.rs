@@ -5,15 +5,15 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::allowance::Allowance;
-use super::artifacts::{forget_all, kept_bytes};
+use super::artifacts::{forget_all, in_background, kept_bytes};
 use super::audit::{Actor, AuditEvent, disown};
-use super::record::{Page, PageRequest, find, find_in, keys_of, written};
+use super::record::{Page, PageRequest, find, find_in, keys_of, parse, written};
 use super::{ControlError, ControlPlane, Refused};
 use crate::deploy::refusal::Fault;
 use crate::deploy::standing::{ManagedBy, PluginStatus, Tenant};
 use crate::document::{Place, TenantDocument, TenantSpec};
 use crate::sandbox::Digest;
-use crate::store::{Order, Table};
+use crate::store::{DatabaseError, Edit, Order, Range, Table};
 use crate::tenant::TenantName;
 
 /// The most API-managed tenants of a host.
@@ -29,7 +29,7 @@ pub struct PutTenant {
 }
 
 /// What runs of a tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct TenantStatus {
     /// The tenant.
@@ -49,7 +49,7 @@ pub struct TenantStatus {
 }
 
 /// The key-value data of a tenant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct StorageStatus {
     /// Bytes of keys and values.
     pub bytes: u64,
@@ -67,7 +67,33 @@ pub(super) struct TenantRecord {
     pub(super) is_leaving: bool,
 }
 
+/// The part of a token's record that says whose it is. The rest is of who makes tokens.
+#[derive(Deserialize)]
+struct TokenOwner {
+    tenant: Option<TenantName>,
+}
+
+/// Removes the tokens of a tenant: a later tenant of the same name is not theirs.
+fn remove_tokens(edit: &mut Edit<'_>, tenant: &TenantName) -> Result<(), DatabaseError> {
+    let all = Range { prefix: "", after: None, order: Order::Ascending, limit: usize::MAX };
+    for (id, record) in edit.list(Table::Tokens, all)? {
+        if parse::<TokenOwner>(&record)?.tenant.as_ref() == Some(tenant) {
+            edit.remove(Table::Tokens, id);
+        }
+    }
+    Ok(())
+}
+
 impl ControlPlane {
+    /// The number of tenants.
+    pub async fn tenant_count(&self) -> Result<usize, ControlError> {
+        let managed = self.records.read(|view| {
+            let all = Range { prefix: "", after: None, order: Order::Ascending, limit: usize::MAX };
+            Ok(view.list(Table::Tenants, all)?.len())
+        });
+        Ok(managed.await?.saturating_add(self.deployer.file_managed().len()))
+    }
+
     /// All tenants: those of the site file first.
     pub async fn tenants(&self, page: PageRequest) -> Result<Page<Tenant>, ControlError> {
         let is_first = page.after.is_none();
@@ -121,23 +147,20 @@ impl ControlPlane {
                 "the tenant `{name}` is being removed: wait until it is"
             )));
         }
-        self.catch_up(&name).await?;
+        let is_new = before.is_none();
         let mut faults = self.claimed_hosts(&name, &spec);
-        if let Some(live) = self.live_document(&name).await? {
-            faults.extend(self.allowance_faults(&name, &spec, &live).await?);
+        if !is_new {
+            self.catch_up(&name).await?;
+            if let Some(live) = self.live_document(&name).await? {
+                faults.extend(self.allowance_faults(&name, &spec, &live).await?);
+            }
         }
         ControlError::refuse_if_any(Refused::Tenant, faults)?;
-        let is_new = before.is_none();
         if before.is_none_or(|before| before.spec != spec) {
             let event = if is_new { AuditEvent::TenantMade } else { AuditEvent::TenantChanged };
             let (record, key) = (TenantRecord { spec: spec.clone(), is_leaving: false }, name.to_string());
             let put = self.change(&name, &by, move |edit| {
-                let all = crate::store::Range {
-                    prefix: "",
-                    after: None,
-                    order: Order::Ascending,
-                    limit: MOST_TENANTS,
-                };
+                let all = Range { prefix: "", after: None, order: Order::Ascending, limit: MOST_TENANTS };
                 if is_new && edit.list(Table::Tenants, all)?.len() == MOST_TENANTS {
                     return Err(ControlError::TooMany { what: "tenants", most: MOST_TENANTS }.into());
                 }
@@ -181,6 +204,7 @@ impl ControlPlane {
                 edit.remove_all(table, keys_of(&owner));
             }
             disown(edit, &owner);
+            remove_tokens(edit, &owner)?;
             edit.remove(Table::Tenants, owner.as_str());
             let artifacts = forget_all(edit, &owner)?;
             Ok::<_, crate::store::Stop<ControlError>>(artifacts)
@@ -255,7 +279,12 @@ impl ControlPlane {
         document: &TenantDocument,
     ) -> Result<Vec<Fault>, ControlError> {
         let secrets = self.secret_names(tenant).await?;
-        let allowance = Allowance { tenant, spec, host: &self.ceilings, secrets: &secrets };
-        Ok(allowance.faults(document))
+        let (tenant, spec, host) = (tenant.clone(), spec.clone(), self.ceilings.clone());
+        let document = document.clone();
+        // Thousands of routes that are alike take seconds to compare.
+        let compare = move || {
+            Allowance { tenant: &tenant, spec: &spec, host: &host, secrets: &secrets }.faults(&document)
+        };
+        in_background(compare).await
     }
 }
