@@ -13,7 +13,8 @@ use std::time::{Duration, SystemTime};
 
 use tokio_util::task::AbortOnDropHandle;
 
-use crate::config::{self, Diagnostic, HostSettings, ListenAddress, Severity, Site};
+use crate::admin::{AdminServer, AdminSettings};
+use crate::config::{self, Diagnostic, HostSettings, ListenAddress, ListenSite, Severity, Site};
 use crate::confine::{Confinement, Needs};
 use crate::cpu::{Scheduler, SchedulerError};
 use crate::deploy::{
@@ -143,7 +144,9 @@ pub struct Host {
     addresses: Vec<Address>,
     // Parts are dropped in the order of the fields: a part stands above the parts that it uses.
     probes: Option<Probes>,
-    control_plane: Arc<ControlPlane>,
+    admin: Option<AdminServer>,
+    admin_addresses: Vec<Address>,
+    _control_plane: Arc<ControlPlane>,
     watcher: Watcher,
     server: Server,
     scheduler: Scheduler,
@@ -161,16 +164,20 @@ impl Host {
         let Setup { origin, site, environment, log, store, compiler, compiled, mut inherited } = setup;
         clock_can_be_used(SystemTime::now())?;
         let settings = site.host.clone();
-        let bound = bind(&settings, &mut inherited).await?;
+        let bound = bind(&settings.listen, &mut inherited, &[]).await?;
+        let admin_bound = bind(&settings.admin, &mut inherited, &bound).await?;
         inherited.all_taken()?;
         let addresses: Vec<_> = bound.iter().map(|bound| bound.address().clone()).collect();
+
+        let admin_addresses: Vec<_> = admin_bound.iter().map(|bound| bound.address().clone()).collect();
 
         let metrics = Metrics::new();
         metrics.watch_log(&log);
         let ledger = Ledger { log: log.clone(), metrics: metrics.clone() };
         let tls = Tls::start(pairs(&site)?, signing_at_once(), &ledger)?;
         let readiness = Readiness::default();
-        let start = |address| Probes::start(address, &addresses, metrics.clone(), readiness.clone());
+        let taken = [&*addresses, &*admin_addresses].concat();
+        let start = |address| Probes::start(address, &taken, metrics.clone(), readiness.clone());
         let probes = settings.probes.map(start).transpose()?;
         let room = room(&site, &log);
         let store = match store {
@@ -247,6 +254,10 @@ impl Host {
                 rate_bytes_per_second: settings.timeouts.rate_bytes_per_second,
             },
         );
+        let admin = (!admin_bound.is_empty()).then(|| {
+            let plane = control_plane.clone();
+            AdminServer::start(admin_bound, plane, tls.certificates(), administering(&settings), log.clone())
+        });
         let server = Server::start(bound, tls, Arc::new(requests), listening(&settings, &room), &ledger);
         readiness.set_ready();
 
@@ -254,7 +265,9 @@ impl Host {
         let host = Self {
             addresses,
             probes,
-            control_plane,
+            admin,
+            admin_addresses,
+            _control_plane: control_plane,
             watcher,
             server,
             scheduler,
@@ -277,6 +290,11 @@ impl Host {
     /// The address of the probes.
     pub fn probes(&self) -> Option<SocketAddr> {
         self.probes.as_ref().map(Probes::address)
+    }
+
+    /// The addresses of the admin API.
+    pub fn admin_addresses(&self) -> &[Address] {
+        &self.admin_addresses
     }
 
     /// The counters behind `/metrics`.
@@ -311,7 +329,11 @@ impl Host {
     pub async fn stop(self) {
         self.readiness.set_draining();
         self.log.info("stopping: no new connections, what is in flight is finished").send();
-        let cut = self.server.stop().await;
+        let (cut, ()) = tokio::join!(self.server.stop(), async {
+            if let Some(admin) = &self.admin {
+                admin.stop().await;
+            }
+        });
         if cut > 0 {
             self.log
                 .warn("the grace time is over; connections were cut")
@@ -328,6 +350,9 @@ impl Host {
     fn say_where(&self) {
         for address in &self.addresses {
             self.log.info("listening").display("address", address).send();
+        }
+        for address in &self.admin_addresses {
+            self.log.info("admin API").display("address", address).send();
         }
         if let Some(address) = self.probes() {
             self.log.info("probes").display("address", address).send();
@@ -347,16 +372,22 @@ fn clock_can_be_used(now: SystemTime) -> Result<(), HostError> {
     }
 }
 
-async fn bind(settings: &HostSettings, inherited: &mut Inherited) -> Result<Vec<Listener>, BindError> {
+/// Binds these addresses. `others` are bound already.
+async fn bind(
+    listen: &[ListenSite],
+    inherited: &mut Inherited,
+    others: &[Listener],
+) -> Result<Vec<Listener>, BindError> {
     let mut bound = Vec::new();
-    for listener in &settings.listen {
+    for listener in listen {
         let address = match &listener.address {
             ListenAddress::Tcp(address) => Address::Tcp(*address),
             ListenAddress::Unix(path) => Address::Unix(path.clone()),
         };
         let preamble = Preamble { tls: listener.tls, proxy_protocol: listener.proxy_protocol };
         let permissions = Permissions { mode: listener.mode.0, group: listener.group.clone() };
-        let next = Listener::bind(address, preamble, &permissions, inherited, &bound).await?;
+        let taken = others.iter().chain(&bound).map(Listener::address);
+        let next = Listener::bind(address, preamble, &permissions, inherited, taken).await?;
         bound.push(next);
     }
     Ok(bound)
@@ -368,7 +399,7 @@ pub fn needs(settings: &HostSettings) -> Result<Needs, HostError> {
     Store::prepare_folder(&settings.state)?;
     let mut socket_folders = BTreeSet::new();
     let mut tcp_ports: BTreeSet<u16> = settings.probes.iter().map(SocketAddr::port).collect();
-    for listener in &settings.listen {
+    for listener in settings.listen.iter().chain(&settings.admin) {
         match &listener.address {
             ListenAddress::Tcp(address) => {
                 tcp_ports.insert(address.port());
@@ -508,6 +539,17 @@ fn listening(settings: &HostSettings, room: &DescriptorShares) -> Settings {
             fields: settings.proxy.fields,
             any_server_name: settings.proxy.server_name == config::ServerName::Any,
         }),
+    }
+}
+
+fn administering(settings: &HostSettings) -> AdminSettings {
+    let timeouts = &settings.timeouts;
+    AdminSettings {
+        handshake: timeouts.handshake,
+        head: timeouts.head,
+        body: timeouts.body,
+        idle: timeouts.idle,
+        grace: timeouts.grace,
     }
 }
 

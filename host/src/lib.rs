@@ -8,6 +8,7 @@
 //! | [`document`] | one tenant's plugins and routes, as a value |
 //! | [`admin`] | the admin API |
 //! | [`deploy`] | from a site to a live snapshot, and again at every change |
+//! | [`admin`] | the admin API: who may ask, and the JSON of questions and answers |
 //! | [`listen`] | sockets, the protocol gate, the life of a connection, the probes |
 //! | [`request`] | the one path of a request |
 //! | [`snapshot`] | the state that requests run on: hosts, routes, chains, plugins |

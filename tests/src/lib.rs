@@ -13,6 +13,7 @@
 //! replace it. Tests run on tokio's multi-threaded runtime. A failed expectation prints the site file,
 //! the answer and what the host logged, so that nobody need run it again to learn more.
 
+mod admin;
 mod alone;
 mod answer;
 mod browser;
@@ -22,6 +23,7 @@ mod request;
 mod site;
 mod together;
 
+pub use admin::{Admin, AdminRequest, WITH_ADMIN, text};
 pub use alone::alone;
 pub use answer::Answer;
 pub use browser::{Browser, bytes_of_base64};

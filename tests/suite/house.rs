@@ -39,10 +39,14 @@ const ARROWS: [(&str, &[&str]); 19] = [
         ],
     ),
     (
+        "admin",
+        &["deploy", "document", "listen", "observe", "request", "sandbox", "snapshot", "store", "tenant"],
+    ),
+    (
         "host",
         &[
-            "config", "confine", "cpu", "deploy", "limits", "listen", "observe", "request", "sandbox",
-            "store", "tenant",
+            "admin", "config", "confine", "cpu", "deploy", "limits", "listen", "observe", "request",
+            "sandbox", "store", "tenant",
         ],
     ),
     ("reference", &["capability", "config", "limits", "listen", "request", "sandbox", "store", "tenant"]),

@@ -1,5 +1,6 @@
 //! The suite: what Jackfield promises, in its users' words, through a real socket.
 
+mod admin;
 mod asking;
 mod bookstore;
 mod bounds;

@@ -33,6 +33,8 @@ async fn deployer(folder: &Path) -> (Arc<Deployer>, Captured) {
     };
     let parts = Parts {
         open_files: 64,
+        ceilings: site.host.limits.clone(),
+        artifacts: None,
         compiler: Arc::new(Compiler::new(Sandbox::new(pool(&site.host)).unwrap(), settings).unwrap()),
         store: Store::open(&site.host.state).unwrap(),
         http: http_client(&site, None).unwrap(),
@@ -117,7 +119,7 @@ async fn of_documents_that_are_published_at_once_the_latest_is_live() {
     assert_eq!(live(&deployer), Some(third.revision));
 
     let gone = deployer.publish(&shop, document(&component, 50_000_000));
-    deployer.remove_others(BTreeSet::new());
+    deployer.remove_others(&BTreeSet::new());
     assert_eq!(gone.await.unwrap_err(), Refusal::Superseded, "its tenant was removed");
     assert_eq!(live(&deployer), None);
 }

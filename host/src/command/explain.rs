@@ -1,16 +1,15 @@
 //! `jackfield explain`: the route of a request, and the reason for it.
 
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Uri};
 use serde_json::json;
 
 use super::answer::{Colours, Exit, complain, say, say_json};
 use super::arguments::Explain;
 use crate::config::Site;
 use crate::document::RouteSpec;
-use crate::snapshot::{ExplainedOutcome, HostTable, RequestPath, Routes, Rule};
+use crate::snapshot::{AskedRequest, ExplainedOutcome, HostTable, RequestPath, Routes, Rule};
 
 pub(super) fn run(explain: &Explain, colours: Colours) -> Exit {
-    let asked = match Asked::parse(explain) {
+    let asked = match AskedRequest::parse(&explain.method, &explain.url, &explain.headers) {
         Ok(asked) => asked,
         Err(usage) => {
             complain(format_args!("error: {usage}"));
@@ -93,8 +92,8 @@ impl Links {
         links.collect::<Vec<_>>().join(" → ")
     }
 
-    fn filters(&self) -> &[String] {
-        &self.filters
+    fn filters(&self) -> Vec<String> {
+        self.filters.clone()
     }
 }
 
@@ -103,37 +102,4 @@ fn rule(route: &RouteSpec) -> Rule<Links> {
         filters: route.filters.iter().map(ToString::to_string).collect(),
         plugin: route.plugin.to_string(),
     })
-}
-
-struct Asked {
-    method: Method,
-    uri: Uri,
-    host: String,
-    headers: HeaderMap,
-}
-
-impl Asked {
-    fn parse(explain: &Explain) -> Result<Self, String> {
-        let method = Method::from_bytes(explain.method.as_bytes())
-            .map_err(|_| format!("`{}` is not a method; GET and POST are", explain.method))?;
-        let uri: Uri = explain.url.parse().map_err(|error| {
-            format!("`{}` is not a URL: {error}; it looks like http://shop.example/path", explain.url)
-        })?;
-        let host = uri.host().ok_or_else(|| {
-            format!("`{}` names no host; a whole URL does: http://shop.example/path", explain.url)
-        })?;
-        let host = host.to_ascii_lowercase();
-        let mut headers = HeaderMap::new();
-        for header in &explain.headers {
-            let (name, value) = header
-                .split_once(':')
-                .ok_or_else(|| format!("`{header}` is not a header; it looks like name:value"))?;
-            let name =
-                HeaderName::try_from(name.trim()).map_err(|_| format!("`{name}` is not a header name"))?;
-            let value = HeaderValue::from_str(value.trim())
-                .map_err(|_| format!("`{value}` is not a header value"))?;
-            headers.append(name, value);
-        }
-        Ok(Self { method, uri, host, headers })
-    }
 }

@@ -56,6 +56,10 @@ pub(super) struct HostDocument {
     /// Where `/livez`, `/readyz` and `/metrics` are answered, without a token: `"IP:PORT"`. Left out: nowhere.
     #[schemars(with = "Option<String>", extend("examples" = ["127.0.0.1:8081"]))]
     pub(super) probes: Option<Spanned<SocketAddr>>,
+    /// Where the admin API is answered: `"unix:PATH"`, a socket for the host's own user alone, or `"IP:PORT"`, for who has
+    /// a token; or a table of one of these as `address`, and whether TLS is spoken there. Left out: nowhere.
+    #[schemars(length(min = 1), extend("examples" = [["unix:admin.sock"]]))]
+    pub(super) admin: Option<Spanned<Vec<Spanned<AdminDocument>>>>,
     /// The folder of the embedded store, which is made if it is not there.
     #[schemars(extend("default" = ".jackfield"))]
     pub(super) state: Option<Spanned<String>>,
@@ -131,6 +135,46 @@ pub(super) struct ListenTableDocument {
     /// system chooses, as it does for files.
     #[schemars(extend("examples" = ["www-data"]))]
     pub(super) group: Option<Spanned<String>>,
+}
+
+/// Where the admin API is answered, and whether TLS is spoken there.
+#[derive(Debug, JsonSchema)]
+#[schemars(rename = "Admin", untagged)]
+pub(super) enum AdminDocument {
+    /// Plain HTTP.
+    Address(ListenAddress),
+    /// What the table says.
+    Table(AdminTableDocument),
+}
+
+impl AdminDocument {
+    /// Where; none if that was wrong.
+    pub(super) fn address(&self) -> Option<&ListenAddress> {
+        match self {
+            Self::Address(address) => Some(address),
+            Self::Table(table) => table.address.as_ref().map(|address| &address.value),
+        }
+    }
+
+    /// The key `tls`, if it is there.
+    pub(super) fn tls(&self) -> Option<&Spanned<bool>> {
+        match self {
+            Self::Address(_) => None,
+            Self::Table(table) => table.tls.as_ref(),
+        }
+    }
+}
+
+/// Where the admin API is answered, and whether TLS is spoken there.
+#[derive(Debug, JsonSchema)]
+#[schemars(rename = "AdminTable", rename_all = "kebab-case", deny_unknown_fields)]
+pub(super) struct AdminTableDocument {
+    /// `"IP:PORT"` or `"unix:PATH"`.
+    #[schemars(required)]
+    pub(super) address: Option<Spanned<ListenAddress>>,
+    /// HTTPS, with the certificates of `host.tls`.
+    #[schemars(extend("default" = false))]
+    pub(super) tls: Option<Spanned<bool>>,
 }
 
 /// A certificate and its key. Both files are looked at every few seconds, and read anew when they have changed.

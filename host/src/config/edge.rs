@@ -1,15 +1,15 @@
 //! The HTTP edge in the site file: the addresses that callers connect to, the certificates, the proxies in front, and
 //! the time that clients may take.
 //!
-//! Owns `listen`, `tls`, `proxy`, `connections-per-client` and `timeouts` of `[host]`, from their text to their
+//! Owns `listen`, `admin`, `tls`, `proxy`, `connections-per-client` and `timeouts` of `[host]`, from their text to their
 //! settings.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use super::document::{
-    HostDocument, ListenDocument, ListenTableDocument, ProxyDocument, TimeoutsDocument, TlsDocument,
-    TrustedDocument,
+    AdminDocument, AdminTableDocument, HostDocument, ListenDocument, ListenTableDocument, ProxyDocument,
+    TimeoutsDocument, TlsDocument, TrustedDocument,
 };
 use super::findings::Findings;
 use super::forms::{
@@ -64,6 +64,34 @@ pub(super) fn listen(
             }
             let address = parsed("an address", "127.0.0.1:8080", listen_address, no_help)(value, findings)?;
             Some(Spanned { value: ListenDocument::Address(address.value), span: address.span })
+        },
+    );
+    read(value, findings)
+}
+
+pub(super) fn admin(
+    value: &Value<'_>,
+    findings: &mut Findings,
+) -> Option<Spanned<Vec<Spanned<AdminDocument>>>> {
+    let read = filled_array(
+        "an array of addresses",
+        "name at least one address, or leave `admin` out for no admin API",
+        |value: &Value<'_>, findings: &mut Findings| {
+            if value.is_table() {
+                let read = table(|table: &mut Table<'_>, findings: &mut Findings| AdminTableDocument {
+                    address: table.required(
+                        "address",
+                        "`address = \"127.0.0.1:9090\"`",
+                        findings,
+                        parsed("an address", "127.0.0.1:9090", listen_address, no_help),
+                    ),
+                    tls: table.optional("tls", findings, boolean),
+                });
+                let table = read(value, findings)?;
+                return Some(Spanned { value: AdminDocument::Table(table), span: value.span() });
+            }
+            let address = parsed("an address", "unix:admin.sock", listen_address, no_help)(value, findings)?;
+            Some(Spanned { value: AdminDocument::Address(address.value), span: address.span })
         },
     );
     read(value, findings)
@@ -153,14 +181,64 @@ pub(super) fn resolved_timeouts(host: &HostDocument) -> Timeouts {
 pub(super) fn listeners(host: &HostDocument, findings: &mut Findings) -> Vec<ListenSite> {
     let Some(listen) = &host.listen else {
         let address = ListenAddress::Tcp(([127, 0, 0, 1], 8080).into());
-        unused_certificates_are_told(host, &[], findings);
+        unused_certificates_are_told(host, findings);
         return vec![ListenSite::plain(address)];
     };
     let listeners: Vec<_> =
         listen.value.iter().filter_map(|listener| listener_site(listener, host, findings)).collect();
-    addresses_are_there_once(listen, findings);
-    unused_certificates_are_told(host, &listeners, findings);
+    addresses_are_there_once(listen, ListenDocument::address, findings);
+    unused_certificates_are_told(host, findings);
     listeners
+}
+
+/// Resolves `admin`, whose addresses callers must not connect to.
+pub(super) fn admin_listeners(host: &HostDocument, findings: &mut Findings) -> Vec<ListenSite> {
+    let Some(admin) = &host.admin else { return Vec::new() };
+    addresses_are_there_once(admin, AdminDocument::address, findings);
+    let mut listeners = Vec::new();
+    for Spanned { value, span } in &admin.value {
+        let Some(written) = value.address() else { continue };
+        let callers = host.listen.iter().flat_map(|listen| &listen.value);
+        let taken =
+            callers.filter(|listener| listener.value.address() == Some(written)).map(|taken| &taken.span);
+        let probes = host.probes.iter().filter(|probes| ListenAddress::Tcp(probes.value) == *written);
+        let any_port = matches!(written, ListenAddress::Tcp(address) if address.port() == 0);
+        if let Some(taken) = taken.chain(probes.map(|probes| &probes.span)).next().filter(|_| !any_port) {
+            let headline = "the admin API is at an address that has another use";
+            let help = "choose another one: the admin API is for the operator and for who has a token";
+            let found = findings.source().diagnostic(span, headline, "", Some(help.into()));
+            findings.push(found.with_secondary(taken, "used here"));
+        }
+        let address = resolved_address(written, span, findings);
+        tls_has_a_certificate(value.tls(), host, findings);
+        let tls = value.tls().is_some_and(|tls| tls.value);
+        listeners.push(ListenSite { tls, ..ListenSite::plain(address) });
+    }
+    listeners
+}
+
+/// An address as it is bound: the path of a Unix socket is absolute, and short enough.
+fn resolved_address(address: &ListenAddress, span: &Span, findings: &mut Findings) -> ListenAddress {
+    let path = match address {
+        ListenAddress::Tcp(address) => return ListenAddress::Tcp(*address),
+        ListenAddress::Unix(path) => findings.source().folder().join(path),
+    };
+    if path.as_os_str().len() > MAX_SOCKET_PATH_BYTES {
+        let headline = format!("the path of this Unix socket has {} bytes", path.as_os_str().len());
+        let help = format!("systems take at most {MAX_SOCKET_PATH_BYTES}: write a shorter absolute path");
+        findings.error(span, headline, "", help);
+    }
+    ListenAddress::Unix(path)
+}
+
+fn tls_has_a_certificate(tls: Option<&Spanned<bool>>, host: &HostDocument, findings: &mut Findings) {
+    if let Some(tls) = tls
+        && tls.value
+        && host.tls.is_none()
+    {
+        let help = "add `[[host.tls]]` with a `certificate` and its `key`";
+        findings.error(&tls.span, "TLS needs a certificate, and there is none", "", help.to_owned());
+    }
 }
 
 fn listener_site(
@@ -168,17 +246,7 @@ fn listener_site(
     host: &HostDocument,
     findings: &mut Findings,
 ) -> Option<ListenSite> {
-    let address = match value.address()? {
-        ListenAddress::Tcp(address) => ListenAddress::Tcp(*address),
-        ListenAddress::Unix(path) => ListenAddress::Unix(findings.source().folder().join(path)),
-    };
-    if let ListenAddress::Unix(path) = &address
-        && path.as_os_str().len() > MAX_SOCKET_PATH_BYTES
-    {
-        let headline = format!("the path of this Unix socket has {} bytes", path.as_os_str().len());
-        let help = format!("systems take at most {MAX_SOCKET_PATH_BYTES}: write a shorter absolute path");
-        findings.error(span, headline, "", help);
-    }
+    let address = resolved_address(value.address()?, span, findings);
     let is_set = |flag: Option<&Spanned<bool>>| flag.is_some_and(|flag| flag.value);
     let site = match value {
         ListenDocument::Address(_) => ListenSite::plain(address),
@@ -194,12 +262,8 @@ fn listener_site(
             }
         }
     };
-    if let ListenDocument::Table(ListenTableDocument { tls: Some(tls), .. }) = value
-        && tls.value
-        && host.tls.is_none()
-    {
-        let help = "add `[[host.tls]]` with a `certificate` and its `key`";
-        findings.error(&tls.span, "TLS needs a certificate, and there is none", "", help.to_owned());
+    if let ListenDocument::Table(table) = value {
+        tls_has_a_certificate(table.tls.as_ref(), host, findings);
     }
     let no_proxies = match site.address {
         ListenAddress::Tcp(_) => proxies(host).trusted.is_empty(),
@@ -235,10 +299,14 @@ fn only_a_socket_has_permissions(
     }
 }
 
-fn addresses_are_there_once(listen: &Spanned<Vec<Spanned<ListenDocument>>>, findings: &mut Findings) {
+fn addresses_are_there_once<T>(
+    listen: &Spanned<Vec<Spanned<T>>>,
+    address: impl Fn(&T) -> Option<&ListenAddress>,
+    findings: &mut Findings,
+) {
     let mut seen: HashMap<&ListenAddress, &Span> = HashMap::new();
     for Spanned { value, span } in &listen.value {
-        let Some(address) = value.address() else { continue };
+        let Some(address) = address(value) else { continue };
         let any_port = matches!(address, ListenAddress::Tcp(address) if address.port() == 0);
         if let Some(first) = seen.insert(address, span).filter(|_| !any_port) {
             let found = findings.source().diagnostic(
@@ -252,10 +320,16 @@ fn addresses_are_there_once(listen: &Spanned<Vec<Spanned<ListenDocument>>>, find
     }
 }
 
-fn unused_certificates_are_told(host: &HostDocument, listeners: &[ListenSite], findings: &mut Findings) {
+fn unused_certificates_are_told(host: &HostDocument, findings: &mut Findings) {
+    let listeners = host.listen.iter().flat_map(|listen| &listen.value);
+    let listeners = listeners.filter_map(|listener| match &listener.value {
+        ListenDocument::Address(_) => None,
+        ListenDocument::Table(table) => table.tls.as_ref(),
+    });
+    let admin = host.admin.iter().flat_map(|admin| &admin.value).filter_map(|admin| admin.value.tls());
     if let Some(tls) = &host.tls
         && findings.errors() == 0
-        && !listeners.iter().any(|listener| listener.tls)
+        && !listeners.chain(admin).any(|tls| tls.value)
     {
         let help = "add a listener for it, as in `listen = [{ address = \"[::]:443\", tls = true }]`";
         let found = findings.source().diagnostic(&tls.span, "no listener uses TLS", "", None);

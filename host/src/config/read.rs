@@ -163,6 +163,7 @@ fn host(value: &Value<'_>, findings: &mut Findings) -> Option<HostDocument> {
             findings,
             parsed("an address", "127.0.0.1:8081", socket_address, no_help),
         ),
+        admin: table.optional("admin", findings, edge::admin),
         state: table.optional("state", findings, parsed("a path", ".jackfield", state_path, no_help)),
         concurrency: table.optional("concurrency", findings, integer(1..=MAX_SLOTS)),
         connections: table.optional("connections", findings, integer(1..=MAX_COUNT)),

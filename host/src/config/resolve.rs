@@ -55,7 +55,8 @@ pub(super) fn site(
             Some((name, tenant))
         })
         .collect();
-    if document.tenants.0.is_empty() && findings.errors() == 0 {
+    // With an admin API, tenants come later.
+    if document.tenants.0.is_empty() && settings.admin.is_empty() && findings.errors() == 0 {
         let help = "add a tenant, as in `[tenants.shop]` with `hosts = [\"shop.example.com\"]`";
         let found =
             findings.source().diagnostic(&(0..0), "no tenants: every request is answered 404", "", None);
@@ -80,6 +81,7 @@ pub(super) fn host_settings(host: &HostDocument, findings: &mut Findings) -> (Ho
         tls,
         proxy: edge::proxies(host),
         probes: edge::probes(host, findings),
+        admin: edge::admin_listeners(host, findings),
         state: folder.join(host.state.as_ref().map_or(".jackfield", |state| &state.value)),
         concurrency: value(&host.concurrency).unwrap_or(DEFAULT_CONCURRENCY),
         connections,

@@ -48,6 +48,8 @@ pub struct HostSettings {
     pub proxy: ProxySettings,
     /// The address of `/livez`, `/readyz` and `/metrics`.
     pub probes: Option<SocketAddr>,
+    /// The addresses of the admin API; none if there is none.
+    pub admin: Vec<ListenSite>,
     /// The absolute folder of the embedded store.
     pub state: PathBuf,
     /// The most calls in flight of all tenants together: at least one.

@@ -85,6 +85,10 @@ fn a_whole_site_is_read_as_it_is_written() {
             server_name: ServerName::Any,
         },
         probes: Some(SocketAddr::from(([127, 0, 0, 1], 8081))),
+        admin: vec![
+            at(ListenAddress::Unix("/srv/admin.sock".into())),
+            ListenSite { tls: true, ..at(tcp("127.0.0.1:9090")) },
+        ],
         state: "/srv/state".into(),
         concurrency: 500,
         connections: 5000,

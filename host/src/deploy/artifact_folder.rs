@@ -68,6 +68,14 @@ impl ArtifactFolder {
         Ok(Self { folder: folder.into(), most_bytes, uploads: Arc::default() })
     }
 
+    /// Refuses an artifact of so many bytes, if they are too many.
+    pub fn takes(&self, bytes: usize) -> Result<(), UploadError> {
+        match u64::try_from(bytes).is_ok_and(|bytes| bytes <= self.most_bytes) {
+            true => Ok(()),
+            false => Err(UploadError::TooLarge { most: self.most_bytes }),
+        }
+    }
+
     /// Begins an upload.
     pub async fn upload(&self) -> io::Result<Upload> {
         let number = self.uploads.fetch_add(1, Ordering::Relaxed);

@@ -7,7 +7,7 @@ use crate::sandbox::Digest;
 use crate::tenant::{PluginName, TenantName};
 
 /// Who changes a tenant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum ManagedBy {
     /// The site file alone.
@@ -17,7 +17,7 @@ pub enum ManagedBy {
 }
 
 /// A tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Tenant {
     /// The name.
@@ -32,7 +32,7 @@ pub struct Tenant {
 }
 
 /// A plugin of a live revision.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct PluginStatus {
     /// The name.
     pub name: PluginName,

@@ -10,7 +10,7 @@ use super::{PluginSpec, RouteSpec, TenantDocument};
 use crate::tenant::PluginName;
 
 /// The difference between two documents; empty if they are one revision.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct Diff {
     /// The plugins that differ.
     pub plugins: BTreeMap<PluginName, Difference<PluginSpec>>,
@@ -23,7 +23,7 @@ pub struct Diff {
 }
 
 /// The difference between a value before and after.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Difference<T> {
     /// The value is there only after.

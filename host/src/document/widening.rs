@@ -9,7 +9,7 @@ use super::{PluginSpec, TenantDocument};
 use crate::tenant::PluginName;
 
 /// A capability that a plugin of one document has and the plugin of this name in another has not.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Widening {
     /// The plugin.
     pub plugin: PluginName,
@@ -20,7 +20,7 @@ pub struct Widening {
 }
 
 /// A kind of capability.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum WideningKind {
     /// A grant.

@@ -7,6 +7,7 @@
 
 use rustix::process::{Resource, Rlimit, setrlimit};
 
+use crate::admin::AdminServer;
 use crate::config::HostSettings;
 use crate::listen::Probes;
 #[cfg(target_os = "linux")]
@@ -14,6 +15,9 @@ use crate::sandbox::{DESCRIPTORS, ProcessLimits};
 
 /// Descriptors of any host, and some to spare: a host with a listener and a probe's address has 22.
 const OF_EVERY_HOST: usize = 64;
+
+/// Connections to the admin API.
+const OF_ADMIN: usize = AdminServer::MAX_CONNECTIONS + AdminServer::MAX_CONNECTIONS_AT_SOCKETS;
 
 /// Descriptors of up to eight compiler processes at once: three pipes for each, with both ends while it starts, and
 /// the descriptors that report whether it started.
@@ -82,12 +86,13 @@ impl DescriptorShares {
     /// Divides `limit` for a host of these settings with `components` components.
     pub(super) fn within(limit: usize, settings: &HostSettings, components: usize) -> Self {
         // Each listener takes one, and one more for the connection that it accepts next.
-        let listeners = settings.listen.len().saturating_mul(2);
+        let listeners = settings.listen.len().saturating_add(settings.admin.len()).saturating_mul(2);
         let kept = [
             OF_EVERY_HOST,
             OF_COMPILERS,
             OF_LOOKUPS,
             settings.probes.map_or(0, |_| Probes::MAX_CONNECTIONS),
+            if settings.admin.is_empty() { 0 } else { OF_ADMIN },
             listeners,
             components.saturating_mul(OF_A_COMPONENT),
         ]

@@ -29,4 +29,4 @@ pub(super) const LINGER: Duration = Duration::from_secs(2);
 pub(super) const LAST_CALL: Duration = Duration::from_secs(1);
 
 /// The pause before the next accept, after the system had no descriptor or memory for a connection.
-pub(super) const PAUSE_AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(50);
+pub const PAUSE_AFTER_FAILED_ACCEPT: Duration = Duration::from_millis(50);

@@ -30,5 +30,7 @@ pub use self::http::{ForwardedFields, TrustedProxies};
 pub use probes::{Probes, Readiness};
 pub use server::Server;
 pub use settings::Settings;
-pub use socket::{Address, BindError, Inherited, InheritedError, Listener, Permissions, Preamble, group_id};
-pub use tls::{Pair, PairError, PairFiles, Part, Tls, TlsError};
+pub use socket::{
+    Address, BindError, Inherited, InheritedError, Listener, Permissions, Preamble, Stream, group_id,
+};
+pub use tls::{Certificates, Pair, PairError, PairFiles, Part, Tls, TlsError};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use http::{HeaderMap, HeaderName};
 
 /// The field that carries a request's id, in both directions.
-pub(super) const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// The field of W3C Trace Context. It is passed on to plugins as it came.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -17,14 +17,21 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const MAX_ID_BYTES: usize = 128;
 
 /// The source of request ids: a random prefix of this process, and a number.
-pub(super) struct RequestIds {
+pub struct RequestIds {
     /// 16 digits and a hyphen.
     prefix: String,
     next: AtomicU64,
 }
 
+impl Default for RequestIds {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl RequestIds {
-    pub(super) fn new() -> Self {
+    /// Ids with a prefix of this process.
+    pub fn new() -> Self {
         // The standard library seeds its hashers from the system; that is random enough to tell two processes apart,
         // which is the prefix's only purpose.
         let prefix = format!("{:016x}-", RandomState::new().build_hasher().finish());
@@ -32,7 +39,7 @@ impl RequestIds {
     }
 
     /// The id of a request with these header fields.
-    pub(super) fn of(&self, headers: &HeaderMap) -> Arc<str> {
+    pub fn of(&self, headers: &HeaderMap) -> Arc<str> {
         let given = headers.get(REQUEST_ID).and_then(|value| value.to_str().ok());
         match given {
             Some(id) if is_harmless(id) => id.into(),

@@ -36,6 +36,7 @@ pub use crate::capability::http::Scheme;
 pub use account::Ledger;
 pub use body::AnswerBody;
 pub use error::MessageError;
+pub use id::{REQUEST_ID, RequestIds};
 pub use service::{Authority, Caller, Capacity, Requests, Settings};
 
 /// The bounds that are the same for every message.

@@ -9,6 +9,7 @@ use std::ops::ControlFlow;
 
 use http::{HeaderMap, HeaderValue, Method};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::host_pattern::HostName;
 use super::path::RequestPath;
@@ -17,7 +18,7 @@ use super::routes::{
 };
 
 /// The decision of one tenant's routes on one request, step by step.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct Explanation {
     /// The path as sent.
@@ -29,7 +30,7 @@ pub struct Explanation {
 }
 
 /// One pattern that fits the path, and its routes.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct ExplainedPattern {
     /// The pattern, as its first route writes it: routes may call its captures differently.
@@ -41,7 +42,7 @@ pub struct ExplainedPattern {
 }
 
 /// The part of a pattern that fits the path in the decision.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Standing {
     /// No route of the pattern has hosts and headers that fit: the next pattern was asked.
@@ -53,7 +54,7 @@ pub enum Standing {
 }
 
 /// One route of a pattern that fits the path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct ExplainedRoute {
     /// The pattern as this route writes it.
@@ -68,7 +69,7 @@ pub struct ExplainedRoute {
 }
 
 /// A part of a request that a route does not fit.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(tag = "misfit", rename_all = "kebab-case")]
 pub enum Misfit {
     /// The host is none of the route's.
@@ -105,7 +106,7 @@ pub enum Misfit {
 }
 
 /// The outcome of a request: a route, or an answer of the host.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(tag = "outcome", rename_all = "kebab-case")]
 pub enum ExplainedOutcome {
     /// A route takes the request.
@@ -138,7 +139,7 @@ pub enum ExplainedOutcome {
 }
 
 /// One capture and its part of the path.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct ExplainedCapture {
     /// The capture's name in the pattern.
@@ -155,7 +156,7 @@ impl<T> Routes<T> {
         path: &RequestPath<'_>,
         method: &Method,
         headers: &HeaderMap,
-        (name, filters): (impl Fn(&T) -> String, impl Fn(&T) -> &[String]),
+        (name, filters): (impl Fn(&T) -> String, impl Fn(&T) -> Vec<String>),
     ) -> Explanation {
         let asked = MatchInput { host: HostName::of(host), path, method, headers };
         let mut patterns = Vec::new();
@@ -227,11 +228,12 @@ fn misfits<T>(rule: &Rule<T>, asked: &MatchInput<'_>) -> Vec<Misfit> {
 fn explain_outcome<T>(
     outcome: RouteMatch<'_, T>,
     name: impl Fn(&T) -> String,
-    filters: impl Fn(&T) -> &[String],
+    filters: impl Fn(&T) -> Vec<String>,
 ) -> ExplainedOutcome {
     let by_host = |answer: HostAnswer<'_, T>| {
-        let lists = answer.targets.into_iter().map(&filters);
-        (text_of(&answer.allow), shared_filters(lists, |one, other| one == other).to_vec())
+        let lists: Vec<_> = answer.targets.into_iter().map(&filters).collect();
+        let shared = shared_filters(lists.iter().map(Vec::as_slice), |one, other| one == other);
+        (text_of(&answer.allow), shared.to_vec())
     };
     match outcome {
         RouteMatch::Found { target, pattern, captures, method } => ExplainedOutcome::Found {
@@ -351,12 +353,18 @@ mod tests {
 
     fn explain(routes: &Routes<String>, request: &Request) -> Explanation {
         let path = RequestPath::parse(&request.path).expect("a good path");
-        routes.explain(&request.host, &path, &request.method, &request.headers, (Clone::clone, filters))
+        routes.explain(
+            &request.host,
+            &path,
+            &request.method,
+            &request.headers,
+            (Clone::clone, |target| filters(target)),
+        )
     }
 
     /// The filters of a target, which is its own filter here.
-    fn filters(target: &String) -> &[String] {
-        std::slice::from_ref(target)
+    fn filters(target: &str) -> Vec<String> {
+        vec![target.to_owned()]
     }
 
     fn text(lines: &[&str], asked: &str) -> String {
@@ -461,7 +469,7 @@ beta runs, by /books/{id}; it sees GET, with id = \"new\"
             let outcome = routes.find(&request.host, &path, &request.method, &request.headers);
             let explanation = explain(&routes, &request);
 
-            prop_assert_eq!(&explain_outcome(outcome, Clone::clone, filters), &explanation.outcome);
+            prop_assert_eq!(&explain_outcome(outcome, Clone::clone, |target| filters(target)), &explanation.outcome);
             let told: Vec<_> = explanation.patterns.iter().map(|pattern| pattern.standing).collect();
             let decided = told.iter().position(|standing| *standing == Standing::Decided);
             prop_assert_eq!(decided.is_some(), explanation.outcome != ExplainedOutcome::NotFound);

@@ -5,6 +5,7 @@
 //! end, and one tenant's long request keeps no other tenant's old code alive. When the last holder lets go of a
 //! revision, the revision is drained: that *is* the event.
 
+mod asked;
 mod coding;
 mod explain;
 mod host_pattern;
@@ -24,6 +25,7 @@ use crate::observe::{GaugeGuard, PluginMetrics, TenantMetrics};
 use crate::sandbox::{Abilities, Component, Digest, Instances};
 use crate::tenant::{Gate, PluginName, Share, TenantName};
 
+pub use asked::AskedRequest;
 pub use coding::{Coding, UnknownCoding};
 pub use explain::{ExplainedOutcome, Explanation, Misfit, Standing};
 pub use host_pattern::HostPattern;
@@ -98,7 +100,12 @@ impl Snapshot {
 
     /// The revision that serves `host`, given without a port.
     pub fn revision(&self, host: &str) -> Option<&Arc<Revision>> {
-        self.hosts.find(host).map(|(_, revision)| revision)
+        self.find(host).map(|(_, revision)| revision)
+    }
+
+    /// The pattern that `host` fits best, given without a port, and the revision that serves it.
+    pub fn find(&self, host: &str) -> Option<(&HostPattern, &Arc<Revision>)> {
+        self.hosts.find(host)
     }
 }
 
@@ -106,6 +113,18 @@ impl Chain {
     /// The filters that all of these chains begin with.
     pub fn shared_filters<'a>(chains: &[&'a Self]) -> &'a [Arc<Plugin>] {
         shared_filters(chains.iter().map(|chain| &*chain.filters), Arc::ptr_eq)
+    }
+}
+
+impl Chain {
+    /// The names of the links, in order, as an explanation shows them.
+    fn shown(&self) -> String {
+        let links = self.filters.iter().chain([&self.plugin]).map(|link| link.name.as_str());
+        links.collect::<Vec<_>>().join(" → ")
+    }
+
+    fn filter_names(&self) -> Vec<String> {
+        self.filters.iter().map(|filter| filter.name.to_string()).collect()
     }
 }
 
@@ -163,6 +182,12 @@ impl Revision {
     /// True if the revision's requests are to end.
     pub fn is_ended(&self) -> bool {
         self.ending.is_cancelled()
+    }
+
+    /// Explains the route of a request of this tenant.
+    pub fn explain(&self, path: &RequestPath<'_>, asked: &AskedRequest) -> Explanation {
+        let AskedRequest { method, host, headers, uri: _ } = asked;
+        self.routes.explain(host, path, method, headers, (Chain::shown, Chain::filter_names))
     }
 
     /// Routes a request of this tenant.

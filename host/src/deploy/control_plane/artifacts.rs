@@ -11,7 +11,7 @@ use tokio::task::spawn_blocking;
 
 use super::audit::{Actor, AuditEvent};
 use super::record::{Page, PageRequest, all, find, find_in, first, key, keys_of, now, parse, written};
-use super::tenants::still_there;
+use super::tenant_record::still_there;
 use super::{ControlError, ControlPlane, Refused, TurnOf};
 use crate::deploy::artifact_folder::Upload;
 use crate::deploy::refusal::Fault;
@@ -28,7 +28,7 @@ const MOST_ARTIFACTS: usize = 10_000;
 const LEAST_CHARGE_BYTES: u64 = 4096;
 
 /// An artifact of a tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Artifact {
     /// The digest, which is its name.
     pub digest: Digest,

@@ -45,7 +45,7 @@ impl fmt::Display for Actor {
 }
 
 /// An entry of the audit log.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct AuditEntry {
     /// The entry's number: later entries have greater ones.
     pub number: u64,
@@ -62,7 +62,7 @@ pub struct AuditEntry {
 }
 
 /// A change, as the audit log has it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 #[serde(tag = "what", rename_all = "kebab-case")]
 pub enum AuditEvent {
     /// A tenant was made.

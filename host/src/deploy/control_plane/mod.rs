@@ -14,6 +14,7 @@
 //! | `rollouts.rs` | the revision that is live, and those that were |
 //! | `allowance.rs` | the check of a document against what its operator allows |
 //! | `audit.rs` | the log of everything that was changed |
+//! | `tenant_record.rs`, `revision_records.rs`, `rollout.rs` | the records of each, and what they promise together |
 //! | `record.rs` | the keys of records, and their JSON |
 //! | `error.rs` | the reasons why a change is not made |
 
@@ -23,9 +24,12 @@ mod audit;
 mod error;
 mod record;
 mod restore;
+mod revision_records;
 mod revisions;
+mod rollout;
 mod rollouts;
 mod secrets;
+mod tenant_record;
 mod tenants;
 
 use std::collections::HashMap;
@@ -44,8 +48,10 @@ pub use audit::{Actor, AuditEntry, AuditEvent, append as append_to_audit};
 pub use error::{ControlError, Refused};
 pub use record::{Page, PageRequest, now};
 pub use restore::RestoreError;
-pub use revisions::{AddedRevision, DryRun, Revision, RevisionDetail, RevisionDiff, RevisionState};
-pub use rollouts::{Rollout, RolloutRequest};
+pub use revision_records::{Revision, RevisionDetail, RevisionState};
+pub use revisions::{AddedRevision, DryRun, RevisionDiff};
+pub use rollout::Rollout;
+pub use rollouts::RolloutRequest;
 pub use secrets::SecretInfo;
 pub use tenants::{PutTenant, StorageStatus, TenantStatus};
 

@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use super::artifacts::in_background;
 use super::audit::AuditEntry;
 use super::record::{all, last, parse};
-use super::tenants::TenantRecord;
+use super::tenant_record::TenantRecord;
 use super::{ControlError, ControlPlane};
 use crate::deploy::artifact_folder::ArtifactFolder;
 use crate::deploy::change::Change;

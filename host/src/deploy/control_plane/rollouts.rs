@@ -4,16 +4,16 @@
 //! answered. If it is unknown whether the record is on disk, the record is read again before anything else of the tenant
 //! changes, and what it says goes live.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
-
-use serde::{Deserialize, Serialize};
 
 use super::audit::{Actor, AuditEvent};
 use super::record::{Page, PageRequest, key, keys_of, last, now, ordered, parse, written};
-use super::revisions::went_live;
+use super::revision_records::went_live;
+use super::rollout::{Rollout, rollout_in};
 use super::{ControlError, ControlPlane, Refused, TurnOf};
 use crate::sandbox::Digest;
-use crate::store::{Edit, Order, RecordError, Stop, StoreError, Table, View};
+use crate::store::{Edit, Order, Stop, StoreError, Table};
 use crate::tenant::TenantName;
 
 /// The most rollouts of one tenant that are remembered.
@@ -22,24 +22,6 @@ const MOST_ROLLOUTS: u64 = 10_000;
 /// The longest reason, in bytes.
 const MAX_WHY_BYTES: usize = 1000;
 
-/// A rollout: the revision that is live from a moment on.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Rollout {
-    /// The number, from 1 on.
-    pub number: u64,
-    /// The revision that is live.
-    pub live: Digest,
-    /// The revision that was live before.
-    pub previous: Option<Digest>,
-    /// Who made it.
-    pub by: Actor,
-    /// The time (RFC 3339).
-    pub at: String,
-    /// The reason that was given.
-    #[serde(default)]
-    pub why: Option<String>,
-}
-
 /// A rollout that is asked for.
 #[derive(Debug, Clone)]
 pub struct RolloutRequest {
@@ -47,8 +29,8 @@ pub struct RolloutRequest {
     pub live: Digest,
     /// The reason, if one is given.
     pub why: Option<String>,
-    /// The number of the rollout that it replaces; none if any.
-    pub instead_of: Option<u64>,
+    /// The numbers of rollouts of which it replaces one; none if any.
+    pub instead_of: Option<BTreeSet<u64>>,
 }
 
 impl ControlPlane {
@@ -163,8 +145,8 @@ impl RolloutRequest {
     /// Refuses if the request is for another rollout than the present one.
     fn is_of(&self, present: Option<&Rollout>) -> Result<(), ControlError> {
         let number = present.map_or(0, |present| present.number);
-        match self.instead_of {
-            Some(expected) if expected != number => Err(ControlError::RolloutChanged { number }),
+        match &self.instead_of {
+            Some(expected) if !expected.contains(&number) => Err(ControlError::RolloutChanged { number }),
             _ => Ok(()),
         }
     }
@@ -191,10 +173,4 @@ fn commit(
         edit.remove(Table::Rollouts, key(tenant, ordered(oldest)));
     }
     Ok((rollout, Some(AuditEvent::Rollout { rollout: number, from: previous, to: live, why })))
-}
-
-/// The rollout of a tenant.
-pub(super) fn rollout_in(view: &View<'_>, tenant: &TenantName) -> Result<Option<Rollout>, RecordError> {
-    let latest = view.list(Table::Rollouts, last(&keys_of(tenant)))?.pop();
-    latest.map(|(_, record)| parse(&record)).transpose()
 }

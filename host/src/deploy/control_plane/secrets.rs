@@ -6,21 +6,21 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use super::audit::{Actor, AuditEvent};
-use super::record::{all, key, keys_of, now, parse, written};
-use super::revisions::RevisionDetail;
+use super::record::{Page, PageRequest, all, key, keys_of, now, parse, written};
+use super::revision_records::RevisionDetail;
 use super::{ControlError, ControlPlane, Refused, TurnOf};
 use crate::capability::http::Secret;
 use crate::deploy::refusal::Fault;
 use crate::deploy::secrets::{MAX_SECRET_BYTES, Secrets, unsuited};
 use crate::document::{Place, TenantDocument};
-use crate::store::{RecordError, Table, View};
+use crate::store::{Order, RecordError, Table, View};
 use crate::tenant::{SecretName, TenantName};
 
 /// The most secrets of one tenant.
 const MOST_SECRETS: usize = 1000;
 
 /// A secret, without its value.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct SecretInfo {
     /// The name.
     pub name: SecretName,
@@ -36,13 +36,21 @@ struct SecretRecord {
 
 impl ControlPlane {
     /// The secrets of a tenant.
-    pub async fn secrets(&self, tenant: &TenantName) -> Result<Vec<SecretInfo>, ControlError> {
+    pub async fn secrets(
+        &self,
+        tenant: &TenantName,
+        page: PageRequest,
+    ) -> Result<Page<SecretInfo>, ControlError> {
         self.known(tenant).await?;
-        let secrets = self.secret_records(tenant).await?;
-        let infos = secrets
-            .into_iter()
-            .map(|(name, SecretRecord { changed, value: _ })| SecretInfo { name, changed });
-        Ok(infos.collect())
+        let prefix = keys_of(tenant);
+        let read = self
+            .records
+            .read(move |view| page.read::<SecretRecord>(view, Table::Secrets, &prefix, Order::Ascending));
+        let Page { items, next } = read.await?;
+        let infos = items.into_iter().filter_map(|(name, SecretRecord { changed, value: _ })| {
+            Some(SecretInfo { name: SecretName::parse(&name).ok()?, changed })
+        });
+        Ok(Page { items: infos.collect(), next })
     }
 
     /// Sets a secret: calls that begin afterwards get the new value.

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,13 +9,14 @@ use super::allowance::Allowance;
 use super::artifacts::{forget_all, in_background, kept_bytes};
 use super::audit::{Actor, AuditEvent, disown};
 use super::record::{Page, PageRequest, all, find, find_in, keys_of, parse, written};
+use super::tenant_record::{TenantRecord, made_now};
 use super::{ControlError, ControlPlane, Refused, TurnOf};
 use crate::deploy::refusal::Fault;
 use crate::deploy::standing::{ManagedBy, PluginStatus, Tenant};
 use crate::document::{Place, TenantDocument, TenantSpec};
 use crate::limits::Ceilings;
 use crate::sandbox::Digest;
-use crate::store::{Edit, Order, Stop, Table};
+use crate::store::{Edit, Order, RecordError, Stop, Table};
 use crate::tenant::TenantName;
 
 /// The most API-managed tenants of a host.
@@ -32,7 +32,7 @@ pub struct PutTenant {
 }
 
 /// What runs of a tenant.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub struct TenantStatus {
     /// The tenant.
@@ -52,7 +52,7 @@ pub struct TenantStatus {
 }
 
 /// The key-value data of a tenant.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, utoipa::ToSchema)]
 pub struct StorageStatus {
     /// Bytes of keys and values.
     pub bytes: u64,
@@ -60,32 +60,29 @@ pub struct StorageStatus {
     pub keys: u64,
 }
 
-/// The record of a tenant.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct TenantRecord {
-    #[serde(flatten)]
-    pub(super) spec: TenantSpec,
-    /// The time at which the tenant was made, in nanoseconds: an earlier tenant of the same name was another one.
-    made: i64,
-    /// The tenant was removed, and its data may still be there.
-    #[serde(default)]
-    pub(super) is_leaving: bool,
+/// The part of a token's record that says whose it is. The rest is of who makes tokens.
+#[derive(Deserialize)]
+struct TokenOwner {
+    tenant: Option<TenantName>,
 }
 
-/// Refuses if the tenant is not the one of this record any more.
-pub(super) fn still_there(
-    edit: &Edit<'_>,
-    name: &TenantName,
-    tenant: &TenantRecord,
-) -> Result<(), Stop<ControlError>> {
-    let record = find_in::<TenantRecord>(edit, Table::Tenants, name.as_str())?;
-    match record.filter(|record| record.made == tenant.made && !record.is_leaving) {
-        Some(_) => Ok(()),
-        None => Err(ControlError::not_found("tenant", name).into()),
+/// Removes the tokens of a tenant: a later tenant of the same name is not theirs.
+fn remove_tokens(edit: &mut Edit<'_>, tenant: &TenantName) -> Result<(), RecordError> {
+    for (id, record) in edit.list(Table::Tokens, all(""))? {
+        if parse::<TokenOwner>(&record)?.tenant.as_ref() == Some(tenant) {
+            edit.remove(Table::Tokens, id);
+        }
     }
+    Ok(())
 }
 
 impl ControlPlane {
+    /// The number of tenants.
+    pub async fn tenant_count(&self) -> Result<usize, ControlError> {
+        let managed = self.records.read(|view| Ok(view.list(Table::Tenants, all(""))?.len()));
+        Ok(managed.await?.saturating_add(self.deployer.file_managed().len()))
+    }
+
     /// All tenants: those of the site file first.
     pub async fn tenants(&self, page: PageRequest) -> Result<Page<Tenant>, ControlError> {
         let is_first = page.after.is_none();
@@ -216,6 +213,7 @@ impl ControlPlane {
                 edit.remove_all(table, keys_of(&owner));
             }
             disown(edit, &owner);
+            remove_tokens(edit, &owner)?;
             edit.remove(Table::Tenants, owner.as_str());
             let artifacts = forget_all(edit, &owner)?;
             Ok::<_, Stop<ControlError>>(artifacts)
@@ -293,12 +291,6 @@ impl ControlPlane {
         };
         in_background(check).await
     }
-}
-
-/// The present time as the mark of a tenant that is made.
-fn made_now() -> i64 {
-    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
 }
 
 /// Refuses hosts that another tenant's record has, and a tenant too many. Records are ahead of what is live after a

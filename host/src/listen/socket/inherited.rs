@@ -28,7 +28,9 @@ pub enum InheritedError {
     #[error("socket {0} of LISTEN_FDS is not a listening socket of TCP, nor a Unix socket with a path: {1}")]
     NotListening(usize, #[source] io::Error),
     /// The site has no listener with this address.
-    #[error("a socket for {0} was handed over by LISTEN_FDS, and no `listen` of [host] has this address")]
+    #[error(
+        "a socket for {0} was handed over by LISTEN_FDS, and no `listen` or `admin` of [host] has this address"
+    )]
     Unused(Address),
 }
 

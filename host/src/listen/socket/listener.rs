@@ -25,13 +25,13 @@ enum Socket {
 
 impl Listener {
     /// Binds `address`, or takes the socket of that address that was handed over, which stays as it is. `others` are
-    /// the listeners that this host has already.
+    /// the addresses that this host listens on already.
     pub async fn bind(
         address: Address,
         preamble: Preamble,
         permissions: &Permissions,
         inherited: &mut Inherited,
-        others: &[Self],
+        others: impl Iterator<Item = &Address> + Send,
     ) -> Result<Self, BindError> {
         if let Some(listener) = inherited.take(&address) {
             let socket = match listener {
@@ -46,7 +46,7 @@ impl Listener {
             Address::Unix(path) => bind::unix(path, permissions).await.map(Socket::Unix),
         };
         let socket = socket.map_err(|reason| {
-            let others: Vec<_> = others.iter().map(|other| other.address.clone()).collect();
+            let others: Vec<_> = others.cloned().collect();
             BindError::new(address.clone(), reason, &others)
         })?;
         // Port 0 is known only now.
@@ -63,7 +63,7 @@ impl Listener {
     }
 
     /// The protocols that a connection there begins with.
-    pub(in crate::listen) fn preamble(&self) -> Preamble {
+    pub fn preamble(&self) -> Preamble {
         self.preamble
     }
 
@@ -73,7 +73,7 @@ impl Listener {
     }
 
     /// The next connection, and the peer's address, if the peer has one.
-    pub(in crate::listen) async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
+    pub async fn accept(&self) -> io::Result<(Stream, Option<IpAddr>)> {
         match &self.socket {
             Socket::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
@@ -98,7 +98,9 @@ impl Drop for Listener {
 }
 
 /// A connection as the system gives it.
-pub(in crate::listen) enum Stream {
+pub enum Stream {
+    /// Of TCP.
     Tcp(tokio::net::TcpStream),
+    /// Of a Unix socket.
     Unix(tokio::net::UnixStream),
 }

@@ -9,9 +9,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use rustls::SignatureScheme;
 use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
+use rustls::{ServerConfig, SignatureScheme};
 
 use super::certificate::Name;
 use super::pair::Pair;
@@ -35,6 +35,29 @@ impl CertificateChoice {
     /// Puts these pairs into use, in this order, from the next handshake on.
     pub(super) fn set<'a>(&self, pairs: impl Iterator<Item = &'a Pair>) {
         self.0.store(Arc::new(Table::new(pairs)));
+    }
+}
+
+/// The certificates of a host, for a server of it that speaks TLS too. Clones are the same certificates.
+#[derive(Debug, Clone)]
+pub struct Certificates {
+    config: Arc<ServerConfig>,
+    choice: Arc<CertificateChoice>,
+}
+
+impl Certificates {
+    pub(super) fn new(config: Arc<ServerConfig>, choice: Arc<CertificateChoice>) -> Self {
+        Self { config, choice }
+    }
+
+    /// The settings of TLS, by which these certificates are shown.
+    pub fn config(&self) -> &Arc<ServerConfig> {
+        &self.config
+    }
+
+    /// True if a certificate is for this host name.
+    pub fn have_name(&self, name: &str) -> bool {
+        self.choice.0.load().named(name).is_some()
     }
 }
 

@@ -38,6 +38,7 @@ use crate::observe::{Handshake, Metrics};
 use crate::request::Ledger;
 use renewal::Renewal;
 
+pub use choice::Certificates;
 pub use pair::{Pair, PairError, PairFiles, Part};
 
 const HTTP_2: &[u8] = b"h2";
@@ -60,6 +61,7 @@ connection: close\r\n\
 /// The TLS of this host.
 pub struct Tls {
     config: Arc<ServerConfig>,
+    certificates: Certificates,
     turns: Semaphore,
     metrics: Metrics,
     /// Notified when the certificates' files are to be looked at.
@@ -108,13 +110,20 @@ impl Tls {
         config.session_storage = ServerSessionMemoryCache::new(MAX_SESSIONS);
         config.ticketer = rustls::crypto::aws_lc_rs::Ticketer::new().map_err(TlsError)?;
         let look_now = Arc::<Notify>::default();
+        let config = Arc::new(config);
         Ok(Self {
-            config: Arc::new(config),
+            certificates: Certificates::new(config.clone(), renewal.choice()),
+            config,
             turns: Semaphore::new(at_once.min(Semaphore::MAX_PERMITS)),
             metrics: ledger.metrics.clone(),
             _renewing: AbortOnDropHandle::new(tokio::spawn(renewal.run(look_now.clone()))),
             look_now,
         })
+    }
+
+    /// The certificates in use, for another server of this host.
+    pub fn certificates(&self) -> Certificates {
+        self.certificates.clone()
     }
 
     /// Looks at the certificates' files now.
