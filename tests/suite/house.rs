@@ -50,7 +50,6 @@ const ARROWS: [(&str, &[&str]); 19] = [
         ],
     ),
     ("reference", &["capability", "config", "limits", "listen", "request", "sandbox", "store", "tenant"]),
-    ("admin", &["sandbox", "tenant"]),
     (
         "command",
         &[

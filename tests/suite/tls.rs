@@ -560,3 +560,22 @@ fn a_confined_process_takes_a_renewed_certificate_at_sighup() {
     process.wait_for_line("certificate changed");
     assert!(connected(&client, address) == renewed);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_admin_api_has_the_certificates_of_the_host_and_answers_to_their_names() {
+    let authority = Authority::new();
+    authority.certify("site", &["shop.test", "*.shop.test"]);
+    let admin = "admin = [{ address = \"127.0.0.1:0\", tls = true }]\n";
+    let host = start(format!("{admin}{}", authority.host(&["site"]))).await;
+    let address = host.admin_over_tcp().address();
+    for (protocol, version) in [("h2", Version::HTTP_2), ("http/1.1", Version::HTTP_11)] {
+        let client = authority.client(&[protocol]);
+        for (asked, status) in
+            [("shop.test", 401), ("a.shop.test", 401), ("127.0.0.1", 401), ("other.test", 421)]
+        {
+            let connected = client.connect(address, "shop.test").await.unwrap();
+            let told = connected.get(&format!("https://{asked}/v1/host")).await.unwrap();
+            assert_eq!((told.status.as_u16(), told.version), (status, version), "{asked}: {}", told.text);
+        }
+    }
+}

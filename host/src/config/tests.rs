@@ -287,7 +287,7 @@ fn a_finding_made_later_points_into_the_file() {
     let place = Place::Component(PluginName::parse("books").unwrap());
     let span = site.spans.of(&TenantName::parse("shop").unwrap(), &place);
     let found = site.source.diagnostic(&span, "there is no such file", "named here", None);
-    assert!(found.to_string().contains("/srv/site.toml:71:13"), "{found}");
+    assert!(found.to_string().contains("/srv/site.toml:72:13"), "{found}");
 }
 
 #[test]
@@ -373,7 +373,7 @@ fn deep_and_long_files_are_read_in_bounded_stack_and_time() {
 
 /// The keys that the reader asks for, by table; names are `*`, items of an array the array itself.
 fn keys_of_the_reader() -> BTreeMap<String, BTreeSet<String>> {
-    let text = "[host]\nlisten = [{}]\ntls = [{}]\nproxy = {}\ntimeouts = {}\nlimits = {}\noutbound = {}\nintake = {}\n[tenants.'*']\nquota = { storage = {}, grants = {}, limits = {} }\n\
+    let text = "[host]\nlisten = [{}]\nadmin = [{}]\ntls = [{}]\nproxy = {}\ntimeouts = {}\nlimits = {}\noutbound = {}\nintake = {}\n[tenants.'*']\nquota = { storage = {}, grants = {}, limits = {} }\n\
                 plugins.'*' = { grants = {}, limits = {}, config = { '*' = {} }, outbound = [{}], reuse = {} }\n\
                 secrets.'*' = {}\nroutes = [{}]";
     let mut findings = findings::Findings::new(Source::new(Path::new("site.toml"), text.into()));

@@ -1,5 +1,6 @@
 //! The API as a whole: its description, its paths, its explanation of routes, TLS.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use jackfield_tests::{Host, Site};
@@ -36,6 +37,8 @@ fn the_description_has_every_call_of_the_page_and_every_problem() {
     let page = std::fs::read_to_string(PAGE).unwrap();
     let calls = calls();
     assert!(calls.len() >= 28, "{}", calls.len());
+    let ids: BTreeSet<String> = calls.iter().map(|(_, _, call)| call["operationId"].to_string()).collect();
+    assert_eq!(ids.len(), calls.len(), "an id is there twice");
     for (method, path, call) in &calls {
         let short = path.replace("/v1/tenants/{tenant}", "…");
         let last = short.rsplit('…').next().unwrap();

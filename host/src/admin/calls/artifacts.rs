@@ -17,7 +17,7 @@ const WRITE_BYTES: usize = 256 << 10;
 
 /// What a tenant keeps.
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/artifacts", tag = "artifacts",
+    get, path = "/v1/tenants/{tenant}/artifacts", tag = "artifacts", operation_id = "list-artifacts",
     params(
         ("tenant" = String, Path),
         ("limit" = Option<u16>, Query, minimum = 1, maximum = 1000), ("after" = Option<String>, Query)
@@ -30,7 +30,7 @@ pub(in crate::admin) async fn list(State(api): State<Api>, of: OfTenant, query: 
 
 /// One artifact.
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/artifacts/{id}", tag = "artifacts",
+    get, path = "/v1/tenants/{tenant}/artifacts/{id}", tag = "artifacts", operation_id = "get-artifact",
     params(("tenant" = String, Path), ("id" = String, Path, description = "the digest")),
     responses((status = 200, description = "the artifact", body = Artifact), Always)
 )]
@@ -46,7 +46,7 @@ pub(in crate::admin) async fn get(
 
 /// Keeps the bytes of a component, if it can run here.
 #[utoipa::path(
-    post, path = "/v1/tenants/{tenant}/artifacts", tag = "artifacts",
+    post, path = "/v1/tenants/{tenant}/artifacts", tag = "artifacts", operation_id = "add-artifact",
     params(("tenant" = String, Path)),
     request_body(content = Vec<u8>, content_type = "application/wasm"),
     responses(

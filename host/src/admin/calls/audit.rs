@@ -11,7 +11,7 @@ use crate::deploy::{AuditEntry, Page};
 
 /// What happened to a tenant, latest first.
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/audit", tag = "audit",
+    get, path = "/v1/tenants/{tenant}/audit", tag = "audit", operation_id = "list-audit-of-tenant",
     params(
         ("tenant" = String, Path),
         ("limit" = Option<u16>, Query, minimum = 1, maximum = 1000), ("after" = Option<String>, Query)
@@ -25,7 +25,7 @@ pub(in crate::admin) async fn of_tenant(State(api): State<Api>, of: OfTenant, qu
 
 /// What happened, latest first.
 #[utoipa::path(
-    get, path = "/v1/audit", tag = "audit",
+    get, path = "/v1/audit", tag = "audit", operation_id = "list-audit",
     params(("limit" = Option<u16>, Query, minimum = 1, maximum = 1000), ("after" = Option<String>, Query)),
     responses((status = 200, description = "a page of entries", body = Page<AuditEntry>), Always)
 )]

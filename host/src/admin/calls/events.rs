@@ -38,7 +38,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// What happens to a tenant, as it happens.
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/events", tag = "audit",
+    get, path = "/v1/tenants/{tenant}/events", tag = "audit", operation_id = "follow-tenant",
     params(
         ("tenant" = String, Path),
         ("last-event-id" = Option<u64>, Header, description = "the last entry that was seen; left out, the latest")
@@ -62,7 +62,7 @@ pub(in crate::admin) async fn of_tenant(
 
 /// What happens, as it happens.
 #[utoipa::path(
-    get, path = "/v1/events", tag = "audit",
+    get, path = "/v1/events", tag = "audit", operation_id = "follow",
     params(
         ("last-event-id" = Option<u64>, Header, description = "the last entry that was seen; left out, the latest")
     ),

@@ -40,7 +40,7 @@ pub(in crate::admin) struct Decision {
 
 /// Why a request goes where it goes.
 #[utoipa::path(
-    get, path = "/v1/explain", tag = "host",
+    get, path = "/v1/explain", tag = "host", operation_id = "explain",
     params(
         ("method" = String, Query), ("url" = String, Query, description = "the whole URL"),
         ("header" = Option<Vec<String>>, Query, description = "`name:value`, any number of times")

@@ -27,7 +27,7 @@ pub(in crate::admin) struct HostAnswer<'a> {
 
 /// Version, start and counts.
 #[utoipa::path(
-    get, path = "/v1/host", tag = "host",
+    get, path = "/v1/host", tag = "host", operation_id = "get-host",
     responses((status = 200, description = "the host", body = HostAnswer), Always)
 )]
 pub(in crate::admin) async fn get(State(api): State<Api>, _: Operator, query: Query) -> Answer {
@@ -38,7 +38,7 @@ pub(in crate::admin) async fn get(State(api): State<Api>, _: Operator, query: Qu
 
 /// This document.
 #[utoipa::path(
-    get, path = "/v1/openapi.json", tag = "host",
+    get, path = "/v1/openapi.json", tag = "host", operation_id = "get-openapi",
     responses((status = 200, description = "the OpenAPI document", body = Object), Always)
 )]
 pub(in crate::admin) async fn openapi(State(api): State<Api>, query: Query) -> Answer {

@@ -29,7 +29,7 @@ pub(in crate::admin) struct TakenDocument {
 
 /// The revisions of a tenant, latest first.
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/revisions", tag = "revisions",
+    get, path = "/v1/tenants/{tenant}/revisions", tag = "revisions", operation_id = "list-revisions",
     params(
         ("tenant" = String, Path),
         ("limit" = Option<u16>, Query, minimum = 1, maximum = 1000), ("after" = Option<String>, Query)
@@ -42,7 +42,7 @@ pub(in crate::admin) async fn list(State(api): State<Api>, of: OfTenant, query: 
 
 /// Takes a document as a revision, which does not go live.
 #[utoipa::path(
-    post, path = "/v1/tenants/{tenant}/revisions", tag = "revisions",
+    post, path = "/v1/tenants/{tenant}/revisions", tag = "revisions", operation_id = "add-revision",
     params(
         ("tenant" = String, Path),
         ("dry-run" = Option<bool>, Query, description = "the document is only looked at: nothing is kept")
@@ -75,7 +75,7 @@ pub(in crate::admin) async fn add(
 
 /// One revision, with its document.
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/revisions/{id}", tag = "revisions",
+    get, path = "/v1/tenants/{tenant}/revisions/{id}", tag = "revisions", operation_id = "get-revision",
     params(("tenant" = String, Path), ("id" = String, Path)),
     responses((status = 200, description = "the revision", body = RevisionDetail), Always)
 )]
@@ -86,7 +86,7 @@ pub(in crate::admin) async fn get(State(api): State<Api>, of: OfTenant, Id(id): 
 
 /// The difference from another revision to this one.
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/revisions/{id}/diff", tag = "revisions",
+    get, path = "/v1/tenants/{tenant}/revisions/{id}/diff", tag = "revisions", operation_id = "diff-revisions",
     params(
         ("tenant" = String, Path), ("id" = String, Path),
         ("against" = Option<String>, Query, description = "the other revision; left out, the live one")
@@ -101,7 +101,7 @@ pub(in crate::admin) async fn diff(State(api): State<Api>, of: OfTenant, Id(id):
 
 /// Lets a held revision go live.
 #[utoipa::path(
-    post, path = "/v1/tenants/{tenant}/revisions/{id}/approval", tag = "revisions",
+    post, path = "/v1/tenants/{tenant}/revisions/{id}/approval", tag = "revisions", operation_id = "approve-revision",
     params(("tenant" = String, Path), ("id" = String, Path)),
     responses((status = 204, description = "it may go live"), Always, Changes)
 )]

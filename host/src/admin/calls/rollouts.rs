@@ -55,7 +55,7 @@ pub(in crate::admin) struct RolloutBody {
 
 /// What is live.
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/rollout", tag = "rollouts",
+    get, path = "/v1/tenants/{tenant}/rollout", tag = "rollouts", operation_id = "get-rollout",
     params(("tenant" = String, Path)),
     responses(
         (status = 200, description = "the rollout", body = RolloutAnswer,
@@ -71,7 +71,7 @@ pub(in crate::admin) async fn get(State(api): State<Api>, of: OfTenant, query: Q
 
 /// Makes a revision live, in place of the rollout that `if-match` names.
 #[utoipa::path(
-    put, path = "/v1/tenants/{tenant}/rollout", tag = "rollouts",
+    put, path = "/v1/tenants/{tenant}/rollout", tag = "rollouts", operation_id = "put-rollout",
     params(
         ("tenant" = String, Path),
         ("if-match" = String, Header, description = "the `etag` of the rollout that this one replaces, or `*`")
@@ -97,7 +97,7 @@ pub(in crate::admin) async fn put(
 
 /// What was live when, latest first.
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/rollouts", tag = "rollouts",
+    get, path = "/v1/tenants/{tenant}/rollouts", tag = "rollouts", operation_id = "list-rollouts",
     params(
         ("tenant" = String, Path),
         ("limit" = Option<u16>, Query, minimum = 1, maximum = 1000), ("after" = Option<String>, Query)

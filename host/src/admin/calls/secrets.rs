@@ -22,7 +22,7 @@ pub(in crate::admin) struct SecretValue {
 
 /// The names of a tenant's secrets.
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/secrets", tag = "secrets",
+    get, path = "/v1/tenants/{tenant}/secrets", tag = "secrets", operation_id = "list-secrets",
     params(
         ("tenant" = String, Path),
         ("limit" = Option<u16>, Query, minimum = 1, maximum = 1000), ("after" = Option<String>, Query)
@@ -35,7 +35,7 @@ pub(in crate::admin) async fn list(State(api): State<Api>, of: OfTenant, query: 
 
 /// Sets the value of a secret: calls that begin afterwards have it.
 #[utoipa::path(
-    put, path = "/v1/tenants/{tenant}/secrets/{name}", tag = "secrets",
+    put, path = "/v1/tenants/{tenant}/secrets/{name}", tag = "secrets", operation_id = "put-secret",
     params(("tenant" = String, Path), ("name" = String, Path)),
     request_body = SecretValue,
     responses((status = 204, description = "it is set"), Always, Changes, WithBody)
@@ -54,7 +54,7 @@ pub(in crate::admin) async fn put(
 
 /// Removes a secret that the live revision does not use.
 #[utoipa::path(
-    delete, path = "/v1/tenants/{tenant}/secrets/{name}", tag = "secrets",
+    delete, path = "/v1/tenants/{tenant}/secrets/{name}", tag = "secrets", operation_id = "delete-secret",
     params(("tenant" = String, Path), ("name" = String, Path)),
     responses((status = 204, description = "it is removed"), Always, Changes)
 )]

@@ -13,7 +13,7 @@ use crate::document::TenantSpec;
 
 /// All tenants. Those of the site file are on the first page, beside the others.
 #[utoipa::path(
-    get, path = "/v1/tenants", tag = "tenants",
+    get, path = "/v1/tenants", tag = "tenants", operation_id = "list-tenants",
     params(("limit" = Option<u16>, Query, minimum = 1, maximum = 1000), ("after" = Option<String>, Query)),
     responses((status = 200, description = "a page of tenants", body = Page<Tenant>), Always)
 )]
@@ -23,7 +23,7 @@ pub(in crate::admin) async fn list(State(api): State<Api>, _: Operator, query: Q
 
 /// One tenant.
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}", tag = "tenants",
+    get, path = "/v1/tenants/{tenant}", tag = "tenants", operation_id = "get-tenant",
     params(("tenant" = String, Path)),
     responses((status = 200, description = "the tenant", body = Tenant), Always)
 )]
@@ -34,7 +34,7 @@ pub(in crate::admin) async fn get(State(api): State<Api>, of: OfTenant, query: Q
 
 /// Makes a tenant, or gives it other hosts and another quota.
 #[utoipa::path(
-    put, path = "/v1/tenants/{tenant}", tag = "tenants",
+    put, path = "/v1/tenants/{tenant}", tag = "tenants", operation_id = "put-tenant",
     params(("tenant" = String, Path)),
     request_body = TenantSpec,
     responses(
@@ -56,7 +56,7 @@ pub(in crate::admin) async fn put(
 
 /// Removes a tenant with everything of it: revisions, artifacts, secrets, tokens and key-value data.
 #[utoipa::path(
-    delete, path = "/v1/tenants/{tenant}", tag = "tenants",
+    delete, path = "/v1/tenants/{tenant}", tag = "tenants", operation_id = "delete-tenant",
     params(("tenant" = String, Path)),
     responses((status = 204, description = "it is removed"), Always, Changes)
 )]
@@ -72,7 +72,7 @@ pub(in crate::admin) async fn delete(
 
 /// What runs of a tenant.
 #[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/status", tag = "tenants",
+    get, path = "/v1/tenants/{tenant}/status", tag = "tenants", operation_id = "get-status",
     params(("tenant" = String, Path)),
     responses((status = 200, description = "what runs", body = TenantStatus), Always)
 )]

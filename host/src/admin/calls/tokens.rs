@@ -13,7 +13,7 @@ use crate::deploy::Page;
 
 /// All tokens, without their texts.
 #[utoipa::path(
-    get, path = "/v1/tokens", tag = "tokens",
+    get, path = "/v1/tokens", tag = "tokens", operation_id = "list-tokens",
     params(("limit" = Option<u16>, Query, minimum = 1, maximum = 1000), ("after" = Option<String>, Query)),
     responses((status = 200, description = "a page of tokens", body = Page<Token>), Always)
 )]
@@ -23,7 +23,7 @@ pub(in crate::admin) async fn list(State(api): State<Api>, _: Operator, query: Q
 
 /// Makes a token, the operator's or one tenant's.
 #[utoipa::path(
-    post, path = "/v1/tokens", tag = "tokens",
+    post, path = "/v1/tokens", tag = "tokens", operation_id = "add-token",
     request_body = TokenRequest,
     responses((status = 201, description = "the token, with its text", body = MadeToken), Always, Changes, WithBody)
 )]
@@ -39,7 +39,7 @@ pub(in crate::admin) async fn make(
 
 /// Removes a token: it is not valid any more.
 #[utoipa::path(
-    delete, path = "/v1/tokens/{id}", tag = "tokens",
+    delete, path = "/v1/tokens/{id}", tag = "tokens", operation_id = "delete-token",
     params(("id" = String, Path)),
     responses((status = 204, description = "it is removed"), Always)
 )]

@@ -76,3 +76,38 @@ shaped! {
     TenantQuota as document::Quota, "Quota";
     TenantSpec as document::TenantSpec, "TenantSpec";
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use serde::de::DeserializeOwned;
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// The keys that a type reads, as its refusal of another key names them.
+    fn keys_read<T: DeserializeOwned>() -> BTreeSet<String> {
+        let refused = serde_json::from_value::<T>(json!({ "no such key": 1 })).err().unwrap().to_string();
+        let (_, keys) = refused.split_once("expected ").unwrap_or_else(|| panic!("{refused}"));
+        keys.split('`').skip(1).step_by(2).map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn the_documents_that_are_described_have_the_keys_that_are_read() {
+        let described: Value = serde_json::from_str(&crate::admin::openapi()).unwrap();
+        for (name, read) in [
+            ("TenantDocument", keys_read::<TenantDocument>()),
+            ("Plugin", keys_read::<PluginSpec>()),
+            ("Route", keys_read::<RouteSpec>()),
+            ("TenantSpec", keys_read::<TenantSpec>()),
+            ("Quota", keys_read::<TenantQuota>()),
+            ("Grants", keys_read::<crate::document::AllowedGrants>()),
+        ] {
+            let properties = described["components"]["schemas"][name]["properties"].as_object();
+            let keys: BTreeSet<String> =
+                properties.unwrap_or_else(|| panic!("{name}")).keys().cloned().collect();
+            assert_eq!(keys, read, "{name}");
+        }
+    }
+}

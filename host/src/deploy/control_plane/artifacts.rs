@@ -27,6 +27,9 @@ const MOST_ARTIFACTS: usize = 10_000;
 /// The least bytes that an artifact counts as: a file takes a block of the disk.
 const LEAST_CHARGE_BYTES: u64 = 4096;
 
+/// The import of requests to other servers, of any version.
+const CALLS_OUT: &str = "wasi:http/outgoing-handler@";
+
 /// An artifact of a tenant.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, utoipa::ToSchema)]
 pub struct Artifact {
@@ -40,6 +43,8 @@ pub struct Artifact {
     pub plugs: BTreeSet<String>,
     /// The interfaces that it imports.
     pub imports: BTreeSet<String>,
+    /// The imports by which it could reach beyond itself: those that take a grant, and that of requests to other servers.
+    pub reaches: BTreeSet<String>,
     /// The grants that its imports take.
     pub grants: BTreeSet<String>,
 }
@@ -191,6 +196,11 @@ fn described(component: &Component, bytes: u64) -> Artifact {
         bytes,
         uploaded: now(),
         plugs: plugs.map(|plug| plug.as_str().to_owned()).collect(),
+        reaches: imports
+            .iter()
+            .filter(|import| matches!(import.need(), Need::Grant(_)) || import.name.starts_with(CALLS_OUT))
+            .map(|import| import.name.clone())
+            .collect(),
         imports: imports.iter().map(|import| import.name.clone()).collect(),
         grants: granted.collect(),
     }

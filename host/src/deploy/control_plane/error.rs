@@ -34,7 +34,7 @@ pub enum ControlError {
         number: u64,
     },
     /// What was given cannot run here, or is not allowed.
-    #[error("{} was refused: {} reasons", what.as_str(), faults.len())]
+    #[error("the reasons are {}", faults.len())]
     Refused {
         /// The kind of what was given.
         what: Refused,
@@ -92,18 +92,6 @@ pub enum Refused {
     Tenant,
     /// The value of a secret.
     Secret,
-}
-
-impl Refused {
-    /// The kind as a word, which is also the problem's type.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Document => "document",
-            Self::Artifact => "artifact",
-            Self::Tenant => "tenant",
-            Self::Secret => "secret",
-        }
-    }
 }
 
 impl ControlError {

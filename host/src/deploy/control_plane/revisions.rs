@@ -255,7 +255,7 @@ impl Present {
             let plugins = document.plugins.iter();
             let imports = plugins.filter_map(|(name, plugin)| match &plugin.component {
                 ComponentRef::Artifact(digest) => {
-                    Some((name.clone(), self.artifacts.get(digest)?.imports.clone()))
+                    Some((name.clone(), self.artifacts.get(digest)?.reaches.clone()))
                 }
                 ComponentRef::File(_) => None,
             });

@@ -131,6 +131,9 @@ impl ControlPlane {
         spec: TenantSpec,
         by: Actor,
     ) -> Result<PutTenant, ControlError> {
+        if self.deployer.file_managed_tenant(&name).is_some() {
+            return Err(ControlError::FileManaged(name));
+        }
         let before = self.record(&name).await?;
         if before.as_ref().is_some_and(|before| before.is_leaving) {
             return Err(ControlError::InUse(format!(
