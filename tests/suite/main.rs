@@ -38,6 +38,7 @@ mod outbound;
 #[cfg(target_os = "linux")]
 mod paged_out;
 mod publish;
+mod publishing;
 mod random;
 mod rate_limit;
 mod redirect;

@@ -51,6 +51,10 @@ where
 
 /// Reads JSON. A fault is named with its place.
 fn parsed<T: DeserializeOwned>(text: &[u8]) -> Result<T, Problem> {
+    // serde would read the fields of an object from an array as well.
+    if text.trim_ascii_start().first() != Some(&b'{') {
+        return Err(Problem::malformed("invalid type: write an object, which begins with `{`"));
+    }
     let mut deserializer = serde_json::Deserializer::from_slice(text);
     let content = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
         let path = error.path().to_string();

@@ -98,7 +98,7 @@ async fn a_tenant_of_the_site_file_is_looked_at_and_not_changed() {
     admin.upload("file", "").await.expect_problem(409, "file-managed");
     let claimed = admin.put("/v1/tenants/shop", &json!({ "hosts": ["file.example"] })).await;
     let claimed = claimed.expect_problem(422, "tenant").json();
-    assert_eq!(claimed["diagnostics"][0]["id"], "host-claimed");
+    assert_eq!(claimed["diagnostics"][0]["id"], "claimed");
     admin.make_tenant("shop", &["shop.example"]).await;
     let all = admin.get("/v1/tenants").await.expect(200).json();
     assert_eq!(each(&all, "name"), ["file", "shop"]);
