@@ -14,6 +14,10 @@ use super::problem::{Kind, Problem};
 /// The longest body of JSON.
 const MAX_JSON_BYTES: usize = 4 << 20;
 
+/// The most bytes of a refused body that are still read, and the longest time for that.
+const MAX_DRAINED_BYTES: usize = 16 << 20;
+const DRAIN_TIME: Duration = Duration::from_secs(5);
+
 /// The longest wait for the next piece of a body.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience(pub(super) Duration);
@@ -34,13 +38,16 @@ where
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         has_type(request.headers(), "application/json")?;
-        if announced_bytes(request.headers()).is_some_and(|bytes| bytes > MAX_JSON_BYTES) {
+        let is_announced = announced_bytes(request.headers()).is_some_and(|bytes| bytes > MAX_JSON_BYTES);
+        let mut body = request.into_body();
+        if is_announced {
+            drain(&mut body).await;
             return Err(too_long());
         }
-        let mut body = request.into_body();
         let mut text = BytesMut::new();
         while let Some(piece) = next_piece(&mut body, Patience::from_ref(state)).await? {
             if text.len().saturating_add(piece.len()) > MAX_JSON_BYTES {
+                drain(&mut body).await;
                 return Err(too_long());
             }
             text.extend_from_slice(&piece);
@@ -85,6 +92,23 @@ pub(super) async fn next_piece(
             Some(Err(error)) => return Err(Problem::malformed(format!("the body broke off: {error}"))),
         }
     }
+}
+
+/// Reads what is left of a body that is refused, as far as it is soon there: a client that still sends would otherwise
+/// find its connection closed, and not the answer.
+pub(super) async fn drain(body: &mut Body) {
+    let read = async {
+        let mut left = MAX_DRAINED_BYTES;
+        while let Some(Ok(frame)) = body.frame().await {
+            let length = frame.data_ref().map_or(0, Bytes::len);
+            match left.checked_sub(length) {
+                Some(less) => left = less,
+                None => return,
+            }
+        }
+    };
+    // Beyond its time the answer is sent all the same.
+    let _ = tokio::time::timeout(DRAIN_TIME, read).await;
 }
 
 /// Refuses a body of another type. Parameters of the type mean nothing here.

@@ -1,16 +1,19 @@
 //! Artifacts: uploaded piece by piece, and described.
 
+use axum::body::Body;
 use axum::extract::{Request, State};
 use bytes::BytesMut;
+use http::HeaderMap;
 
 use crate::admin::answer::{Answer, found, kept};
-use crate::admin::api::Api;
-use crate::admin::body::{Patience, WASM, announced_bytes, has_type, next_piece};
+use crate::admin::api::{Api, Shared};
+use crate::admin::body::{Patience, WASM, announced_bytes, drain, has_type, next_piece};
 use crate::admin::extract::{Id, OfTenant};
 use crate::admin::openapi::{Always, Changes, WithBody, WithinQuota};
 use crate::admin::problem::Problem;
 use crate::admin::query::Query;
-use crate::deploy::{Artifact, ControlError, ManagedBy, Page};
+use crate::deploy::{Artifact, ControlError, ManagedBy, Page, Upload};
+use crate::tenant::TenantName;
 
 /// The bytes that are gathered before they are written: a write costs a turn on another thread.
 const WRITE_BYTES: usize = 256 << 10;
@@ -62,25 +65,38 @@ pub(in crate::admin) async fn upload(
     request: Request,
 ) -> Answer {
     query.only(&[])?;
-    has_type(request.headers(), WASM)?;
+    let (head, mut body) = request.into_parts();
+    let received = received(&api, &tenant, &head.headers, &mut body).await;
+    if received.is_err() {
+        drain(&mut body).await;
+    }
+    let added = api.plane.add_artifact(&tenant, received?, &caller.actor).await?;
+    kept(added.is_new, &added.artifact)
+}
+
+/// Receives an upload, piece by piece.
+async fn received(
+    api: &Shared,
+    tenant: &TenantName,
+    headers: &HeaderMap,
+    body: &mut Body,
+) -> Result<Upload, Problem> {
+    has_type(headers, WASM)?;
     // What is refused in any case is refused before it is read.
-    if api.plane.tenant(&tenant).await?.managed_by == ManagedBy::File {
-        return Err(ControlError::FileManaged(tenant).into());
+    if api.plane.tenant(tenant).await?.managed_by == ManagedBy::File {
+        return Err(ControlError::FileManaged(tenant.clone()).into());
     }
     let folder = api.plane.artifact_folder();
-    folder.takes(announced_bytes(request.headers()).unwrap_or(0))?;
-    let _place = api.uploads.place(&tenant).await?;
+    folder.takes(announced_bytes(headers).unwrap_or(0))?;
+    let _place = api.uploads.place(tenant).await?;
     let mut upload =
         folder.upload().await.map_err(|error| Problem::from(ControlError::Folder(error.into())))?;
-    let mut body = request.into_body();
     let mut gathered = BytesMut::new();
-    while let Some(piece) = next_piece(&mut body, Patience(api.patience)).await? {
+    while let Some(piece) = next_piece(body, Patience(api.patience)).await? {
         gathered.extend_from_slice(&piece);
         if gathered.len() >= WRITE_BYTES {
             upload = upload.write(gathered.split().freeze()).await?;
         }
     }
-    upload = upload.write(gathered.freeze()).await?;
-    let added = api.plane.add_artifact(&tenant, upload, &caller.actor).await?;
-    kept(added.is_new, &added.artifact)
+    Ok(upload.write(gathered.freeze()).await?)
 }
