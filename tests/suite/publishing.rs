@@ -44,14 +44,18 @@ fn steps() -> Vec<Step> {
     steps
 }
 
-/// Runs a command of the page in `folder`. Returns what it prints, on either output.
+/// Runs a command of the page in `folder`. Returns what it prints, on either output, as whole lines.
 fn run(folder: &Path, line: &str) -> String {
     let path = format!("{}:{}", program().parent().unwrap().display(), std::env::var("PATH").unwrap());
     let mut shell = Command::new("sh");
     let shell = shell.args(["-c", &format!("exec 2>&1\n{line}")]).current_dir(folder).env("PATH", path);
     let shell = shell.env("XDG_CONFIG_HOME", folder.join("config")).env_remove("JACKFIELD_HOST");
     let output = shell.stdin(Stdio::null()).output().expect("there is a shell");
-    String::from_utf8_lossy(&output.stdout).into_owned()
+    let mut printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    if !printed.is_empty() && !printed.ends_with('\n') {
+        printed.push('\n');
+    }
+    printed
 }
 
 #[test]
