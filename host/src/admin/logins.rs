@@ -3,9 +3,11 @@
 //! A client is an address; in IPv6 it is the address's /64, because a customer usually gets a whole /64.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+use crate::listen::customer;
 
 /// The failed logins after which a client is turned away.
 const FREE_FAILURES: u32 = 10;
@@ -70,16 +72,6 @@ impl Logins {
 
     fn clients(&self) -> MutexGuard<'_, HashMap<IpAddr, Failures>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-fn customer(client: IpAddr) -> IpAddr {
-    match client.to_canonical() {
-        IpAddr::V6(address) => {
-            let [a, b, c, d, ..] = address.segments();
-            Ipv6Addr::new(a, b, c, d, 0, 0, 0, 0).into()
-        }
-        address @ IpAddr::V4(_) => address,
     }
 }
 

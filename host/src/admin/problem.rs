@@ -273,7 +273,6 @@ impl From<ControlError> for Problem {
                 Refused::Tenant => Kind::Tenant,
                 Refused::Secret => Kind::Secret,
             },
-            ControlError::TooLarge { .. } => Kind::TooLarge,
             ControlError::Quota { .. } => Kind::Storage,
             ControlError::TooMany { .. } => Kind::TooMany,
             ControlError::Store(_) | ControlError::Folder(_) => {

@@ -27,9 +27,6 @@ const MAX_NAME_BYTES: usize = 100;
 const ID_BYTES: usize = 8;
 const SECRET_BYTES: usize = 32;
 
-/// The items of a page that does not say how many.
-const ON_A_PAGE: usize = 100;
-
 /// The tokens of a host.
 #[derive(Clone)]
 pub(super) struct Tokens {
@@ -134,20 +131,11 @@ impl Tokens {
 
     /// All tokens, in the order of their ids.
     pub(super) async fn list(&self, page: PageRequest) -> Result<Page<Token>, Problem> {
-        let PageRequest { after, limit } = page;
-        let limit = limit.unwrap_or(ON_A_PAGE);
-        let read = self.plane.records().read(move |view| {
-            let more = limit.saturating_add(1);
-            let range = Range { prefix: "", after: after.as_deref(), order: Order::Ascending, limit: more };
-            view.list(Table::Tokens, range)
-        });
-        let mut records = read.await.map_err(ControlError::from)?;
-        let has_more = records.len() > limit;
-        records.truncate(limit);
-        let next = has_more.then(|| records.last().map(|(id, _)| id.clone())).flatten();
-        let items = records.into_iter().map(|(id, record)| Ok(parsed(&record)?.described(id)));
-        let items = items.collect::<Result<_, ControlError>>()?;
-        Ok(Page { items, next })
+        let read = self
+            .plane
+            .records()
+            .read(move |view| page.read::<TokenRecord>(view, Table::Tokens, "", Order::Ascending));
+        Ok(read.await.map_err(ControlError::from)?.map(|(id, record)| record.described(id)))
     }
 
     /// Makes a token. Its text is in the answer, and nowhere else.

@@ -31,6 +31,7 @@ pub use probes::{Probes, Readiness};
 pub use server::Server;
 pub use settings::Settings;
 pub use socket::{
-    Address, BindError, Inherited, InheritedError, Listener, Permissions, Preamble, Stream, group_id,
+    Address, BindError, Inherited, InheritedError, Listener, Permissions, Preamble, Stream, customer,
+    group_id,
 };
 pub use tls::{Certificates, Pair, PairError, PairFiles, Part, Tls, TlsError};

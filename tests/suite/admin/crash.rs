@@ -1,9 +1,9 @@
 //! A change that was answered is there after a crash, and what it published is served.
 
-use jackfield_tests::{Admin, Process, WITH_ADMIN, raw, site_folder};
+use jackfield_tests::{Admin, Process, WITH_ADMIN, hello_version, raw, site_folder};
 use serde_json::json;
 
-use super::shop;
+use super::{document, shop};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_change_that_was_answered_survives_the_sudden_end_of_the_process() {
@@ -42,4 +42,43 @@ async fn a_change_that_was_answered_survives_the_sudden_end_of_the_process() {
     assert!(listed.contains(token.split('_').nth(1).unwrap()), "{listed}");
     assert!(admin.get("/v1/tenants/shop/secrets").await.text().contains("key"));
     assert!(raw(process.address(), request).await.contains(&expected));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_damaged_artifact_keeps_its_own_tenant_back_and_is_mended_by_the_same_bytes() {
+    let folder = site_folder("");
+    let site = format!("[host]\nlisten = ['127.0.0.1:0']\nconcurrency = 64\n{WITH_ADMIN}\n");
+    std::fs::write(folder.path().join("site.toml"), site).unwrap();
+    let serve = || {
+        let process = Process::start(folder.path(), ["serve", "--config", "site.toml"]);
+        process.wait_for_line("admin API");
+        process
+    };
+    let admin = Admin::at_socket(folder.path());
+    let asked = |host: &str| format!("GET / HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n\r\n");
+    let mut process = serve();
+    let mut live = Vec::new();
+    for (tenant, version) in [("shop", 1), ("bank", 2)] {
+        admin.make_tenant(tenant, &[&format!("{tenant}.example")]).await;
+        let component = admin.uploaded(tenant, hello_version(version)).await;
+        let revision = admin.revision(tenant, &document(&component)).await;
+        admin.roll_out_if(tenant, &revision, "\"0\"").await.expect(200);
+        live.push((component, revision));
+    }
+    process.signal(rustix::process::Signal::KILL);
+    process.wait();
+    let (component, revision) = &live[0];
+    let file = folder.path().join(".jackfield/artifacts").join(component.trim_start_matches("sha256:"));
+    let mut bytes = std::fs::read(&file).unwrap();
+    bytes[100] ^= 1;
+    std::fs::write(&file, bytes).unwrap();
+
+    let process = serve();
+    process.wait_for_line("its bytes have another digest");
+    assert!(raw(process.address(), &asked("bank.example")).await.contains("version-2"));
+    assert!(raw(process.address(), &asked("shop.example")).await.starts_with("HTTP/1.1 404"));
+    assert_eq!(admin.roll_out_if("shop", revision, "\"1\"").await.status, 422, "it is not said to be live");
+    admin.upload("shop", hello_version(1)).await.expect(200);
+    admin.roll_out_if("shop", revision, "\"1\"").await.expect(200);
+    assert!(raw(process.address(), &asked("shop.example")).await.contains("version-1"));
 }

@@ -317,6 +317,43 @@ mod tests {
     }
 
     #[test]
+    fn what_has_too_many_parts_is_refused_before_they_are_compared() {
+        let routes = |routes: Vec<Value>| {
+            let mut document = with(json!({}));
+            document.as_object_mut().unwrap().insert("routes".into(), routes.into());
+            document
+        };
+        let route = |more: Value| {
+            let mut route = json!({ "path": "/", "plugin": "p" });
+            route.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+            route
+        };
+        let hosts = |count: usize| (0..count).map(|host| format!("{host}.shop.example")).collect::<Vec<_>>();
+        for (document, place) in [
+            (routes(vec![route(json!({})); MAX_ROUTES + 1]), ""),
+            (routes(vec![route(json!({})); MAX_ROUTES_OF_A_PATH + 1]), "/routes/0"),
+            (routes(vec![route(json!({ "filters": vec!["p"; MAX_PARTS + 1] }))]), "/routes/0"),
+            (routes(vec![route(json!({ "hosts": hosts(MAX_HOSTS + 1) }))]), "/routes/0"),
+            (routes(vec![route(json!({ "hosts": hosts(MAX_HOSTS) })); 11]), ""),
+        ] {
+            assert_eq!(faults(document), [("too-many", place.to_owned())]);
+        }
+    }
+
+    #[test]
+    fn what_is_written_twice_or_out_of_bounds_is_refused() {
+        let credential =
+            json!({ "origin": "https://api.example", "header": "authorization", "secret": "token" });
+        let twice =
+            json!({ "grants": { "http": ["https://api.example"] }, "outbound": [credential, credential] });
+        assert_eq!(faults(with(twice)), [("twice", "/plugins/p".to_owned())]);
+        for reuse in [json!({ "calls": 0 }), json!({ "age": 0 }), json!({ "idle": u64::MAX })] {
+            let reused = json!({ "instances": "reused", "reuse": reuse });
+            assert_eq!(faults(with(reused)), [("out-of-bounds", "/plugins/p".to_owned())], "{reuse}");
+        }
+    }
+
+    #[test]
     fn a_route_that_leads_nowhere_or_takes_anothers_requests_is_refused_at_its_place() {
         let routes = json!([
             { "path": "/a/{x}", "plugin": "p" },

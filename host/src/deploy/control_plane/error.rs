@@ -41,12 +41,6 @@ pub enum ControlError {
         /// All reasons.
         faults: Vec<Fault>,
     },
-    /// More bytes were given than are taken.
-    #[error("it is longer than {most} bytes, which is the most that is taken")]
-    TooLarge {
-        /// The most bytes.
-        most: u64,
-    },
     /// The tenant would keep more bytes of artifacts than its quota allows.
     #[error(
         "the quota `artifacts` is used up: {needed} bytes would be kept, and {allowed} are allowed; \

@@ -12,6 +12,7 @@
 //! | `artifacts.rs` | the artifacts of tenants |
 //! | `revisions.rs` | the revisions of tenants, held or ready |
 //! | `rollouts.rs` | the revision that is live, and those that were |
+//! | `turns.rs` | the turns of each tenant's changes and uploads |
 //! | `allowance.rs` | the check of a document against what its operator allows |
 //! | `audit.rs` | the log of everything that was changed |
 //! | `tenant_record.rs`, `revision_records.rs`, `rollout.rs` | the records of each, and what they promise together |
@@ -31,17 +32,18 @@ mod rollouts;
 mod secrets;
 mod tenant_record;
 mod tenants;
+mod turns;
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::Arc;
 
-use tokio::sync::{OwnedMutexGuard, watch};
+use tokio::sync::watch;
 
 use super::artifact_folder::ArtifactFolder;
 use super::deployer::Deployer;
 use crate::limits::Ceilings;
 use crate::store::Records;
 use crate::tenant::TenantName;
+use turns::{Turn, TurnOf, Turns};
 
 pub use artifacts::{AddedArtifact, Artifact};
 pub use audit::{Actor, AuditEntry, AuditEvent, append as append_to_audit};
@@ -55,19 +57,6 @@ pub use rollouts::RolloutRequest;
 pub use secrets::SecretInfo;
 pub use tenants::{PutTenant, StorageStatus, TenantStatus};
 
-/// The most callers of one tenant that wait for its turn, the one whose turn it is included.
-const MOST_IN_LINE: usize = 128;
-
-/// A kind of turn: a tenant's upload does not wait for its changes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-enum TurnOf {
-    Changes,
-    Uploads,
-}
-
-/// A turn, which one caller holds.
-type Turn = tokio::sync::Mutex<()>;
-
 /// The control plane of one host.
 pub struct ControlPlane {
     deployer: Arc<Deployer>,
@@ -75,8 +64,7 @@ pub struct ControlPlane {
     artifacts: ArtifactFolder,
     /// The ceilings of the host.
     ceilings: Ceilings,
-    /// The turns of tenants. A turn that nobody holds or waits for is dropped.
-    turns: Mutex<HashMap<(TenantName, TurnOf), Weak<Turn>>>,
+    turns: Turns,
     /// The turn of changes of which artifact has an owner, so that no file is removed while it gets another one.
     file_turn: tokio::sync::Mutex<()>,
     /// The number of the latest entry of the audit log.
@@ -99,26 +87,9 @@ impl ControlPlane {
         &self.deployer
     }
 
-    /// A tenant's turn. A caller that leaves while it waits gives up its place; too many at once are refused.
-    async fn turn(&self, tenant: &TenantName, of: TurnOf) -> Result<OwnedMutexGuard<()>, ControlError> {
-        let turn = {
-            let mut turns = self.turns.lock().unwrap_or_else(PoisonError::into_inner);
-            let key = (tenant.clone(), of);
-            match turns.get(&key).and_then(Weak::upgrade) {
-                Some(turn) => turn,
-                None => {
-                    turns.retain(|_, turn| turn.strong_count() > 0);
-                    let turn = Arc::<Turn>::default();
-                    turns.insert(key, Arc::downgrade(&turn));
-                    turn
-                }
-            }
-        };
-        // The present holder has one, and each caller that waits has one.
-        if Arc::strong_count(&turn) > MOST_IN_LINE {
-            return Err(ControlError::Busy);
-        }
-        Ok(turn.lock_owned().await)
+    /// A tenant's turn.
+    async fn turn(&self, tenant: &TenantName, of: TurnOf) -> Result<Turn, ControlError> {
+        self.turns.of(tenant, of).await.ok_or(ControlError::Busy)
     }
 
     /// Runs a change to its end, also if the caller stops waiting.

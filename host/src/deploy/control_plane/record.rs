@@ -44,7 +44,7 @@ impl PageRequest {
     }
 
     /// The page of the records whose keys begin with `prefix`.
-    pub(super) fn read<T: DeserializeOwned>(
+    pub fn read<T: DeserializeOwned>(
         &self,
         view: &View<'_>,
         table: Table,

@@ -93,11 +93,11 @@ impl ControlPlane {
             RestoreError::Claimed(format!("the tenant `{name}` was made through the admin API: {claimed}"))
         })?;
         if record.is_leaving {
+            drop(reserved);
             self.deployer.set_leaving(name);
         } else {
             self.deployer.set_managed(name, &record.spec);
         }
-        drop(reserved);
         Ok(())
     }
 
@@ -109,9 +109,13 @@ impl ControlPlane {
             return;
         }
         let reasons = match error {
-            ControlError::Refused { faults, .. } => {
-                faults.iter().map(|fault| format!("{}\n", fault.headline)).collect()
-            }
+            ControlError::Refused { faults, .. } => faults
+                .iter()
+                .map(|fault| match &*fault.label {
+                    "" => format!("{}\n", fault.headline),
+                    label => format!("{}: {label}\n", fault.headline),
+                })
+                .collect(),
             other => other.to_string(),
         };
         self.deployer.changes.tell(&Change::Refused { tenant: name.clone(), live: None, reasons });

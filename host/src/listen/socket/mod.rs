@@ -28,4 +28,5 @@ pub use listener::{Listener, Stream};
 pub(super) use pace::Pace;
 pub(super) use proxy_protocol::{ConnectionOwner, read as read_proxy_header};
 pub(super) use slots::ConnectionSlots;
+pub use slots::customer;
 pub(super) use wire::Wire;

@@ -75,7 +75,8 @@ impl Drop for ClientSlot {
     }
 }
 
-fn customer(client: IpAddr) -> IpAddr {
+/// The customer of a provider at this address: in IPv6 the address's /64, because a customer usually gets a whole /64.
+pub fn customer(client: IpAddr) -> IpAddr {
     match client.to_canonical() {
         IpAddr::V6(address) => {
             let [a, b, c, d, ..] = address.segments();
